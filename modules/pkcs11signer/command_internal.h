@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_COMMAND_INTERNAL_H
+#define P11S_COMMAND_INTERNAL_H
+
+#include "command.h"
+#include "secret.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Shared by command.c (words, help, dispatch) and the files that hold the commands. */
+
+/* What a command has. The number of arguments is right already. */
+struct p11s_command_ctx {
+  struct p11s_signer *signer;
+  const struct p11s_host *host;
+  char *const *arg; /* behind the command's name; NULL behind the last */
+  size_t count;
+  bool json;
+  struct p11s_buf *out;
+};
+
+typedef enum p11s_err (*p11s_command_fn)(const struct p11s_command_ctx *ctx, struct p11s_error *e);
+
+/* command_list.c, command_keys.c, command_assign.c */
+enum p11s_err p11s_command_modules(const struct p11s_command_ctx *ctx, struct p11s_error *e);
+enum p11s_err p11s_command_tokens(const struct p11s_command_ctx *ctx, struct p11s_error *e);
+enum p11s_err p11s_command_keys(const struct p11s_command_ctx *ctx, struct p11s_error *e);
+enum p11s_err p11s_command_assign(const struct p11s_command_ctx *ctx, struct p11s_error *e);
+enum p11s_err p11s_command_generate(const struct p11s_command_ctx *ctx, struct p11s_error *e);
+enum p11s_err p11s_command_check(const struct p11s_command_ctx *ctx, struct p11s_error *e);
+
+/* Reads a PIN argument: "-" asks on the terminal for the token called name, "" gives NULL. The
+   secret, a PIN or a PIN source, is the caller's. */
+enum p11s_err p11s_command_pin(const char *text, const char *name, struct p11s_secret **ret_pin,
+                               struct p11s_error *e);
+
+#endif

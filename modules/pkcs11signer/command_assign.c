@@ -88,10 +88,8 @@ static struct p11s_keyref *make_ref(const struct p11s_command_ctx *ctx,
   return ref;
 }
 
-/* Usage errors do not repeat the argument: where one is missing, a PIN stands in another's place.
- */
+/* Errors do not repeat the argument: where one is missing, a PIN stands in another's place. */
 static enum p11s_err parse_arguments(const struct p11s_command_ctx *ctx, const char *pub_label,
-                                     const struct p11s_algorithm **ret_alg,
                                      struct p11s_assignment *a, struct p11s_error *e)
 {
   const struct p11s_algorithm *alg = p11s_algorithm_parse(ctx->arg[ALGORITHM]);
@@ -118,7 +116,6 @@ static enum p11s_err parse_arguments(const struct p11s_command_ctx *ctx, const c
   err = p11s_command_pin(ctx->arg[PIN], ctx->arg[SLOT], &a->ref->pin, e);
   if (err == P11S_OK)
     err = check_pin(a->ref->pin, e);
-  *ret_alg = alg;
   return err;
 }
 
@@ -138,10 +135,11 @@ static unsigned key_tag(unsigned flags, unsigned algorithm, const unsigned char 
   return (unsigned)((sum + (sum >> 16)) & 0xffff);
 }
 
-static void report(const struct p11s_command_ctx *ctx, const struct p11s_assignment *a,
-                   const struct p11s_algorithm *alg, int64_t id, const char *done)
+static void report(const struct p11s_command_ctx *ctx, const struct p11s_assignment *a, int64_t id,
+                   const char *done)
 {
   const struct p11s_keyref *ref = a->ref;
+  const struct p11s_algorithm *alg = p11s_algorithm_find(ref->algorithm);
 
   if (ctx->json) {
     p11s_buf_addstr(ctx->out, "{\"zone\": ");
@@ -162,15 +160,14 @@ static void report(const struct p11s_command_ctx *ctx, const struct p11s_assignm
 
 enum p11s_err p11s_command_assign(const struct p11s_command_ctx *ctx, struct p11s_error *e)
 {
-  const struct p11s_algorithm *alg = NULL;
   struct p11s_assignment a = {0};
   int64_t id = 0;
-  enum p11s_err err = parse_arguments(ctx, ctx->count > LAST ? ctx->arg[LAST] : NULL, &alg, &a, e);
+  enum p11s_err err = parse_arguments(ctx, ctx->count > LAST ? ctx->arg[LAST] : NULL, &a, e);
 
   if (err == P11S_OK)
     err = p11s_assign(ctx->signer, ctx->host, &a, &id, e);
   if (err == P11S_OK)
-    report(ctx, &a, alg, id, "assigned");
+    report(ctx, &a, id, "assigned");
   assignment_clear(&a);
   return err;
 }
@@ -191,18 +188,17 @@ static enum p11s_err parse_bits(const char *text, unsigned *ret_bits, struct p11
 
 enum p11s_err p11s_command_generate(const struct p11s_command_ctx *ctx, struct p11s_error *e)
 {
-  const struct p11s_algorithm *alg = NULL;
   struct p11s_assignment a = {0};
   unsigned bits = 0;
   int64_t id = 0;
   enum p11s_err err = ctx->count > LAST ? parse_bits(ctx->arg[LAST], &bits, e) : P11S_OK;
 
   if (err == P11S_OK)
-    err = parse_arguments(ctx, NULL, &alg, &a, e);
+    err = parse_arguments(ctx, NULL, &a, e);
   if (err == P11S_OK)
     err = p11s_generate(ctx->signer, ctx->host, &a, bits, &id, e);
   if (err == P11S_OK)
-    report(ctx, &a, alg, id, "generated and assigned");
+    report(ctx, &a, id, "generated and assigned");
   assignment_clear(&a);
   return err;
 }

@@ -68,6 +68,15 @@ size_t p11s_utf8_decode(const char *text, uint32_t *ret_code)
   return len;
 }
 
+static size_t code_width(uint32_t code)
+{
+  if (code < ranges_none[0].first)
+    return 1;
+  if (in_ranges(ranges_wide, sizeof ranges_wide / sizeof *ranges_wide, code))
+    return 2;
+  return in_ranges(ranges_none, sizeof ranges_none / sizeof *ranges_none, code) ? 0 : 1;
+}
+
 size_t p11s_utf8_width(const char *text)
 {
   size_t width = 0;
@@ -75,17 +84,8 @@ size_t p11s_utf8_width(const char *text)
   while (*text != '\0') {
     uint32_t code = 0;
     size_t len = p11s_utf8_decode(text, &code);
-    if (len == 0) {
-      len = 1;
-      width++;
-    } else if (code < 0x300) {
-      width++;
-    } else if (in_ranges(ranges_wide, sizeof ranges_wide / sizeof *ranges_wide, code)) {
-      width += 2;
-    } else if (!in_ranges(ranges_none, sizeof ranges_none / sizeof *ranges_none, code)) {
-      width++;
-    }
-    text += len;
+    width += len == 0 ? 1 : code_width(code);
+    text += len == 0 ? 1 : len;
   }
   return width;
 }

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "backend.hh"
+
+#include "engine.hh"
+#include "host.hh"
+#include "settings.hh"
+#include "siblings.hh"
+
+#include <iostream>
+#include <memory>
+
+extern "C" {
+#include "assign.h"
+#include "command.h"
+#include "keyref.h"
+#include "wrap.h"
+}
+
+namespace pkcs11signer
+{
+namespace
+{
+// Owners of what the core hands out.
+struct Buffer : p11s_buf
+{
+  Buffer() : p11s_buf P11S_BUF_INIT {}
+  ~Buffer()
+  {
+    p11s_buf_clear(this);
+  }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  std::string text() const
+  {
+    if (failed) {
+      throw DBException("out of memory");
+    }
+    return {p11s_buf_text(this), len};
+  }
+};
+using RefOwner = std::unique_ptr<p11s_keyref, decltype(&p11s_keyref_free)>;
+
+// What PowerDNS is to see in place of the content of a row that is ours.
+std::string wrapped(const std::string& zone, const DNSBackend::KeyData& row)
+{
+  Buffer out;
+  p11s_error error{};
+  p11s_keyref* ref = nullptr;
+  p11s_key* key = nullptr;
+
+  if (p11s_keyref_parse(row.content.data(), row.content.size(), &ref, &error) == P11S_OK &&
+      p11s_signer_key(signer(), ref, &key, &error) == P11S_OK) {
+    p11s_wrap_key(zone.c_str(), row.id, key, &out);
+  }
+  else {
+    p11s_wrap_broken(zone.c_str(), row.id, error.text, &out);
+  }
+  p11s_key_release(key);
+  p11s_keyref_free(ref);
+  return out.text();
+}
+}
+
+Backend::Backend(const string& suffix)
+{
+  setArgPrefix(ModuleName + suffix);
+  (void)signer(); // says now if a setting makes no sense
+  Engine::registerMakers();
+  observeFactories();
+  collectSiblingsFor(this);
+}
+
+Backend::~Backend()
+{
+  forgetCollector(this);
+}
+
+void Backend::addSibling(DNSBackend* sibling)
+{
+  d_siblings.push_back(sibling);
+}
+
+DNSBackend& Backend::first() const
+{
+  if (d_siblings.empty()) {
+    throw DBException("pkcs11signer has no backend behind it that holds the data");
+  }
+  return *d_siblings.front();
+}
+
+bool Backend::getDomainKeys(const compat::Zone& zone, std::vector<KeyData>& keys)
+{
+  std::vector<KeyData> rows;
+  bool answered = false;
+
+  for (auto* sibling : d_siblings) {
+    answered = sibling->getDomainKeys(zone, rows);
+    if (answered) {
+      break;
+    }
+  }
+  const std::string text = rows.empty() ? std::string() : compat::zoneText(zone);
+  for (auto& row : rows) {
+    if (p11s_keyref_is_ours(row.content.data(), row.content.size())) {
+      std::string content = wrapped(text, row);
+      wipe(row.content);
+      row.content = std::move(content);
+    }
+    keys.push_back(std::move(row));
+  }
+  return answered;
+}
+
+bool Backend::addDomainKey(const compat::Zone& zone, const KeyData& key, int64_t& id)
+{
+  if (!p11s_keyref_is_ours(key.content.data(), key.content.size())) {
+    return false; // PowerDNS offers it to the next backend
+  }
+  const std::string text = compat::zoneText(zone);
+  const p11s_host host = hostFor(*this);
+  p11s_error error{};
+  p11s_keyref* parsed = nullptr;
+
+  if (p11s_keyref_parse(key.content.data(), key.content.size(), &parsed, &error) != P11S_OK) {
+    throw DBException("zone " + text + ": " + error.text);
+  }
+  const RefOwner ref(parsed, p11s_keyref_free);
+  const p11s_assignment assignment{text.c_str(), key.flags, key.active, key.published, ref.get()};
+  if (p11s_assign(signer(), &host, &assignment, &id, &error) != P11S_OK) {
+    throw DBException(error.text);
+  }
+  return true;
+}
+
+bool Backend::startTransaction(const compat::Zone& zone, compat::DomainId id)
+{
+  return first().startTransaction(zone, id);
+}
+
+bool Backend::commitTransaction()
+{
+  return first().commitTransaction();
+}
+
+bool Backend::abortTransaction()
+{
+  return first().abortTransaction();
+}
+
+bool Backend::inTransaction()
+{
+  return !d_siblings.empty() && first().inTransaction();
+}
+
+string Backend::directBackendCmd(const string& query)
+{
+  const p11s_host host = hostFor(*this);
+  p11s_error error{};
+  Buffer out;
+
+  if (p11s_command_run(signer(), &host, query.c_str(), &out, &error) != P11S_OK) {
+    // Only an exception makes pdnsutil exit with 1, and it would lose what was found out before.
+    std::cout << out.text() << std::flush;
+    throw DBException(error.text);
+  }
+  return out.text();
+}
+}

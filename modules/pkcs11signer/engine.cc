@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "engine.hh"
+
+#include "settings.hh"
+
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <pthread.h>
+
+extern "C" {
+#include "sign.h"
+#include "wrap.h"
+}
+
+namespace pkcs11signer
+{
+namespace
+{
+std::unique_ptr<DNSCryptoKeyEngine> makeEngine(unsigned int algorithm)
+{
+  return std::make_unique<Engine>(algorithm - P11S_WRAP_ALGORITHM);
+}
+
+// UDP queries are answered on threads of these two names, and must not wait as long as others.
+bool isQueryThread()
+{
+  char name[16] = "";
+  (void)pthread_getname_np(pthread_self(), name, sizeof name);
+  return strcmp(name, "pdns/distributo") == 0 || strcmp(name, "pdns/receiver") == 0;
+}
+
+uint64_t deadline()
+{
+  thread_local const bool s_query = isQueryThread();
+  return s_query ? p11s_signer_query_deadline(signer()) : p11s_signer_admin_deadline(signer());
+}
+
+const unsigned char* bytes(const std::string& text)
+{
+  return reinterpret_cast<const unsigned char*>(text.data());
+}
+
+std::string orEmpty(const char* text)
+{
+  return text != nullptr ? text : "";
+}
+}
+
+void Engine::registerMakers()
+{
+  static std::once_flag s_once;
+  std::call_once(s_once, [] {
+    report(P11S_WRAP_ALGORITHM, makeEngine);
+    const p11s_algorithm* algorithm = nullptr;
+    for (size_t i = 0; (algorithm = p11s_algorithm_at(i)) != nullptr; ++i) {
+      report(P11S_WRAP_ALGORITHM + algorithm->number, makeEngine);
+    }
+  });
+}
+
+Engine::~Engine()
+{
+  p11s_key_release(d_key);
+}
+
+void Engine::fail(const std::string& reason) const
+{
+  throw DBException("zone " + d_zone + ", key id " + std::to_string(d_id) + ": " + reason);
+}
+
+p11s_key* Engine::key() const
+{
+  if (d_key == nullptr) {
+    fail(d_broken);
+  }
+  return d_key;
+}
+
+const p11s_pubkey* Engine::publicKey() const
+{
+  const p11s_pubkey* found = p11s_key_public(key());
+  p11s_error error{};
+  if (found == nullptr && p11s_key_resolve(key(), deadline(), &found, &error) != P11S_OK) {
+    fail(error.text);
+  }
+  return found;
+}
+
+void Engine::create(unsigned int bits)
+{
+  p11s_error error{};
+  const unsigned size = p11s_key_algorithm(key())->family == P11S_RSA ? bits : 0;
+  if (p11s_key_generate(key(), size, deadline(), &error) != P11S_OK) {
+    fail(error.text);
+  }
+}
+
+DNSCryptoKeyEngine::storvector_t Engine::convertToISCVector() const
+{
+  const p11s_keyref* ref = p11s_key_reference(key());
+  storvector_t result{{"Algorithm", std::to_string(d_algorithm)},
+                      {"Engine", ref->engine},
+                      {"Slot", ref->slot},
+                      {"PIN", ""}, // never leaves the table
+                      {"Label", ref->label}};
+  if (ref->pub_label != nullptr) {
+    result.emplace_back("PubLabel", orEmpty(ref->pub_label));
+  }
+  result.emplace_back("PublicKey", getPublicKeyString());
+  return result;
+}
+
+std::string Engine::sign(const std::string& message) const
+{
+  unsigned char signature[P11S_SIGNATURE_MAX];
+  size_t len = sizeof signature;
+  p11s_error error{};
+  if (p11s_sign(p11s_signer_flights(p11s_key_signer(key())), key(), bytes(message), message.size(),
+                deadline(), signature, &len, &error) != P11S_OK) {
+    fail(error.text);
+  }
+  return {reinterpret_cast<const char*>(signature), len};
+}
+
+bool Engine::verify(const std::string& message, const std::string& signature) const
+{
+  return p11s_pubkey_verify(publicKey(), bytes(message), message.size(), bytes(signature),
+                            signature.size());
+}
+
+std::string Engine::getPubKeyHash() const
+{
+  return {reinterpret_cast<const char*>(p11s_pubkey_hash(publicKey())), 32};
+}
+
+std::string Engine::getPublicKeyString() const
+{
+  size_t len = 0;
+  const unsigned char* data = p11s_pubkey_data(publicKey(), &len);
+  return {reinterpret_cast<const char*>(data), len};
+}
+
+// 0 makes show-zone say that the key is missing or defunct, and go on.
+int Engine::getBits() const
+{
+  try {
+    return static_cast<int>(p11s_pubkey_bits(publicKey()));
+  }
+  catch (const PDNSException& e) {
+    g_log << Logger::Error << "[pkcs11signer] " << e.reason << endl;
+    return 0;
+  }
+}
+
+bool Engine::checkKey(vector<string>* messages) const
+{
+  try {
+    (void)publicKey();
+    return true;
+  }
+  catch (const PDNSException& e) {
+    if (messages != nullptr) {
+      messages->push_back(e.reason);
+    }
+    return false;
+  }
+}
+
+void Engine::fromISCMap(DNSKEYRecordContent& drc, stormap_t& stormap)
+{
+  std::string name = P11S_WRAP_NAME;
+  for (auto& c : name) {
+    c = static_cast<char>(tolower(c));
+  }
+  const std::string& value = stormap[name];
+  p11s_wrapped wrapped{};
+  p11s_error error{};
+
+  drc.d_algorithm = static_cast<uint8_t>(d_algorithm);
+  if (p11s_wrap_parse(value.data(), value.size(), &wrapped, &error) != P11S_OK) {
+    d_broken = error.text;
+    return;
+  }
+  d_zone = orEmpty(wrapped.zone);
+  d_id = wrapped.id;
+  if (wrapped.message != nullptr) {
+    d_broken = wrapped.message;
+  }
+  else {
+    d_key = p11s_signer_find_key(signer(), wrapped.identity);
+    if (d_key == nullptr) {
+      d_broken = "the key reference is no longer in memory; ask again";
+    }
+  }
+  p11s_wrapped_clear(&wrapped);
+}
+
+void Engine::fromPublicKeyString(const std::string& /* content */)
+{
+  fail("a key on a token cannot be made from a public key alone");
+}
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_HOST_H
+#define P11S_HOST_H
+
+#include "err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * What the core needs from PowerDNS: the zones and the rows of its cryptokeys
+ * table. The shim implements it over the sibling backends, so everything
+ * happens on their connection and inside their transaction.
+ *
+ * Zone names are absolute, in presentation form with the final dot, lower
+ * case on the way out, any case on the way in. Calls may block on the
+ * database: never made from a worker or under a lock. Errors: P11S_ERR_HOST.
+ */
+struct p11s_row {
+  const char *zone;
+  unsigned id;
+  unsigned flags;      /* 257: KSK, 256: ZSK */
+  bool active;
+  bool published;
+  const char *content; /* NUL behind content_len; may hold a PIN */
+  size_t content_len;
+};
+
+/* Strings in the row are borrowed for the call. Returning false ends the iteration. */
+typedef bool (*p11s_row_fn)(const struct p11s_row *row, void *arg);
+typedef bool (*p11s_zone_fn)(const char *zone, void *arg);
+
+struct p11s_host {
+  void *ctx;
+  /* P11S_ERR_HOST when the zone does not exist or its name is malformed. */
+  enum p11s_err (*zone_check)(void *ctx, const char *zone, struct p11s_error *e);
+  enum p11s_err (*each_zone)(void *ctx, p11s_zone_fn fn, void *arg, struct p11s_error *e);
+  /* All rows of one zone, in the database's order, software keys too. fn may not call the host. */
+  enum p11s_err (*each_row)(void *ctx, const char *zone, p11s_row_fn fn, void *arg,
+                            struct p11s_error *e);
+  /* Stores a row as it is given; row->id is ignored. */
+  enum p11s_err (*add_row)(void *ctx, const struct p11s_row *row, int64_t *ret_id,
+                           struct p11s_error *e);
+};
+
+#endif

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include "backend.hh"
+
+extern "C" {
+#include "host.h"
+}
+
+namespace pkcs11signer
+{
+// The core's view of PowerDNS (host.h), over a backend's siblings. Borrowed from the backend.
+p11s_host hostFor(Backend& backend);
+
+// Overwrites a string that held a PIN before it is freed.
+void wipe(std::string& text);
+}

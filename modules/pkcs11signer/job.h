@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_JOB_H
+#define P11S_JOB_H
+
+#include "err.h"
+#include "secret.h"
+#include "session.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * One piece of work for a token's worker, and the caller's way to wait for it.
+ *
+ * A concrete job embeds struct p11s_job as its first member. It is
+ * reference-counted: the caller, the token's queue and the worker each hold
+ * a reference, so a caller that stops waiting at its deadline leaves nothing
+ * dangling, and a worker that hangs holds only what it was given.
+ */
+struct p11s_job;
+
+/* What a worker has for a job. */
+struct p11s_work {
+  struct p11s_session *session; /* open, and logged in where the token wants it */
+  uint64_t epoch;               /* changes whenever object handles may have become invalid */
+};
+
+struct p11s_job_ops {
+  /* In a worker. Called a second time, on a fresh session, when the first ended with a CK_RV that
+     p11s_rv_is_lost() knows. */
+  enum p11s_err (*run)(struct p11s_job *job, struct p11s_work *work, struct p11s_error *e);
+  /* In a worker, or wherever submitting failed, once, after waiters can see the result. May be NULL. */
+  void (*finished)(struct p11s_job *job);
+  void (*destroy)(struct p11s_job *job);
+  bool rw; /* wants a read/write session */
+};
+
+struct p11s_job {
+  const struct p11s_job_ops *ops; /* immutable */
+  struct p11s_secret *pin;        /* immutable; the reference's PIN or PIN source, may be NULL */
+  atomic_uint refs;
+  struct p11s_job *next;          /* guarded by the token's lock while queued */
+  pthread_mutex_t lock;           /* guards the rest */
+  pthread_cond_t changed;
+  bool done;
+  struct p11s_error error;        /* code P11S_OK: success */
+};
+
+/* The first reference is the caller's; pin gets a reference of its own. */
+void p11s_job_init(struct p11s_job *job, const struct p11s_job_ops *ops, struct p11s_secret *pin);
+struct p11s_job *p11s_job_acquire(struct p11s_job *job);
+/* The last reference calls ops->destroy, which must call p11s_job_fini and free. NULL is allowed. */
+void p11s_job_release(struct p11s_job *job);
+void p11s_job_fini(struct p11s_job *job);
+
+/* Sets the result, wakes the waiters, calls ops->finished. Once per job. */
+void p11s_job_finish(struct p11s_job *job, const struct p11s_error *result);
+
+/* Waits for the result. P11S_ERR_TIMEOUT when deadline_ms (p11s_now_ms) comes first. */
+enum p11s_err p11s_job_wait(struct p11s_job *job, uint64_t deadline_ms, struct p11s_error *e);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_KEY_H
+#define P11S_KEY_H
+
+#include "algorithm.h"
+#include "err.h"
+#include "keyref.h"
+#include "pubkey.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * A reference resolved: the one object in the process for all zones and
+ * threads whose references say the same (p11s_signer_key() interns them).
+ *
+ * Its public key is known at once when the reference pins it, else when a
+ * worker has read it from the token for the first time; from then on it never
+ * changes and is read without a lock. A private key handle is found again in
+ * every epoch of its token, compared with that public key, and refused when it differs.
+ *
+ * key->lock guards the handle and the resolve job under way.
+ */
+struct p11s_key;
+struct p11s_token;
+struct p11s_signer;
+
+#define P11S_KEY_IDENTITY_LEN 32
+
+/* The strings and the PIN are copied from ref. Used by the signer only. */
+enum p11s_err p11s_key_new(struct p11s_signer *signer, const struct p11s_keyref *ref,
+                           const struct p11s_algorithm *alg, struct p11s_token *token,
+                           const unsigned char *identity, struct p11s_key **ret_key,
+                           struct p11s_error *e);
+void p11s_key_free(struct p11s_key *key);
+
+const struct p11s_algorithm *p11s_key_algorithm(const struct p11s_key *key);
+struct p11s_token *p11s_key_token(const struct p11s_key *key);
+struct p11s_secret *p11s_key_pin(const struct p11s_key *key);
+struct p11s_signer *p11s_key_signer(const struct p11s_key *key);
+/* Borrowed, P11S_KEY_IDENTITY_LEN bytes. */
+const unsigned char *p11s_key_identity(const struct p11s_key *key);
+/* What the key was made from. Borrowed. */
+const struct p11s_keyref *p11s_key_reference(const struct p11s_key *key);
+
+/* The public key if it is known, else NULL. No lock, no wait. Borrowed for the key's life. */
+const struct p11s_pubkey *p11s_key_public(const struct p11s_key *key);
+
+/* The public key, asking the token when it is not known yet. Waits until deadline_ms. */
+enum p11s_err p11s_key_resolve(struct p11s_key *key, uint64_t deadline_ms,
+                               const struct p11s_pubkey **ret_public, struct p11s_error *e);
+
+/* Goes to the token in any case: finds token and key, logs in, compares the public key with the pinned
+   one, makes one signature and verifies it. The public key is known afterwards. */
+enum p11s_err p11s_key_check(struct p11s_key *key, uint64_t deadline_ms, struct p11s_error *e);
+
+/* Makes the key pair that the reference names, which must not be there yet and not be pinned;
+   bits as in keygen.h. The public key is known afterwards. */
+enum p11s_err p11s_key_generate(struct p11s_key *key, unsigned bits, uint64_t deadline_ms,
+                                struct p11s_error *e);
+/* Undoes a p11s_key_generate() of this process: removes the pair from the token. */
+enum p11s_err p11s_key_undo_generate(struct p11s_key *key, uint64_t deadline_ms,
+                                     struct p11s_error *e);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_KEY_INTERNAL_H
+#define P11S_KEY_INTERNAL_H
+
+#include "key.h"
+#include "job.h"
+#include "keygen.h"
+#include "session.h"
+#include "token.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* Shared by key.c (the object), key_work.c (what workers do), key_job.c (asking them to) and the signer's table. */
+struct p11s_key {
+  /* immutable */
+  struct p11s_signer *signer;
+  const struct p11s_algorithm *alg;
+  struct p11s_token *token;
+  struct p11s_keyref *ref;
+  unsigned char identity[P11S_KEY_IDENTITY_LEN];
+  bool pinned;
+
+  _Atomic(struct p11s_pubkey *) public_key; /* NULL until known, then never changes */
+
+  /* guarded by the signer's lock */
+  struct p11s_key *next; /* in the signer's table */
+  bool listed;
+  unsigned refs;
+  uint64_t idle_since_ms;
+
+  pthread_mutex_t lock; /* guards the rest */
+  struct p11s_job *resolving;
+  bool have_handle;
+  bool proven; /* a signature by this handle has verified */
+  uint64_t handle_epoch;
+  CK_OBJECT_HANDLE handle;
+  struct p11s_sign_plan plan;
+  bool have_pair; /* made by us: may be undone */
+};
+
+/* "key 'label' on token 'slot'", for messages. */
+void p11s_key_error_prefix(const struct p11s_key *key, struct p11s_error *e);
+
+/* Publishes the public key unless one is known; key takes ownership or frees. */
+void p11s_key_publish(struct p11s_key *key, struct p11s_pubkey *public_key);
+
+/* In a worker: signs message. Finds the key when its handle is not known in work->epoch, hashes
+   on the CPU, verifies the signature when asked to or when this handle has not proven itself.
+   *len is the room in signature, then the signature's length. */
+enum p11s_err p11s_key_sign_work(struct p11s_key *key, struct p11s_work *work,
+                                 const unsigned char *message, size_t message_len, bool verify,
+                                 unsigned char *signature, size_t *len, struct p11s_error *e);
+
+/* In a worker: find, compare, sign and verify a test message. */
+enum p11s_err p11s_key_check_work(struct p11s_key *key, struct p11s_work *work,
+                                  struct p11s_error *e);
+/* In a worker, read/write session. */
+enum p11s_err p11s_key_generate_work(struct p11s_key *key, unsigned bits, struct p11s_work *work,
+                                     struct p11s_error *e);
+enum p11s_err p11s_key_undo_work(struct p11s_key *key, struct p11s_work *work,
+                                 struct p11s_error *e);
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Asking a worker to do something with a key, and waiting for it (key.h). */
+#include "key_internal.h"
+#include "signer.h"
+
+#include <stdlib.h>
+
+struct key_job {
+  struct p11s_job job; /* first member */
+  struct p11s_key *key;
+  unsigned bits;
+};
+
+static enum p11s_err run_check(struct p11s_job *job, struct p11s_work *work, struct p11s_error *e)
+{
+  return p11s_key_check_work(((struct key_job *)job)->key, work, e);
+}
+
+static enum p11s_err run_generate(struct p11s_job *job, struct p11s_work *work,
+                                  struct p11s_error *e)
+{
+  struct key_job *j = (struct key_job *)job;
+
+  return p11s_key_generate_work(j->key, j->bits, work, e);
+}
+
+static enum p11s_err run_undo(struct p11s_job *job, struct p11s_work *work, struct p11s_error *e)
+{
+  return p11s_key_undo_work(((struct key_job *)job)->key, work, e);
+}
+
+static void destroy(struct p11s_job *job)
+{
+  struct key_job *j = (struct key_job *)job;
+  struct p11s_key *key = j->key;
+
+  p11s_job_fini(job);
+  free(j);
+  p11s_key_release(key);
+}
+
+/* The next one who asks starts a new job: it may have failed, and the fault may be gone. */
+static void resolve_finished(struct p11s_job *job)
+{
+  struct p11s_key *key = ((struct key_job *)job)->key;
+  bool ours;
+
+  pthread_mutex_lock(&key->lock);
+  ours = key->resolving == job;
+  if (ours)
+    key->resolving = NULL;
+  pthread_mutex_unlock(&key->lock);
+  if (ours)
+    p11s_job_release(job);
+}
+
+static const struct p11s_job_ops resolve_ops = {run_check, resolve_finished, destroy, false};
+static const struct p11s_job_ops check_ops = {run_check, NULL, destroy, false};
+static const struct p11s_job_ops generate_ops = {run_generate, NULL, destroy, true};
+static const struct p11s_job_ops undo_ops = {run_undo, NULL, destroy, true};
+
+static struct p11s_job *make_job(struct p11s_key *key, const struct p11s_job_ops *ops,
+                                 unsigned bits)
+{
+  struct key_job *j = calloc(1, sizeof *j);
+
+  if (j == NULL)
+    return NULL;
+  p11s_job_init(&j->job, ops, p11s_key_pin(key));
+  j->key = p11s_key_acquire(key);
+  j->bits = bits;
+  return &j->job;
+}
+
+static enum p11s_err run_on_token(struct p11s_key *key, const struct p11s_job_ops *ops,
+                                  unsigned bits, uint64_t deadline_ms, struct p11s_error *e)
+{
+  struct p11s_job *job = make_job(key, ops, bits);
+  enum p11s_err result;
+
+  if (job == NULL)
+    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  result = p11s_token_run(key->token, job, deadline_ms, e);
+  p11s_job_release(job);
+  if (result != P11S_OK)
+    p11s_key_error_prefix(key, e);
+  return result;
+}
+
+/* The resolve job under way, or a new one; a reference of it is the caller's. */
+static struct p11s_job *join_resolve(struct p11s_key *key, bool *ret_new)
+{
+  struct p11s_job *fresh = make_job(key, &resolve_ops, 0);
+  struct p11s_job *job;
+
+  if (fresh == NULL)
+    return NULL;
+  pthread_mutex_lock(&key->lock);
+  *ret_new = key->resolving == NULL;
+  if (*ret_new)
+    key->resolving = p11s_job_acquire(fresh);
+  job = p11s_job_acquire(key->resolving);
+  pthread_mutex_unlock(&key->lock);
+  p11s_job_release(fresh);
+  return job;
+}
+
+enum p11s_err p11s_key_resolve(struct p11s_key *key, uint64_t deadline_ms,
+                               const struct p11s_pubkey **ret_public, struct p11s_error *e)
+{
+  struct p11s_job *job;
+  enum p11s_err result;
+  bool is_new;
+
+  if (p11s_key_public(key) == NULL) {
+    job = join_resolve(key, &is_new);
+    if (job == NULL)
+      return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    result = is_new ? p11s_token_run(key->token, job, deadline_ms, e)
+                    : p11s_job_wait(job, deadline_ms, e);
+    p11s_job_release(job);
+    if (result != P11S_OK) {
+      p11s_key_error_prefix(key, e);
+      return result;
+    }
+  }
+  *ret_public = p11s_key_public(key);
+  return P11S_OK;
+}
+
+enum p11s_err p11s_key_check(struct p11s_key *key, uint64_t deadline_ms, struct p11s_error *e)
+{
+  return run_on_token(key, &check_ops, 0, deadline_ms, e);
+}
+
+enum p11s_err p11s_key_generate(struct p11s_key *key, unsigned bits, uint64_t deadline_ms,
+                                struct p11s_error *e)
+{
+  if (key->pinned)
+    return p11s_error_set(e, P11S_ERR_EXISTS,
+                          "the reference pins the public key of an existing key, which a new one "
+                          "cannot be; make and assign the new key with backend-cmd generate, then "
+                          "remove this one");
+  return run_on_token(key, &generate_ops, bits, deadline_ms, e);
+}
+
+enum p11s_err p11s_key_undo_generate(struct p11s_key *key, uint64_t deadline_ms,
+                                     struct p11s_error *e)
+{
+  bool ours;
+
+  pthread_mutex_lock(&key->lock);
+  ours = key->have_pair;
+  pthread_mutex_unlock(&key->lock);
+  if (!ours)
+    return p11s_error_set(e, P11S_ERR_NO_KEY, "no key pair was made here");
+  return run_on_token(key, &undo_ops, 0, deadline_ms, e);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_LOCK_H
+#define P11S_LOCK_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Deadlines on the monotonic clock, and condition variables that use it.
+ *
+ * Lock order of the whole core, outermost first; a thread holding one may only
+ * take one further down, and holds none of them across a PKCS#11, database or
+ * file call:
+ *
+ *   1. struct p11s_signer  .lock   table of keys, table of tokens
+ *   2. struct p11s_flights .lock   signatures under way (sign.c)
+ *   3. struct p11s_token   .lock   queue, workers, login state
+ *   4. struct p11s_key     .lock   public key until it is known, token handle
+ *   5. struct p11s_job     .lock   state of one job
+ */
+
+/* Milliseconds since some fixed point (CLOCK_MONOTONIC). */
+uint64_t p11s_now_ms(void);
+
+/* A condition variable whose timed waits use CLOCK_MONOTONIC. */
+void p11s_cond_init(pthread_cond_t *cond);
+
+/* Waits until signalled or until p11s_now_ms() reaches deadline_ms; false when it has. */
+bool p11s_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ms);
+
+#endif

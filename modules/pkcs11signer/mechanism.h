@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_MECHANISM_H
+#define P11S_MECHANISM_H
+
+#include "algorithm.h"
+#include "err.h"
+
+#include <p11-kit/pkcs11.h>
+#include <stdbool.h>
+
+/* What a token can do (C_GetMechanismList). No locks. */
+struct p11s_mechanisms {
+  CK_MECHANISM_TYPE *list;
+  CK_ULONG count;
+};
+enum p11s_err p11s_mechanisms_get(CK_FUNCTION_LIST *module, CK_SLOT_ID id,
+                                  struct p11s_mechanisms *ret, struct p11s_error *e);
+bool p11s_mechanisms_have(const struct p11s_mechanisms *m, CK_MECHANISM_TYPE type);
+void p11s_mechanisms_clear(struct p11s_mechanisms *m);
+
+/* P11S_ERR_MECHANISM: "the token cannot WHAT ALGORITHM", and the DNSSEC algorithms it can sign with. */
+enum p11s_err p11s_mechanisms_missing(const struct p11s_mechanisms *m, const char *what,
+                                      const struct p11s_algorithm *alg, struct p11s_error *e);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_OBJECT_H
+#define P11S_OBJECT_H
+
+#include "algorithm.h"
+#include "err.h"
+#include "pubkey.h"
+
+#include <p11-kit/pkcs11.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * Key objects on a token: finding them and reading their public half. All
+ * functions take an open session (logged in where the token wants that) and
+ * call PKCS#11: only from workers and administrative commands. No locks.
+ *
+ * A label is compared byte by byte with CKA_LABEL; one that begins with
+ * "pkcs11:" is an RFC 7512 URI whose `object` and `id` are compared.
+ */
+
+/* The private key. P11S_ERR_NO_KEY names those that are there (at most 10), P11S_ERR_AMBIGUOUS
+   names both ids, P11S_ERR_KEY_TYPE says which type was expected. */
+enum p11s_err p11s_object_find_private(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                       const struct p11s_algorithm *alg, const char *label,
+                                       CK_OBJECT_HANDLE *ret_key, struct p11s_error *e);
+
+/*
+ * The public half of a private key, from, in this order: the public key
+ * object (same CKA_ID as the private key among those with pub_label or, when that is NULL, label;
+ * else the only one with that label; else the only one with that CKA_ID), the private key's own
+ * attributes, a certificate with the same CKA_ID or label. P11S_ERR_NO_KEY when
+ * none of them has it, P11S_ERR_KEY_TYPE when it is of another type, curve or size.
+ */
+enum p11s_err p11s_object_read_public(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                      const struct p11s_algorithm *alg, CK_OBJECT_HANDLE private_key,
+                                      const char *label, const char *pub_label,
+                                      struct p11s_pubkey **ret_key, struct p11s_error *e);
+
+/* The public key that an object's own attributes hold (CKA_MODULUS and CKA_PUBLIC_EXPONENT, or
+   CKA_EC_POINT). P11S_ERR_NO_KEY when the token does not give them, P11S_ERR_KEY_TYPE. */
+enum p11s_err p11s_object_public_from(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                      const struct p11s_algorithm *alg, CK_OBJECT_HANDLE object,
+                                      struct p11s_pubkey **ret_key, struct p11s_error *e);
+
+/* One key as a listing shows it. */
+struct p11s_object_info {
+  char label[256];
+  char id[129];        /* hex */
+  char type[32];       /* "RSA-2048", "P-256", "Ed25519", … or the number */
+  bool has_private;
+  bool has_public;
+};
+/* Calls fn once for each key (private and public object of one CKA_ID and label together), sorted by label, id. */
+enum p11s_err p11s_object_each(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                               void (*fn)(const struct p11s_object_info *info, void *arg),
+                               void *arg, struct p11s_error *e);
+
+/* A boolean attribute; false when the token does not give it. */
+bool p11s_object_flag(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                      CK_ATTRIBUTE_TYPE type);
+
+#endif

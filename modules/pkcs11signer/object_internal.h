@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_OBJECT_INTERNAL_H
+#define P11S_OBJECT_INTERNAL_H
+
+#include "attribute.h"
+#include "uri.h"
+
+/* What object.c, object_public.c and object_list.c share. */
+
+/* The objects of a class that have the name, each asked again whether it really has. The caller
+   clears *ret. */
+enum p11s_err p11s_objects_named(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                 CK_OBJECT_CLASS class, const struct p11s_object_name *name,
+                                 struct p11s_handles *ret, struct p11s_error *e);
+
+/* "RSA", "EC", "Edwards curve", …; "another" */
+const char *p11s_key_type_name(CK_KEY_TYPE type);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_P11MOD_H
+#define P11S_P11MOD_H
+
+#include "buf.h"
+#include "err.h"
+#include "rv.h"
+
+#include <p11-kit/p11-kit.h>
+#include <p11-kit/pkcs11.h>
+#include <stddef.h>
+
+/*
+ * PKCS#11 modules as p11-kit manages them. PowerDNS's built-in engine uses the
+ * same modules in the same process: p11-kit counts C_Initialize for both.
+ *
+ * Modules are loaded at the first call in a process, one is initialized when
+ * it is first asked for by name, and all stay until p11s_p11mod_shutdown().
+ * In a child of fork() everything starts anew (PKCS#11 v2.40 section 5.1 with
+ * p11-kit's fork detection). Functions are safe from any thread; one
+ * internal mutex guards the list and is not held while a module is initialized.
+ */
+
+/* The module p11-kit knows as name. Borrowed, valid until shutdown. P11S_ERR_NO_MODULE names those
+   p11-kit knows, or why the module does not initialize. */
+enum p11s_err p11s_p11mod_get(const char *name, CK_FUNCTION_LIST **ret_module,
+                              struct p11s_error *e);
+
+/* One of p11-kit's modules. Strings are the caller's buffers. */
+struct p11s_p11mod_info {
+  char name[64];         /* as p11-kit names it: what goes into Engine: */
+  char path[256];        /* shared object */
+  char description[33];  /* CK_INFO.libraryDescription */
+  char manufacturer[33];
+  char version[16];      /* library version "2.6" */
+};
+/* Calls fn for each module that p11-kit could load and that initializes. */
+enum p11s_err p11s_p11mod_each(void (*fn)(const struct p11s_p11mod_info *info, void *arg),
+                               void *arg, struct p11s_error *e);
+
+/* Finalizes what we initialized. No other call may be under way. */
+void p11s_p11mod_shutdown(void);
+
+/* Copies a blank-padded PKCS#11 string (label, serial), trims it and makes it fit to be shown
+   (p11s_error_clean); size includes the NUL. */
+void p11s_padded_copy(char *to, size_t size, const CK_UTF8CHAR *from, size_t len);
+
+#endif

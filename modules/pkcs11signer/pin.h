@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_PIN_H
+#define P11S_PIN_H
+
+#include "err.h"
+#include "secret.h"
+
+#include <stdbool.h>
+
+/*
+ * Where a PIN comes from. A PIN, in a reference or typed, is either the PIN
+ * itself or a source:
+ *
+ *   file:/PATH        the file's content
+ *   env:NAME          an environment variable of the server
+ *   credential:NAME   $CREDENTIALS_DIRECTORY/NAME (systemd LoadCredential=)
+ *
+ * In the setting pkcs11signer-pin-source, %t stands for the token's label
+ * (a '/' in it becomes '_'), %% for a percent sign. One trailing newline is
+ * dropped. A file must be regular, absolute, at most 1024 bytes, owned by root or by us,
+ * and not readable or writable by others (mode & 0007); credentials are guarded by systemd's
+ * directory. Sources are read anew at each call. No locks.
+ */
+
+/* Whether text names a source rather than being a PIN. */
+bool p11s_pin_is_source(const char *text);
+
+/* Resolves a reference's PIN: given (may be NULL) if there is one, else default_source (may be NULL
+   or ""). token_label is for %t. P11S_ERR_NO_PIN says what is missing or why a source cannot be
+   used. The secret is the caller's. */
+enum p11s_err p11s_pin_get(struct p11s_secret *given, const char *default_source,
+                           const char *token_label, struct p11s_secret **ret_pin,
+                           struct p11s_error *e);
+
+/* Asks on the terminal without echo (or reads one line of standard input when that is no terminal). */
+enum p11s_err p11s_pin_ask(const char *prompt, struct p11s_secret **ret_pin, struct p11s_error *e);
+
+#endif

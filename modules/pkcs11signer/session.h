@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_SESSION_H
+#define P11S_SESSION_H
+
+#include "algorithm.h"
+#include "err.h"
+#include "rv.h"
+#include "secret.h"
+#include "slot.h"
+
+#include <p11-kit/pkcs11.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * One PKCS#11 session on one token: open, log in, sign, close. Used by one
+ * thread at a time; no locks. Calls PKCS#11: only from workers and
+ * administrative commands.
+ *
+ * Functions that talk to the token leave the CK_RV of a failed call in
+ * p11s_session_rv() so that the worker can tell a lost session from a refusal.
+ */
+struct p11s_session;
+
+/* Finds the token (slot.h) and opens a session on it; read/write when rw (key generation). */
+enum p11s_err p11s_session_open(CK_FUNCTION_LIST *module, const char *slot_spec, bool rw,
+                                struct p11s_session **ret_session, struct p11s_error *e);
+/* Closes; NULL is allowed. With lost, C_CloseSession's result does not matter and is not awaited. */
+void p11s_session_close(struct p11s_session *s);
+
+const struct p11s_slot_info *p11s_session_slot(const struct p11s_session *s);
+CK_FUNCTION_LIST *p11s_session_module(const struct p11s_session *s);
+CK_SESSION_HANDLE p11s_session_handle(const struct p11s_session *s);
+/* The token's mechanisms: asked once per session, then remembered. NULL on failure. */
+const struct p11s_mechanisms *p11s_session_mechanisms(struct p11s_session *s, struct p11s_error *e);
+
+/* Whether the token wants no login, or the application is logged in already (C_GetSessionInfo). */
+bool p11s_session_logged_in(struct p11s_session *s);
+
+/* C_Login(CKU_USER) once with the PIN. CKR_USER_ALREADY_LOGGED_IN is success. Never tries when the
+   token says that its PIN is locked or on the final try (CK_TOKEN_INFO.flags, read freshly):
+   P11S_ERR_PIN_LOCKED. P11S_ERR_PIN_REFUSED for CKR_PIN_INCORRECT, CKR_PIN_LEN_RANGE, CKR_PIN_INVALID. */
+enum p11s_err p11s_session_login(struct p11s_session *s, const struct p11s_secret *pin,
+                                 struct p11s_error *e);
+
+/* How a signature is to be asked for, chosen once per key from the token's mechanisms. */
+struct p11s_sign_plan {
+  CK_MECHANISM_TYPE mechanism; /* alg->raw, or alg->hashing where the token lacks raw */
+  bool whole_message;          /* the token gets the message, not the digest */
+};
+/* P11S_ERR_MECHANISM names the DNSSEC algorithms that the token does offer. */
+enum p11s_err p11s_session_plan(struct p11s_session *s, const struct p11s_algorithm *alg,
+                                struct p11s_sign_plan *ret_plan, struct p11s_error *e);
+
+/*
+ * C_SignInit + C_Sign. input is the message when plan->whole_message, else the digest
+ * (alg->digest_len bytes; for RSA the DigestInfo of RFC 8017 section 9.2 is put before it here).
+ * Writes the signature in RRSIG form (RSA: left-padded to the modulus' length) to signature, which
+ * holds *len bytes, and its length to *len. P11S_ERR_TOKEN on any failure.
+ */
+enum p11s_err p11s_session_sign(struct p11s_session *s, const struct p11s_algorithm *alg,
+                                const struct p11s_sign_plan *plan, CK_OBJECT_HANDLE key,
+                                const unsigned char *input, size_t input_len,
+                                unsigned char *signature, size_t *len, struct p11s_error *e);
+
+/* CK_RV of the last PKCS#11 call that failed in this thread, by functions of session.h, object.h or
+   keygen.h: p11s_rv_is_lost() (rv.h) tells whether a fresh session may do better. CKR_OK when the last
+   P11S_ERR_TOKEN was not a return value's. */
+CK_RV p11s_session_rv(const struct p11s_session *s);
+
+#endif

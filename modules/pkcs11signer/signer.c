@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "signer.h"
+
+#include "key_internal.h"
+#include "lock.h"
+#include "sign.h"
+#include "token.h"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUCKETS 4096
+#define QUEUE_LIMIT 10000
+#define SWEEP_IDLE_MS 600000
+#define SWEEP_EVERY_MS 60000
+
+struct token_entry {
+  struct token_entry *next;
+  struct p11s_token *token;
+};
+
+struct p11s_signer {
+  struct p11s_config config; /* immutable, as are the next three */
+  char *pin_source;
+  unsigned char secret[32]; /* keys are named by an HMAC, as their references hold PINs */
+  struct p11s_flights *flights;
+
+  pthread_mutex_t lock; /* guards the rest */
+  bool stopped;
+  struct token_entry *tokens;
+  size_t token_count;
+  struct p11s_key *bucket[BUCKETS];
+  size_t key_count;
+  uint64_t swept_ms;
+};
+
+enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_signer **ret_signer,
+                              struct p11s_error *e)
+{
+  struct p11s_signer *s = calloc(1, sizeof *s);
+
+  if (s == NULL)
+    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  pthread_mutex_init(&s->lock, NULL);
+  s->config = *config;
+  s->pin_source = strdup(config->pin_source != NULL ? config->pin_source : "");
+  s->config.pin_source = s->pin_source;
+  s->flights = p11s_flights_new();
+  s->swept_ms = p11s_now_ms();
+  if (s->pin_source == NULL || s->flights == NULL || RAND_bytes(s->secret, sizeof s->secret) != 1) {
+    p11s_signer_free(s);
+    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  }
+  *ret_signer = s;
+  return P11S_OK;
+}
+
+bool p11s_signer_stop(struct p11s_signer *s, uint64_t deadline_ms)
+{
+  struct token_entry *tokens;
+  bool all_back = true;
+
+  /* An exit handler may run in the very thread that holds the lock: then there is no waiting. */
+  while (pthread_mutex_trylock(&s->lock) != 0)
+    if (p11s_now_ms() >= deadline_ms)
+      return false;
+  s->stopped = true;
+  tokens = s->tokens; /* entries stay until p11s_signer_free() */
+  pthread_mutex_unlock(&s->lock);
+  for (; tokens != NULL; tokens = tokens->next)
+    if (!p11s_token_stop(tokens->token, deadline_ms))
+      all_back = false;
+  return all_back;
+}
+
+static void unlink_locked(struct p11s_signer *s, struct p11s_key *key)
+{
+  struct p11s_key **at = &s->bucket[(key->identity[0] | key->identity[1] << 8) % BUCKETS];
+
+  while (*at != NULL && *at != key)
+    at = &(*at)->next;
+  if (*at == NULL)
+    return;
+  *at = key->next;
+  key->next = NULL;
+  key->listed = false;
+  s->key_count--;
+}
+
+void p11s_signer_free(struct p11s_signer *s)
+{
+  if (s == NULL)
+    return;
+  (void)p11s_signer_stop(s, p11s_now_ms() + 2000);
+  p11s_flights_free(s->flights);
+  for (unsigned i = 0; i < BUCKETS; i++)
+    while (s->bucket[i] != NULL) {
+      struct p11s_key *key = s->bucket[i];
+
+      unlink_locked(s, key);
+      p11s_key_free(key);
+    }
+  while (s->tokens != NULL) {
+    struct token_entry *t = s->tokens;
+
+    s->tokens = t->next;
+    p11s_token_free(t->token);
+    free(t);
+  }
+  p11s_wipe(s->secret, sizeof s->secret);
+  pthread_mutex_destroy(&s->lock);
+  free(s->pin_source);
+  free(s);
+}
+
+const struct p11s_config *p11s_signer_config(const struct p11s_signer *s)
+{
+  return &s->config;
+}
+
+struct p11s_flights *p11s_signer_flights(struct p11s_signer *s)
+{
+  return s->flights;
+}
+
+uint64_t p11s_signer_query_deadline(const struct p11s_signer *s)
+{
+  return p11s_now_ms() + s->config.timeout_ms;
+}
+
+uint64_t p11s_signer_admin_deadline(const struct p11s_signer *s)
+{
+  return p11s_now_ms() + s->config.transfer_timeout_ms;
+}
+
+/* HMAC over everything that makes two references the same key; the PIN counts, so that a row whose
+   PIN was corrected is not served by the key that has the old one. */
+static bool identify(const struct p11s_signer *s, const struct p11s_keyref *ref,
+                     unsigned char *identity)
+{
+  struct p11s_buf b = P11S_BUF_INIT;
+  bool ok;
+
+  p11s_buf_addf(&b, "%u", ref->algorithm);
+  p11s_buf_add(&b, "", 1);
+  p11s_buf_add(&b, ref->engine, strlen(ref->engine) + 1);
+  p11s_buf_add(&b, ref->slot, strlen(ref->slot) + 1);
+  p11s_buf_add(&b, ref->label, strlen(ref->label) + 1);
+  p11s_buf_addstr(&b, ref->pub_label != NULL ? ref->pub_label : ref->label);
+  p11s_buf_add(&b, "", 1);
+  p11s_buf_addstr(&b, ref->extra != NULL ? ref->extra : "");
+  p11s_buf_add(&b, "", 1);
+  p11s_buf_addf(&b, "%zu:", ref->public_key_len);
+  p11s_buf_add(&b, ref->public_key, ref->public_key_len);
+  p11s_buf_add(&b, p11s_secret_data(ref->pin), p11s_secret_len(ref->pin));
+  ok = !b.failed && HMAC(EVP_sha256(), s->secret, sizeof s->secret, (unsigned char *)b.data, b.len,
+                         identity, NULL) != NULL;
+  p11s_buf_wipe(&b);
+  return ok;
+}
+
+static struct p11s_key *find_locked(struct p11s_signer *s, const unsigned char *identity)
+{
+  struct p11s_key *key = s->bucket[(identity[0] | identity[1] << 8) % BUCKETS];
+
+  while (key != NULL && memcmp(key->identity, identity, sizeof key->identity) != 0)
+    key = key->next;
+  if (key != NULL)
+    key->refs++;
+  return key;
+}
+
+struct p11s_key *p11s_signer_find_key(struct p11s_signer *s, const unsigned char *identity)
+{
+  struct p11s_key *key;
+
+  pthread_mutex_lock(&s->lock);
+  key = find_locked(s, identity);
+  pthread_mutex_unlock(&s->lock);
+  return key;
+}
+
+static struct p11s_token *token_locked(struct p11s_signer *s, const struct p11s_keyref *ref)
+{
+  struct p11s_token_config config = {s->config.sessions, QUEUE_LIMIT, s->pin_source};
+  struct token_entry *t;
+
+  for (t = s->tokens; t != NULL; t = t->next)
+    if (strcmp(p11s_token_engine(t->token), ref->engine) == 0 &&
+        strcmp(p11s_token_slot(t->token), ref->slot) == 0)
+      return t->token;
+  t = calloc(1, sizeof *t);
+  if (t == NULL)
+    return NULL;
+  t->token = p11s_token_new(ref->engine, ref->slot, &config);
+  if (t->token == NULL) {
+    free(t);
+    return NULL;
+  }
+  t->next = s->tokens;
+  s->tokens = t;
+  s->token_count++;
+  return t->token;
+}
+
+/* Takes the keys that nobody has held for a while out of the table; the caller frees the list. */
+static struct p11s_key *sweep_locked(struct p11s_signer *s)
+{
+  uint64_t now = p11s_now_ms();
+  struct p11s_key *out = NULL;
+
+  if (now - s->swept_ms < SWEEP_EVERY_MS)
+    return NULL;
+  s->swept_ms = now;
+  for (unsigned i = 0; i < BUCKETS; i++)
+    for (struct p11s_key **at = &s->bucket[i]; *at != NULL;) {
+      struct p11s_key *key = *at;
+
+      if (key->refs > 0 || now - key->idle_since_ms < SWEEP_IDLE_MS) {
+        at = &key->next;
+        continue;
+      }
+      *at = key->next;
+      key->next = out;
+      out = key;
+      s->key_count--;
+    }
+  return out;
+}
+
+static void insert_locked(struct p11s_signer *s, struct p11s_key *key)
+{
+  struct p11s_key **at = &s->bucket[(key->identity[0] | key->identity[1] << 8) % BUCKETS];
+
+  key->next = *at;
+  *at = key;
+  key->listed = true;
+  key->refs = 1;
+  s->key_count++;
+}
+
+static enum p11s_err intern(struct p11s_signer *s, const struct p11s_keyref *ref,
+                            const struct p11s_algorithm *alg, const unsigned char *identity,
+                            struct p11s_key **ret_key, struct p11s_error *e)
+{
+  struct p11s_key *key, *fresh = NULL, *old;
+  struct p11s_token *token;
+  enum p11s_err result;
+
+  pthread_mutex_lock(&s->lock);
+  token = token_locked(s, ref);
+  pthread_mutex_unlock(&s->lock);
+  if (token == NULL)
+    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  result = p11s_key_new(s, ref, alg, token, identity, &fresh, e);
+  if (result != P11S_OK)
+    return result;
+  pthread_mutex_lock(&s->lock);
+  key = find_locked(s, identity); /* another thread may have been quicker */
+  if (key == NULL) {
+    key = fresh;
+    fresh = NULL;
+    insert_locked(s, key);
+  }
+  old = sweep_locked(s);
+  pthread_mutex_unlock(&s->lock);
+  p11s_key_free(fresh);
+  while (old != NULL) {
+    struct p11s_key *next = old->next;
+
+    p11s_key_free(old);
+    old = next;
+  }
+  *ret_key = key;
+  return P11S_OK;
+}
+
+enum p11s_err p11s_signer_key(struct p11s_signer *s, const struct p11s_keyref *ref,
+                              struct p11s_key **ret_key, struct p11s_error *e)
+{
+  const struct p11s_algorithm *alg = p11s_algorithm_find(ref->algorithm);
+  unsigned char identity[P11S_KEY_IDENTITY_LEN];
+  struct p11s_key *key;
+
+  if (alg == NULL)
+    return p11s_error_set(e, P11S_ERR_KEY_TYPE,
+                          "algorithm %u cannot be signed with on a token; 5, 7, 8, 10, 13, 14, 15 "
+                          "and 16 can",
+                          ref->algorithm);
+  if (!identify(s, ref, identity))
+    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  key = p11s_signer_find_key(s, identity);
+  if (key == NULL)
+    return intern(s, ref, alg, identity, ret_key, e);
+  *ret_key = key;
+  return P11S_OK;
+}
+
+struct p11s_key *p11s_key_acquire(struct p11s_key *key)
+{
+  struct p11s_signer *s = key->signer;
+
+  pthread_mutex_lock(&s->lock);
+  key->refs++;
+  pthread_mutex_unlock(&s->lock);
+  return key;
+}
+
+void p11s_key_release(struct p11s_key *key)
+{
+  struct p11s_signer *s;
+  bool unused;
+
+  if (key == NULL)
+    return;
+  s = key->signer;
+  pthread_mutex_lock(&s->lock);
+  key->refs--;
+  key->idle_since_ms = p11s_now_ms();
+  unused = key->refs == 0 && !key->listed;
+  pthread_mutex_unlock(&s->lock);
+  if (unused)
+    p11s_key_free(key);
+}
+
+void p11s_signer_forget_key(struct p11s_signer *s, struct p11s_key *key)
+{
+  pthread_mutex_lock(&s->lock);
+  unlink_locked(s, key);
+  pthread_mutex_unlock(&s->lock);
+}
+
+void p11s_signer_get_stats(struct p11s_signer *s, struct p11s_signer_stats *ret)
+{
+  pthread_mutex_lock(&s->lock);
+  ret->keys = s->key_count;
+  ret->tokens = s->token_count;
+  pthread_mutex_unlock(&s->lock);
+}

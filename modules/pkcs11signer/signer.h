@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_SIGNER_H
+#define P11S_SIGNER_H
+
+#include "err.h"
+#include "key.h"
+#include "keyref.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The one object per process that the shim holds: settings, the tokens in
+ * use, and the table of keys, so that references that say the same share one
+ * key, one public key and one set of sessions.
+ *
+ * signer->lock guards the two tables. It is taken when PowerDNS reads a zone's
+ * keys from the database, not when it answers from its key cache.
+ */
+struct p11s_signer;
+struct p11s_flights;
+
+struct p11s_config {
+  const char *pin_source;        /* "" or NULL: none */
+  unsigned sessions;             /* per token, 1…64 */
+  unsigned timeout_ms;           /* longest wait of a query */
+  unsigned transfer_timeout_ms;  /* of anything else */
+  bool verify;                   /* every fresh signature */
+  bool store_pins;               /* literal PINs may stand in the table */
+};
+
+/* Copies the configuration. Starts no thread and makes no PKCS#11 call. */
+enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_signer **ret_signer,
+                              struct p11s_error *e);
+/* Waits for the workers until deadline_ms. Afterwards every call answers P11S_ERR_STOPPED. Safe in an
+   exit handler. true: all are back, and PKCS#11 may be finalized. */
+bool p11s_signer_stop(struct p11s_signer *signer, uint64_t deadline_ms);
+/* For tests: stops and frees everything. No key may be held any more. */
+void p11s_signer_free(struct p11s_signer *signer);
+
+const struct p11s_config *p11s_signer_config(const struct p11s_signer *signer);
+
+/* The key that ref names, interned. Makes no PKCS#11 call. Give it back with p11s_key_release().
+   P11S_ERR_KEY_TYPE: not an algorithm we can do, or the pinned key is not of it. */
+enum p11s_err p11s_signer_key(struct p11s_signer *signer, const struct p11s_keyref *ref,
+                              struct p11s_key **ret_key, struct p11s_error *e);
+/* The interned key of this identity, or NULL. Give it back with p11s_key_release(). */
+struct p11s_key *p11s_signer_find_key(struct p11s_signer *signer, const unsigned char *identity);
+/* One more reference. */
+struct p11s_key *p11s_key_acquire(struct p11s_key *key);
+/* Takes the key out of the table: the next p11s_signer_key() for the same reference makes a new one. */
+void p11s_signer_forget_key(struct p11s_signer *signer, struct p11s_key *key);
+/* NULL is allowed. A key nobody holds stays for ten minutes, then goes at the next sweep. */
+void p11s_key_release(struct p11s_key *key);
+
+/* Where p11s_sign() keeps what is under way. Borrowed. */
+struct p11s_flights *p11s_signer_flights(struct p11s_signer *signer);
+
+/* Deadlines from now, by setting. */
+uint64_t p11s_signer_query_deadline(const struct p11s_signer *signer);
+uint64_t p11s_signer_admin_deadline(const struct p11s_signer *signer);
+
+struct p11s_signer_stats {
+  size_t keys;
+  size_t tokens;
+};
+void p11s_signer_get_stats(struct p11s_signer *signer, struct p11s_signer_stats *ret);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_SLOT_H
+#define P11S_SLOT_H
+
+#include "err.h"
+#include "mechanism.h"
+
+#include <p11-kit/pkcs11.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * Finding the slot that holds a token, from the `Slot:` line of a reference.
+ *
+ * In this order: a pkcs11: URI (RFC 7512: token, serial, manufacturer, model,
+ * slot-id …; pin-value and pin-source are refused), the token's label
+ * (exactly, else without regard to case, as the built-in engine compares), its
+ * serial number, the slot's number. Slots are listed anew at each call: empty
+ * ones, and ones whose C_GetTokenInfo fails, are passed over; ids need not be
+ * consecutive. An uninitialized token is never found by label.
+ *
+ * Calls PKCS#11: only from workers and administrative commands. No locks.
+ */
+struct p11s_slot_info {
+  CK_SLOT_ID id;
+  char label[33];
+  char serial[17];
+  char manufacturer[33];
+  char model[17];
+  CK_FLAGS flags;            /* CK_TOKEN_INFO.flags */
+  CK_ULONG max_sessions;     /* ulMaxSessionCount; 0: no limit known */
+};
+
+/* P11S_ERR_NO_TOKEN (naming the tokens that are there), P11S_ERR_AMBIGUOUS (naming both serials),
+   P11S_ERR_SYNTAX (bad URI), P11S_ERR_TOKEN. */
+enum p11s_err p11s_slot_find(CK_FUNCTION_LIST *module, const char *spec,
+                             struct p11s_slot_info *ret_info, struct p11s_error *e);
+
+/* Calls fn for each slot with a token. */
+enum p11s_err p11s_slot_each(CK_FUNCTION_LIST *module,
+                             void (*fn)(const struct p11s_slot_info *info, void *arg), void *arg,
+                             struct p11s_error *e);
+
+#endif

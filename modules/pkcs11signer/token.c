@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "token.h"
+
+#include "lock.h"
+#include "token_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static void init_sync(struct p11s_token *token)
+{
+  pthread_mutex_init(&token->lock, NULL);
+  p11s_cond_init(&token->work);
+  p11s_cond_init(&token->change);
+}
+
+struct p11s_token *p11s_token_new(const char *engine, const char *slot,
+                                  const struct p11s_token_config *config)
+{
+  struct p11s_token *token = calloc(1, sizeof *token);
+
+  if (token == NULL)
+    return NULL;
+  token->config = *config;
+  token->limit = config->sessions;
+  init_sync(token);
+  token->engine = strdup(engine);
+  token->slot = strdup(slot);
+  token->refused = p11s_pinguard_new();
+  if (token->engine == NULL || token->slot == NULL || token->refused == NULL) {
+    p11s_token_free(token);
+    return NULL;
+  }
+  return token;
+}
+
+void p11s_token_free(struct p11s_token *token)
+{
+  if (token == NULL)
+    return;
+  /* A worker still out there uses the token: leaking it is the lesser evil. */
+  if (!p11s_token_stop(token, p11s_now_ms() + 2000))
+    return;
+  p11s_pinguard_free(token->refused);
+  pthread_cond_destroy(&token->work);
+  pthread_cond_destroy(&token->change);
+  pthread_mutex_destroy(&token->lock);
+  free(token->engine);
+  free(token->slot);
+  free(token);
+}
+
+const char *p11s_token_engine(const struct p11s_token *token)
+{
+  return token->engine;
+}
+
+const char *p11s_token_slot(const struct p11s_token *token)
+{
+  return token->slot;
+}
+
+struct p11s_job *p11s_token_take_locked(struct p11s_token *token)
+{
+  struct p11s_job *job = token->first;
+
+  if (job == NULL)
+    return NULL;
+  token->first = job->next;
+  if (token->first == NULL)
+    token->last = NULL;
+  job->next = NULL;
+  token->queued--;
+  return job;
+}
+
+void p11s_token_untake_locked(struct p11s_token *token, struct p11s_job *job)
+{
+  job->next = token->first;
+  token->first = job;
+  if (token->last == NULL)
+    token->last = job;
+  token->queued++;
+}
+
+static void append_locked(struct p11s_token *token, struct p11s_job *job)
+{
+  job->next = NULL;
+  if (token->last != NULL)
+    token->last->next = job;
+  else
+    token->first = job;
+  token->last = job;
+  token->queued++;
+}
+
+static enum p11s_err queue_locked(struct p11s_token *token, struct p11s_job *job,
+                                  struct p11s_error *e)
+{
+  if (token->stopping)
+    return p11s_error_set(e, P11S_ERR_STOPPED, "the server is going down");
+  if (token->queued >= token->config.queue_limit)
+    return p11s_error_set(e, P11S_ERR_BUSY,
+                          "token '%s' is overloaded: %u signatures are waiting for it", token->slot,
+                          token->queued);
+  /* Idle workers not yet awake have jobs waiting for them: count those off. */
+  if (token->queued >= token->idle && token->workers < token->limit &&
+      !p11s_worker_start_locked(token) && token->workers == 0)
+    return p11s_error_set(e, P11S_ERR_NOMEM, "no thread could be started for token '%s'",
+                          token->slot);
+  append_locked(token, p11s_job_acquire(job));
+  pthread_cond_signal(&token->work);
+  return P11S_OK;
+}
+
+enum p11s_err p11s_token_submit(struct p11s_token *token, struct p11s_job *job,
+                                struct p11s_error *e)
+{
+  enum p11s_err result;
+
+  pthread_mutex_lock(&token->lock);
+  result = queue_locked(token, job, e);
+  pthread_mutex_unlock(&token->lock);
+  return result;
+}
+
+enum p11s_err p11s_token_run(struct p11s_token *token, struct p11s_job *job, uint64_t deadline_ms,
+                             struct p11s_error *e)
+{
+  struct p11s_error error = {P11S_OK, ""};
+
+  if (p11s_token_submit(token, job, &error) != P11S_OK)
+    p11s_job_finish(job, &error);
+  return p11s_job_wait(job, deadline_ms, e);
+}
+
+/* The exit handler may have interrupted a thread that holds the lock, so it never waits for ever. */
+static bool lock_until(pthread_mutex_t *lock, uint64_t deadline_ms)
+{
+  struct timespec ts = {.tv_sec = (time_t)(deadline_ms / 1000),
+                        .tv_nsec = (long)(deadline_ms % 1000) * 1000000L};
+
+  return pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &ts) == 0;
+}
+
+bool p11s_token_stop(struct p11s_token *token, uint64_t deadline_ms)
+{
+  static const struct p11s_error stopped = {P11S_ERR_STOPPED, "the server is going down"};
+  struct p11s_job *job;
+  bool all_back;
+
+  if (!lock_until(&token->lock, deadline_ms))
+    return false;
+  token->stopping = true;
+  pthread_cond_broadcast(&token->work);
+  while ((job = p11s_token_take_locked(token)) != NULL) {
+    pthread_mutex_unlock(&token->lock);
+    p11s_job_finish(job, &stopped);
+    p11s_job_release(job);
+    if (!lock_until(&token->lock, deadline_ms))
+      return false;
+  }
+  while (token->workers > 0 && p11s_cond_wait_until(&token->change, &token->lock, deadline_ms))
+    ;
+  all_back = token->workers == 0;
+  pthread_mutex_unlock(&token->lock);
+  return all_back;
+}
+
+void p11s_token_get_stats(struct p11s_token *token, struct p11s_token_stats *ret)
+{
+  pthread_mutex_lock(&token->lock);
+  *ret = token->stats;
+  ret->workers = token->workers;
+  ret->queued = token->queued;
+  pthread_mutex_unlock(&token->lock);
+}

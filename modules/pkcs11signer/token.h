@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_TOKEN_H
+#define P11S_TOKEN_H
+
+#include "err.h"
+#include "job.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * A token as references name it (Engine + Slot): a bounded queue of jobs, and
+ * worker threads that each hold one PKCS#11 session. Only these threads enter
+ * the PKCS#11 library on behalf of PowerDNS.
+ *
+ * Workers are started when work waits and none is idle, at most `sessions`,
+ * fewer when the token says so (ulMaxSessionCount, CKR_SESSION_COUNT). One
+ * that holds no session ends after a minute without work. Signals are blocked
+ * in them, so that PowerDNS handles its own.
+ *
+ * Login belongs to the token: one worker at a time logs in, with the PIN of
+ * the job at hand. A PIN that the token refused is not tried again in this
+ * process (pinguard.h).
+ *
+ * token->lock guards queue, workers, login and epoch; it is not held across a
+ * PKCS#11 call (lock.h has the order). Threads do not survive fork(): a child
+ * needs a signer, and so tokens, of its own (forkgen.h).
+ */
+struct p11s_token;
+
+struct p11s_token_config {
+  unsigned sessions;     /* most workers, at least 1 */
+  unsigned queue_limit;  /* jobs that may wait */
+  const char *pin_source; /* pkcs11signer-pin-source, may be NULL; borrowed for the token's life */
+};
+
+struct p11s_token *p11s_token_new(const char *engine, const char *slot,
+                                  const struct p11s_token_config *config);
+/* Stops and frees; a worker that does not come back is left behind together with the token. */
+void p11s_token_free(struct p11s_token *token);
+
+const char *p11s_token_engine(const struct p11s_token *token);
+const char *p11s_token_slot(const struct p11s_token *token);
+
+/* Queues the job (with a reference of its own). P11S_ERR_BUSY when the queue is full,
+   P11S_ERR_STOPPED, P11S_ERR_NOMEM when no thread can be had; the job is then not finished here. */
+enum p11s_err p11s_token_submit(struct p11s_token *token, struct p11s_job *job,
+                                struct p11s_error *e);
+
+/* Submits, waits, and returns the job's result; a job that could not be submitted is finished with
+   the error, so that others who wait for it see it too. */
+enum p11s_err p11s_token_run(struct p11s_token *token, struct p11s_job *job, uint64_t deadline_ms,
+                             struct p11s_error *e);
+
+/* Finishes waiting jobs with P11S_ERR_STOPPED and waits for the workers until deadline_ms; false
+   when one did not come back. Safe in an exit handler: gives up on a lock that is not to be had. */
+bool p11s_token_stop(struct p11s_token *token, uint64_t deadline_ms);
+
+/* Counters, for tests and statistics. */
+struct p11s_token_stats {
+  unsigned workers;
+  unsigned queued;
+  uint64_t jobs;      /* finished */
+  uint64_t sessions;  /* opened */
+  uint64_t logins;    /* C_Login calls */
+};
+void p11s_token_get_stats(struct p11s_token *token, struct p11s_token_stats *ret);
+
+#endif

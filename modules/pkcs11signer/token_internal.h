@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_TOKEN_INTERNAL_H
+#define P11S_TOKEN_INTERNAL_H
+
+#include "pinguard.h"
+#include "token.h"
+
+#include <pthread.h>
+
+/* Shared by token.c (queue) and worker.c (threads); nobody else includes it. */
+struct p11s_token {
+  char *engine; /* immutable, like slot and config */
+  char *slot;
+  struct p11s_token_config config;
+
+  pthread_mutex_t lock;  /* guards everything below */
+  pthread_cond_t work;   /* a job was queued, or stopping was set */
+  pthread_cond_t change; /* a worker ended, or login_busy was cleared */
+  bool stopping;
+  struct p11s_job *first;
+  struct p11s_job *last;
+  unsigned queued;
+  unsigned limit;    /* sessions the token has room for, as far as is known */
+  unsigned workers;
+  unsigned idle;
+  unsigned with_session;
+  bool login_busy;   /* one worker is in C_Login */
+  uint64_t epoch;
+  struct p11s_pinguard *refused;
+  struct p11s_token_stats stats;
+};
+
+/* Starts a worker; it counts itself out of token->workers when it ends. token->lock is held. */
+bool p11s_worker_start_locked(struct p11s_token *token);
+
+/* Takes the first job off the queue, NULL when there is none. */
+struct p11s_job *p11s_token_take_locked(struct p11s_token *token);
+/* Puts a job back to the front. */
+void p11s_token_untake_locked(struct p11s_token *token, struct p11s_job *job);
+
+#endif

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The threads behind a token: they alone call PKCS#11 for PowerDNS (token.h). */
+#include "lock.h"
+#include "log.h"
+#include "p11mod.h"
+#include "pin.h"
+#include "token_internal.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#define IDLE_MS 60000
+#define LOGIN_WAIT_MS 30000
+
+struct worker {
+  struct p11s_token *token;
+  struct p11s_session *session; /* NULL until needed, and after it was lost */
+  bool counted_out;             /* no longer among token->workers */
+};
+
+static void drop_session(struct worker *w)
+{
+  struct p11s_token *token = w->token;
+
+  if (w->session == NULL)
+    return;
+  p11s_session_close(w->session);
+  w->session = NULL;
+  pthread_mutex_lock(&token->lock);
+  token->with_session--;
+  /* Closing the last session logs out, which takes private handles with it. */
+  token->epoch++;
+  pthread_mutex_unlock(&token->lock);
+}
+
+static void note_session_limit_locked(struct p11s_token *token, const struct p11s_slot_info *slot)
+{
+  if (slot->max_sessions != 0 && slot->max_sessions < token->limit)
+    token->limit = (unsigned)slot->max_sessions;
+}
+
+static enum p11s_err open_session(struct p11s_token *token, bool rw, struct p11s_session **ret,
+                                  struct p11s_error *e)
+{
+  CK_FUNCTION_LIST *module;
+  enum p11s_err result = p11s_p11mod_get(token->engine, &module, e);
+
+  if (result == P11S_OK)
+    result = p11s_session_open(module, token->slot, rw, ret, e);
+  if (result == P11S_OK) {
+    pthread_mutex_lock(&token->lock);
+    token->stats.sessions++;
+    note_session_limit_locked(token, p11s_session_slot(*ret));
+    pthread_mutex_unlock(&token->lock);
+  }
+  return result;
+}
+
+/* One login at a time: the others find the token logged in, or the PIN refused. */
+static enum p11s_err login_gate_enter(struct p11s_token *token, struct p11s_error *e)
+{
+  uint64_t deadline = p11s_now_ms() + LOGIN_WAIT_MS;
+  enum p11s_err result = P11S_OK;
+
+  pthread_mutex_lock(&token->lock);
+  while (token->login_busy && p11s_cond_wait_until(&token->change, &token->lock, deadline))
+    ;
+  if (token->login_busy)
+    result = p11s_error_set(e, P11S_ERR_TIMEOUT, "token '%s': another login does not end",
+                            token->slot);
+  else
+    token->login_busy = true;
+  pthread_mutex_unlock(&token->lock);
+  return result;
+}
+
+static void login_gate_leave(struct p11s_token *token)
+{
+  pthread_mutex_lock(&token->lock);
+  token->login_busy = false;
+  pthread_cond_broadcast(&token->change);
+  pthread_mutex_unlock(&token->lock);
+}
+
+static bool refused_before(struct p11s_token *token, const char *serial,
+                           const struct p11s_secret *pin)
+{
+  bool refused;
+
+  pthread_mutex_lock(&token->lock);
+  refused = p11s_pinguard_has(token->refused, serial, pin);
+  if (!refused)
+    token->stats.logins++;
+  pthread_mutex_unlock(&token->lock);
+  return refused;
+}
+
+static enum p11s_err login_with(struct p11s_token *token, struct p11s_session *session,
+                                const struct p11s_secret *pin, struct p11s_error *e)
+{
+  const struct p11s_slot_info *slot = p11s_session_slot(session);
+  enum p11s_err result;
+
+  if (refused_before(token, slot->serial, pin))
+    return p11s_error_set(e, P11S_ERR_PIN_REFUSED,
+                          "token '%s' (serial %s) has refused this PIN before: it is not tried "
+                          "again; correct the PIN",
+                          slot->label, slot->serial);
+  result = p11s_session_login(session, pin, e);
+  if (result == P11S_ERR_PIN_REFUSED) {
+    pthread_mutex_lock(&token->lock);
+    p11s_pinguard_add(token->refused, slot->serial, pin);
+    pthread_mutex_unlock(&token->lock);
+  }
+  return result;
+}
+
+static enum p11s_err log_in(struct p11s_token *token, struct p11s_session *session,
+                            struct p11s_secret *given, struct p11s_error *e)
+{
+  struct p11s_secret *pin = NULL;
+  enum p11s_err result;
+
+  if (p11s_session_logged_in(session))
+    return P11S_OK;
+  result = login_gate_enter(token, e);
+  if (result != P11S_OK)
+    return result;
+  if (!p11s_session_logged_in(session)) {
+    result = p11s_pin_get(given, token->config.pin_source, p11s_session_slot(session)->label, &pin,
+                          e);
+    if (result == P11S_OK)
+      result = login_with(token, session, pin, e);
+    p11s_secret_release(pin);
+  }
+  login_gate_leave(token);
+  return result;
+}
+
+/* A session that fits the job: the worker's own, or one for this job alone when it must write. */
+static enum p11s_err session_for(struct worker *w, const struct p11s_job *job,
+                                 struct p11s_session **ret, struct p11s_error *e)
+{
+  struct p11s_token *token = w->token;
+  struct p11s_session *session = NULL;
+  enum p11s_err result;
+
+  if (!job->ops->rw && w->session != NULL) {
+    *ret = w->session;
+    return P11S_OK;
+  }
+  result = open_session(token, job->ops->rw, &session, e);
+  if (result == P11S_OK)
+    result = log_in(token, session, job->pin, e);
+  if (result != P11S_OK) {
+    p11s_session_close(session);
+    return result;
+  }
+  if (!job->ops->rw) {
+    w->session = session;
+    pthread_mutex_lock(&token->lock);
+    token->with_session++;
+    pthread_mutex_unlock(&token->lock);
+  }
+  *ret = session;
+  return P11S_OK;
+}
+
+/* One try. *ret_lost says that another one, on a fresh session, may do better. */
+static enum p11s_err try_job(struct worker *w, struct p11s_job *job, bool *ret_lost,
+                             struct p11s_error *e)
+{
+  struct p11s_work work = {NULL, 0};
+  enum p11s_err result;
+
+  *ret_lost = false;
+  result = session_for(w, job, &work.session, e);
+  if (result != P11S_OK)
+    return result;
+  pthread_mutex_lock(&w->token->lock);
+  work.epoch = w->token->epoch;
+  pthread_mutex_unlock(&w->token->lock);
+  result = job->ops->run(job, &work, e);
+  if (result != P11S_OK)
+    *ret_lost = result == P11S_ERR_TOKEN && p11s_rv_is_lost(p11s_session_rv(work.session));
+  if (job->ops->rw)
+    p11s_session_close(work.session);
+  else if (*ret_lost)
+    drop_session(w);
+  return result;
+}
+
+static void run_job(struct worker *w, struct p11s_job *job)
+{
+  struct p11s_error error = {P11S_OK, ""};
+  bool lost;
+
+  if (try_job(w, job, &lost, &error) != P11S_OK && lost) {
+    p11s_log_debug("token '%s': %s; trying once more on a fresh session", w->token->slot,
+                   error.text);
+    error.code = P11S_OK;
+    (void)try_job(w, job, &lost, &error);
+  }
+  pthread_mutex_lock(&w->token->lock);
+  w->token->stats.jobs++;
+  pthread_mutex_unlock(&w->token->lock);
+  p11s_job_finish(job, &error);
+}
+
+static void count_out_locked(struct worker *w)
+{
+  w->token->workers--;
+  w->counted_out = true;
+  pthread_cond_broadcast(&w->token->change);
+}
+
+/* The next job, or NULL when the worker is to end. */
+static struct p11s_job *next_job(struct worker *w)
+{
+  struct p11s_token *token = w->token;
+  uint64_t deadline = p11s_now_ms() + IDLE_MS;
+  struct p11s_job *job = NULL;
+  bool in_time = true;
+
+  pthread_mutex_lock(&token->lock);
+  while (!token->stopping && (job = p11s_token_take_locked(token)) == NULL &&
+         (in_time || w->session != NULL)) {
+    if (!in_time)
+      deadline = p11s_now_ms() + IDLE_MS;
+    token->idle++;
+    in_time = p11s_cond_wait_until(&token->work, &token->lock, deadline);
+    token->idle--;
+  }
+  /* Under the same lock as the last look at the queue, so that no job counts on this worker. */
+  if (job == NULL && w->session == NULL)
+    count_out_locked(w);
+  pthread_mutex_unlock(&token->lock);
+  return job;
+}
+
+static void *worker_main(void *arg)
+{
+  struct worker w = {arg, NULL, false};
+  struct p11s_job *job;
+
+  (void)pthread_setname_np(pthread_self(), "p11s/worker");
+  while ((job = next_job(&w)) != NULL) {
+    run_job(&w, job);
+    p11s_job_release(job);
+  }
+  if (w.counted_out)
+    return NULL; /* the token may be gone already */
+  drop_session(&w);
+  pthread_mutex_lock(&w.token->lock);
+  count_out_locked(&w);
+  pthread_mutex_unlock(&w.token->lock);
+  return NULL;
+}
+
+bool p11s_worker_start_locked(struct p11s_token *token)
+{
+  sigset_t all, before;
+  pthread_attr_t attr;
+  pthread_t thread;
+  bool started;
+
+  if (pthread_attr_init(&attr) != 0)
+    return false;
+  (void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+  sigfillset(&all);
+  (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+  started = pthread_create(&thread, &attr, worker_main, token) == 0;
+  (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+  (void)pthread_attr_destroy(&attr);
+  if (started)
+    token->workers++;
+  return started;
+}

@@ -205,8 +205,7 @@ static void print_json(const struct p11s_table *t, struct p11s_buf *out)
   p11s_buf_addstr(out, t->rows == 0 ? "]\n" : "\n]\n");
 }
 
-/* Appends text, padded to width on one side; blanks are owed until something follows on the line.
- */
+/* Appends text, padded to width on one side; blanks are owed until something follows. */
 static void add_padded(struct p11s_buf *out, const char *text, size_t width, bool right,
                        size_t *owed)
 {

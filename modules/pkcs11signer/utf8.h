@@ -11,8 +11,7 @@
  */
 
 /* The character at text: its length, 1 to 4, and its code point; 0 when it is broken (a stray or
-   missing continuation byte, an overlong form, a surrogate, beyond U+10FFFF) or text is at its end.
- */
+   missing continuation byte, overlong, a surrogate, beyond U+10FFFF) or text is at its end. */
 size_t p11s_utf8_decode(const char *text, uint32_t *ret_code);
 
 /* Columns that text takes on a terminal: 2 for wide characters, 0 for combining ones. A broken byte

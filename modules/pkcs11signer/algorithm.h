@@ -14,8 +14,8 @@
 enum p11s_family { P11S_RSA, P11S_ECDSA, P11S_EDDSA };
 
 struct p11s_algorithm {
-  unsigned number;           /* DNSSEC algorithm number */
-  const char *mnemonic;      /* "RSASHA256", as in RFC 8624 */
+  unsigned number;      /* DNSSEC algorithm number */
+  const char *mnemonic; /* "RSASHA256", as in RFC 8624 */
   enum p11s_family family;
   CK_KEY_TYPE key_type;      /* CKK_RSA, CKK_EC, CKK_EC_EDWARDS */
   CK_MECHANISM_TYPE keygen;  /* CKM_RSA_PKCS_KEY_PAIR_GEN, … */
@@ -23,13 +23,13 @@ struct p11s_algorithm {
   CK_MECHANISM_TYPE hashing; /* hashes on the token and signs; equal to raw for EdDSA */
   const char *digest;        /* OpenSSL digest name, NULL for EdDSA */
   size_t digest_len;
-  const char *curve;         /* OpenSSL group or key type name: "prime256v1", "ED25519"; NULL for RSA */
+  const char *curve; /* OpenSSL group or key type name: "prime256v1", "ED25519"; NULL for RSA */
   const unsigned char *ec_params; /* DER of CKA_EC_PARAMS for key generation; NULL for RSA */
   size_t ec_params_len;
-  unsigned bits;             /* key size; 0 for RSA */
-  unsigned default_bits;     /* what generate makes when not told */
-  size_t public_len;         /* DNSKEY public key field; 0 for RSA */
-  size_t signature_len;      /* 0 for RSA: the modulus' length */
+  unsigned bits;         /* key size; 0 for RSA */
+  unsigned default_bits; /* what generate makes when not told */
+  size_t public_len;     /* DNSKEY public key field; 0 for RSA */
+  size_t signature_len;  /* 0 for RSA: the modulus' length */
 };
 
 #define P11S_RSA_MIN_BITS 1024

@@ -16,10 +16,12 @@
  *   credential:NAME   $CREDENTIALS_DIRECTORY/NAME (systemd LoadCredential=)
  *
  * In the setting pkcs11signer-pin-source, %t stands for the token's label
- * (a '/' in it becomes '_'), %% for a percent sign. One trailing newline is
- * dropped. A file must be regular, absolute, at most 1024 bytes, owned by root or by us,
- * and not readable or writable by others (mode & 0007); credentials are guarded by systemd's
- * directory. Sources are read anew at each call. No locks.
+ * (a '/' in it becomes '_'), %% for a percent sign. One trailing newline
+ * (LF or CR LF) is dropped; a PIN from a source with another control character
+ * in it is refused: it would only cost a try at the token. A file must be
+ * regular, absolute, at most 1024 bytes, owned by root or by us, and not
+ * readable or writable by others (mode & 0007); credentials are guarded by
+ * systemd's directory. Sources are read anew at each call. No locks.
  */
 
 /* Whether text names a source rather than being a PIN. */
@@ -32,7 +34,8 @@ enum p11s_err p11s_pin_get(struct p11s_secret *given, const char *default_source
                            const char *token_label, struct p11s_secret **ret_pin,
                            struct p11s_error *e);
 
-/* Asks on the terminal without echo (or reads one line of standard input when that is no terminal). */
+/* Asks on the terminal without echo (or reads one line of standard input when that is no terminal).
+ */
 enum p11s_err p11s_pin_ask(const char *prompt, struct p11s_secret **ret_pin, struct p11s_error *e);
 
 #endif

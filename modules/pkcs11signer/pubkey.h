@@ -27,8 +27,8 @@ enum p11s_err p11s_pubkey_from_rsa(const struct p11s_algorithm *alg, const unsig
                                    size_t exponent_len, struct p11s_pubkey **ret_key,
                                    struct p11s_error *e);
 /* From CKA_EC_POINT: DER OCTET STRING (PKCS#11 v2.40), the raw point some tokens give, or for
-   EdDSA also a DER BIT STRING; compressed or uncompressed for ECDSA. params is CKA_EC_PARAMS, may be
-   NULL/0 when the token gives none: else it must name the algorithm's curve (OID or, for EdDSA,
+   EdDSA also a DER BIT STRING; compressed or uncompressed for ECDSA. params is CKA_EC_PARAMS, may
+   be NULL/0 when the token gives none: else it must name the algorithm's curve (OID or, for EdDSA,
    the PrintableString curve name). */
 enum p11s_err p11s_pubkey_from_ec(const struct p11s_algorithm *alg, const unsigned char *params,
                                   size_t params_len, const unsigned char *point, size_t point_len,
@@ -46,7 +46,8 @@ unsigned p11s_pubkey_bits(const struct p11s_pubkey *key);
 /* Length of a signature in the RRSIG record. */
 size_t p11s_pubkey_signature_len(const struct p11s_pubkey *key);
 bool p11s_pubkey_equal(const struct p11s_pubkey *a, const struct p11s_pubkey *b);
-/* SHA-256 of the DNSKEY public key field and algorithm, 32 bytes: names the key in memory. Borrowed. */
+/* SHA-256 of the DNSKEY public key field and algorithm, 32 bytes: names the key in memory.
+ * Borrowed. */
 const unsigned char *p11s_pubkey_hash(const struct p11s_pubkey *key);
 
 /* Whether signature (in RRSIG form) is message's. Any failure is "no". */

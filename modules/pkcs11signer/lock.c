@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "lock.h"
+
+#include <errno.h>
+#include <time.h>
+
+uint64_t p11s_now_ms(void)
+{
+  struct timespec now;
+
+  /* cannot fail: the clock exists on every Linux and the address is good */
+  (void)clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void p11s_cond_init(pthread_cond_t *cond)
+{
+  pthread_condattr_t attr;
+
+  (void)pthread_condattr_init(&attr);
+  (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+  (void)pthread_cond_init(cond, &attr);
+  (void)pthread_condattr_destroy(&attr);
+}
+
+bool p11s_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ms)
+{
+  struct timespec until;
+
+  until.tv_sec = (time_t)(deadline_ms / 1000);
+  until.tv_nsec = (long)(deadline_ms % 1000) * 1000000;
+  return pthread_cond_timedwait(cond, mutex, &until) != ETIMEDOUT;
+}

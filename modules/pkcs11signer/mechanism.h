@@ -18,7 +18,8 @@ enum p11s_err p11s_mechanisms_get(CK_FUNCTION_LIST *module, CK_SLOT_ID id,
 bool p11s_mechanisms_have(const struct p11s_mechanisms *m, CK_MECHANISM_TYPE type);
 void p11s_mechanisms_clear(struct p11s_mechanisms *m);
 
-/* P11S_ERR_MECHANISM: "the token cannot WHAT ALGORITHM", and the DNSSEC algorithms it can sign with. */
+/* P11S_ERR_MECHANISM: "the token cannot WHAT ALGORITHM", and the DNSSEC algorithms it can sign
+ * with. */
 enum p11s_err p11s_mechanisms_missing(const struct p11s_mechanisms *m, const char *what,
                                       const struct p11s_algorithm *alg, struct p11s_error *e);
 

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Reading the public half of a key (object.h). */
+#include "object.h"
+
+#include "attribute.h"
+#include "object_internal.h"
+
+/* The key whose public half is looked for. */
+struct search {
+  CK_FUNCTION_LIST *module;
+  CK_SESSION_HANDLE session;
+  const struct p11s_algorithm *alg;
+  CK_OBJECT_HANDLE private_key;
+  struct p11s_bytes id;         /* the private key's; empty: it has none */
+  struct p11s_object_name name; /* of the public key */
+  struct p11s_error first;      /* what was wrong with the first source that has a key at all */
+};
+
+static enum p11s_err read_rsa(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                              const struct p11s_algorithm *alg, CK_OBJECT_HANDLE object,
+                              struct p11s_pubkey **ret_key, struct p11s_error *e)
+{
+  struct p11s_bytes modulus = {NULL, 0}, exponent = {NULL, 0};
+  enum p11s_err result = p11s_attribute_read(module, session, object, CKA_MODULUS, &modulus, e);
+
+  if (result == P11S_OK)
+    result = p11s_attribute_read(module, session, object, CKA_PUBLIC_EXPONENT, &exponent, e);
+  if (result == P11S_OK && modulus.len > 0 && exponent.len > 0)
+    result = p11s_pubkey_from_rsa(alg, modulus.data, modulus.len, exponent.data, exponent.len,
+                                  ret_key, e);
+  else if (result == P11S_OK)
+    result = p11s_error_set(e, P11S_ERR_NO_KEY, "the token gives no RSA public key");
+  p11s_bytes_clear(&modulus);
+  p11s_bytes_clear(&exponent);
+  return result;
+}
+
+static enum p11s_err read_ec(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                             const struct p11s_algorithm *alg, CK_OBJECT_HANDLE object,
+                             struct p11s_pubkey **ret_key, struct p11s_error *e)
+{
+  struct p11s_bytes params = {NULL, 0}, point = {NULL, 0};
+  enum p11s_err result = p11s_attribute_read(module, session, object, CKA_EC_POINT, &point, e);
+
+  if (result == P11S_OK)
+    result = p11s_attribute_read(module, session, object, CKA_EC_PARAMS, &params, e);
+  if (result == P11S_OK && point.len > 0)
+    result = p11s_pubkey_from_ec(alg, params.len > 0 ? params.data : NULL, params.len, point.data,
+                                 point.len, ret_key, e);
+  else if (result == P11S_OK)
+    result = p11s_error_set(e, P11S_ERR_NO_KEY, "the token gives no public point");
+  p11s_bytes_clear(&params);
+  p11s_bytes_clear(&point);
+  return result;
+}
+
+enum p11s_err p11s_object_public_from(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                      const struct p11s_algorithm *alg, CK_OBJECT_HANDLE object,
+                                      struct p11s_pubkey **ret_key, struct p11s_error *e)
+{
+  CK_ULONG type;
+  bool given;
+  enum p11s_err result =
+      p11s_attribute_read_ulong(module, session, object, CKA_KEY_TYPE, &given, &type, e);
+
+  if (result != P11S_OK)
+    return result;
+  if (given && type != alg->key_type)
+    return p11s_error_set(
+        e, P11S_ERR_KEY_TYPE, "the public key is of type %s, algorithm %u (%s) needs %s",
+        p11s_key_type_name(type), alg->number, alg->mnemonic, p11s_key_type_name(alg->key_type));
+  if (alg->family == P11S_RSA)
+    return read_rsa(module, session, alg, object, ret_key, e);
+  return read_ec(module, session, alg, object, ret_key, e);
+}
+
+/* A source that does not have the key, or another one, must not hide the next: only what would hit
+   that one too ends the search. */
+static bool goes_on(struct search *s, enum p11s_err result, const struct p11s_error *said)
+{
+  if (result == P11S_OK || result == P11S_ERR_NOMEM || result == P11S_ERR_TOKEN)
+    return false;
+  if (result != P11S_ERR_NO_KEY && s->first.code == P11S_OK)
+    s->first = *said;
+  return true;
+}
+
+static enum p11s_err has_id(const struct search *s, CK_OBJECT_HANDLE object, bool *ret_has,
+                            struct p11s_error *e)
+{
+  struct p11s_bytes id;
+  enum p11s_err result = p11s_attribute_read(s->module, s->session, object, CKA_ID, &id, e);
+
+  if (result != P11S_OK)
+    return result;
+  *ret_has = p11s_bytes_equal(&id, s->id.data, s->id.len);
+  p11s_bytes_clear(&id);
+  return P11S_OK;
+}
+
+static enum p11s_err search_by_id(struct search *s, CK_OBJECT_CLASS class, struct p11s_handles *ret,
+                                  struct p11s_error *e)
+{
+  struct p11s_object_name name = {
+      .uri = NULL, .attrs = {{CKA_ID, s->id.data, s->id.len}}, .count = 1};
+
+  if (s->id.len == 0) {
+    *ret = (struct p11s_handles){NULL, 0};
+    return P11S_OK;
+  }
+  return p11s_objects_named(s->module, s->session, class, &name, ret, e);
+}
+
+/* The public key object, by the rules in object.h; P11S_ERR_NO_KEY when none is clearly meant. */
+static enum p11s_err find_public(struct search *s, CK_OBJECT_HANDLE *ret_object,
+                                 struct p11s_error *e)
+{
+  struct p11s_handles labelled, same_id = {NULL, 0};
+  CK_OBJECT_HANDLE found = 0;
+  bool is_found = false;
+  enum p11s_err result =
+      p11s_objects_named(s->module, s->session, CKO_PUBLIC_KEY, &s->name, &labelled, e);
+
+  for (size_t i = 0; result == P11S_OK && s->id.len > 0 && !is_found && i < labelled.count; i++) {
+    found = labelled.list[i];
+    result = has_id(s, found, &is_found, e);
+  }
+  if (result == P11S_OK && !is_found && labelled.count == 1) {
+    found = labelled.list[0];
+    is_found = true;
+  }
+  if (result == P11S_OK && !is_found)
+    result = search_by_id(s, CKO_PUBLIC_KEY, &same_id, e);
+  if (result == P11S_OK && !is_found && same_id.count == 1) {
+    found = same_id.list[0];
+    is_found = true;
+  }
+  if (result == P11S_OK && is_found)
+    *ret_object = found;
+  else if (result == P11S_OK)
+    result = p11s_error_set(e, P11S_ERR_NO_KEY, "no public key object");
+  p11s_handles_clear(&labelled);
+  p11s_handles_clear(&same_id);
+  return result;
+}
+
+static enum p11s_err from_public_object(struct search *s, struct p11s_pubkey **ret_key,
+                                        struct p11s_error *e)
+{
+  CK_OBJECT_HANDLE object = 0;
+  enum p11s_err result = find_public(s, &object, e);
+
+  if (result == P11S_OK)
+    result = p11s_object_public_from(s->module, s->session, s->alg, object, ret_key, e);
+  return result;
+}
+
+static enum p11s_err read_certificate(struct search *s, CK_OBJECT_HANDLE object,
+                                      struct p11s_pubkey **ret_key, struct p11s_error *e)
+{
+  struct p11s_bytes der;
+  enum p11s_err result = p11s_attribute_read(s->module, s->session, object, CKA_VALUE, &der, e);
+
+  if (result == P11S_OK && der.len > 0)
+    result = p11s_pubkey_from_certificate(s->alg, der.data, der.len, ret_key, e);
+  else if (result == P11S_OK)
+    result = p11s_error_set(e, P11S_ERR_NO_KEY, "a certificate without value");
+  p11s_bytes_clear(&der);
+  return result;
+}
+
+/* The first of them that holds a key of the algorithm. */
+static enum p11s_err from_certificates(struct search *s, const struct p11s_handles *found,
+                                       struct p11s_pubkey **ret_key, struct p11s_error *e)
+{
+  enum p11s_err result = p11s_error_set(e, P11S_ERR_NO_KEY, "no certificate");
+
+  for (size_t i = 0; i < found->count && goes_on(s, result, e); i++)
+    result = read_certificate(s, found->list[i], ret_key, e);
+  return result;
+}
+
+static enum p11s_err from_certificate(struct search *s, struct p11s_pubkey **ret_key,
+                                      struct p11s_error *e)
+{
+  struct p11s_handles found;
+  enum p11s_err result = search_by_id(s, CKO_CERTIFICATE, &found, e);
+
+  if (result == P11S_OK) {
+    result = from_certificates(s, &found, ret_key, e);
+    p11s_handles_clear(&found);
+  }
+  if (!goes_on(s, result, e))
+    return result;
+  result = p11s_objects_named(s->module, s->session, CKO_CERTIFICATE, &s->name, &found, e);
+  if (result == P11S_OK) {
+    result = from_certificates(s, &found, ret_key, e);
+    p11s_handles_clear(&found);
+  }
+  return result;
+}
+
+static enum p11s_err search_all(struct search *s, const char *label, struct p11s_pubkey **ret_key,
+                                struct p11s_error *e)
+{
+  enum p11s_err result = from_public_object(s, ret_key, e);
+
+  if (goes_on(s, result, e))
+    result = p11s_object_public_from(s->module, s->session, s->alg, s->private_key, ret_key, e);
+  if (goes_on(s, result, e))
+    result = from_certificate(s, ret_key, e);
+  if (!goes_on(s, result, e))
+    return result;
+  if (s->first.code != P11S_OK) {
+    *e = s->first;
+    return s->first.code;
+  }
+  return p11s_error_set(
+      e, P11S_ERR_NO_KEY,
+      "the token has no public half of private key '%s': no public key object, no "
+      "such attributes on the private key, no certificate",
+      label);
+}
+
+enum p11s_err p11s_object_read_public(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                      const struct p11s_algorithm *alg,
+                                      CK_OBJECT_HANDLE private_key, const char *label,
+                                      const char *pub_label, struct p11s_pubkey **ret_key,
+                                      struct p11s_error *e)
+{
+  struct search s = {.module = module, .session = session, .alg = alg, .private_key = private_key};
+  struct p11s_error said = {P11S_OK, ""};
+  enum p11s_err result;
+
+  s.first.code = P11S_OK;
+  /* The label's own URI may say type=private; only object and id count here. */
+  if (pub_label != NULL)
+    result = p11s_object_name_parse(pub_label, CKO_PUBLIC_KEY, &s.name, &said);
+  else
+    result = p11s_object_name_parse(label, CKO_PRIVATE_KEY, &s.name, &said);
+  if (result == P11S_OK)
+    result = p11s_attribute_read(module, session, private_key, CKA_ID, &s.id, &said);
+  if (result == P11S_OK)
+    result = search_all(&s, label, ret_key, &said);
+  if (result != P11S_OK && e != NULL)
+    *e = said;
+  p11s_bytes_clear(&s.id);
+  p11s_object_name_clear(&s.name);
+  return result;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A session's life: open, log in, close (session.h). */
+#include "session.h"
+
+#include "log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct p11s_session {
+  CK_FUNCTION_LIST *module;
+  CK_SESSION_HANDLE handle;
+  struct p11s_slot_info slot;
+  struct p11s_mechanisms mechanisms; /* list NULL: not asked for yet */
+};
+
+static enum p11s_err open_failed(CK_RV rv, const struct p11s_slot_info *slot, struct p11s_error *e)
+{
+  p11s_rv_note(rv);
+  switch (rv) {
+  case CKR_TOKEN_NOT_RECOGNIZED:
+    if ((slot->flags & CKF_TOKEN_INITIALIZED) == 0)
+      return p11s_error_set(e, P11S_ERR_NO_TOKEN, "the token in slot %lu is not initialized",
+                            slot->id);
+    return p11s_error_set(e, P11S_ERR_NO_TOKEN, "the token in slot %lu is not recognized",
+                          slot->id);
+  case CKR_TOKEN_NOT_PRESENT:
+  case CKR_DEVICE_REMOVED:
+    return p11s_error_set(e, P11S_ERR_NO_TOKEN, "token '%s' (serial %s) has been removed",
+                          slot->label, slot->serial);
+  case CKR_TOKEN_WRITE_PROTECTED:
+    return p11s_error_set(e, P11S_ERR_TOKEN, "token '%s' (serial %s) is write-protected",
+                          slot->label, slot->serial);
+  case CKR_SESSION_COUNT:
+    return p11s_error_set(e, P11S_ERR_TOKEN,
+                          "token '%s' (serial %s) has no session left (%s): other programs use it, "
+                          "or pkcs11signer-sessions is too high",
+                          slot->label, slot->serial, p11s_rv_name(rv));
+  default:
+    return p11s_error_set(e, P11S_ERR_TOKEN, "token '%s' (serial %s): C_OpenSession: %s",
+                          slot->label, slot->serial, p11s_rv_name(rv));
+  }
+}
+
+enum p11s_err p11s_session_open(CK_FUNCTION_LIST *module, const char *slot_spec, bool rw,
+                                struct p11s_session **ret_session, struct p11s_error *e)
+{
+  CK_FLAGS flags = CKF_SERIAL_SESSION | (rw ? CKF_RW_SESSION : 0);
+  struct p11s_session *s = calloc(1, sizeof *s);
+  enum p11s_err result;
+  CK_RV rv;
+
+  if (s == NULL)
+    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  s->module = module;
+  result = p11s_slot_find(module, slot_spec, &s->slot, e);
+  if (result != P11S_OK)
+    goto failed;
+  if (rw && (s->slot.flags & CKF_WRITE_PROTECTED) != 0) {
+    result = open_failed(CKR_TOKEN_WRITE_PROTECTED, &s->slot, e);
+    goto failed;
+  }
+  rv = module->C_OpenSession(s->slot.id, flags, NULL, NULL, &s->handle);
+  if (rv != CKR_OK) {
+    result = open_failed(rv, &s->slot, e);
+    goto failed;
+  }
+  *ret_session = s;
+  return P11S_OK;
+
+failed:
+  free(s);
+  return result;
+}
+
+void p11s_session_close(struct p11s_session *s)
+{
+  if (s == NULL)
+    return;
+  /* A lost session cannot be closed: nothing to be done about it. */
+  (void)s->module->C_CloseSession(s->handle);
+  p11s_mechanisms_clear(&s->mechanisms);
+  free(s);
+}
+
+const struct p11s_slot_info *p11s_session_slot(const struct p11s_session *s)
+{
+  return &s->slot;
+}
+
+CK_FUNCTION_LIST *p11s_session_module(const struct p11s_session *s)
+{
+  return s->module;
+}
+
+CK_SESSION_HANDLE p11s_session_handle(const struct p11s_session *s)
+{
+  return s->handle;
+}
+
+CK_RV p11s_session_rv(const struct p11s_session *s)
+{
+  (void)s;
+  return p11s_rv_last();
+}
+
+const struct p11s_mechanisms *p11s_session_mechanisms(struct p11s_session *s, struct p11s_error *e)
+{
+  if (s->mechanisms.list == NULL &&
+      p11s_mechanisms_get(s->module, s->slot.id, &s->mechanisms, e) != P11S_OK)
+    return NULL;
+  return &s->mechanisms;
+}
+
+static bool user_is_logged_in(const struct p11s_session *s)
+{
+  CK_SESSION_INFO info;
+
+  memset(&info, 0, sizeof info);
+  return s->module->C_GetSessionInfo(s->handle, &info) == CKR_OK &&
+         (info.state == CKS_RO_USER_FUNCTIONS || info.state == CKS_RW_USER_FUNCTIONS);
+}
+
+bool p11s_session_logged_in(struct p11s_session *s)
+{
+  return (s->slot.flags & CKF_LOGIN_REQUIRED) == 0 || user_is_logged_in(s);
+}
+
+/* What the token says about its PIN, before any try is spent on it. */
+static enum p11s_err check_pin_state(struct p11s_session *s, struct p11s_error *e)
+{
+  const struct p11s_slot_info *slot = &s->slot;
+  CK_TOKEN_INFO token;
+  CK_RV rv;
+
+  memset(&token, 0, sizeof token);
+  rv = s->module->C_GetTokenInfo(slot->id, &token);
+  if (rv != CKR_OK)
+    return p11s_rv_error(e, rv, "C_GetTokenInfo");
+  s->slot.flags = token.flags;
+  if ((token.flags & CKF_USER_PIN_LOCKED) != 0)
+    return p11s_error_set(e, P11S_ERR_PIN_LOCKED,
+                          "the PIN of token '%s' (serial %s) is locked: unlock it with the token's "
+                          "own tools (SO PIN or PUK)",
+                          slot->label, slot->serial);
+  if ((token.flags & CKF_USER_PIN_FINAL_TRY) != 0)
+    return p11s_error_set(e, P11S_ERR_PIN_LOCKED,
+                          "the PIN of token '%s' (serial %s) is on its final try, which is left to "
+                          "you: log in once with the right PIN, e.g. pkcs11-tool --login --test",
+                          slot->label, slot->serial);
+  if ((token.flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0)
+    return p11s_error_set(e, P11S_ERR_NO_PIN,
+                          "token '%s' (serial %s) has its own PIN pad, which is not supported",
+                          slot->label, slot->serial);
+  return P11S_OK;
+}
+
+static enum p11s_err login_failed(CK_RV rv, const struct p11s_slot_info *slot, struct p11s_error *e)
+{
+  p11s_rv_note(rv);
+  switch (rv) {
+  case CKR_PIN_INCORRECT:
+  case CKR_PIN_LEN_RANGE:
+  case CKR_PIN_INVALID:
+    return p11s_error_set(e, P11S_ERR_PIN_REFUSED, "token '%s' (serial %s) refused the PIN: %s",
+                          slot->label, slot->serial, p11s_rv_name(rv));
+  case CKR_PIN_LOCKED:
+    return p11s_error_set(e, P11S_ERR_PIN_LOCKED,
+                          "the PIN of token '%s' (serial %s) is locked: unlock it with the token's "
+                          "own tools (SO PIN or PUK)",
+                          slot->label, slot->serial);
+  case CKR_USER_PIN_NOT_INITIALIZED:
+    return p11s_error_set(e, P11S_ERR_TOKEN,
+                          "token '%s' (serial %s) has no user PIN yet: set one, e.g. pkcs11-tool "
+                          "--init-pin",
+                          slot->label, slot->serial);
+  case CKR_PIN_EXPIRED:
+    return p11s_error_set(e, P11S_ERR_TOKEN,
+                          "the PIN of token '%s' (serial %s) must be changed: %s", slot->label,
+                          slot->serial, p11s_rv_name(rv));
+  case CKR_USER_ANOTHER_ALREADY_LOGGED_IN:
+    return p11s_error_set(e, P11S_ERR_TOKEN,
+                          "the security officer is logged in to token '%s' (serial %s)",
+                          slot->label, slot->serial);
+  default:
+    return p11s_error_set(e, P11S_ERR_TOKEN, "token '%s' (serial %s): C_Login: %s", slot->label,
+                          slot->serial, p11s_rv_name(rv));
+  }
+}
+
+enum p11s_err p11s_session_login(struct p11s_session *s, const struct p11s_secret *pin,
+                                 struct p11s_error *e)
+{
+  enum p11s_err result;
+  CK_RV rv;
+
+  if (user_is_logged_in(s))
+    return P11S_OK;
+  result = check_pin_state(s, e);
+  if (result != P11S_OK)
+    return result;
+  if (p11s_secret_len(pin) == 0)
+    return p11s_error_set(e, P11S_ERR_NO_PIN, "token '%s' (serial %s) needs a PIN", s->slot.label,
+                          s->slot.serial);
+  /* C_Login takes the PIN as not const but only reads it. */
+  rv = s->module->C_Login(s->handle, CKU_USER, (CK_UTF8CHAR *)p11s_secret_data(pin),
+                          p11s_secret_len(pin));
+  p11s_log_debug("token '%s' (serial %s): C_Login: %s", s->slot.label, s->slot.serial,
+                 p11s_rv_name(rv));
+  if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN)
+    return P11S_OK;
+  return login_failed(rv, &s->slot, e);
+}

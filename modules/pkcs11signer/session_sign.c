@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Signing on a session (session.h). */
+#include "session.h"
+
+#include "attribute.h"
+
+#include <string.h>
+
+#define SIGNATURE_MAX (P11S_RSA_MAX_BITS / 8)
+
+/* CKM_EDDSA's parameter in PKCS#11 v3.0, which p11-kit 0.24 does not declare. */
+struct eddsa_params {
+  CK_BBOOL ph_flag;
+  CK_ULONG context_len;
+  CK_BYTE *context;
+};
+
+/* DER of the DigestInfo up to the digest: RFC 8017 section 9.2, note 1. */
+static const struct {
+  size_t digest_len;
+  size_t len;
+  unsigned char der[19];
+} digest_infos[] = {
+    {20,
+     15,
+     {0x30, 0x21, 0x30, 0x09, 0x06, 0x05, 0x2b, 0x0e, 0x03, 0x02, 0x1a, 0x05, 0x00, 0x04, 0x14}},
+    {32,
+     19,
+     {0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01,
+      0x05, 0x00, 0x04, 0x20}},
+    {64,
+     19,
+     {0x30, 0x51, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03,
+      0x05, 0x00, 0x04, 0x40}},
+};
+
+enum p11s_err p11s_session_plan(struct p11s_session *s, const struct p11s_algorithm *alg,
+                                struct p11s_sign_plan *ret_plan, struct p11s_error *e)
+{
+  const struct p11s_mechanisms *m = p11s_session_mechanisms(s, e);
+
+  if (m == NULL)
+    return P11S_ERR_TOKEN;
+  if (p11s_mechanisms_have(m, alg->raw))
+    *ret_plan = (struct p11s_sign_plan){alg->raw, alg->family == P11S_EDDSA};
+  else if (p11s_mechanisms_have(m, alg->hashing))
+    *ret_plan = (struct p11s_sign_plan){alg->hashing, true};
+  else
+    return p11s_mechanisms_missing(m, "sign with", alg, e);
+  return P11S_OK;
+}
+
+static enum p11s_err sign_failed(struct p11s_error *e, CK_RV rv, const char *call)
+{
+  enum p11s_err result = p11s_rv_error(e, rv, call);
+
+  if (rv == CKR_KEY_FUNCTION_NOT_PERMITTED)
+    result = p11s_error_set(e, P11S_ERR_TOKEN,
+                            "the token does not let this key sign (%s: %s): it needs CKA_SIGN",
+                            call, p11s_rv_name(rv));
+  return result;
+}
+
+/* C_SignInit and C_Sign; *len is the room, then the length. */
+static CK_RV sign_once(const struct p11s_session *s, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key,
+                       const unsigned char *input, size_t input_len, unsigned char *signature,
+                       CK_ULONG *len, const char **ret_call)
+{
+  CK_FUNCTION_LIST *module = p11s_session_module(s);
+  CK_SESSION_HANDLE handle = p11s_session_handle(s);
+  CK_RV rv;
+
+  *ret_call = "C_SignInit";
+  rv = module->C_SignInit(handle, mechanism, key);
+  if (rv != CKR_OK)
+    return rv;
+  *ret_call = "C_Sign";
+  /* C_Sign takes its input as not const but only reads it. */
+  return module->C_Sign(handle, (unsigned char *)input, input_len, signature, len);
+}
+
+static enum p11s_err sign_raw(const struct p11s_session *s, const struct p11s_algorithm *alg,
+                              CK_MECHANISM_TYPE type, CK_OBJECT_HANDLE key,
+                              const unsigned char *input, size_t input_len,
+                              unsigned char *signature, CK_ULONG *len, struct p11s_error *e)
+{
+  struct eddsa_params params;
+  CK_MECHANISM mechanism = {type, NULL, 0};
+  CK_ULONG room = *len;
+  const char *call;
+  CK_RV rv = sign_once(s, &mechanism, key, input, input_len, signature, len, &call);
+
+  /* PKCS#11 v3.0 wants the parameter for Ed448, which older tokens do not know. */
+  if (rv == CKR_MECHANISM_PARAM_INVALID && alg->family == P11S_EDDSA) {
+    memset(&params, 0, sizeof params);
+    mechanism.pParameter = &params;
+    mechanism.ulParameterLen = sizeof params;
+    *len = room;
+    rv = sign_once(s, &mechanism, key, input, input_len, signature, len, &call);
+  }
+  return rv == CKR_OK ? P11S_OK : sign_failed(e, rv, call);
+}
+
+/* Puts the DigestInfo before an RSA digest; input_len is checked here. */
+static size_t digest_info(size_t digest_len, const unsigned char *digest, unsigned char *to)
+{
+  for (size_t i = 0; i < sizeof digest_infos / sizeof digest_infos[0]; i++) {
+    if (digest_infos[i].digest_len != digest_len)
+      continue;
+    memcpy(to, digest_infos[i].der, digest_infos[i].len);
+    memcpy(to + digest_infos[i].len, digest, digest_len);
+    return digest_infos[i].len + digest_len;
+  }
+  return 0;
+}
+
+/* The length an RSA signature must have. Only a token that drops leading zeros, or a key of a rare
+   size, gives one that is not a multiple of 8: only then the token is asked. */
+static size_t rsa_length(const struct p11s_session *s, CK_OBJECT_HANDLE key, size_t len)
+{
+  struct p11s_bytes modulus;
+  size_t zeros = 0;
+
+  if (len % 8 == 0 || p11s_attribute_read(p11s_session_module(s), p11s_session_handle(s), key,
+                                          CKA_MODULUS, &modulus, NULL) != P11S_OK)
+    return len;
+  while (zeros < modulus.len && modulus.data[zeros] == 0)
+    zeros++;
+  if (modulus.len - zeros > len)
+    len = modulus.len - zeros;
+  p11s_bytes_clear(&modulus);
+  return len;
+}
+
+/* Brings what the token gave into RRSIG form. */
+static enum p11s_err finish(const struct p11s_session *s, const struct p11s_algorithm *alg,
+                            CK_OBJECT_HANDLE key, const unsigned char *made, size_t made_len,
+                            unsigned char *signature, size_t *len, struct p11s_error *e)
+{
+  size_t want = alg->family == P11S_RSA ? rsa_length(s, key, made_len) : alg->signature_len;
+
+  p11s_rv_note(CKR_OK);
+  if (made_len == 0 || made_len > want || (alg->family != P11S_RSA && made_len != want))
+    return p11s_error_set(e, P11S_ERR_TOKEN,
+                          "C_Sign: a signature of %zu bytes where algorithm %u (%s) has %zu",
+                          made_len, alg->number, alg->mnemonic, want);
+  if (want > *len)
+    return p11s_error_set(e, P11S_ERR_TOKEN, "C_Sign: a signature of %zu bytes, room for %zu", want,
+                          *len);
+  memset(signature, 0, want - made_len);
+  memcpy(signature + want - made_len, made, made_len);
+  *len = want;
+  return P11S_OK;
+}
+
+enum p11s_err p11s_session_sign(struct p11s_session *s, const struct p11s_algorithm *alg,
+                                const struct p11s_sign_plan *plan, CK_OBJECT_HANDLE key,
+                                const unsigned char *input, size_t input_len,
+                                unsigned char *signature, size_t *len, struct p11s_error *e)
+{
+  unsigned char info[19 + 64], made[SIGNATURE_MAX];
+  CK_ULONG made_len = sizeof made;
+  enum p11s_err result;
+
+  p11s_rv_note(CKR_OK);
+  if (!plan->whole_message && input_len != alg->digest_len)
+    return p11s_error_set(e, P11S_ERR_TOKEN, "a digest of %zu bytes for algorithm %u", input_len,
+                          alg->number);
+  if (!plan->whole_message && alg->family == P11S_RSA) {
+    input_len = digest_info(input_len, input, info);
+    input = info;
+  }
+  result = sign_raw(s, alg, plan->mechanism, key, input, input_len, made, &made_len, e);
+  if (result == P11S_OK && made_len > sizeof made)
+    made_len = 0; /* the token lies about its own length */
+  if (result == P11S_OK)
+    result = finish(s, alg, key, made, made_len, signature, len, e);
+  return result;
+}

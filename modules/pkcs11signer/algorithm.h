@@ -14,9 +14,9 @@
 enum p11s_family { P11S_RSA, P11S_ECDSA, P11S_EDDSA };
 
 struct p11s_algorithm {
-  unsigned number;      /* DNSSEC algorithm number */
-  const char *mnemonic; /* "RSASHA256", as in RFC 8624 */
+  unsigned number; /* DNSSEC algorithm number */
   enum p11s_family family;
+  const char *mnemonic;      /* "RSASHA256", as in RFC 8624 */
   CK_KEY_TYPE key_type;      /* CKK_RSA, CKK_EC, CKK_EC_EDWARDS */
   CK_MECHANISM_TYPE keygen;  /* CKM_RSA_PKCS_KEY_PAIR_GEN, … */
   CK_MECHANISM_TYPE raw;     /* signs DigestInfo, digest, or (EdDSA) the message */

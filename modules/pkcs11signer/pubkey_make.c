@@ -133,8 +133,8 @@ static enum p11s_err make_rsa(struct p11s_pubkey *key, struct p11s_error *e)
   OSSL_PARAM_BLD *bld = NULL;
   BIGNUM *n_bn = NULL;
   BIGNUM *x_bn = NULL;
-  struct number n;
-  struct number x;
+  struct number n = {NULL, 0};
+  struct number x = {NULL, 0};
   enum p11s_err err = split_rsa(key->data, key->len, &n, &x, e);
 
   if (err == P11S_OK)

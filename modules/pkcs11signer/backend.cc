@@ -53,7 +53,10 @@ std::string wrapped(const std::string& zone, const DNSBackend::KeyData& row)
     p11s_wrap_key(zone.c_str(), row.id, key, &out);
   }
   else {
-    p11s_wrap_broken(zone.c_str(), row.id, error.text, &out);
+    const std::string message = std::string(error.text) + "; assign the key anew, or remove the row " +
+                                "with pdnsutil remove-zone-key " + zone + " " +
+                                std::to_string(row.id);
+    p11s_wrap_broken(zone.c_str(), row.id, message.c_str(), &out);
   }
   p11s_key_release(key);
   p11s_keyref_free(ref);

@@ -7,6 +7,8 @@ void p11s_job_init(struct p11s_job *job, const struct p11s_job_ops *ops, struct 
 {
   job->ops = ops;
   job->pin = p11s_secret_acquire(pin);
+  job->lane = 0;
+  job->urgent = true; /* administration, and finding keys that others wait for */
   atomic_init(&job->refs, 1);
   job->next = NULL;
   pthread_mutex_init(&job->lock, NULL);

@@ -40,6 +40,8 @@ struct p11s_job_ops {
 struct p11s_job {
   const struct p11s_job_ops *ops; /* immutable */
   struct p11s_secret *pin;        /* immutable; the reference's PIN or PIN source, may be NULL */
+  uint64_t lane;                  /* immutable once submitted; whose turn: queue.h. 0 and */
+  bool urgent;                    /* true from p11s_job_init() */
   atomic_uint refs;
   struct p11s_job *next;          /* guarded by the token's lock while queued */
   pthread_mutex_t lock;           /* guards the rest */

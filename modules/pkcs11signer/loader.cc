@@ -21,7 +21,8 @@ std::string objection(const std::string& suffix)
   vector<string> parts;
   stringtok(parts, ::arg()["launch"], ", ");
   if (parts.empty() || parts.front() != ModuleName) {
-    return "pkcs11signer must be the first backend launched; write launch=pkcs11signer,…";
+    return "pkcs11signer must be the first backend launched; write "
+           "launch=pkcs11signer,gsqlite3 or the like";
   }
   if (parts.size() < 2) {
     return "pkcs11signer holds no zones, so a backend that does must be launched behind it; write "

@@ -3,6 +3,7 @@
 
 #include "job.h"
 #include "key_internal.h"
+#include "queue.h"
 #include "signer.h"
 
 #include <openssl/evp.h>
@@ -158,6 +159,7 @@ static struct flight *make_flight(struct p11s_flights *flights, struct p11s_key 
   if (f == NULL)
     return NULL;
   p11s_job_init(&f->job, &flight_ops, p11s_key_pin(key));
+  p11s_queue_classify(message, len, &f->job.lane, &f->job.urgent);
   f->flights = flights;
   f->key = p11s_key_acquire(key);
   f->verify = p11s_signer_config(p11s_key_signer(key))->verify;

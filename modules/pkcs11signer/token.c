@@ -28,7 +28,9 @@ struct p11s_token *p11s_token_new(const char *engine, const char *slot,
   token->engine = strdup(engine);
   token->slot = strdup(slot);
   token->refused = p11s_pinguard_new();
-  if (token->engine == NULL || token->slot == NULL || token->refused == NULL) {
+  token->queue = p11s_queue_new();
+  if (token->engine == NULL || token->slot == NULL || token->refused == NULL ||
+      token->queue == NULL) {
     p11s_token_free(token);
     return NULL;
   }
@@ -40,9 +42,10 @@ void p11s_token_free(struct p11s_token *token)
   if (token == NULL)
     return;
   /* A worker still out there uses the token: leaking it is the lesser evil. */
-  if (!p11s_token_stop(token, p11s_now_ms() + 2000))
+  if (token->queue != NULL && !p11s_token_stop(token, p11s_now_ms() + 2000))
     return;
   p11s_pinguard_free(token->refused);
+  p11s_queue_free(token->queue);
   pthread_cond_destroy(&token->work);
   pthread_cond_destroy(&token->change);
   pthread_mutex_destroy(&token->lock);
@@ -61,55 +64,25 @@ const char *p11s_token_slot(const struct p11s_token *token)
   return token->slot;
 }
 
-struct p11s_job *p11s_token_take_locked(struct p11s_token *token)
-{
-  struct p11s_job *job = token->first;
-
-  if (job == NULL)
-    return NULL;
-  token->first = job->next;
-  if (token->first == NULL)
-    token->last = NULL;
-  job->next = NULL;
-  token->queued--;
-  return job;
-}
-
-void p11s_token_untake_locked(struct p11s_token *token, struct p11s_job *job)
-{
-  job->next = token->first;
-  token->first = job;
-  if (token->last == NULL)
-    token->last = job;
-  token->queued++;
-}
-
-static void append_locked(struct p11s_token *token, struct p11s_job *job)
-{
-  job->next = NULL;
-  if (token->last != NULL)
-    token->last->next = job;
-  else
-    token->first = job;
-  token->last = job;
-  token->queued++;
-}
-
 static enum p11s_err queue_locked(struct p11s_token *token, struct p11s_job *job,
                                   struct p11s_error *e)
 {
+  size_t queued = p11s_queue_length(token->queue);
+
   if (token->stopping)
     return p11s_error_set(e, P11S_ERR_STOPPED, "the server is going down");
-  if (token->queued >= token->config.queue_limit)
+  if (queued >= token->config.queue_limit)
     return p11s_error_set(e, P11S_ERR_BUSY,
-                          "token '%s' is overloaded: %u signatures are waiting for it", token->slot,
-                          token->queued);
+                          "token '%s' is overloaded: %zu signatures are waiting for it",
+                          token->slot, queued);
   /* Idle workers not yet awake have jobs waiting for them: count those off. */
-  if (token->queued >= token->idle && token->workers < token->limit &&
-      !p11s_worker_start_locked(token) && token->workers == 0)
+  if (queued >= token->idle && token->workers < token->limit && !p11s_worker_start_locked(token) &&
+      token->workers == 0)
     return p11s_error_set(e, P11S_ERR_NOMEM, "no thread could be started for token '%s'",
                           token->slot);
-  append_locked(token, p11s_job_acquire(job));
+  if (!p11s_queue_push(token->queue, job))
+    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  (void)p11s_job_acquire(job);
   pthread_cond_signal(&token->work);
   return P11S_OK;
 }
@@ -154,7 +127,7 @@ bool p11s_token_stop(struct p11s_token *token, uint64_t deadline_ms)
     return false;
   token->stopping = true;
   pthread_cond_broadcast(&token->work);
-  while ((job = p11s_token_take_locked(token)) != NULL) {
+  while ((job = p11s_queue_pop(token->queue)) != NULL) {
     pthread_mutex_unlock(&token->lock);
     p11s_job_finish(job, &stopped);
     p11s_job_release(job);
@@ -173,6 +146,6 @@ void p11s_token_get_stats(struct p11s_token *token, struct p11s_token_stats *ret
   pthread_mutex_lock(&token->lock);
   *ret = token->stats;
   ret->workers = token->workers;
-  ret->queued = token->queued;
+  ret->queued = (unsigned)p11s_queue_length(token->queue);
   pthread_mutex_unlock(&token->lock);
 }

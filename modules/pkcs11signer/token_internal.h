@@ -3,6 +3,7 @@
 #define P11S_TOKEN_INTERNAL_H
 
 #include "pinguard.h"
+#include "queue.h"
 #include "token.h"
 
 #include <pthread.h>
@@ -17,9 +18,7 @@ struct p11s_token {
   pthread_cond_t work;   /* a job was queued, or stopping was set */
   pthread_cond_t change; /* a worker ended, or login_busy was cleared */
   bool stopping;
-  struct p11s_job *first;
-  struct p11s_job *last;
-  unsigned queued;
+  struct p11s_queue *queue;
   unsigned limit;    /* sessions the token has room for, as far as is known */
   unsigned workers;
   unsigned idle;
@@ -32,10 +31,5 @@ struct p11s_token {
 
 /* Starts a worker; it counts itself out of token->workers when it ends. token->lock is held. */
 bool p11s_worker_start_locked(struct p11s_token *token);
-
-/* Takes the first job off the queue, NULL when there is none. */
-struct p11s_job *p11s_token_take_locked(struct p11s_token *token);
-/* Puts a job back to the front. */
-void p11s_token_untake_locked(struct p11s_token *token, struct p11s_job *job);
 
 #endif

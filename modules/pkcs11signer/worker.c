@@ -223,7 +223,7 @@ static struct p11s_job *next_job(struct worker *w)
   bool in_time = true;
 
   pthread_mutex_lock(&token->lock);
-  while (!token->stopping && (job = p11s_token_take_locked(token)) == NULL &&
+  while (!token->stopping && (job = p11s_queue_pop(token->queue)) == NULL &&
          (in_time || w->session != NULL)) {
     if (!in_time)
       deadline = p11s_now_ms() + IDLE_MS;

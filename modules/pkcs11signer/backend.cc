@@ -3,6 +3,7 @@
 
 #include "engine.hh"
 #include "host.hh"
+#include "metrics.hh"
 #include "settings.hh"
 #include "siblings.hh"
 
@@ -68,6 +69,7 @@ Backend::Backend(const string& suffix)
 {
   setArgPrefix(ModuleName + suffix);
   (void)signer(); // says now if a setting makes no sense
+  declareMetrics();
   Engine::registerMakers();
   observeFactories();
   collectSiblingsFor(this);

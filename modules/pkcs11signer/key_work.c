@@ -4,6 +4,7 @@
 #include "object.h"
 #include "p11mod.h"
 #include "sign.h"
+#include "stats.h"
 
 #include <openssl/evp.h>
 #include <string.h>
@@ -39,6 +40,7 @@ static enum p11s_err find(struct p11s_key *key, struct p11s_work *work, struct g
   struct p11s_pubkey *found = NULL;
   enum p11s_err result;
 
+  p11s_stats_count(P11S_STAT_KEY_LOOKUPS);
   result = p11s_session_plan(work->session, key->alg, &grip->plan, e);
   if (result == P11S_OK)
     result =
@@ -134,6 +136,7 @@ enum p11s_err p11s_key_sign_work(struct p11s_key *key, struct p11s_work *work,
     return P11S_OK;
   }
   note_proof(key, work, &grip, false);
+  p11s_stats_count(P11S_STAT_BAD_SIGNATURES);
   return p11s_error_set(e, P11S_ERR_SIGNATURE,
                         "the token's signature does not verify with the key's public half: it is "
                         "not used");

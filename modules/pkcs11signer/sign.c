@@ -2,9 +2,11 @@
 #include "sign.h"
 
 #include "job.h"
+#include "lock.h"
 #include "key_internal.h"
 #include "queue.h"
 #include "signer.h"
+#include "stats.h"
 
 #include <openssl/evp.h>
 #include <pthread.h>
@@ -32,6 +34,7 @@ struct flight {
   unsigned char signature[P11S_SIGNATURE_MAX];
   size_t signature_len;
 
+  uint64_t asked_ms; /* immutable */
   size_t message_len;
   unsigned char message[];
 };
@@ -123,6 +126,10 @@ static void flight_finished(struct p11s_job *job)
   struct p11s_flights *flights = f->flights;
   struct flight *drop = NULL;
 
+  if (job->error.code == P11S_OK) {
+    p11s_stats_count(P11S_STAT_SIGNATURES);
+    p11s_stats_latency(p11s_now_ms() - f->asked_ms);
+  }
   pthread_mutex_lock(&flights->lock);
   flights->under_way--;
   if (f->listed) {
@@ -166,6 +173,7 @@ static struct flight *make_flight(struct p11s_flights *flights, struct p11s_key 
   memcpy(f->id, id, sizeof f->id);
   memcpy(f->message, message, len);
   f->message_len = len;
+  f->asked_ms = p11s_now_ms();
   return f;
 }
 
@@ -204,6 +212,8 @@ static struct flight *join(struct p11s_flights *flights, struct p11s_key *key,
   }
   f = *at;
   f->waiters++;
+  if (!*ret_new)
+    p11s_stats_count(f->kept ? P11S_STAT_LATE_USED : P11S_STAT_SHARED);
   if (f->kept)
     unkeep_locked(flights, f); /* its reference goes to us */
   else
@@ -219,6 +229,13 @@ static void leave(struct p11s_flights *flights, struct flight *f)
   f->waiters--;
   pthread_mutex_unlock(&flights->lock);
   p11s_job_release(&f->job);
+}
+
+static void count_failure(enum p11s_err result)
+{
+  p11s_stats_count(result == P11S_ERR_TIMEOUT ? P11S_STAT_TIMEOUTS
+                   : result == P11S_ERR_BUSY  ? P11S_STAT_OVERLOADED
+                                              : P11S_STAT_FAILURES);
 }
 
 enum p11s_err p11s_sign(struct p11s_flights *flights, struct p11s_key *key,
@@ -240,6 +257,7 @@ enum p11s_err p11s_sign(struct p11s_flights *flights, struct p11s_key *key,
     memcpy(signature, f->signature, f->signature_len);
     *len = f->signature_len;
   } else {
+    count_failure(result);
     p11s_key_error_prefix(key, e);
   }
   leave(flights, f);

@@ -335,8 +335,20 @@ void p11s_signer_forget_key(struct p11s_signer *s, struct p11s_key *key)
 
 void p11s_signer_get_stats(struct p11s_signer *s, struct p11s_signer_stats *ret)
 {
+  struct p11s_flights_stats flights;
+  struct p11s_token_stats stats;
+  struct token_entry *t;
+
+  memset(ret, 0, sizeof *ret);
+  p11s_flights_get_stats(s->flights, &flights);
+  ret->under_way = flights.under_way;
   pthread_mutex_lock(&s->lock);
   ret->keys = s->key_count;
   ret->tokens = s->token_count;
+  for (t = s->tokens; t != NULL; t = t->next) {
+    p11s_token_get_stats(t->token, &stats);
+    ret->queued += stats.queued;
+    ret->workers += stats.workers;
+  }
   pthread_mutex_unlock(&s->lock);
 }

@@ -64,6 +64,9 @@ uint64_t p11s_signer_admin_deadline(const struct p11s_signer *signer);
 struct p11s_signer_stats {
   size_t keys;
   size_t tokens;
+  size_t queued;    /* jobs waiting for a worker, of all tokens */
+  size_t workers;
+  size_t under_way; /* signatures being made or waited for */
 };
 void p11s_signer_get_stats(struct p11s_signer *signer, struct p11s_signer_stats *ret);
 

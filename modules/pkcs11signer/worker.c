@@ -4,6 +4,8 @@
 #include "log.h"
 #include "p11mod.h"
 #include "pin.h"
+#include "rv.h"
+#include "stats.h"
 #include "token_internal.h"
 
 #include <signal.h>
@@ -48,6 +50,7 @@ static enum p11s_err open_session(struct p11s_token *token, bool rw, struct p11s
   if (result == P11S_OK)
     result = p11s_session_open(module, token->slot, rw, ret, e);
   if (result == P11S_OK) {
+    p11s_stats_count(P11S_STAT_SESSIONS);
     pthread_mutex_lock(&token->lock);
     token->stats.sessions++;
     note_session_limit_locked(token, p11s_session_slot(*ret));
@@ -106,8 +109,10 @@ static enum p11s_err login_with(struct p11s_token *token, struct p11s_session *s
                           "token '%s' (serial %s) has refused this PIN before: it is not tried "
                           "again; correct the PIN",
                           slot->label, slot->serial);
+  p11s_stats_count(P11S_STAT_LOGINS);
   result = p11s_session_login(session, pin, e);
   if (result == P11S_ERR_PIN_REFUSED) {
+    p11s_stats_count(P11S_STAT_LOGINS_REFUSED);
     pthread_mutex_lock(&token->lock);
     p11s_pinguard_add(token->refused, slot->serial, pin);
     pthread_mutex_unlock(&token->lock);
@@ -166,14 +171,26 @@ static enum p11s_err session_for(struct worker *w, const struct p11s_job *job,
   return P11S_OK;
 }
 
-/* One try. *ret_lost says that another one, on a fresh session, may do better. */
-static enum p11s_err try_job(struct worker *w, struct p11s_job *job, bool *ret_lost,
-                             struct p11s_error *e)
+static void count_out_locked(struct worker *w)
+{
+  w->token->workers--;
+  w->counted_out = true;
+  pthread_cond_broadcast(&w->token->change);
+}
+
+/* Whether a fresh session may do better: the old one is gone, or its signature was faulty. */
+static bool worth_another_try(enum p11s_err result)
+{
+  return result == P11S_ERR_SIGNATURE ||
+         (result == P11S_ERR_TOKEN && p11s_rv_is_lost(p11s_rv_last()));
+}
+
+static enum p11s_err try_job(struct worker *w, struct p11s_job *job, struct p11s_error *e)
 {
   struct p11s_work work = {NULL, 0};
   enum p11s_err result;
 
-  *ret_lost = false;
+  p11s_rv_note(CKR_OK);
   result = session_for(w, job, &work.session, e);
   if (result != P11S_OK)
     return result;
@@ -181,37 +198,57 @@ static enum p11s_err try_job(struct worker *w, struct p11s_job *job, bool *ret_l
   work.epoch = w->token->epoch;
   pthread_mutex_unlock(&w->token->lock);
   result = job->ops->run(job, &work, e);
-  if (result != P11S_OK)
-    *ret_lost = result == P11S_ERR_TOKEN && p11s_rv_is_lost(p11s_session_rv(work.session));
-  if (job->ops->rw)
+  if (job->ops->rw) {
+    CK_RV rv = p11s_rv_last();
+
     p11s_session_close(work.session);
-  else if (*ret_lost)
-    drop_session(w);
+    p11s_rv_note(rv);
+  }
   return result;
+}
+
+/* The token has no more sessions, but others of its workers hold some: they do the job, and no
+   further worker is started. */
+static bool hand_back(struct worker *w, struct p11s_job *job)
+{
+  struct p11s_token *token = w->token;
+  bool handed = false;
+
+  if (p11s_rv_last() != CKR_SESSION_COUNT || w->session != NULL || job->ops->rw)
+    return false;
+  pthread_mutex_lock(&token->lock);
+  if (token->with_session > 0 && !token->stopping && p11s_queue_push(token->queue, job)) {
+    token->limit = token->with_session;
+    (void)p11s_job_acquire(job);
+    pthread_cond_signal(&token->work);
+    count_out_locked(w);
+    handed = true;
+  }
+  pthread_mutex_unlock(&token->lock);
+  return handed;
 }
 
 static void run_job(struct worker *w, struct p11s_job *job)
 {
   struct p11s_error error = {P11S_OK, ""};
-  bool lost;
+  enum p11s_err result = try_job(w, job, &error);
 
-  if (try_job(w, job, &lost, &error) != P11S_OK && lost) {
+  if (result != P11S_OK && worth_another_try(result)) {
+    if (hand_back(w, job))
+      return;
     p11s_log_debug("token '%s': %s; trying once more on a fresh session", w->token->slot,
                    error.text);
+    p11s_stats_count(P11S_STAT_RETRIES);
+    drop_session(w);
     error.code = P11S_OK;
-    (void)try_job(w, job, &lost, &error);
+    result = try_job(w, job, &error);
+    if (result != P11S_OK && worth_another_try(result))
+      drop_session(w);
   }
   pthread_mutex_lock(&w->token->lock);
   w->token->stats.jobs++;
   pthread_mutex_unlock(&w->token->lock);
   p11s_job_finish(job, &error);
-}
-
-static void count_out_locked(struct worker *w)
-{
-  w->token->workers--;
-  w->counted_out = true;
-  pthread_cond_broadcast(&w->token->change);
 }
 
 /* The next job, or NULL when the worker is to end. */
@@ -244,7 +281,7 @@ static void *worker_main(void *arg)
   struct p11s_job *job;
 
   (void)pthread_setname_np(pthread_self(), "p11s/worker");
-  while ((job = next_job(&w)) != NULL) {
+  while (!w.counted_out && (job = next_job(&w)) != NULL) {
     run_job(&w, job);
     p11s_job_release(job);
   }

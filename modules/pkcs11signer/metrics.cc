@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "metrics.hh"
+
+#include "pdns-compat.hh"
+#include "settings.hh"
+
+#include <mutex>
+#include <statbag.hh>
+
+extern "C" {
+#include "stats.h"
+}
+
+extern StatBag S;
+
+namespace pkcs11signer
+{
+namespace
+{
+void declareGauge(const std::string& name, const std::string& help,
+                  size_t p11s_signer_stats::*member)
+{
+  S.declare(
+    std::string(ModuleName) + "-" + name, help,
+    [member](const std::string&) -> uint64_t {
+      p11s_signer_stats stats{};
+      p11s_signer_get_stats(signer(), &stats);
+      return stats.*member;
+    },
+    StatType::gauge);
+}
+}
+
+void declareMetrics()
+{
+  static std::once_flag s_once;
+  std::call_once(s_once, [] {
+    for (int i = 0; i < P11S_STAT_COUNT; ++i) {
+      const auto counter = static_cast<p11s_counter>(i);
+      S.declare(
+        std::string(ModuleName) + "-" + p11s_stats_name(counter), p11s_stats_explain(counter),
+        [counter](const std::string&) { return p11s_stats_get(counter); }, StatType::counter);
+    }
+    declareGauge("queue", "signatures waiting for a session", &p11s_signer_stats::queued);
+    declareGauge("under-way", "signatures being made or waiting", &p11s_signer_stats::under_way);
+    declareGauge("workers", "threads that talk to tokens", &p11s_signer_stats::workers);
+    declareGauge("tokens", "tokens in use", &p11s_signer_stats::tokens);
+    declareGauge("keys", "key references in memory", &p11s_signer_stats::keys);
+  });
+}
+}

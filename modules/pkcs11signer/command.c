@@ -161,6 +161,11 @@ static enum p11s_err help_json(const struct p11s_command_ctx *ctx, struct p11s_e
   return err;
 }
 
+static void print_usage(const struct command *c, struct p11s_buf *out)
+{
+  p11s_buf_addf(out, "%s%s%s\n", c->name, c->args[0] != '\0' ? " " : "", c->args);
+}
+
 static enum p11s_err help(const struct p11s_command_ctx *ctx, struct p11s_error *e)
 {
   const struct command *c = ctx->count == 0 ? NULL : find_command(ctx->arg[0]);
@@ -170,12 +175,13 @@ static enum p11s_err help(const struct p11s_command_ctx *ctx, struct p11s_error 
   if (ctx->json)
     return help_json(ctx, e);
   if (c != NULL) {
-    p11s_buf_addf(ctx->out, "%s %s\n%s\n%s", c->name, c->args, c->purpose, c->details);
+    print_usage(c, ctx->out);
+    p11s_buf_addf(ctx->out, "%s\n%s", c->purpose, c->details);
     return P11S_OK;
   }
   for (size_t i = 0; i < COMMANDS; i++) {
-    p11s_buf_addf(ctx->out, "%s %s\n    %s\n", commands[i].name, commands[i].args,
-                  commands[i].purpose);
+    print_usage(&commands[i], ctx->out);
+    p11s_buf_addf(ctx->out, "    %s\n", commands[i].purpose);
   }
   p11s_buf_addstr(ctx->out,
                   "\nQuote arguments that hold blanks, with '' or \"\". --json prints a listing as "

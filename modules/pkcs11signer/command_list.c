@@ -18,25 +18,43 @@ static enum p11s_err finish(struct p11s_table *t, const struct p11s_command_ctx 
   return err;
 }
 
+/* The columns of `modules`. */
+enum { NAME, PATH, DESCRIPTION, MADE_BY, VERSION, MODULE_ERROR };
+
 static void modules_row(const struct p11s_p11mod_info *info, void *arg)
 {
   struct p11s_table *t = arg;
 
   p11s_table_row(t);
-  p11s_table_string(t, 0, info->name);
-  p11s_table_string(t, 1, info->path);
-  p11s_table_string(t, 2, info->description);
-  p11s_table_string(t, 3, info->manufacturer);
-  p11s_table_string(t, 4, info->version);
+  p11s_table_string(t, NAME, info->name);
+  p11s_table_string(t, PATH, info->path);
+  p11s_table_string(t, DESCRIPTION, info->description);
+  p11s_table_string(t, MADE_BY, info->manufacturer);
+  p11s_table_string(t, VERSION, info->version);
+}
+
+static void modules_failed_row(const char *name, void *arg)
+{
+  struct p11s_table *t = arg;
+  CK_FUNCTION_LIST *module = NULL;
+  struct p11s_error failure;
+
+  if (p11s_p11mod_get(name, &module, &failure) == P11S_OK)
+    return;
+  p11s_table_row(t);
+  p11s_table_string(t, NAME, name);
+  p11s_table_string(t, MODULE_ERROR, failure.text);
 }
 
 enum p11s_err p11s_command_modules(const struct p11s_command_ctx *ctx, struct p11s_error *e)
 {
-  static const char *const columns[] = {"name",         "path",    "description",
-                                        "manufacturer", "version", NULL};
+  static const char *const columns[] = {"name",    "path",  "description", "manufacturer",
+                                        "version", "error", NULL};
   struct p11s_table *t = p11s_table_new(columns);
   enum p11s_err err = p11s_p11mod_each(modules_row, t, e);
 
+  if (err == P11S_OK)
+    err = p11s_p11mod_each_name(modules_failed_row, t, e);
   if (err != P11S_OK) {
     p11s_table_free(t);
     return err;
@@ -89,12 +107,12 @@ static void tokens_row(const struct p11s_slot_info *info, void *arg)
   tokens_flags(t, info->flags);
 }
 
-/* Names are kept first: asking a module for its slots may take long, and p11mod has a lock. */
-static void keep_name(const struct p11s_p11mod_info *info, void *arg)
+/* Names are kept first: p11mod's own loop is no place for calls that may take long. */
+static void keep_name(const char *name, void *arg)
 {
   struct p11s_buf *names = arg;
 
-  p11s_buf_add(names, info->name, strlen(info->name) + 1);
+  p11s_buf_add(names, name, strlen(name) + 1);
 }
 
 enum p11s_err p11s_command_tokens(const struct p11s_command_ctx *ctx, struct p11s_error *e)
@@ -103,7 +121,7 @@ enum p11s_err p11s_command_tokens(const struct p11s_command_ctx *ctx, struct p11
                                         "model",  "flags", "error", NULL};
   struct tokens tokens = {p11s_table_new(columns), NULL};
   struct p11s_buf names = P11S_BUF_INIT;
-  enum p11s_err err = p11s_p11mod_each(keep_name, &names, e);
+  enum p11s_err err = p11s_p11mod_each_name(keep_name, &names, e);
 
   if (err == P11S_OK && names.failed)
     err = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");

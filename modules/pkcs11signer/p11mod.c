@@ -236,10 +236,9 @@ static bool describe(const char *name, struct p11s_p11mod_info *info)
   return true;
 }
 
-enum p11s_err p11s_p11mod_each(void (*fn)(const struct p11s_p11mod_info *info, void *arg),
-                               void *arg, struct p11s_error *e)
+enum p11s_err p11s_p11mod_each_name(void (*fn)(const char *name, void *arg), void *arg,
+                                    struct p11s_error *e)
 {
-  struct p11s_p11mod_info info;
   enum p11s_err result;
   size_t count = 0;
 
@@ -251,9 +250,30 @@ enum p11s_err p11s_p11mod_each(void (*fn)(const struct p11s_p11mod_info *info, v
   pthread_mutex_unlock(&lock);
   /* Entries and their names stay as they are until shutdown. */
   for (size_t i = 0; i < count; i++)
-    if (describe(current->entries[i].name, &info))
-      fn(&info, arg);
+    fn(current->entries[i].name, arg);
   return result;
+}
+
+struct each {
+  void (*fn)(const struct p11s_p11mod_info *info, void *arg);
+  void *arg;
+};
+
+static void each_info(const char *name, void *arg)
+{
+  const struct each *each = arg;
+  struct p11s_p11mod_info info;
+
+  if (describe(name, &info))
+    each->fn(&info, each->arg);
+}
+
+enum p11s_err p11s_p11mod_each(void (*fn)(const struct p11s_p11mod_info *info, void *arg),
+                               void *arg, struct p11s_error *e)
+{
+  struct each each = {fn, arg};
+
+  return p11s_p11mod_each_name(each_info, &each, e);
 }
 
 void p11s_p11mod_shutdown(void)

@@ -28,15 +28,19 @@ enum p11s_err p11s_p11mod_get(const char *name, CK_FUNCTION_LIST **ret_module,
 
 /* One of p11-kit's modules. Strings are the caller's buffers. */
 struct p11s_p11mod_info {
-  char name[64];         /* as p11-kit names it: what goes into Engine: */
-  char path[256];        /* shared object */
-  char description[33];  /* CK_INFO.libraryDescription */
+  char name[64];        /* as p11-kit names it: what goes into Engine: */
+  char path[256];       /* shared object */
+  char description[33]; /* CK_INFO.libraryDescription */
   char manufacturer[33];
-  char version[16];      /* library version "2.6" */
+  char version[16]; /* library version "2.6" */
 };
 /* Calls fn for each module that p11-kit could load and that initializes. */
 enum p11s_err p11s_p11mod_each(void (*fn)(const struct p11s_p11mod_info *info, void *arg),
                                void *arg, struct p11s_error *e);
+
+/* Calls fn with the name of each module that p11-kit could load, whether it initializes or not. */
+enum p11s_err p11s_p11mod_each_name(void (*fn)(const char *name, void *arg), void *arg,
+                                    struct p11s_error *e);
 
 /* Finalizes what we initialized. No other call may be under way. */
 void p11s_p11mod_shutdown(void);

@@ -2,6 +2,7 @@
 #include "assign.h"
 #include "command_internal.h"
 #include "table.h"
+#include "uri.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -51,20 +52,34 @@ static enum p11s_err check_pin(const struct p11s_secret *pin, struct p11s_error 
   return pin == NULL ? P11S_OK : check_value("PIN", (const char *)data, "use a PIN source", e);
 }
 
+/* Said here, and not with the URI in the message: it may hold a PIN. */
+static enum p11s_err check_name(const char *name, const char *text, struct p11s_error *e)
+{
+  enum p11s_err err = check_value(name, text, "use a pkcs11: URI with %20", e);
+  P11KitUri *uri = NULL;
+
+  if (err == P11S_OK && p11s_uri_is(text)) {
+    err = p11s_uri_parse(text, &uri, e);
+    if (err != P11S_OK)
+      p11s_error_prefix(e, "%s", name);
+    p11_kit_uri_free(uri);
+  }
+  return err;
+}
+
 static enum p11s_err check_values(const struct p11s_command_ctx *ctx, const char *pub_label,
                                   struct p11s_error *e)
 {
-  static const char uri[] = "use a pkcs11: URI with %20";
   enum p11s_err err = check_value("ZONE", ctx->arg[ZONE], "zone names do not", e);
 
   if (err == P11S_OK)
     err = check_value("MODULE", ctx->arg[MODULE], "`modules` shows the names", e);
   if (err == P11S_OK)
-    err = check_value("SLOT", ctx->arg[SLOT], uri, e);
+    err = check_name("SLOT", ctx->arg[SLOT], e);
   if (err == P11S_OK)
-    err = check_value("LABEL", ctx->arg[LABEL], uri, e);
+    err = check_name("LABEL", ctx->arg[LABEL], e);
   if (err == P11S_OK && pub_label != NULL)
-    err = check_value("PUBLABEL", pub_label, uri, e);
+    err = check_name("PUBLABEL", pub_label, e);
   return err;
 }
 
@@ -245,8 +260,10 @@ enum p11s_err p11s_command_check(const struct p11s_command_ctx *ctx, struct p11s
     goto out;
   }
   err = zone == NULL ? P11S_OK : ctx->host->zone_check(ctx->host->ctx, zone, &failure);
-  if (err != P11S_OK)
+  if (err != P11S_OK) {
+    p11s_error_prefix(&failure, "zone %s", zone);
     goto out;
+  }
   err = p11s_check_rows(ctx->signer, ctx->host, zone, check_row, &run, &failure);
   /* What was found out is shown even when looking did not come to its end. */
   if (p11s_table_print(run.table, ctx->json, ctx->out, err == P11S_OK ? &failure : NULL) != P11S_OK)

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "p11mod.h"
+#include "softhsm.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define THREADS 8
+/* Of Debian's p11-kit-modules, which p11-kit itself pulls in. */
+#define TRUST_MODULE "/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-trust.so"
+
+static int setup(void **state)
+{
+  (void)state;
+  softhsm_setup();
+  softhsm_add_config("absent", "module: /nonexistent/libabsent.so\n");
+  softhsm_add_config("nopkcs11", "module: /usr/lib/x86_64-linux-gnu/libm.so.6\n");
+  return 0;
+}
+
+static int teardown(void **state)
+{
+  (void)state;
+  softhsm_teardown();
+  return 0;
+}
+
+static CK_RV list_slots(CK_FUNCTION_LIST *module)
+{
+  CK_ULONG count = 0;
+
+  return module->C_GetSlotList(CK_FALSE, NULL, &count);
+}
+
+/* First, so that the threads find nothing loaded. */
+static void *get_in_thread(void *arg)
+{
+  CK_FUNCTION_LIST *module = NULL;
+
+  (void)arg;
+  return p11s_p11mod_get("softhsm2", &module, NULL) == P11S_OK ? module : NULL;
+}
+
+static void many_threads_get_one_module(void **state)
+{
+  pthread_t threads[THREADS];
+  void *modules[THREADS];
+
+  (void)state;
+  for (int i = 0; i < THREADS; i++)
+    assert_int_equal(pthread_create(&threads[i], NULL, get_in_thread, NULL), 0);
+  for (int i = 0; i < THREADS; i++)
+    assert_int_equal(pthread_join(threads[i], &modules[i]), 0);
+  assert_non_null(modules[0]);
+  for (int i = 1; i < THREADS; i++)
+    assert_ptr_equal(modules[i], modules[0]);
+  assert_int_equal(list_slots(modules[0]), CKR_OK);
+}
+
+static void unknown_module_names_the_known(void **state)
+{
+  CK_FUNCTION_LIST *module = NULL;
+  struct p11s_error e;
+
+  (void)state;
+  assert_int_equal(p11s_p11mod_get("softhsm", &module, &e), P11S_ERR_NO_MODULE);
+  assert_null(module);
+  assert_non_null(strstr(e.text, "'softhsm'"));
+  assert_non_null(strstr(e.text, "softhsm2"));
+  assert_null(strstr(e.text, "libsofthsm2.so"));
+  assert_int_equal(p11s_p11mod_get("", &module, &e), P11S_ERR_NO_MODULE);
+}
+
+static void module_that_does_not_load(void **state)
+{
+  CK_FUNCTION_LIST *module = NULL;
+  struct p11s_error e;
+
+  (void)state;
+  assert_int_equal(p11s_p11mod_get("absent", &module, &e), P11S_ERR_NO_MODULE);
+  assert_int_equal(p11s_p11mod_get("nopkcs11", &module, &e), P11S_ERR_NO_MODULE);
+  /* p11-kit's last words on loading */
+  assert_non_null(strstr(e.text, "it says: "));
+}
+
+struct seen {
+  struct p11s_p11mod_info last;
+  int count;
+};
+
+static void note_module(const struct p11s_p11mod_info *info, void *arg)
+{
+  struct seen *seen = arg;
+
+  seen->last = *info;
+  seen->count++;
+}
+
+/* SoftHSM does not initialize without its configuration; another module must not suffer. */
+static void module_that_does_not_initialize(void **state)
+{
+  CK_FUNCTION_LIST *module = NULL;
+  struct seen seen = {.count = 0};
+  struct p11s_error e;
+
+  (void)state;
+  p11s_p11mod_shutdown();
+  softhsm_add_config("trust", "module: " TRUST_MODULE "\n");
+  assert_int_equal(setenv("SOFTHSM2_CONF", "/nonexistent/softhsm2.conf", 1), 0);
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(p11s_p11mod_get("softhsm2", &module, &e), P11S_ERR_NO_MODULE);
+    assert_non_null(strstr(e.text, "'softhsm2' does not initialize: CKR_"));
+    assert_null(module);
+  }
+  assert_int_equal(p11s_p11mod_get("trust", &module, &e), P11S_OK);
+  assert_int_equal(list_slots(module), CKR_OK);
+  assert_int_equal(p11s_p11mod_each(note_module, &seen, NULL), P11S_OK);
+  assert_int_equal(seen.count, 1);
+  assert_string_equal(seen.last.name, "trust");
+  /* It is tried again each time. */
+  assert_int_equal(setenv("SOFTHSM2_CONF", softhsm_conf(), 1), 0);
+  assert_int_equal(p11s_p11mod_get("softhsm2", &module, &e), P11S_OK);
+  assert_int_equal(list_slots(module), CKR_OK);
+  assert_int_equal(p11s_p11mod_get("unknown", &module, &e), P11S_ERR_NO_MODULE);
+  assert_non_null(strstr(e.text, "softhsm2"));
+  assert_non_null(strstr(e.text, "trust"));
+  p11s_p11mod_shutdown();
+  softhsm_remove_config("trust");
+}
+
+static void each_lists_what_works(void **state)
+{
+  struct seen seen = {.count = 0};
+  unsigned major, minor;
+
+  (void)state;
+  assert_int_equal(p11s_p11mod_each(note_module, &seen, NULL), P11S_OK);
+  assert_int_equal(seen.count, 1);
+  assert_string_equal(seen.last.name, "softhsm2");
+  assert_non_null(strstr(seen.last.path, "libsofthsm2.so"));
+  assert_string_equal(seen.last.manufacturer, "SoftHSM");
+  assert_non_null(strstr(seen.last.description, "PKCS11"));
+  assert_int_equal(sscanf(seen.last.version, "%u.%u", &major, &minor), 2);
+}
+
+/* What PowerDNS's built-in engine does in the same process. */
+static void another_user_of_p11_kit(void **state)
+{
+  CK_FUNCTION_LIST *ours = softhsm_module();
+  CK_FUNCTION_LIST **theirs = p11_kit_modules_load_and_initialize(0);
+  CK_FUNCTION_LIST *their;
+
+  (void)state;
+  assert_non_null(theirs);
+  their = p11_kit_module_for_name(theirs, "softhsm2");
+  assert_non_null(their);
+  assert_int_equal(list_slots(their), CKR_OK);
+  /* Their end is not ours … */
+  p11_kit_modules_finalize_and_release(theirs);
+  assert_int_equal(list_slots(ours), CKR_OK);
+  assert_ptr_equal(softhsm_module(), ours);
+  /* … nor ours theirs. */
+  theirs = p11_kit_modules_load_and_initialize(0);
+  assert_non_null(theirs);
+  their = p11_kit_module_for_name(theirs, "softhsm2");
+  p11s_p11mod_shutdown();
+  assert_int_equal(list_slots(their), CKR_OK);
+  assert_int_equal(list_slots(softhsm_module()), CKR_OK);
+  p11_kit_modules_finalize_and_release(theirs);
+  assert_int_equal(list_slots(softhsm_module()), CKR_OK);
+}
+
+static void shutdown_and_again(void **state)
+{
+  (void)state;
+  for (int i = 0; i < 3; i++) {
+    p11s_p11mod_shutdown();
+    assert_int_equal(list_slots(softhsm_module()), CKR_OK);
+  }
+  p11s_p11mod_shutdown();
+  p11s_p11mod_shutdown();
+}
+
+/* 0 when all is well; cmocka is not for children. */
+static int in_child(const CK_FUNCTION_LIST *parents)
+{
+  CK_FUNCTION_LIST *module = NULL;
+  CK_SESSION_HANDLE session;
+  CK_SLOT_ID slots[16];
+  CK_ULONG count = 16;
+
+  if (p11s_p11mod_get("softhsm2", &module, NULL) != P11S_OK)
+    return 1;
+  if (module == parents)
+    return 2;
+  if (module->C_GetSlotList(CK_TRUE, slots, &count) != CKR_OK || count < 1)
+    return 3;
+  if (module->C_OpenSession(slots[0], CKF_SERIAL_SESSION, NULL, NULL, &session) != CKR_OK)
+    return 4;
+  p11s_p11mod_shutdown();
+  return 0;
+}
+
+static void child_starts_anew(void **state)
+{
+  CK_FUNCTION_LIST *module = softhsm_module();
+  CK_SLOT_ID slot = softhsm_token("forked", USER_PIN);
+  CK_SESSION_HANDLE session = softhsm_session(slot, false, USER_PIN);
+  CK_SESSION_INFO info;
+  int status;
+  pid_t pid = fork();
+
+  (void)state;
+  assert_int_not_equal(pid, -1);
+  if (pid == 0)
+    _exit(in_child(module));
+  assert_int_equal(waitpid(pid, &status, 0), pid);
+  assert_true(WIFEXITED(status));
+  assert_int_equal(WEXITSTATUS(status), 0);
+  /* The child's end is not the parent's. */
+  assert_ptr_equal(softhsm_module(), module);
+  assert_int_equal(module->C_GetSessionInfo(session, &info), CKR_OK);
+  assert_int_equal(info.state, CKS_RO_USER_FUNCTIONS);
+  assert_int_equal(module->C_CloseSession(session), CKR_OK);
+}
+
+static void *list_modules(void *arg)
+{
+  atomic_bool *stop = arg;
+  struct seen seen = {.count = 0};
+
+  while (!atomic_load(stop))
+    (void)p11s_p11mod_each(note_module, &seen, NULL);
+  return NULL;
+}
+
+/* The child must not wait for a thread that it does not have. It only looks at our own lock: what
+   p11-kit does with its own is p11-kit's. */
+static void fork_while_busy(void **state)
+{
+  atomic_bool stop = false;
+  pthread_t thread;
+
+  (void)state;
+  (void)softhsm_module();
+  assert_int_equal(pthread_create(&thread, NULL, list_modules, &stop), 0);
+  for (int i = 0; i < 50; i++) {
+    int status;
+    pid_t pid = fork();
+
+    assert_int_not_equal(pid, -1);
+    if (pid == 0) {
+      (void)alarm(20);
+      p11s_p11mod_shutdown();
+      _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+  }
+  atomic_store(&stop, true);
+  assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+static void return_values_have_names(void **state)
+{
+  (void)state;
+  assert_string_equal(p11s_rv_name(CKR_OK), "CKR_OK");
+  assert_string_equal(p11s_rv_name(CKR_PIN_INCORRECT), "CKR_PIN_INCORRECT");
+  assert_string_equal(p11s_rv_name(CKR_VENDOR_DEFINED | 1), "CKR 0x80000001");
+  assert_string_equal(p11s_rv_name(CKR_FUNCTION_REJECTED), "CKR_FUNCTION_REJECTED");
+}
+
+static void lost_is_known(void **state)
+{
+  (void)state;
+  assert_true(p11s_rv_is_lost(CKR_DEVICE_REMOVED));
+  assert_true(p11s_rv_is_lost(CKR_SESSION_HANDLE_INVALID));
+  assert_true(p11s_rv_is_lost(CKR_USER_NOT_LOGGED_IN));
+  assert_true(p11s_rv_is_lost(CKR_OPERATION_ACTIVE));
+  assert_false(p11s_rv_is_lost(CKR_OK));
+  assert_false(p11s_rv_is_lost(CKR_PIN_INCORRECT));
+  assert_false(p11s_rv_is_lost(CKR_MECHANISM_INVALID));
+  assert_false(p11s_rv_is_lost(CKR_VENDOR_DEFINED));
+}
+
+static void assert_padded(const char *expected, const char *from, size_t len, size_t size)
+{
+  char to[64];
+
+  assert_true(size <= sizeof to);
+  memset(to, 'x', sizeof to);
+  p11s_padded_copy(to, size, (const CK_UTF8CHAR *)from, len);
+  assert_string_equal(to, expected);
+}
+
+static void padded_strings(void **state)
+{
+  (void)state;
+  assert_padded("label", "label   ", 8, 33);
+  assert_padded("a b", "a b  ", 5, 33);
+  assert_padded(" a", " a ", 3, 33);
+  assert_padded("", "     ", 5, 33);
+  assert_padded("", "", 0, 33);
+  assert_padded("no end", "no end", 6, 33);
+  assert_padded("nul", "nul\0 rest", 9, 33);
+  assert_padded("nul", "nul  \0", 6, 33);
+  assert_padded("cut", "cut short", 9, 4);
+  assert_padded("a?b?", "a\nb\x1b ", 5, 33);
+  assert_padded("\xc3\xa4", "\xc3\xa4  ", 4, 33);
+  assert_padded("a?", "a\xc3", 2, 33);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(many_threads_get_one_module),
+      cmocka_unit_test(unknown_module_names_the_known),
+      cmocka_unit_test(module_that_does_not_load),
+      cmocka_unit_test(module_that_does_not_initialize),
+      cmocka_unit_test(each_lists_what_works),
+      cmocka_unit_test(another_user_of_p11_kit),
+      cmocka_unit_test(shutdown_and_again),
+      cmocka_unit_test(child_starts_anew),
+      cmocka_unit_test(fork_while_busy),
+      cmocka_unit_test(return_values_have_names),
+      cmocka_unit_test(lost_is_known),
+      cmocka_unit_test(padded_strings),
+  };
+
+  return cmocka_run_group_tests_name("p11mod", tests, setup, teardown);
+}

@@ -1,0 +1,631 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "keygen.h"
+#include "session.h"
+#include "softhsm.h"
+
+#include <openssl/evp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const unsigned char message[] = "what an RRSIG covers";
+static CK_SLOT_ID slot;
+
+static int setup(void **state)
+{
+  (void)state;
+  softhsm_setup();
+  slot = softhsm_token("token", USER_PIN);
+  (void)softhsm_token("no pin", NULL);
+  return 0;
+}
+
+static int teardown(void **state)
+{
+  (void)state;
+  softhsm_teardown();
+  return 0;
+}
+
+static struct p11s_session *opened_on(CK_FUNCTION_LIST *module, const char *spec, bool rw)
+{
+  struct p11s_session *s = NULL;
+  struct p11s_error e;
+
+  if (p11s_session_open(module, spec, rw, &s, &e) != P11S_OK)
+    fail_msg("%s", e.text);
+  return s;
+}
+
+static struct p11s_session *opened(bool rw)
+{
+  return opened_on(softhsm_module(), "token", rw);
+}
+
+static enum p11s_err login(struct p11s_session *s, const char *pin, struct p11s_error *e)
+{
+  struct p11s_secret *secret = p11s_secret_new(pin, strlen(pin));
+  enum p11s_err result = p11s_session_login(s, secret, e);
+
+  p11s_secret_release(secret);
+  return result;
+}
+
+/* --- opening and logging in ------------------------------------------------ */
+
+static void open_and_close(void **state)
+{
+  struct p11s_session *s = opened(false);
+
+  (void)state;
+  assert_int_equal(p11s_session_slot(s)->id, slot);
+  assert_string_equal(p11s_session_slot(s)->label, "token");
+  assert_ptr_equal(p11s_session_module(s), softhsm_module());
+  assert_int_not_equal(p11s_session_handle(s), CK_INVALID_HANDLE);
+  p11s_session_close(s);
+  p11s_session_close(NULL);
+}
+
+static void open_what_cannot_be_opened(void **state)
+{
+  CK_FUNCTION_LIST *module = softhsm_module();
+  struct p11s_session *s = NULL;
+  struct p11s_error e;
+  struct p11s_slot_info info;
+  CK_ULONG count = 0;
+  CK_SLOT_ID slots[8];
+  char number[32];
+
+  (void)state;
+  assert_int_equal(p11s_session_open(module, "nowhere", false, &s, &e), P11S_ERR_NO_TOKEN);
+  assert_null(s);
+  /* SoftHSM's last slot is the uninitialized one. */
+  count = 8;
+  assert_int_equal(module->C_GetSlotList(CK_TRUE, NULL, &count), CKR_OK);
+  count = 8;
+  assert_int_equal(module->C_GetSlotList(CK_TRUE, slots, &count), CKR_OK);
+  (void)snprintf(number, sizeof number, "%lu", slots[count - 1]);
+  assert_int_equal(p11s_slot_find(module, number, &info, &e), P11S_OK);
+  assert_int_equal(p11s_session_open(module, number, false, &s, &e), P11S_ERR_NO_TOKEN);
+  assert_non_null(strstr(e.text, "not initialized"));
+  assert_null(s);
+}
+
+static void log_in(void **state)
+{
+  struct p11s_session *s = opened(false), *other = opened(false);
+  struct p11s_error e;
+
+  (void)state;
+  assert_false(p11s_session_logged_in(s));
+  assert_int_equal(p11s_session_login(s, NULL, &e), P11S_ERR_NO_PIN);
+  assert_int_equal(login(s, "", &e), P11S_ERR_NO_PIN);
+  assert_int_equal(login(s, USER_PIN, &e), P11S_OK);
+  assert_true(p11s_session_logged_in(s));
+  /* Login belongs to the token. */
+  assert_true(p11s_session_logged_in(other));
+  assert_int_equal(login(other, USER_PIN, &e), P11S_OK);
+  p11s_session_close(s);
+  assert_true(p11s_session_logged_in(other));
+  p11s_session_close(other);
+  s = opened(false);
+  assert_false(p11s_session_logged_in(s));
+  p11s_session_close(s);
+}
+
+static void user_pin_not_set(void **state)
+{
+  struct p11s_session *s = opened_on(softhsm_module(), "no pin", false);
+  struct p11s_error e;
+
+  (void)state;
+  assert_int_equal(login(s, USER_PIN, &e), P11S_ERR_TOKEN);
+  assert_non_null(strstr(e.text, "no user PIN"));
+  assert_non_null(strstr(e.text, "'no pin'"));
+  p11s_session_close(s);
+}
+
+/* --- a token that says more about its PIN than SoftHSM does ---------------- */
+
+static CK_FUNCTION_LIST *real;
+static CK_FUNCTION_LIST wrapped;
+static CK_FLAGS extra_flags;
+static CK_RV login_rv;
+static int logins;
+
+static CK_RV wrapped_token_info(CK_SLOT_ID id, CK_TOKEN_INFO *info)
+{
+  CK_RV rv = real->C_GetTokenInfo(id, info);
+
+  info->flags |= extra_flags;
+  return rv;
+}
+
+static CK_RV wrapped_login(CK_SESSION_HANDLE handle, CK_USER_TYPE user, CK_UTF8CHAR *pin,
+                           CK_ULONG len)
+{
+  logins++;
+  if (login_rv != CKR_OK)
+    return login_rv;
+  return real->C_Login(handle, user, pin, len);
+}
+
+static int wrapped_setup(void **state)
+{
+  (void)state;
+  real = softhsm_module();
+  wrapped = *real;
+  wrapped.C_GetTokenInfo = wrapped_token_info;
+  wrapped.C_Login = wrapped_login;
+  extra_flags = 0;
+  login_rv = CKR_OK;
+  logins = 0;
+  return 0;
+}
+
+static void a_wrong_pin_costs_one_try(void **state)
+{
+  struct p11s_session *s = opened_on(&wrapped, "token", false);
+  struct p11s_error e;
+
+  (void)state;
+  assert_int_equal(login(s, "4321", &e), P11S_ERR_PIN_REFUSED);
+  assert_int_equal(logins, 1);
+  assert_null(strstr(e.text, "4321"));
+  assert_non_null(strstr(e.text, "CKR_PIN_INCORRECT"));
+  assert_int_equal(p11s_session_rv(s), CKR_PIN_INCORRECT);
+  assert_false(p11s_session_logged_in(s));
+  assert_int_equal(login(s, USER_PIN, &e), P11S_OK);
+  assert_int_equal(logins, 2);
+  p11s_session_close(s);
+}
+
+static void the_last_tries_are_not_ours(void **state)
+{
+  static const CK_FLAGS flags[] = {CKF_USER_PIN_LOCKED, CKF_USER_PIN_FINAL_TRY};
+  static const char *const words[] = {"is locked", "final try"};
+  struct p11s_session *s = opened_on(&wrapped, "token", false);
+  struct p11s_error e;
+
+  (void)state;
+  for (size_t i = 0; i < 2; i++) {
+    /* Only now: the session must look anew. */
+    extra_flags = flags[i];
+    assert_int_equal(login(s, USER_PIN, &e), P11S_ERR_PIN_LOCKED);
+    assert_non_null(strstr(e.text, words[i]));
+  }
+  extra_flags = CKF_PROTECTED_AUTHENTICATION_PATH;
+  assert_int_equal(login(s, USER_PIN, &e), P11S_ERR_NO_PIN);
+  assert_non_null(strstr(e.text, "PIN pad"));
+  assert_int_equal(logins, 0);
+  extra_flags = CKF_USER_PIN_COUNT_LOW;
+  assert_int_equal(login(s, USER_PIN, &e), P11S_OK);
+  assert_int_equal(logins, 1);
+  p11s_session_close(s);
+}
+
+static void what_login_can_say(void **state)
+{
+  static const struct {
+    CK_RV rv;
+    enum p11s_err code;
+  } cases[] = {
+      {CKR_PIN_INCORRECT, P11S_ERR_PIN_REFUSED},
+      {CKR_PIN_LEN_RANGE, P11S_ERR_PIN_REFUSED},
+      {CKR_PIN_INVALID, P11S_ERR_PIN_REFUSED},
+      {CKR_PIN_LOCKED, P11S_ERR_PIN_LOCKED},
+      {CKR_PIN_EXPIRED, P11S_ERR_TOKEN},
+      {CKR_USER_PIN_NOT_INITIALIZED, P11S_ERR_TOKEN},
+      {CKR_USER_ALREADY_LOGGED_IN, P11S_OK},
+      {CKR_DEVICE_REMOVED, P11S_ERR_TOKEN},
+      {CKR_SESSION_HANDLE_INVALID, P11S_ERR_TOKEN},
+      {CKR_VENDOR_DEFINED | 7, P11S_ERR_TOKEN},
+  };
+  struct p11s_session *s = opened_on(&wrapped, "token", false);
+  struct p11s_error e;
+
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    login_rv = cases[i].rv;
+    if (login(s, USER_PIN, &e) != cases[i].code)
+      fail_msg("%s", p11s_rv_name(cases[i].rv));
+    if (cases[i].code != P11S_OK)
+      assert_int_equal(p11s_session_rv(s), cases[i].rv);
+  }
+  p11s_session_close(s);
+}
+
+static void write_protected(void **state)
+{
+  struct p11s_session *s = NULL;
+  struct p11s_error e;
+
+  (void)state;
+  extra_flags = CKF_WRITE_PROTECTED;
+  assert_int_equal(p11s_session_open(&wrapped, "token", true, &s, &e), P11S_ERR_TOKEN);
+  assert_non_null(strstr(e.text, "write-protected"));
+  assert_null(s);
+  s = opened_on(&wrapped, "token", false);
+  p11s_session_close(s);
+}
+
+static CK_RV failing_open(CK_SLOT_ID id, CK_FLAGS flags, void *app, CK_NOTIFY notify,
+                          CK_SESSION_HANDLE *session)
+{
+  (void)id;
+  (void)flags;
+  (void)app;
+  (void)notify;
+  *session = 77;
+  return login_rv;
+}
+
+static void open_fails(void **state)
+{
+  struct p11s_session *s = NULL;
+  struct p11s_error e;
+
+  (void)state;
+  wrapped.C_OpenSession = failing_open;
+  login_rv = CKR_DEVICE_REMOVED;
+  assert_int_equal(p11s_session_open(&wrapped, "token", false, &s, &e), P11S_ERR_NO_TOKEN);
+  login_rv = CKR_SESSION_COUNT;
+  assert_int_equal(p11s_session_open(&wrapped, "token", false, &s, &e), P11S_ERR_TOKEN);
+  assert_int_equal(p11s_rv_last(), CKR_SESSION_COUNT);
+  login_rv = CKR_GENERAL_ERROR;
+  assert_int_equal(p11s_session_open(&wrapped, "token", false, &s, &e), P11S_ERR_TOKEN);
+  assert_null(s);
+}
+
+/* --- plans ----------------------------------------------------------------- */
+
+static CK_MECHANISM_TYPE offered[4];
+static CK_ULONG offered_count;
+static int listings;
+
+static CK_RV few_mechanisms(CK_SLOT_ID id, CK_MECHANISM_TYPE *list, CK_ULONG *count)
+{
+  (void)id;
+  listings++;
+  if (list != NULL)
+    memcpy(list, offered, offered_count * sizeof *list);
+  *count = offered_count;
+  return CKR_OK;
+}
+
+static void plans(void **state)
+{
+  struct p11s_session *s;
+  struct p11s_sign_plan plan;
+  struct p11s_error e;
+
+  (void)state;
+  offered[0] = CKM_RSA_PKCS;
+  offered[1] = CKM_SHA256_RSA_PKCS;
+  offered[2] = CKM_ECDSA_SHA384;
+  offered[3] = CKM_EDDSA;
+  offered_count = 4;
+  listings = 0;
+  wrapped.C_GetMechanismList = few_mechanisms;
+  s = opened_on(&wrapped, "token", false);
+  assert_int_equal(p11s_session_plan(s, p11s_algorithm_find(8), &plan, &e), P11S_OK);
+  assert_int_equal(plan.mechanism, CKM_RSA_PKCS);
+  assert_false(plan.whole_message);
+  assert_int_equal(p11s_session_plan(s, p11s_algorithm_find(14), &plan, &e), P11S_OK);
+  assert_int_equal(plan.mechanism, CKM_ECDSA_SHA384);
+  assert_true(plan.whole_message);
+  assert_int_equal(p11s_session_plan(s, p11s_algorithm_find(15), &plan, &e), P11S_OK);
+  assert_int_equal(plan.mechanism, CKM_EDDSA);
+  assert_true(plan.whole_message);
+  assert_int_equal(p11s_session_plan(s, p11s_algorithm_find(13), &plan, &e), P11S_ERR_MECHANISM);
+  assert_non_null(strstr(e.text, "13 (ECDSAP256SHA256)"));
+  assert_non_null(strstr(e.text, "8 (RSASHA256)"));
+  assert_non_null(strstr(e.text, "14 (ECDSAP384SHA384)"));
+  assert_int_equal(listings, 2); /* length and list, once */
+  p11s_session_close(s);
+}
+
+/* --- signing --------------------------------------------------------------- */
+
+struct key {
+  struct p11s_session *session;
+  const struct p11s_algorithm *alg;
+  struct p11s_keypair pair;
+  struct p11s_pubkey *public;
+};
+
+static void make_key(struct key *key, CK_FUNCTION_LIST *module, unsigned number, unsigned bits)
+{
+  struct p11s_error e;
+  char label[32];
+
+  key->session = opened_on(module, "token", true);
+  key->alg = p11s_algorithm_find(number);
+  assert_int_equal(login(key->session, USER_PIN, &e), P11S_OK);
+  (void)snprintf(label, sizeof label, "sign-%u", number);
+  if (p11s_keygen_make(module, p11s_session_handle(key->session), key->alg, bits, label, &key->pair,
+                       &key->public, &e) != P11S_OK)
+    fail_msg("%u: %s", number, e.text);
+}
+
+static void drop_key(struct key *key)
+{
+  assert_int_equal(p11s_keygen_destroy(p11s_session_module(key->session),
+                                       p11s_session_handle(key->session), &key->pair, NULL),
+                   P11S_OK);
+  p11s_pubkey_free(key->public);
+  p11s_session_close(key->session);
+}
+
+static enum p11s_err sign(const struct key *key, const struct p11s_sign_plan *plan,
+                          unsigned char *signature, size_t *len, struct p11s_error *e)
+{
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned digest_len;
+
+  if (plan->whole_message)
+    return p11s_session_sign(key->session, key->alg, plan, key->pair.private_key, message,
+                             sizeof message, signature, len, e);
+  assert_int_equal(EVP_Digest(message, sizeof message, digest, &digest_len,
+                              EVP_get_digestbyname(key->alg->digest), NULL),
+                   1);
+  return p11s_session_sign(key->session, key->alg, plan, key->pair.private_key, digest, digest_len,
+                           signature, len, e);
+}
+
+static void assert_signs(const struct key *key, const struct p11s_sign_plan *plan)
+{
+  unsigned char signature[512];
+  size_t len = sizeof signature;
+  struct p11s_error e;
+
+  if (sign(key, plan, signature, &len, &e) != P11S_OK)
+    fail_msg("%u: %s", key->alg->number, e.text);
+  assert_int_equal(len, p11s_pubkey_signature_len(key->public));
+  assert_true(p11s_pubkey_verify(key->public, message, sizeof message, signature, len));
+  signature[len / 2] ^= 1;
+  assert_false(p11s_pubkey_verify(key->public, message, sizeof message, signature, len));
+}
+
+static void all_algorithms(void **state)
+{
+  const struct p11s_algorithm *alg;
+  struct p11s_sign_plan plan;
+  struct p11s_error e;
+  struct key key;
+
+  (void)state;
+  for (size_t i = 0; (alg = p11s_algorithm_at(i)) != NULL; i++) {
+    struct p11s_session *s = opened(false);
+    enum p11s_err result = p11s_session_plan(s, alg, &plan, &e);
+
+    p11s_session_close(s);
+    if (result == P11S_ERR_MECHANISM) {
+      print_message("skipped: %s\n", e.text);
+      continue;
+    }
+    make_key(&key, softhsm_module(), alg->number, alg->family == P11S_RSA ? 1024 : 0);
+    assert_signs(&key, &plan);
+    /* And as with a token that hashes itself, where SoftHSM can. */
+    plan = (struct p11s_sign_plan){alg->hashing, true};
+    if (p11s_mechanisms_have(p11s_session_mechanisms(key.session, NULL), alg->hashing))
+      assert_signs(&key, &plan);
+    drop_key(&key);
+  }
+}
+
+static void failed_signatures(void **state)
+{
+  unsigned char signature[512];
+  struct p11s_sign_plan plan = {CKM_ECDSA, false};
+  size_t len = sizeof signature;
+  struct p11s_error e;
+  struct key key;
+
+  (void)state;
+  make_key(&key, softhsm_module(), 13, 0);
+  /* a digest of the wrong length */
+  assert_int_equal(p11s_session_sign(key.session, key.alg, &plan, key.pair.private_key, message, 20,
+                                     signature, &len, &e),
+                   P11S_ERR_TOKEN);
+  assert_int_equal(p11s_session_rv(key.session), CKR_OK);
+  /* no room */
+  len = 63;
+  assert_int_equal(sign(&key, &plan, signature, &len, &e), P11S_ERR_TOKEN);
+  /* a mechanism that the key is not for: no lost session */
+  len = sizeof signature;
+  plan.mechanism = CKM_VENDOR_DEFINED;
+  assert_int_equal(sign(&key, &plan, signature, &len, &e), P11S_ERR_TOKEN);
+  assert_false(p11s_rv_is_lost(p11s_session_rv(key.session)));
+  /* the key is gone */
+  plan.mechanism = CKM_ECDSA;
+  assert_int_equal(
+      softhsm_module()->C_DestroyObject(p11s_session_handle(key.session), key.pair.private_key),
+      CKR_OK);
+  assert_int_equal(sign(&key, &plan, signature, &len, &e), P11S_ERR_TOKEN);
+  assert_true(p11s_rv_is_lost(p11s_session_rv(key.session)));
+  /* the session is gone, and with it SoftHSM's handles */
+  key.pair.private_key = CK_INVALID_HANDLE;
+  assert_int_equal(
+      p11s_keygen_destroy(softhsm_module(), p11s_session_handle(key.session), &key.pair, NULL),
+      P11S_OK);
+  key.pair.public_key = CK_INVALID_HANDLE;
+  assert_int_equal(softhsm_module()->C_CloseAllSessions(slot), CKR_OK);
+  assert_int_equal(sign(&key, &plan, signature, &len, &e), P11S_ERR_TOKEN);
+  assert_true(p11s_rv_is_lost(p11s_session_rv(key.session)));
+  drop_key(&key);
+}
+
+/* --- a token that gives odd signatures ------------------------------------- */
+
+static CK_ULONG odd_len;
+static CK_RV odd_rv;
+static CK_ULONG odd_params_wanted; /* 0: none */
+static CK_ULONG modulus_len;
+static int sign_inits;
+
+static CK_RV odd_sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
+{
+  (void)session;
+  (void)key;
+  sign_inits++;
+  return mechanism->ulParameterLen == odd_params_wanted ? CKR_OK : CKR_MECHANISM_PARAM_INVALID;
+}
+
+static CK_RV odd_sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG data_len,
+                      CK_BYTE *signature, CK_ULONG *len)
+{
+  (void)session;
+  (void)data;
+  (void)data_len;
+  if (odd_rv == CKR_OK && odd_len <= *len)
+    memset(signature, 0xab, odd_len);
+  *len = odd_len;
+  return odd_rv;
+}
+
+static CK_RV odd_attribute(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *attr,
+                           CK_ULONG n)
+{
+  (void)session;
+  (void)object;
+  assert_int_equal(n, 1);
+  if (attr->type != CKA_MODULUS)
+    return CKR_ATTRIBUTE_TYPE_INVALID;
+  if (attr->pValue != NULL)
+    memset(attr->pValue, 0xcd, modulus_len);
+  attr->ulValueLen = modulus_len;
+  return CKR_OK;
+}
+
+static int odd_setup(void **state)
+{
+  (void)wrapped_setup(state);
+  wrapped.C_SignInit = odd_sign_init;
+  wrapped.C_Sign = odd_sign;
+  wrapped.C_GetAttributeValue = odd_attribute;
+  odd_rv = CKR_OK;
+  odd_params_wanted = 0;
+  modulus_len = 128;
+  sign_inits = 0;
+  return 0;
+}
+
+static enum p11s_err odd_signature(unsigned number, CK_ULONG token_gives, unsigned char *signature,
+                                   size_t *len)
+{
+  const struct p11s_algorithm *alg = p11s_algorithm_find(number);
+  struct p11s_sign_plan plan = {alg->raw, alg->family == P11S_EDDSA};
+  struct p11s_session *s = opened_on(&wrapped, "token", false);
+  unsigned char input[64] = {0};
+  struct p11s_error e;
+  enum p11s_err result;
+
+  *len = 512;
+  odd_len = token_gives;
+  result = p11s_session_sign(s, alg, &plan, 1, input,
+                             alg->family == P11S_EDDSA ? 10 : alg->digest_len, signature, len, &e);
+  if (result != P11S_OK)
+    assert_int_equal(result, e.code);
+  p11s_session_close(s);
+  return result;
+}
+
+static void lengths_of_signatures(void **state)
+{
+  unsigned char signature[512];
+  size_t len;
+
+  (void)state;
+  assert_int_equal(odd_signature(13, 64, signature, &len), P11S_OK);
+  assert_int_equal(len, 64);
+  assert_int_equal(odd_signature(13, 72, signature, &len), P11S_ERR_TOKEN); /* DER */
+  assert_int_equal(odd_signature(13, 63, signature, &len), P11S_ERR_TOKEN);
+  assert_int_equal(odd_signature(14, 96, signature, &len), P11S_OK);
+  assert_int_equal(odd_signature(14, 0, signature, &len), P11S_ERR_TOKEN);
+  assert_int_equal(odd_signature(15, 64, signature, &len), P11S_OK);
+  assert_int_equal(odd_signature(15, 32, signature, &len), P11S_ERR_TOKEN);
+  assert_int_equal(odd_signature(8, 0, signature, &len), P11S_ERR_TOKEN);
+  assert_int_equal(odd_signature(8, 513, signature, &len), P11S_ERR_TOKEN);
+  assert_int_equal(odd_signature(8, CK_UNAVAILABLE_INFORMATION, signature, &len), P11S_ERR_TOKEN);
+  assert_int_equal(odd_signature(13, CK_UNAVAILABLE_INFORMATION, signature, &len), P11S_ERR_TOKEN);
+}
+
+static void rsa_without_leading_zeros(void **state)
+{
+  unsigned char signature[512];
+  size_t len;
+
+  (void)state;
+  assert_int_equal(odd_signature(8, 127, signature, &len), P11S_OK);
+  assert_int_equal(len, 128);
+  assert_int_equal(signature[0], 0);
+  assert_int_equal(signature[1], 0xab);
+  assert_int_equal(signature[127], 0xab);
+  assert_int_equal(odd_signature(8, 128, signature, &len), P11S_OK);
+  assert_int_equal(len, 128);
+  assert_int_equal(signature[0], 0xab);
+  /* a modulus that claims to be larger than any we have room for */
+  modulus_len = 4000;
+  assert_int_equal(odd_signature(8, 127, signature, &len), P11S_ERR_TOKEN);
+}
+
+static void buffer_too_small(void **state)
+{
+  unsigned char signature[512];
+  size_t len;
+
+  (void)state;
+  odd_rv = CKR_BUFFER_TOO_SMALL;
+  assert_int_equal(odd_signature(8, 1024, signature, &len), P11S_ERR_TOKEN);
+  assert_int_equal(p11s_rv_last(), CKR_BUFFER_TOO_SMALL);
+}
+
+static void eddsa_parameters(void **state)
+{
+  unsigned char signature[512];
+  size_t len;
+
+  (void)state;
+  assert_int_equal(odd_signature(16, 114, signature, &len), P11S_OK);
+  assert_int_equal(sign_inits, 1);
+  odd_params_wanted = 24;
+  assert_int_equal(odd_signature(16, 114, signature, &len), P11S_OK);
+  assert_int_equal(len, 114);
+  assert_int_equal(sign_inits, 3);
+  /* not more than twice, and not for others */
+  odd_params_wanted = 1000;
+  assert_int_equal(odd_signature(16, 114, signature, &len), P11S_ERR_TOKEN);
+  assert_int_equal(sign_inits, 5);
+  assert_int_equal(odd_signature(13, 64, signature, &len), P11S_ERR_TOKEN);
+  assert_int_equal(sign_inits, 6);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(open_and_close),
+      cmocka_unit_test(open_what_cannot_be_opened),
+      cmocka_unit_test(log_in),
+      cmocka_unit_test(user_pin_not_set),
+      cmocka_unit_test_setup(a_wrong_pin_costs_one_try, wrapped_setup),
+      cmocka_unit_test_setup(the_last_tries_are_not_ours, wrapped_setup),
+      cmocka_unit_test_setup(what_login_can_say, wrapped_setup),
+      cmocka_unit_test_setup(write_protected, wrapped_setup),
+      cmocka_unit_test_setup(open_fails, wrapped_setup),
+      cmocka_unit_test_setup(plans, wrapped_setup),
+      cmocka_unit_test(all_algorithms),
+      cmocka_unit_test(failed_signatures),
+      cmocka_unit_test_setup(lengths_of_signatures, odd_setup),
+      cmocka_unit_test_setup(rsa_without_leading_zeros, odd_setup),
+      cmocka_unit_test_setup(buffer_too_small, odd_setup),
+      cmocka_unit_test_setup(eddsa_parameters, odd_setup),
+  };
+
+  return cmocka_run_group_tests_name("session", tests, setup, teardown);
+}

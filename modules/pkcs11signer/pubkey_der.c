@@ -182,13 +182,23 @@ static enum p11s_err wrong_point(const struct p11s_algorithm *alg, struct slice 
   return p11s_pubkey_wrong_kind(alg, found, e);
 }
 
+/* Whether the first byte says what the length says. libcrypto would take the hybrid form as well.
+ */
+static bool form_fits(const struct p11s_algorithm *alg, struct slice point)
+{
+  if (point.len == 1 + alg->public_len)
+    return point.at[0] == POINT_CONVERSION_UNCOMPRESSED;
+  return point.at[0] == 2 || point.at[0] == 3;
+}
+
 /* Writes x and y of a SEC 1 point, compressed or not; false when there is no such point. */
 static bool coordinates(const struct p11s_algorithm *alg, struct slice point, unsigned char *to)
 {
   unsigned char full[1 + MAX_COORDINATES];
   EC_GROUP *group = EC_GROUP_new_by_curve_name(OBJ_sn2nid(alg->curve));
   EC_POINT *p = group == NULL ? NULL : EC_POINT_new(group);
-  bool good = p != NULL && EC_POINT_oct2point(group, p, point.at, point.len, NULL) == 1 &&
+  bool good = p != NULL && form_fits(alg, point) &&
+              EC_POINT_oct2point(group, p, point.at, point.len, NULL) == 1 &&
               EC_POINT_point2oct(group, p, POINT_CONVERSION_UNCOMPRESSED, full, sizeof full,
                                  NULL) == 1 + alg->public_len;
 

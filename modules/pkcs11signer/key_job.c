@@ -5,11 +5,23 @@
 
 #include <stdlib.h>
 
+/* Whose a new key pair is: decided once, by the worker that made it or the caller that gave up. */
+enum fate { UNDECIDED, WANTED, ABANDONED };
+
 struct key_job {
   struct p11s_job job; /* first member */
   struct p11s_key *key;
   unsigned bits;
+  atomic_int fate;
 };
+
+/* false: the other side was quicker. */
+static bool decide(struct key_job *j, enum fate fate)
+{
+  int expected = UNDECIDED;
+
+  return atomic_compare_exchange_strong(&j->fate, &expected, fate);
+}
 
 static enum p11s_err run_check(struct p11s_job *job, struct p11s_work *work, struct p11s_error *e)
 {
@@ -20,8 +32,15 @@ static enum p11s_err run_generate(struct p11s_job *job, struct p11s_work *work,
                                   struct p11s_error *e)
 {
   struct key_job *j = (struct key_job *)job;
+  enum p11s_err result;
 
-  return p11s_key_generate_work(j->key, j->bits, work, e);
+  if (atomic_load(&j->fate) == ABANDONED)
+    return p11s_error_set(e, P11S_ERR_TIMEOUT, "nobody waits for the new key any more");
+  result = p11s_key_generate_work(j->key, j->bits, work, e);
+  if (result != P11S_OK || decide(j, WANTED))
+    return result;
+  p11s_signer_forget_key(j->key->signer, j->key); /* it has a public key that is no more */
+  return p11s_key_undo_work(j->key, work, e);
 }
 
 static enum p11s_err run_undo(struct p11s_job *job, struct p11s_work *work, struct p11s_error *e)
@@ -69,6 +88,7 @@ static struct p11s_job *make_job(struct p11s_key *key, const struct p11s_job_ops
   p11s_job_init(&j->job, ops, p11s_key_pin(key));
   j->key = p11s_key_acquire(key);
   j->bits = bits;
+  atomic_init(&j->fate, UNDECIDED);
   return &j->job;
 }
 
@@ -81,6 +101,8 @@ static enum p11s_err run_on_token(struct p11s_key *key, const struct p11s_job_op
   if (job == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   result = p11s_token_run(key->token, job, deadline_ms, e);
+  if (result == P11S_ERR_TIMEOUT && !decide((struct key_job *)job, ABANDONED))
+    result = P11S_OK; /* made at the last moment */
   p11s_job_release(job);
   if (result != P11S_OK)
     p11s_key_error_prefix(key, e);

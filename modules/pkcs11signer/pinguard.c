@@ -36,22 +36,17 @@ void p11s_pinguard_free(struct p11s_pinguard *r)
   free(r);
 }
 
-/* HMAC(key, HMAC(key, serial) || PIN): the inner one ends the serial unambiguously. */
+/* HMAC(HMAC(key, serial), PIN): the inner one ends the serial unambiguously. */
 static bool mac_of(const struct p11s_pinguard *r, const char *serial, const struct p11s_secret *pin,
                    unsigned char mac[MAC_LEN])
 {
-  unsigned char text[MAC_LEN + 1024];
-  size_t len = p11s_secret_len(pin);
-  bool ok = false;
+  unsigned char token_key[MAC_LEN];
+  bool ok = HMAC(EVP_sha256(), r->key, sizeof r->key, (const unsigned char *)serial, strlen(serial),
+                 token_key, NULL) != NULL &&
+            HMAC(EVP_sha256(), token_key, sizeof token_key, p11s_secret_data(pin),
+                 p11s_secret_len(pin), mac, NULL) != NULL;
 
-  if (len > sizeof text - MAC_LEN)
-    return false;
-  if (HMAC(EVP_sha256(), r->key, sizeof r->key, (const unsigned char *)serial, strlen(serial), text,
-           NULL) != NULL) {
-    memcpy(text + MAC_LEN, p11s_secret_data(pin), len);
-    ok = HMAC(EVP_sha256(), r->key, sizeof r->key, text, MAC_LEN + len, mac, NULL) != NULL;
-  }
-  p11s_wipe(text, sizeof text);
+  p11s_wipe(token_key, sizeof token_key);
   return ok;
 }
 

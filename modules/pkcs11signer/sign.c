@@ -27,6 +27,7 @@ struct flight {
   struct flight *next; /* in its bucket */
   bool listed;
   bool kept;
+  bool taken; /* somebody has got the signature */
   unsigned waiters;
   struct flight *older_next; /* among the kept, oldest first */
 
@@ -133,7 +134,7 @@ static void flight_finished(struct p11s_job *job)
   pthread_mutex_lock(&flights->lock);
   flights->under_way--;
   if (f->listed) {
-    if (f->waiters == 0 && job->error.code == P11S_OK) {
+    if (f->waiters == 0 && !f->taken && job->error.code == P11S_OK) {
       drop = keep_locked(flights, f);
     } else {
       unlist_locked(flights, f);
@@ -223,9 +224,10 @@ static struct flight *join(struct p11s_flights *flights, struct p11s_key *key,
   return f;
 }
 
-static void leave(struct p11s_flights *flights, struct flight *f)
+static void leave(struct p11s_flights *flights, struct flight *f, bool taken)
 {
   pthread_mutex_lock(&flights->lock);
+  f->taken = f->taken || taken;
   f->waiters--;
   pthread_mutex_unlock(&flights->lock);
   p11s_job_release(&f->job);
@@ -260,7 +262,7 @@ enum p11s_err p11s_sign(struct p11s_flights *flights, struct p11s_key *key,
     count_failure(result);
     p11s_key_error_prefix(key, e);
   }
-  leave(flights, f);
+  leave(flights, f, result == P11S_OK);
   return result;
 }
 

@@ -94,7 +94,9 @@ void p11s_signer_free(struct p11s_signer *s)
 {
   if (s == NULL)
     return;
-  (void)p11s_signer_stop(s, p11s_now_ms() + 2000);
+  /* A worker still out there uses keys, flights and token: leaking them is the lesser evil. */
+  if (!p11s_signer_stop(s, p11s_now_ms() + 2000))
+    return;
   p11s_flights_free(s->flights);
   for (unsigned i = 0; i < BUCKETS; i++)
     while (s->bucket[i] != NULL) {
@@ -249,10 +251,14 @@ static enum p11s_err intern(struct p11s_signer *s, const struct p11s_keyref *ref
   struct p11s_key *key, *fresh = NULL, *old;
   struct p11s_token *token;
   enum p11s_err result;
+  bool stopped;
 
   pthread_mutex_lock(&s->lock);
-  token = token_locked(s, ref);
+  stopped = s->stopped;
+  token = stopped ? NULL : token_locked(s, ref);
   pthread_mutex_unlock(&s->lock);
+  if (stopped)
+    return p11s_error_set(e, P11S_ERR_STOPPED, "the server is going down");
   if (token == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   result = p11s_key_new(s, ref, alg, token, identity, &fresh, e);

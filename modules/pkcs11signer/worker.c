@@ -142,6 +142,13 @@ static enum p11s_err log_in(struct p11s_token *token, struct p11s_session *sessi
   return result;
 }
 
+static void count_session(struct p11s_token *token, int more)
+{
+  pthread_mutex_lock(&token->lock);
+  token->with_session += (unsigned)more;
+  pthread_mutex_unlock(&token->lock);
+}
+
 /* A session that fits the job: the worker's own, or one for this job alone when it must write. */
 static enum p11s_err session_for(struct worker *w, const struct p11s_job *job,
                                  struct p11s_session **ret, struct p11s_error *e)
@@ -155,18 +162,20 @@ static enum p11s_err session_for(struct worker *w, const struct p11s_job *job,
     return P11S_OK;
   }
   result = open_session(token, job->ops->rw, &session, e);
-  if (result == P11S_OK)
-    result = log_in(token, session, job->pin, e);
+  if (result != P11S_OK)
+    return result;
+  /* Counted before login, which may take long: another worker may find no session left by then. */
+  if (!job->ops->rw)
+    count_session(token, 1);
+  result = log_in(token, session, job->pin, e);
   if (result != P11S_OK) {
     p11s_session_close(session);
+    if (!job->ops->rw)
+      count_session(token, -1);
     return result;
   }
-  if (!job->ops->rw) {
+  if (!job->ops->rw)
     w->session = session;
-    pthread_mutex_lock(&token->lock);
-    token->with_session++;
-    pthread_mutex_unlock(&token->lock);
-  }
   *ret = session;
   return P11S_OK;
 }
@@ -208,7 +217,8 @@ static enum p11s_err try_job(struct worker *w, struct p11s_job *job, struct p11s
 }
 
 /* The token has no more sessions, but others of its workers hold some: they do the job, and no
-   further worker is started. */
+   further worker is started. The worker's reference goes to the queue: counted out, it may touch nothing
+   that the signer owns. */
 static bool hand_back(struct worker *w, struct p11s_job *job)
 {
   struct p11s_token *token = w->token;
@@ -219,7 +229,6 @@ static bool hand_back(struct worker *w, struct p11s_job *job)
   pthread_mutex_lock(&token->lock);
   if (token->with_session > 0 && !token->stopping && p11s_queue_push(token->queue, job)) {
     token->limit = token->with_session;
-    (void)p11s_job_acquire(job);
     pthread_cond_signal(&token->work);
     count_out_locked(w);
     handed = true;
@@ -228,6 +237,7 @@ static bool hand_back(struct worker *w, struct p11s_job *job)
   return handed;
 }
 
+/* Takes over the worker's reference. */
 static void run_job(struct worker *w, struct p11s_job *job)
 {
   struct p11s_error error = {P11S_OK, ""};
@@ -245,10 +255,13 @@ static void run_job(struct worker *w, struct p11s_job *job)
     if (result != P11S_OK && worth_another_try(result))
       drop_session(w);
   }
+  if (result == P11S_OK)
+    error.code = P11S_OK; /* what a function got over on its way is no result */
   pthread_mutex_lock(&w->token->lock);
   w->token->stats.jobs++;
   pthread_mutex_unlock(&w->token->lock);
   p11s_job_finish(job, &error);
+  p11s_job_release(job);
 }
 
 /* The next job, or NULL when the worker is to end. */
@@ -281,10 +294,8 @@ static void *worker_main(void *arg)
   struct p11s_job *job;
 
   (void)pthread_setname_np(pthread_self(), "p11s/worker");
-  while (!w.counted_out && (job = next_job(&w)) != NULL) {
+  while (!w.counted_out && (job = next_job(&w)) != NULL)
     run_job(&w, job);
-    p11s_job_release(job);
-  }
   if (w.counted_out)
     return NULL; /* the token may be gone already */
   drop_session(&w);

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "rig.h"
+
+#include "lock.h"
+#include "object.h"
+#include "softhsm.h"
+
+#include <dlfcn.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define PATIENCE_S 60
+
+static const struct fakep11 *fake;
+static CK_SLOT_ID slot;
+
+void rig_watchdog(void)
+{
+  (void)alarm(RIG_WATCHDOG_S);
+}
+
+/* fakep11.so lies beside the program, or where libtool puts it. */
+static void find_fake(char *path, size_t size)
+{
+  static const char *const places[] = {"fakep11.so", ".libs/fakep11.so", "../fakep11.so"};
+  char program[512];
+  ssize_t len = readlink("/proc/self/exe", program, sizeof program - 1);
+  char *slash;
+
+  assert_true(len > 0);
+  program[len] = '\0';
+  slash = strrchr(program, '/');
+  assert_non_null(slash);
+  slash[1] = '\0';
+  for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+    assert_true((size_t)snprintf(path, size, "%s%s", program, places[i]) < size);
+    if (access(path, R_OK) == 0)
+      return;
+  }
+  fail_msg("there is no fakep11.so in %s", program);
+}
+
+int rig_setup(void **state)
+{
+  char path[1024], config[1100];
+  void *library;
+
+  (void)state;
+  rig_watchdog();
+  find_fake(path, sizeof path);
+  (void)snprintf(config, sizeof config, "module: %s\n", path);
+  softhsm_setup();
+  softhsm_add_config(RIG_MODULE, config);
+  slot = softhsm_token(RIG_TOKEN, RIG_PIN);
+  library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (library == NULL)
+    fail_msg("%s", dlerror());
+  fake = dlsym(library, FAKEP11_SYMBOL);
+  assert_non_null(fake);
+  return 0;
+}
+
+int rig_teardown(void **state)
+{
+  (void)state;
+  softhsm_teardown();
+  return 0;
+}
+
+int rig_reset(void **state)
+{
+  (void)state;
+  fake->reset();
+  return 0;
+}
+
+const struct fakep11 *rig_fake(void)
+{
+  return fake;
+}
+
+/* -- on the token */
+
+static void must(CK_RV rv, const char *call)
+{
+  if (rv != CKR_OK)
+    fail_msg("%s: %s", call, p11s_rv_name(rv));
+}
+
+void rig_make_key(const char *label)
+{
+  CK_FUNCTION_LIST *module = softhsm_module();
+  CK_SESSION_HANDLE session = softhsm_session(slot, true, RIG_PIN);
+  const struct p11s_algorithm *alg = p11s_algorithm_find(13);
+  CK_MECHANISM mechanism = {CKM_EC_KEY_PAIR_GEN, NULL, 0};
+  CK_BBOOL yes = CK_TRUE;
+  static unsigned char id; /* of its own for each key */
+  CK_ATTRIBUTE public_template[] = {
+      {CKA_TOKEN, &yes, sizeof yes},
+      {CKA_EC_PARAMS, (void *)alg->ec_params, alg->ec_params_len},
+      {CKA_LABEL, (void *)label, strlen(label)},
+      {CKA_ID, &id, sizeof id}};
+  CK_ATTRIBUTE private_template[] = {{CKA_TOKEN, &yes, sizeof yes},
+                                     {CKA_PRIVATE, &yes, sizeof yes},
+                                     {CKA_SIGN, &yes, sizeof yes},
+                                     {CKA_LABEL, (void *)label, strlen(label)},
+                                     {CKA_ID, &id, sizeof id}};
+  CK_OBJECT_HANDLE public_key, private_key;
+
+  id++;
+  must(module->C_GenerateKeyPair(session, &mechanism, public_template, 4, private_template, 5,
+                                 &public_key, &private_key),
+       "C_GenerateKeyPair");
+  must(module->C_CloseSession(session), "C_CloseSession");
+}
+
+/* All that match (class or label NULL: any), at most 64, from an open session. */
+static CK_ULONG search(CK_SESSION_HANDLE session, CK_OBJECT_CLASS *class, const char *label,
+                       CK_OBJECT_HANDLE found[64])
+{
+  CK_FUNCTION_LIST *module = softhsm_module();
+  CK_ATTRIBUTE template[2];
+  CK_ULONG n = 0, count;
+
+  if (class != NULL)
+    template[n++] = (CK_ATTRIBUTE){CKA_CLASS, class, sizeof *class};
+  if (label != NULL)
+    template[n++] = (CK_ATTRIBUTE){CKA_LABEL, (void *)label, strlen(label)};
+  must(module->C_FindObjectsInit(session, template, n), "C_FindObjectsInit");
+  must(module->C_FindObjects(session, found, 64, &count), "C_FindObjects");
+  must(module->C_FindObjectsFinal(session), "C_FindObjectsFinal");
+  assert_true(count < 64);
+  return count;
+}
+
+static void remove_class(const char *label, CK_OBJECT_CLASS class)
+{
+  CK_FUNCTION_LIST *module = softhsm_module();
+  CK_SESSION_HANDLE session = softhsm_session(slot, true, RIG_PIN);
+  CK_OBJECT_HANDLE found[64];
+  CK_ULONG count = search(session, &class, label, found);
+
+  for (CK_ULONG i = 0; i < count; i++)
+    must(module->C_DestroyObject(session, found[i]), "C_DestroyObject");
+  must(module->C_CloseSession(session), "C_CloseSession");
+}
+
+void rig_remove_private(const char *label)
+{
+  remove_class(label, CKO_PRIVATE_KEY);
+}
+
+void rig_remove_public(const char *label)
+{
+  remove_class(label, CKO_PUBLIC_KEY);
+}
+
+void rig_remove_key(const char *label)
+{
+  rig_remove_private(label);
+  rig_remove_public(label);
+}
+
+unsigned rig_objects(const char *label)
+{
+  CK_SESSION_HANDLE session = softhsm_session(slot, false, RIG_PIN);
+  CK_OBJECT_HANDLE found[64];
+  CK_ULONG count = search(session, NULL, label, found);
+
+  must(softhsm_module()->C_CloseSession(session), "C_CloseSession");
+  return (unsigned)count;
+}
+
+struct p11s_pubkey *rig_public(const char *label)
+{
+  CK_SESSION_HANDLE session = softhsm_session(slot, false, RIG_PIN);
+  CK_OBJECT_CLASS class = CKO_PUBLIC_KEY;
+  CK_OBJECT_HANDLE found[64];
+  struct p11s_pubkey *key = NULL;
+  struct p11s_error e;
+
+  assert_int_equal(search(session, &class, label, found), 1);
+  if (p11s_object_public_from(softhsm_module(), session, p11s_algorithm_find(13), found[0], &key,
+                              &e) != P11S_OK)
+    fail_msg("%s", e.text);
+  must(softhsm_module()->C_CloseSession(session), "C_CloseSession");
+  return key;
+}
+
+/* -- for the core */
+
+struct p11s_keyref *rig_ref(const char *label, const char *pin)
+{
+  struct p11s_keyref *ref = calloc(1, sizeof *ref);
+
+  assert_non_null(ref);
+  ref->algorithm = 13;
+  ref->engine = strdup(RIG_MODULE);
+  ref->slot = strdup(RIG_TOKEN);
+  ref->label = strdup(label);
+  ref->pin = pin != NULL ? p11s_secret_new(pin, strlen(pin)) : NULL;
+  return ref;
+}
+
+struct p11s_keyref *rig_pinned_ref(const char *label, const char *pin)
+{
+  struct p11s_keyref *ref = rig_ref(label, pin);
+  struct p11s_pubkey *key = rig_public(label);
+  const unsigned char *data;
+  size_t len;
+
+  data = p11s_pubkey_data(key, &len);
+  assert_true(p11s_keyref_pin_public(ref, data, len));
+  p11s_pubkey_free(key);
+  return ref;
+}
+
+struct p11s_signer *rig_signer(unsigned sessions)
+{
+  struct p11s_config config = {.sessions = sessions,
+                               .timeout_ms = PATIENCE_S * 1000,
+                               .transfer_timeout_ms = PATIENCE_S * 1000,
+                               .verify = true,
+                               .store_pins = true};
+  struct p11s_signer *signer = NULL;
+  struct p11s_error e;
+
+  if (p11s_signer_new(&config, &signer, &e) != P11S_OK)
+    fail_msg("%s", e.text);
+  return signer;
+}
+
+void rig_signer_free(struct p11s_signer *signer)
+{
+  if (!p11s_signer_stop(signer, rig_later()))
+    fail_msg("a worker did not come back");
+  p11s_signer_free(signer);
+}
+
+struct p11s_key *rig_key(struct p11s_signer *signer, const char *label, const char *pin)
+{
+  struct p11s_keyref *ref = rig_ref(label, pin);
+  struct p11s_key *key = NULL;
+  struct p11s_error e;
+
+  if (p11s_signer_key(signer, ref, &key, &e) != P11S_OK)
+    fail_msg("%s", e.text);
+  p11s_keyref_free(ref);
+  return key;
+}
+
+uint64_t rig_later(void)
+{
+  struct timespec now;
+
+  /* Not p11s_now_ms(): some tests put that forward. */
+  (void)clock_gettime(CLOCK_MONOTONIC, &now);
+  return ((uint64_t)now.tv_sec + PATIENCE_S) * 1000;
+}
+
+/* -- waiting */
+
+void rig_event_reset(struct rig_event *event)
+{
+  pthread_mutex_lock(&event->lock);
+  event->count = 0;
+  pthread_mutex_unlock(&event->lock);
+}
+
+void rig_event_note(struct rig_event *event)
+{
+  pthread_mutex_lock(&event->lock);
+  event->count++;
+  pthread_cond_broadcast(&event->changed);
+  pthread_mutex_unlock(&event->lock);
+}
+
+unsigned rig_event_count(struct rig_event *event)
+{
+  unsigned count;
+
+  pthread_mutex_lock(&event->lock);
+  count = event->count;
+  pthread_mutex_unlock(&event->lock);
+  return count;
+}
+
+void rig_event_wait(struct rig_event *event, unsigned n)
+{
+  struct timespec until;
+  unsigned count;
+
+  (void)clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_sec += PATIENCE_S;
+  pthread_mutex_lock(&event->lock);
+  while (event->count < n && pthread_cond_timedwait(&event->changed, &event->lock, &until) == 0)
+    ;
+  count = event->count;
+  pthread_mutex_unlock(&event->lock);
+  if (count < n)
+    fail_msg("%u events came where %u were waited for", count, n);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_TEST_RIG_H
+#define P11S_TEST_RIG_H
+
+#include "fakep11.h"
+#include "job.h"
+#include "keyref.h"
+#include "pubkey.h"
+#include "signer.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+/*
+ * A test program's surroundings: SoftHSM with one token (softhsm.h), the scripted module before
+ * it (fakep11.h), keys on it, references to them, and threads that wait without sleeping. What is called here
+ * goes round the scripted module: it is not counted. Every function fails the test when it cannot
+ * do its work.
+ */
+#define RIG_MODULE "fakep11"
+#define RIG_TOKEN "rig"
+#define RIG_PIN "1234" /* softhsm.h's */
+#define RIG_WRONG_PIN "9999"
+
+/* Group fixtures. A program that takes longer than RIG_WATCHDOG_S is killed. */
+#define RIG_WATCHDOG_S 240
+int rig_setup(void **state);
+int rig_teardown(void **state);
+/* Before each test: forgets the script and the counts. */
+int rig_reset(void **state);
+
+/* The script of the module. */
+const struct fakep11 *rig_fake(void);
+/* For programs without a token. */
+void rig_watchdog(void);
+
+/* -- on the token */
+
+/* A P-256 pair. */
+void rig_make_key(const char *label);
+void rig_remove_private(const char *label);
+void rig_remove_public(const char *label);
+void rig_remove_key(const char *label);
+/* Objects on the token, or of one label when label is not NULL. */
+unsigned rig_objects(const char *label);
+/* The public half, as the token gives it. Free with p11s_pubkey_free(). */
+struct p11s_pubkey *rig_public(const char *label);
+
+/* -- for the core */
+
+/* Algorithm 13, pin NULL: none. Free with p11s_keyref_free(). */
+struct p11s_keyref *rig_ref(const char *label, const char *pin);
+/* The same with the token's public key pinned. */
+struct p11s_keyref *rig_pinned_ref(const char *label, const char *pin);
+/* verify, literal PINs stored, ample time. Stop and free it with rig_signer_free(). */
+struct p11s_signer *rig_signer(unsigned sessions);
+/* Fails the test when a worker does not come back. */
+void rig_signer_free(struct p11s_signer *signer);
+/* The interned key for a reference made by rig_ref(). */
+struct p11s_key *rig_key(struct p11s_signer *signer, const char *label, const char *pin);
+
+/* A deadline that is not reached, in a test that works. */
+uint64_t rig_later(void);
+
+/* -- waiting */
+
+/* Counts events in any thread; a test waits for the n-th instead of sleeping. */
+struct rig_event {
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  unsigned count;
+};
+#define RIG_EVENT_INIT                                                                             \
+  {                                                                                                \
+    PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0                                         \
+  }
+void rig_event_reset(struct rig_event *event);
+void rig_event_note(struct rig_event *event);
+unsigned rig_event_count(struct rig_event *event);
+/* Waits until there were n of them since the last reset. */
+void rig_event_wait(struct rig_event *event, unsigned n);
+
+#endif

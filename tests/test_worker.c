@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What workers do around a job: sessions, login, another try, their end. The jobs are the test's own. */
+/*
+ * wrap: p11s_now_ms
+ */
+#include "lock.h"
+#include "rig.h"
+#include "token.h"
+#include "token_internal.h"
+
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define THREADS 8
+#define RUNS_MAX 8
+
+/* Linked in place of p11s_now_ms(): a test may set the core's clock back. */
+uint64_t __real_p11s_now_ms(void);
+uint64_t __wrap_p11s_now_ms(void);
+static atomic_ullong clock_back_ms;
+
+uint64_t __wrap_p11s_now_ms(void)
+{
+  return __real_p11s_now_ms() - atomic_load(&clock_back_ms);
+}
+
+/* -- a job that does what it is told and notes what it was given */
+
+struct test_job {
+  struct p11s_job job;
+  unsigned failures; /* so many runs fail, with: */
+  enum p11s_err result;
+  CK_RV rv;
+  bool stain; /* leaves an error behind although all is well */
+  struct rig_event *started, *gate;
+
+  unsigned runs;
+  CK_SESSION_HANDLE session[RUNS_MAX];
+  CK_STATE state[RUNS_MAX];
+  uint64_t epoch[RUNS_MAX];
+  char thread[16];
+  sigset_t blocked;
+};
+
+static enum p11s_err run(struct p11s_job *job, struct p11s_work *work, struct p11s_error *e)
+{
+  struct test_job *j = (struct test_job *)job;
+  CK_SESSION_INFO info = {0};
+
+  if (j->started != NULL)
+    rig_event_note(j->started);
+  if (j->gate != NULL)
+    rig_event_wait(j->gate, 1);
+  j->session[j->runs] = p11s_session_handle(work->session);
+  j->epoch[j->runs] = work->epoch;
+  (void)rig_fake()->behind()->C_GetSessionInfo(j->session[j->runs], &info);
+  j->state[j->runs] = info.state;
+  (void)pthread_getname_np(pthread_self(), j->thread, sizeof j->thread);
+  (void)pthread_sigmask(SIG_BLOCK, NULL, &j->blocked);
+  if (j->runs++ < j->failures) {
+    p11s_rv_note(j->rv);
+    return p11s_error_set(e, j->result, "run %u failed", j->runs);
+  }
+  if (j->stain)
+    (void)p11s_error_set(e, P11S_ERR_NO_KEY, "something was not there, which is no matter");
+  return P11S_OK;
+}
+
+static void destroy(struct p11s_job *job)
+{
+  p11s_job_fini(job);
+  free(job);
+}
+
+static const struct p11s_job_ops ops = {run, NULL, destroy, false};
+static const struct p11s_job_ops rw_ops = {run, NULL, destroy, true};
+
+static struct test_job *new_job(const struct p11s_job_ops *with, const char *pin)
+{
+  struct p11s_secret *secret = pin != NULL ? p11s_secret_new(pin, strlen(pin)) : NULL;
+  struct test_job *j = calloc(1, sizeof *j);
+
+  assert_non_null(j);
+  p11s_job_init(&j->job, with, secret);
+  p11s_secret_release(secret);
+  return j;
+}
+
+static enum p11s_err run_on(struct p11s_token *token, struct test_job *j, struct p11s_error *e)
+{
+  return p11s_token_run(token, &j->job, rig_later(), e);
+}
+
+/* A job that just succeeds, or meets what is in its way. */
+static enum p11s_err plain(struct p11s_token *token, const char *pin, struct p11s_error *e)
+{
+  struct test_job *j = new_job(&ops, pin);
+  enum p11s_err result = run_on(token, j, e);
+
+  p11s_job_release(&j->job);
+  return result;
+}
+
+static struct p11s_token *new_token(unsigned sessions)
+{
+  struct p11s_token_config config = {sessions, 1000, NULL};
+  struct p11s_token *token = p11s_token_new(RIG_MODULE, RIG_TOKEN, &config);
+
+  assert_non_null(token);
+  return token;
+}
+
+static void free_token(struct p11s_token *token)
+{
+  assert_true(p11s_token_stop(token, rig_later()));
+  p11s_token_free(token);
+  /* whatever the test did, no session is left open */
+  assert_int_equal(rig_fake()->calls("C_CloseSession"),
+                   rig_fake()->calls("C_OpenSession"));
+}
+
+static struct p11s_token_stats stats_of(struct p11s_token *token)
+{
+  struct p11s_token_stats stats;
+
+  p11s_token_get_stats(token, &stats);
+  return stats;
+}
+
+static void until_workers(struct p11s_token *token, unsigned n)
+{
+  while (stats_of(token).workers != n)
+    sched_yield();
+}
+
+/* -- tests */
+
+static void one_session_for_many_jobs(void **state)
+{
+  struct p11s_token *token = new_token(1);
+
+  (void)state;
+  for (int i = 0; i < 20; i++)
+    assert_int_equal(plain(token, RIG_PIN, NULL), P11S_OK);
+  assert_int_equal(rig_fake()->calls("C_OpenSession"), 1);
+  assert_int_equal(rig_fake()->calls("C_Login"), 1);
+  assert_int_equal(stats_of(token).sessions, 1);
+  assert_int_equal(stats_of(token).logins, 1);
+  free_token(token);
+}
+
+static void worker_thread_is_quiet(void **state)
+{
+  struct p11s_token *token = new_token(1);
+  struct test_job *j = new_job(&ops, RIG_PIN);
+  sigset_t mine;
+
+  (void)state;
+  assert_int_equal(run_on(token, j, NULL), P11S_OK);
+  assert_string_equal(j->thread, "p11s/worker");
+  assert_true(sigismember(&j->blocked, SIGTERM));
+  assert_true(sigismember(&j->blocked, SIGHUP));
+  assert_true(sigismember(&j->blocked, SIGUSR1));
+  (void)pthread_sigmask(SIG_BLOCK, NULL, &mine);
+  assert_false(sigismember(&mine, SIGTERM)); /* only there */
+  assert_int_equal(j->state[0], CKS_RO_USER_FUNCTIONS);
+  p11s_job_release(&j->job);
+  free_token(token);
+}
+
+struct crowd {
+  struct p11s_token *token;
+  const char *pin;
+  unsigned good, refused, other;
+};
+
+static void *crowd_member(void *arg)
+{
+  struct crowd *crowd = arg;
+
+  for (int i = 0; i < 10; i++) {
+    enum p11s_err result = plain(crowd->token, crowd->pin, NULL);
+
+    crowd->good += result == P11S_OK;
+    crowd->refused += result == P11S_ERR_PIN_REFUSED;
+    crowd->other += result != P11S_OK && result != P11S_ERR_PIN_REFUSED;
+  }
+  return NULL;
+}
+
+static struct crowd crowd_of(struct p11s_token *token, const char *pin)
+{
+  struct crowd each[THREADS], sum = {token, pin, 0, 0, 0};
+  pthread_t threads[THREADS];
+
+  for (int i = 0; i < THREADS; i++) {
+    each[i] = sum;
+    assert_int_equal(pthread_create(&threads[i], NULL, crowd_member, &each[i]), 0);
+  }
+  for (int i = 0; i < THREADS; i++)
+    assert_int_equal(pthread_join(threads[i], NULL), 0);
+  for (int i = 0; i < THREADS; i++) {
+    sum.good += each[i].good;
+    sum.refused += each[i].refused;
+    sum.other += each[i].other;
+  }
+  return sum;
+}
+
+static void wrong_pin_is_tried_once(void **state)
+{
+  struct p11s_token *token = new_token(4);
+  struct crowd crowd = crowd_of(token, RIG_WRONG_PIN);
+  struct p11s_error e;
+
+  (void)state;
+  assert_int_equal(crowd.refused, 10 * THREADS);
+  assert_int_equal(rig_fake()->calls("C_Login"), 1);
+  assert_int_equal(plain(token, RIG_WRONG_PIN, &e), P11S_ERR_PIN_REFUSED);
+  assert_non_null(strstr(e.text, RIG_TOKEN));
+  assert_null(strstr(e.text, RIG_WRONG_PIN));
+  assert_int_equal(rig_fake()->calls("C_Login"), 1);
+  assert_int_equal(stats_of(token).logins, 1);
+  /* the right one is not held up by that */
+  assert_int_equal(plain(token, RIG_PIN, &e), P11S_OK);
+  assert_int_equal(rig_fake()->calls("C_Login"), 2);
+  free_token(token);
+}
+
+/* All workers stand before the login at once; one does it. */
+static void one_login_for_all_workers(void **state)
+{
+  struct rig_event started = RIG_EVENT_INIT, gate = RIG_EVENT_INIT;
+  struct p11s_token *token = new_token(4);
+  struct test_job *jobs[4];
+
+  (void)state;
+  rig_fake()->block("C_Login", 1, FAKEP11_EVER);
+  for (int i = 0; i < 4; i++) {
+    jobs[i] = new_job(&ops, RIG_PIN);
+    jobs[i]->started = &started;
+    jobs[i]->gate = &gate;
+    assert_int_equal(p11s_token_submit(token, &jobs[i]->job, NULL), P11S_OK);
+  }
+  assert_true(rig_fake()->wait_blocked("C_Login", 1));
+  while (rig_fake()->calls("C_GetSessionInfo") < 4) /* all have seen that they are not logged in */
+    sched_yield();
+  rig_fake()->release("C_Login");
+  rig_event_wait(&started, 4); /* four sessions at once */
+  rig_event_note(&gate);
+  for (int i = 0; i < 4; i++) {
+    assert_int_equal(p11s_job_wait(&jobs[i]->job, rig_later(), NULL), P11S_OK);
+    assert_int_equal(jobs[i]->state[0], CKS_RO_USER_FUNCTIONS);
+    p11s_job_release(&jobs[i]->job);
+  }
+  assert_int_equal(rig_fake()->calls("C_Login"), 1);
+  assert_int_equal(rig_fake()->calls("C_OpenSession"), 4);
+  free_token(token);
+}
+
+static void pin_comes_from_the_setting(void **state)
+{
+  struct p11s_token_config config = {1, 10, "env:P11S_TEST_PIN"};
+  struct p11s_token *token = new_token(1);
+  struct p11s_error e;
+
+  (void)state;
+  assert_int_equal(plain(token, NULL, &e), P11S_ERR_NO_PIN);
+  assert_int_equal(rig_fake()->calls("C_Login"), 0);
+  free_token(token);
+
+  token = p11s_token_new(RIG_MODULE, RIG_TOKEN, &config);
+  assert_int_equal(plain(token, NULL, &e), P11S_ERR_NO_PIN);
+  assert_non_null(strstr(e.text, "P11S_TEST_PIN"));
+  assert_int_equal(setenv("P11S_TEST_PIN", RIG_PIN, 1), 0);
+  assert_int_equal(plain(token, NULL, &e), P11S_OK);
+  assert_int_equal(rig_fake()->calls("C_Login"), 1);
+  assert_int_equal(unsetenv("P11S_TEST_PIN"), 0);
+  free_token(token);
+}
+
+static void last_try_is_left_to_people(void **state)
+{
+  struct p11s_token *token = new_token(1);
+  struct p11s_error e;
+
+  (void)state;
+  rig_fake()->token_info(CKF_USER_PIN_FINAL_TRY, 0, 0);
+  assert_int_equal(plain(token, RIG_PIN, &e), P11S_ERR_PIN_LOCKED);
+  rig_fake()->token_info(CKF_USER_PIN_LOCKED, 0, 0);
+  assert_int_equal(plain(token, RIG_PIN, &e), P11S_ERR_PIN_LOCKED);
+  assert_int_equal(rig_fake()->calls("C_Login"), 0);
+  rig_fake()->token_info(0, 0, 0);
+  assert_int_equal(plain(token, RIG_PIN, &e), P11S_OK);
+  free_token(token);
+}
+
+static void lost_session_gets_another_try(void **state)
+{
+  static const CK_RV lost[] = {CKR_SESSION_HANDLE_INVALID, CKR_DEVICE_REMOVED,
+                               CKR_USER_NOT_LOGGED_IN, CKR_KEY_HANDLE_INVALID};
+
+  (void)state;
+  for (size_t i = 0; i < sizeof lost / sizeof lost[0]; i++) {
+    struct p11s_token *token = new_token(1);
+    struct test_job *j = new_job(&ops, RIG_PIN);
+    struct p11s_error e = {P11S_OK, ""};
+
+    rig_reset(NULL);
+    j->failures = 1;
+    j->result = P11S_ERR_TOKEN;
+    j->rv = lost[i];
+    assert_int_equal(run_on(token, j, &e), P11S_OK);
+    assert_int_equal(e.code, P11S_OK);
+    assert_int_equal(j->runs, 2);
+    assert_int_equal(rig_fake()->calls("C_OpenSession"), 2);
+    assert_int_equal(rig_fake()->calls("C_Login"), 2); /* the only session was closed */
+    assert_true(j->epoch[0] != j->epoch[1]); /* handles are not to be believed */
+    assert_int_equal(j->state[1], CKS_RO_USER_FUNCTIONS);
+    p11s_job_release(&j->job);
+    free_token(token);
+  }
+}
+
+static void there_is_no_third_try(void **state)
+{
+  struct p11s_token *token = new_token(1);
+  struct test_job *j = new_job(&ops, RIG_PIN);
+  struct p11s_error e;
+
+  (void)state;
+  j->failures = RUNS_MAX;
+  j->result = P11S_ERR_TOKEN;
+  j->rv = CKR_DEVICE_ERROR;
+  assert_int_equal(run_on(token, j, &e), P11S_ERR_TOKEN);
+  assert_string_equal(e.text, "run 2 failed");
+  assert_int_equal(j->runs, 2);
+  p11s_job_release(&j->job);
+  assert_int_equal(plain(token, RIG_PIN, &e), P11S_OK);
+  free_token(token);
+}
+
+static void refusal_is_final(void **state)
+{
+  static const struct {
+    enum p11s_err result;
+    CK_RV rv;
+  } refusals[] = {{P11S_ERR_TOKEN, CKR_KEY_FUNCTION_NOT_PERMITTED},
+                  {P11S_ERR_TOKEN, CKR_OK},
+                  {P11S_ERR_KEY_MISMATCH, CKR_SESSION_HANDLE_INVALID},
+                  {P11S_ERR_NO_KEY, CKR_OK}};
+  struct p11s_token *token = new_token(1);
+
+  (void)state;
+  for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
+    struct test_job *j = new_job(&ops, RIG_PIN);
+
+    j->failures = 1;
+    j->result = refusals[i].result;
+    j->rv = refusals[i].rv;
+    assert_int_equal(run_on(token, j, NULL), refusals[i].result);
+    assert_int_equal(j->runs, 1);
+    p11s_job_release(&j->job);
+  }
+  assert_int_equal(rig_fake()->calls("C_OpenSession"), 1); /* and the session stays */
+  free_token(token);
+}
+
+/* What run() says counts, not what it left in the error. */
+static void overcome_error_is_no_result(void **state)
+{
+  struct p11s_token *token = new_token(1);
+  struct test_job *j = new_job(&ops, RIG_PIN);
+  struct p11s_error e = {P11S_OK, ""};
+
+  (void)state;
+  j->stain = true;
+  assert_int_equal(run_on(token, j, &e), P11S_OK);
+  assert_int_equal(e.code, P11S_OK);
+  p11s_job_release(&j->job);
+  free_token(token);
+}
+
+static void writing_has_a_session_of_its_own(void **state)
+{
+  struct p11s_token *token = new_token(1);
+  struct test_job *j = new_job(&rw_ops, RIG_PIN);
+
+  (void)state;
+  assert_int_equal(plain(token, RIG_PIN, NULL), P11S_OK);
+  assert_int_equal(run_on(token, j, NULL), P11S_OK);
+  assert_int_equal(j->state[0], CKS_RW_USER_FUNCTIONS);
+  assert_int_equal(rig_fake()->calls("C_OpenSession"), 2);
+  assert_int_equal(rig_fake()->calls("C_CloseSession"), 1);
+  assert_int_equal(rig_fake()->calls("C_Login"), 1);
+  assert_int_equal(plain(token, RIG_PIN, NULL), P11S_OK);
+  assert_int_equal(rig_fake()->calls("C_OpenSession"), 2); /* the other one is still there */
+  p11s_job_release(&j->job);
+  free_token(token);
+}
+
+static void failed_open_costs_its_job_only(void **state)
+{
+  struct p11s_token *token = new_token(1);
+  struct p11s_error e;
+
+  (void)state;
+  rig_fake()->refuse("C_OpenSession", 1, 2, CKR_DEVICE_ERROR);
+  assert_int_equal(plain(token, RIG_PIN, &e), P11S_ERR_TOKEN);
+  assert_non_null(strstr(e.text, "CKR_DEVICE_ERROR"));
+  assert_int_equal(rig_fake()->calls("C_OpenSession"), 2); /* tried twice: it may have been a lost one */
+  assert_int_equal(plain(token, RIG_PIN, &e), P11S_OK);
+  assert_true(p11s_token_stop(token, rig_later()));
+  p11s_token_free(token);
+}
+
+/* The token says how many sessions it has: no more workers than that. */
+static void known_session_limit_holds(void **state)
+{
+  struct rig_event started = RIG_EVENT_INIT, gate = RIG_EVENT_INIT;
+  struct p11s_token *token = new_token(8);
+  struct test_job *jobs[6];
+
+  (void)state;
+  rig_fake()->token_info(0, 0, 2);
+  assert_int_equal(plain(token, RIG_PIN, NULL), P11S_OK);
+  for (int i = 0; i < 6; i++) {
+    jobs[i] = new_job(&ops, RIG_PIN);
+    jobs[i]->started = &started;
+    jobs[i]->gate = &gate;
+    assert_int_equal(p11s_token_submit(token, &jobs[i]->job, NULL), P11S_OK);
+  }
+  rig_event_wait(&started, 2);
+  assert_int_equal(stats_of(token).workers, 2);
+  assert_int_equal(stats_of(token).queued, 4);
+  rig_event_note(&gate);
+  for (int i = 0; i < 6; i++) {
+    assert_int_equal(p11s_job_wait(&jobs[i]->job, rig_later(), NULL), P11S_OK);
+    p11s_job_release(&jobs[i]->job);
+  }
+  assert_int_equal(rig_fake()->calls("C_OpenSession"), 2);
+  free_token(token);
+}
+
+/* It does not say so, and has one: its worker gets the jobs of the others, who end. Even when that one
+   is still logging in. */
+static void unknown_session_limit_is_found(void **state)
+{
+  struct p11s_token *token = new_token(4);
+  struct test_job *jobs[4];
+  struct p11s_error e;
+
+  (void)state;
+  rig_fake()->block("C_Login", 1, FAKEP11_EVER);
+  rig_fake()->refuse("C_OpenSession", 2, FAKEP11_EVER, CKR_SESSION_COUNT);
+  jobs[0] = new_job(&ops, RIG_PIN);
+  assert_int_equal(p11s_token_submit(token, &jobs[0]->job, NULL), P11S_OK);
+  assert_true(rig_fake()->wait_blocked("C_Login", 1));
+  for (int i = 1; i < 4; i++) {
+    jobs[i] = new_job(&ops, RIG_PIN);
+    assert_int_equal(p11s_token_submit(token, &jobs[i]->job, NULL), P11S_OK);
+  }
+  until_workers(token, 1);
+  assert_int_equal(stats_of(token).queued, 3);
+  rig_fake()->release("C_Login");
+  for (int i = 0; i < 4; i++) {
+    if (p11s_job_wait(&jobs[i]->job, rig_later(), &e) != P11S_OK)
+      fail_msg("job %d: %s", i, e.text);
+    p11s_job_release(&jobs[i]->job);
+  }
+  assert_int_equal(stats_of(token).workers, 1);
+  assert_true(p11s_token_stop(token, rig_later()));
+  p11s_token_free(token);
+}
+
+/* No session at all is an error, not a wait. */
+static void no_session_at_all(void **state)
+{
+  struct p11s_token *token = new_token(2);
+  struct p11s_error e;
+
+  (void)state;
+  rig_fake()->refuse("C_OpenSession", 1, FAKEP11_EVER, CKR_SESSION_COUNT);
+  assert_int_equal(plain(token, RIG_PIN, &e), P11S_ERR_TOKEN);
+  assert_non_null(strstr(e.text, "CKR_SESSION_COUNT"));
+  assert_true(p11s_token_stop(token, rig_later()));
+  p11s_token_free(token);
+}
+
+/* A minute without work ends a worker, unless it holds a session. The clock is put back, so that every
+   minute has passed already when it begins. */
+static void idle_worker_without_session_ends(void **state)
+{
+  struct p11s_token *token = new_token(2);
+
+  (void)state;
+  atomic_store(&clock_back_ms, 120000);
+  assert_int_equal(plain(token, NULL, NULL), P11S_ERR_NO_PIN);
+  until_workers(token, 0);
+  atomic_store(&clock_back_ms, 0);
+  /* the next job finds a new one */
+  assert_int_equal(plain(token, RIG_PIN, NULL), P11S_OK);
+  assert_int_equal(stats_of(token).workers, 1);
+  free_token(token);
+}
+
+static void login_that_hangs_does_not_hold_stop(void **state)
+{
+  struct p11s_token *token = new_token(2);
+  struct test_job *j = new_job(&ops, RIG_PIN);
+
+  (void)state;
+  rig_fake()->block("C_Login", 1, FAKEP11_EVER);
+  assert_int_equal(p11s_token_submit(token, &j->job, NULL), P11S_OK);
+  assert_true(rig_fake()->wait_blocked("C_Login", 1));
+  assert_false(p11s_token_stop(token, p11s_now_ms() + 20));
+  rig_fake()->release("C_Login");
+  p11s_job_release(&j->job);
+  free_token(token);
+}
+
+int main(void)
+{
+  static const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup(one_session_for_many_jobs, rig_reset),
+      cmocka_unit_test_setup(worker_thread_is_quiet, rig_reset),
+      cmocka_unit_test_setup(wrong_pin_is_tried_once, rig_reset),
+      cmocka_unit_test_setup(one_login_for_all_workers, rig_reset),
+      cmocka_unit_test_setup(pin_comes_from_the_setting, rig_reset),
+      cmocka_unit_test_setup(last_try_is_left_to_people, rig_reset),
+      cmocka_unit_test_setup(lost_session_gets_another_try, rig_reset),
+      cmocka_unit_test_setup(there_is_no_third_try, rig_reset),
+      cmocka_unit_test_setup(refusal_is_final, rig_reset),
+      cmocka_unit_test_setup(overcome_error_is_no_result, rig_reset),
+      cmocka_unit_test_setup(writing_has_a_session_of_its_own, rig_reset),
+      cmocka_unit_test_setup(failed_open_costs_its_job_only, rig_reset),
+      cmocka_unit_test_setup(known_session_limit_holds, rig_reset),
+      cmocka_unit_test_setup(unknown_session_limit_is_found, rig_reset),
+      cmocka_unit_test_setup(no_session_at_all, rig_reset),
+      cmocka_unit_test_setup(idle_worker_without_session_ends, rig_reset),
+      cmocka_unit_test_setup(login_that_hangs_does_not_hold_stop, rig_reset),
+  };
+
+  return cmocka_run_group_tests_name("worker", tests, rig_setup, rig_teardown);
+}

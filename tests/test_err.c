@@ -18,7 +18,7 @@ static void assert_cleaned(const char *from, const char *expected)
   char text[64];
 
   assert_true(strlen(from) < sizeof text);
-  strcpy(text, from);
+  memcpy(text, from, strlen(from) + 1);
   p11s_error_clean(text);
   assert_string_equal(text, expected);
 }
@@ -146,9 +146,9 @@ static void test_set_cuts_whole_characters(void **state)
       size_t i;
 
       memset(text, 'x', fill);
-      text[fill] = '\0';
       for (i = 0; i < 20; i++)
-        strcat(text, characters[kind]);
+        memcpy(text + fill + i * len, characters[kind], len);
+      text[fill + 20 * len] = '\0';
       p11s_error_set(&e, P11S_ERR_TOKEN, "%s", text);
       assert_int_equal(strlen(e.text), fill + whole * len);
       assert_memory_equal(e.text, text, strlen(e.text));

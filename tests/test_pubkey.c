@@ -167,9 +167,10 @@ static struct bytes from_hex(const char *text)
   struct bytes b;
 
   for (b.len = 0; text[2 * b.len] != '\0'; b.len++) {
-    unsigned byte;
-    assert_int_equal(sscanf(text + 2 * b.len, "%2x", &byte), 1);
-    b.at[b.len] = (unsigned char)byte;
+    const char byte[] = {text[2 * b.len], text[2 * b.len + 1], '\0'};
+    char *end = NULL;
+    b.at[b.len] = (unsigned char)strtoul(byte, &end, 16);
+    assert_ptr_equal(end, byte + 2);
   }
   return b;
 }

@@ -50,10 +50,11 @@ static bool has_flag(const void *at, const char *flag)
 
   assert_non_null(f);
   while (fgets(line, sizeof line, f) != NULL) {
-    uintptr_t from;
-    uintptr_t to;
-    if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
-      inside = (uintptr_t)at >= from && (uintptr_t)at < to;
+    char *end = NULL;
+    uintptr_t from = strtoul(line, &end, 16);
+    /* "from-to " begins a mapping, "Name:" is something about it */
+    if (*end == '-')
+      inside = (uintptr_t)at >= from && (uintptr_t)at < strtoul(end + 1, NULL, 16);
     else if (inside && strncmp(line, "VmFlags:", 8) == 0)
       found = strstr(line + 8, flag) != NULL;
   }

@@ -25,7 +25,8 @@
 
 static char dir[PATH_MAX_LEN], softhsm2_conf[PATH_MAX_LEN];
 /* p11-kit keeps the pointers. */
-static char user_conf[PATH_MAX_LEN], modules_dir[PATH_MAX_LEN], none_dir[PATH_MAX_LEN];
+static char user_conf[PATH_MAX_LEN], system_conf[PATH_MAX_LEN];
+static char modules_dir[PATH_MAX_LEN], none_dir[PATH_MAX_LEN];
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -111,9 +112,9 @@ static void configure_p11_kit(void)
   make_file(user_conf, "user-config: only\n");
   /* For root p11-kit reads the system's configuration only, so that is moved here as well. */
   if (getuid() == 0) {
-    path_of(path, "system.conf");
-    make_file(path, "user-config: none\n");
-    p11_kit_override_system_files(strdup(path), user_conf, none_dir, modules_dir, none_dir);
+    path_of(system_conf, "system.conf");
+    make_file(system_conf, "user-config: none\n");
+    p11_kit_override_system_files(system_conf, user_conf, none_dir, modules_dir, none_dir);
   }
   softhsm_add_config("softhsm2", "module: " MODULE "\n");
 }

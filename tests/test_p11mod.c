@@ -143,7 +143,6 @@ static void module_that_does_not_initialize(void **state)
 static void each_lists_what_works(void **state)
 {
   struct seen seen = {.count = 0};
-  unsigned major, minor;
 
   (void)state;
   assert_int_equal(p11s_p11mod_each(note_module, &seen, NULL), P11S_OK);
@@ -152,7 +151,8 @@ static void each_lists_what_works(void **state)
   assert_non_null(strstr(seen.last.path, "libsofthsm2.so"));
   assert_string_equal(seen.last.manufacturer, "SoftHSM");
   assert_non_null(strstr(seen.last.description, "PKCS11"));
-  assert_int_equal(sscanf(seen.last.version, "%u.%u", &major, &minor), 2);
+  assert_true(strspn(seen.last.version, "0123456789") > 0);
+  assert_non_null(strchr(seen.last.version, '.'));
 }
 
 /* What PowerDNS's built-in engine does in the same process. */

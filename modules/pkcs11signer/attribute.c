@@ -113,8 +113,10 @@ static enum p11s_err append(struct p11s_handles *all, size_t *size, const CK_OBJ
   if (all->count + n > *size) {
     *size = *size * 2 + BATCH;
     grown = reallocarray(all->list, *size, sizeof *grown);
-    if (grown == NULL)
-      return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    if (grown == NULL) {
+      (void)p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+      return P11S_ERR_NOMEM;
+    }
     all->list = grown;
   }
   memcpy(all->list + all->count, some, n * sizeof *some);

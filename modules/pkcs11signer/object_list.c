@@ -111,32 +111,41 @@ static enum p11s_err describe(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE sessio
   return describe_type(module, session, object, info, e);
 }
 
-static enum p11s_err add_class(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                               CK_OBJECT_CLASS class, struct rows *rows, struct p11s_error *e)
+static enum p11s_err add_objects(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                 CK_OBJECT_CLASS class, const struct p11s_handles *found,
+                                 struct rows *rows, struct p11s_error *e)
 {
-  CK_ATTRIBUTE template = {CKA_CLASS, &class, sizeof class};
-  struct p11s_object_info *grown;
-  struct p11s_handles found;
-  enum p11s_err result = p11s_objects_search(module, session, &template, 1, &found, e);
+  struct p11s_object_info *grown =
+      reallocarray(rows->list, rows->count + found->count + 1, sizeof *grown);
+  enum p11s_err result = P11S_OK;
 
-  if (result != P11S_OK)
-    return result;
-  grown = reallocarray(rows->list, rows->count + found.count + 1, sizeof *grown);
   if (grown == NULL)
-    result = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  else
-    rows->list = grown;
-  for (size_t i = 0; result == P11S_OK && i < found.count; i++) {
-    struct p11s_object_info *info = &rows->list[rows->count];
+    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  rows->list = grown;
+  for (size_t i = 0; result == P11S_OK && i < found->count; i++) {
+    struct p11s_object_info *info = &grown[rows->count];
 
     memset(info, 0, sizeof *info);
     info->has_private = class == CKO_PRIVATE_KEY;
     info->has_public = class == CKO_PUBLIC_KEY;
-    result = describe(module, session, found.list[i], info, e);
+    result = describe(module, session, found->list[i], info, e);
     if (result == P11S_OK)
       rows->count++;
   }
-  p11s_handles_clear(&found);
+  return result;
+}
+
+static enum p11s_err add_class(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                               CK_OBJECT_CLASS class, struct rows *rows, struct p11s_error *e)
+{
+  CK_ATTRIBUTE template = {CKA_CLASS, &class, sizeof class};
+  struct p11s_handles found;
+  enum p11s_err result = p11s_objects_search(module, session, &template, 1, &found, e);
+
+  if (result == P11S_OK) {
+    result = add_objects(module, session, class, &found, rows, e);
+    p11s_handles_clear(&found);
+  }
   return result;
 }
 

@@ -302,10 +302,10 @@ enum p11s_err p11s_slot_find(CK_FUNCTION_LIST *module, const char *spec,
     result = pick(&all, match_uri, &(struct wanted){spec, uri, 0}, &found, e);
   else if (result == P11S_OK)
     result = pick_by_text(&all, spec, &found, e);
-  if (result == P11S_OK && found == NULL)
-    result = none_found(&all, spec, e);
-  if (result == P11S_OK)
+  if (result == P11S_OK && found != NULL)
     *ret_info = found->info;
+  else if (result == P11S_OK)
+    result = none_found(&all, spec, e);
   if (uri != NULL)
     p11_kit_uri_free(uri);
   free(all.list);

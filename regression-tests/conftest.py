@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Fixtures: a private installation for each test, a MariaDB for each worker."""
+import itertools
+import os
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).parent))
+
+from harness import programs, spy as spying  # noqa: E402
+from harness.backends import Bind, Gmysql, Gsqlite3, Lmdb  # noqa: E402
+from harness.identity import service_identity  # noqa: E402
+from harness.mariadb import MariaDb  # noqa: E402
+from harness.place import Place  # noqa: E402
+from harness.runner import Runner  # noqa: E402
+from harness.site import Site  # noqa: E402
+from harness.transcript import Transcript  # noqa: E402
+
+KEEP = "P11S_KEEP"  # set: leave every test's directory where it is
+
+_numbers = itertools.count()
+
+
+def pytest_configure(config):
+    # pytest's usual base is 0700 of root: the service's user could not get in.
+    if not hasattr(config, "workerinput") and not config.option.basetemp:
+        top = tempfile.mkdtemp(prefix="p11s-")
+        os.chmod(top, 0o711)
+        config.option.basetemp = os.path.join(top, "run")
+        config.p11s_top = top
+
+
+def pytest_unconfigure(config):
+    top = getattr(config, "p11s_top", None)
+    if not top:
+        return
+    if os.environ.get(KEEP):
+        print(f"\nleft for you to look at: {top}")
+    else:
+        shutil.rmtree(top, ignore_errors=True)
+
+
+def pytest_generate_tests(metafunc):
+    """A test with `any_site` runs on every database, or on those it names with
+    @pytest.mark.databases(...)."""
+    if "any_site" in metafunc.fixturenames:
+        mark = metafunc.definition.get_closest_marker("databases")
+        names = mark.args if mark else programs.DATABASE_BACKENDS
+        metafunc.parametrize("any_site", names, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def identity():
+    return service_identity()
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory):
+    """A directory the service's user can reach."""
+    path = tmp_path_factory.getbasetemp()
+    for directory in (path, path.parent):
+        if directory.stat().st_uid == os.geteuid() and directory != Path(tempfile.gettempdir()):
+            directory.chmod(directory.stat().st_mode | 0o011)
+    return path
+
+
+@pytest.fixture
+def place(base, identity, request):
+    """This test's directory; gone afterwards unless the test failed."""
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:24].strip("-")
+    it = Place(base / f"{next(_numbers)}-{name}", identity)
+    yield it
+    if not os.environ.get(KEEP):
+        shutil.rmtree(it.root, ignore_errors=True)
+
+
+@pytest.fixture
+def transcript():
+    """Whatever a test made the programs say: no PIN may be in it."""
+    it = Transcript()
+    yield it
+
+
+@pytest.fixture
+def runner(place, identity, transcript):
+    return Runner(place.root, identity, transcript)
+
+
+@pytest.fixture(scope="session")
+def mariadb(base, identity):
+    """Started when the first test of this worker asks for it."""
+    place = Place(base / "mariadb", identity)
+    server = MariaDb(place, Runner(place.root, identity, Transcript()))
+    yield server
+    server.stop()
+
+
+def _database(name, place, request):
+    if name == "gmysql":
+        return Gmysql(request.getfixturevalue("mariadb"))
+    return {"gsqlite3": Gsqlite3, "lmdb": Lmdb, "bind": Bind}[name](place)
+
+
+def _site(name, place, runner, request):
+    site = Site(place, runner, _database(name, place, request))
+    yield site
+    site.discard()
+    site.transcript.assert_no_secret()
+
+
+@pytest.fixture
+def site(place, runner, request):
+    """SQLite and a SoftHSM, nothing started."""
+    programs.our_module()
+    yield from _site("gsqlite3", place, runner, request)
+
+
+@pytest.fixture
+def any_site(place, runner, request):
+    """The same on each database."""
+    programs.our_module()
+    yield from _site(request.param, place, runner, request)
+
+
+@pytest.fixture
+def stock_site(place, runner, request):
+    """For the tests of the tests: no module needed."""
+    yield from _site("gsqlite3", place, runner, request)
+
+
+@pytest.fixture(scope="session")
+def spy_library(base):
+    return spying.build(base / "p11spy")
+
+
+@pytest.fixture
+def spy(site, spy_library):
+    """The site's SoftHSM with tests/p11spy.c in front of it."""
+    return spying.Spy(site.place, site.runner, site.hsm, spy_library)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where the programs under test are.
+
+Everything can be pointed elsewhere with an environment variable, so that the
+same tests run against another build or another PowerDNS.
+"""
+import glob
+import os
+import shutil
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+OUR_BACKEND = "libpkcs11signerbackend.so"
+DATABASE_BACKENDS = ("gsqlite3", "gmysql", "lmdb", "bind")
+
+
+def program(name: str, variable: str = "") -> str:
+    """Absolute path of a program; `variable` in the environment overrides it."""
+    given = os.environ.get(variable) if variable else None
+    search = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
+    found = given or shutil.which(name, path=search)
+    if not found:
+        raise FileNotFoundError(f"{name} is not installed; ./setup.sh installs what the tests need")
+    return found
+
+
+def pdns_server() -> str:
+    return program("pdns_server", "PDNS_SERVER")
+
+
+def pdnsutil() -> str:
+    return program("pdnsutil", "PDNSUTIL")
+
+
+def pdns_control() -> str:
+    return program("pdns_control", "PDNS_CONTROL")
+
+
+def module_dir() -> Path:
+    """The directory of the module under test."""
+    default = REPOSITORY / ".build/build/modules/pkcs11signer/.libs"
+    return Path(os.environ.get("P11S_MODULE_DIR", default))
+
+
+def our_module() -> Path:
+    path = module_dir() / OUR_BACKEND
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing: run ./setup.sh, or set P11S_MODULE_DIR")
+    return path
+
+
+def system_module_dir() -> Path:
+    """The directory of the backends that PowerDNS's packages install."""
+    given = os.environ.get("PDNS_MODULE_DIR")
+    if given:
+        return Path(given)
+    for path in sorted(glob.glob("/usr/lib/*/pdns") + glob.glob("/usr/lib/pdns")):
+        if list(Path(path).glob("lib*backend.so")):
+            return Path(path)
+    raise FileNotFoundError("no PowerDNS backends below /usr/lib; set PDNS_MODULE_DIR")
+
+
+def softhsm_module() -> Path:
+    given = os.environ.get("SOFTHSM2_MODULE")
+    if given:
+        return Path(given)
+    for path in ("/usr/lib/softhsm/libsofthsm2.so",
+                 *sorted(glob.glob("/usr/lib/*/softhsm/libsofthsm2.so"))):
+        if Path(path).exists():
+            return Path(path)
+    raise FileNotFoundError("libsofthsm2.so is not installed; set SOFTHSM2_MODULE")
+
+
+def schema(*candidates: str) -> str:
+    for path in candidates:
+        if Path(path).exists():
+            return Path(path).read_text()
+    raise FileNotFoundError(f"no database schema at {' or '.join(candidates)}")

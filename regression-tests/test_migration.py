@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Item 12: a table of the built-in engine works unchanged, with the module launched."""
+import pytest
+
+from harness import zones
+from harness.dnskey import KSK, ZSK, DnsKey
+from harness.pdnsutil_output import shown_keys
+from harness.validate import assert_delv, assert_signed, assert_transfer_verifies, keys_of
+
+ZONE = zones.SIGNED
+
+
+def secured_by_the_built_in_engine(site, token, algorithm="ecdsa256", kind="P-256"):
+    publics = {}
+    for role in ("ksk", "zsk"):
+        publics[role] = token.make_key(f"{ZONE}-{role}", kind)
+        site.pdnsutil("hsm", "assign", ZONE, algorithm, role, "softhsm2", token.label, token.pin,
+                      f"{ZONE}-{role}", stock=True)
+    site.pdnsutil("rectify-zone", ZONE, stock=True)
+    return publics
+
+
+@pytest.mark.parametrize("algorithm, number, kind", [("ecdsa256", 13, "P-256"), ("rsasha256", 8, "RSA-2048")])
+def test_a_table_of_the_built_in_engine_works_unchanged(any_site, algorithm, number, kind):
+    site = any_site
+    site.add_zone(zones.rich())
+    token = site.token()
+    publics = secured_by_the_built_in_engine(site, token, algorithm, kind)
+    before = [row.content for row in site.database.key_rows(ZONE)] if site.database.has_rows else None
+
+    server = site.start_server()
+
+    keys = keys_of(server, ZONE)
+    assert {key.key for key in keys} == {DnsKey.of(ZONE, p, number, KSK).key for p in publics.values()}
+    assert_signed(server.ask(f"www.{ZONE}"), keys)
+    assert_delv(server, ZONE, f"missing.{ZONE}", negative=True)
+    assert_transfer_verifies(server, ZONE)
+    if before is not None:
+        assert [row.content for row in site.database.key_rows(ZONE)] == before
+        assert not any(b"PublicKey" in content for content in before)
+    server.stop()
+
+
+def test_show_zone_says_the_same_with_and_without_the_module(site):
+    site.add_zone(zones.small(ZONE))
+    token = site.token()
+    secured_by_the_built_in_engine(site, token)
+    with_module = shown_keys(site.pdnsutil("show-zone", ZONE).stdout)
+    assert with_module == shown_keys(site.pdnsutil("show-zone", ZONE, stock=True).stdout)
+    assert len(with_module) == 2
+
+
+def test_the_way_back_is_open(site):
+    """What the module stored, the built-in engine reads: it does not mind the extra line."""
+    site.add_zone(zones.small(ZONE))
+    token = site.token()
+    site.secure(ZONE, token)
+    with_module = shown_keys(site.pdnsutil("show-zone", ZONE).stdout)
+    assert shown_keys(site.pdnsutil("show-zone", ZONE, stock=True).stdout) == with_module
+    server = site.start_server("stock")
+    assert_signed(server.ask(f"www.{ZONE}"), keys_of(server, ZONE))
+
+
+def test_a_pinned_key_and_one_that_is_not_serve_one_zone(site):
+    site.add_zone(zones.small(ZONE))
+    token = site.token()
+    token.make_key("old")
+    zsk = DnsKey.of(ZONE, token.make_key("new"), 13, ZSK)
+    site.pdnsutil("hsm", "assign", ZONE, "ecdsa256", "ksk", "softhsm2", token.label, token.pin, "old", stock=True)
+    site.assign(ZONE, "ecdsa256", "zsk", token, "new")
+    site.pdnsutil("rectify-zone", ZONE)
+    server = site.start_server()
+    assert zsk.key in {key.key for key in keys_of(server, ZONE)}
+    assert_delv(server, ZONE, f"www.{ZONE}")
+
+
+def test_software_keys_made_before_the_module_go_on_signing(any_site):
+    site = any_site
+    site.add_zone(zones.small(ZONE))
+    site.pdnsutil("secure-zone", ZONE, stock=True)
+    site.pdnsutil("rectify-zone", ZONE, stock=True)
+    assert_delv(site.start_server(), ZONE, f"www.{ZONE}")

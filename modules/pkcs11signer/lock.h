@@ -29,4 +29,8 @@ void p11s_cond_init(pthread_cond_t *cond);
 /* Waits until signalled or until p11s_now_ms() reaches deadline_ms; false when it has. */
 bool p11s_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ms);
 
+/* Locks, or gives up at deadline_ms with false: for an exit handler, which may have interrupted the
+   very thread that holds the lock. Looks again every millisecond. */
+bool p11s_mutex_lock_until(pthread_mutex_t *mutex, uint64_t deadline_ms);
+
 #endif

@@ -63,10 +63,8 @@ bool p11s_signer_stop(struct p11s_signer *s, uint64_t deadline_ms)
   struct token_entry *tokens;
   bool all_back = true;
 
-  /* An exit handler may run in the very thread that holds the lock: then there is no waiting. */
-  while (pthread_mutex_trylock(&s->lock) != 0)
-    if (p11s_now_ms() >= deadline_ms)
-      return false;
+  if (!p11s_mutex_lock_until(&s->lock, deadline_ms))
+    return false;
   s->stopped = true;
   tokens = s->tokens; /* entries stay until p11s_signer_free() */
   pthread_mutex_unlock(&s->lock);

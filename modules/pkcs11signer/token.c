@@ -6,7 +6,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static void init_sync(struct p11s_token *token)
 {
@@ -108,22 +107,13 @@ enum p11s_err p11s_token_run(struct p11s_token *token, struct p11s_job *job, uin
   return p11s_job_wait(job, deadline_ms, e);
 }
 
-/* The exit handler may have interrupted a thread that holds the lock, so it never waits for ever. */
-static bool lock_until(pthread_mutex_t *lock, uint64_t deadline_ms)
-{
-  struct timespec ts = {.tv_sec = (time_t)(deadline_ms / 1000),
-                        .tv_nsec = (long)(deadline_ms % 1000) * 1000000L};
-
-  return pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &ts) == 0;
-}
-
 bool p11s_token_stop(struct p11s_token *token, uint64_t deadline_ms)
 {
   static const struct p11s_error stopped = {P11S_ERR_STOPPED, "the server is going down"};
   struct p11s_job *job;
   bool all_back;
 
-  if (!lock_until(&token->lock, deadline_ms))
+  if (!p11s_mutex_lock_until(&token->lock, deadline_ms))
     return false;
   token->stopping = true;
   pthread_cond_broadcast(&token->work);
@@ -131,7 +121,7 @@ bool p11s_token_stop(struct p11s_token *token, uint64_t deadline_ms)
     pthread_mutex_unlock(&token->lock);
     p11s_job_finish(job, &stopped);
     p11s_job_release(job);
-    if (!lock_until(&token->lock, deadline_ms))
+    if (!p11s_mutex_lock_until(&token->lock, deadline_ms))
       return false;
   }
   while (token->workers > 0 && p11s_cond_wait_until(&token->change, &token->lock, deadline_ms))

@@ -1,0 +1,647 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Signing: one signature under way per message, deadlines, late signatures, lost sessions. */
+/*
+ * wrap: p11s_job_wait p11s_job_finish p11s_token_run
+ */
+#include "sign.h"
+#include "lock.h"
+#include "rig.h"
+#include "token.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define THREADS 6
+#define QUEUE_LIMIT 10000 /* signer.c's */
+
+/* Linked in place of the functions of these names, so that a test can wait for what happens. */
+enum p11s_err __real_p11s_job_wait(struct p11s_job *, uint64_t, struct p11s_error *);
+enum p11s_err __wrap_p11s_job_wait(struct p11s_job *, uint64_t, struct p11s_error *);
+void __real_p11s_job_finish(struct p11s_job *, const struct p11s_error *);
+void __wrap_p11s_job_finish(struct p11s_job *, const struct p11s_error *);
+enum p11s_err __real_p11s_token_run(struct p11s_token *, struct p11s_job *, uint64_t,
+                                    struct p11s_error *);
+enum p11s_err __wrap_p11s_token_run(struct p11s_token *, struct p11s_job *, uint64_t,
+                                    struct p11s_error *);
+
+static struct rig_event waiting = RIG_EVENT_INIT;  /* callers that wait for a job */
+static struct rig_event finished = RIG_EVENT_INIT; /* jobs that are done, and dealt with */
+static atomic_uint submit_after; /* p11s_token_run() goes on when so many wait */
+
+enum p11s_err __wrap_p11s_job_wait(struct p11s_job *job, uint64_t deadline_ms, struct p11s_error *e)
+{
+  rig_event_note(&waiting);
+  return __real_p11s_job_wait(job, deadline_ms, e);
+}
+
+void __wrap_p11s_job_finish(struct p11s_job *job, const struct p11s_error *result)
+{
+  __real_p11s_job_finish(job, result);
+  rig_event_note(&finished);
+}
+
+enum p11s_err __wrap_p11s_token_run(struct p11s_token *token, struct p11s_job *job,
+                                    uint64_t deadline_ms, struct p11s_error *e)
+{
+  rig_event_wait(&waiting, atomic_load(&submit_after));
+  return __real_p11s_token_run(token, job, deadline_ms, e);
+}
+
+/* -- signing */
+
+struct bench {
+  struct p11s_signer *signer;
+  struct p11s_key *key;
+};
+
+static struct bench set_up(unsigned sessions, const char *label, const char *pin)
+{
+  struct bench b = {rig_signer(sessions), NULL};
+
+  b.key = rig_key(b.signer, label, pin);
+  atomic_store(&submit_after, 0);
+  rig_event_reset(&waiting);
+  rig_event_reset(&finished);
+  return b;
+}
+
+static void tear_down(struct bench *b)
+{
+  p11s_key_release(b->key);
+  rig_signer_free(b->signer);
+}
+
+static enum p11s_err sign_until(struct bench *b, unsigned number, uint64_t deadline_ms,
+                                struct p11s_error *e)
+{
+  unsigned char message[64] = {0}, signature[P11S_SIGNATURE_MAX], untouched[P11S_SIGNATURE_MAX];
+  size_t len = sizeof signature;
+  enum p11s_err result;
+
+  message[1] = 1; /* type A: they keep their order (queue.h) */
+  memcpy(message + 4, &number, sizeof number);
+  memset(signature, 0xa5, sizeof signature);
+  memset(untouched, 0xa5, sizeof untouched);
+  result = p11s_sign(p11s_signer_flights(b->signer), b->key, message, sizeof message, deadline_ms,
+                     signature, &len, e);
+  if (result == P11S_OK) {
+    assert_true(p11s_pubkey_verify(p11s_key_public(b->key), message, sizeof message, signature,
+                                   len));
+  } else {
+    assert_int_equal(len, sizeof signature);
+    assert_memory_equal(signature, untouched, sizeof signature);
+  }
+  return result;
+}
+
+static void must_sign(struct bench *b, unsigned number)
+{
+  struct p11s_error e;
+
+  if (sign_until(b, number, rig_later(), &e) != P11S_OK)
+    fail_msg("%s", e.text);
+}
+
+/* Asks, and goes away at once. The job must be held up, or it might be done in time. */
+static void ask(struct bench *b, unsigned number)
+{
+  assert_int_equal(sign_until(b, number, 0, NULL), P11S_ERR_TIMEOUT);
+}
+
+static struct p11s_flights_stats flights_of(struct bench *b)
+{
+  struct p11s_flights_stats stats;
+
+  p11s_flights_get_stats(p11s_signer_flights(b->signer), &stats);
+  return stats;
+}
+
+struct caller {
+  pthread_t thread;
+  struct bench *bench;
+  unsigned number;
+  enum p11s_err result;
+};
+
+static void *call(void *arg)
+{
+  struct caller *c = arg;
+
+  c->result = sign_until(c->bench, c->number, rig_later(), NULL);
+  return NULL;
+}
+
+static void start(struct caller *c, struct bench *b, unsigned number)
+{
+  *c = (struct caller){.bench = b, .number = number};
+  assert_int_equal(pthread_create(&c->thread, NULL, call, c), 0);
+}
+
+static enum p11s_err end(struct caller *c)
+{
+  assert_int_equal(pthread_join(c->thread, NULL), 0);
+  return c->result;
+}
+
+/* -- tests */
+
+static void same_message_is_signed_once(void **state)
+{
+  struct bench b = set_up(4, "signing", RIG_PIN);
+  struct caller callers[THREADS];
+
+  (void)state;
+  rig_fake()->block("C_Sign", 1, FAKEP11_EVER);
+  for (int i = 0; i < THREADS; i++)
+    start(&callers[i], &b, 7);
+  rig_event_wait(&waiting, THREADS); /* all are in */
+  assert_true(rig_fake()->wait_blocked("C_Sign", 1));
+  assert_int_equal(flights_of(&b).under_way, 1);
+  rig_fake()->release("C_Sign");
+  for (int i = 0; i < THREADS; i++)
+    assert_int_equal(end(&callers[i]), P11S_OK);
+  assert_int_equal(rig_fake()->calls("C_Sign"), 1);
+  rig_event_wait(&finished, 1);
+  assert_int_equal(flights_of(&b).under_way, 0);
+  assert_int_equal(flights_of(&b).kept, 0);
+  tear_down(&b);
+}
+
+/* That is no cache: who asks later gets a new one. */
+static void next_one_is_signed_anew(void **state)
+{
+  struct bench b = set_up(1, "signing", RIG_PIN);
+
+  (void)state;
+  for (unsigned i = 1; i <= 20; i++) {
+    must_sign(&b, 7);
+    rig_event_wait(&finished, i);
+    assert_int_equal(flights_of(&b).kept, 0);
+    assert_int_equal(rig_fake()->calls("C_Sign"), i);
+  }
+  tear_down(&b);
+}
+
+static void messages_run_in_parallel(void **state)
+{
+  struct bench b = set_up(4, "signing", RIG_PIN);
+  struct caller callers[4];
+
+  (void)state;
+  rig_fake()->block("C_Sign", 1, FAKEP11_EVER);
+  for (unsigned i = 0; i < 4; i++)
+    start(&callers[i], &b, i);
+  assert_true(rig_fake()->wait_blocked("C_Sign", 4));
+  assert_int_equal(flights_of(&b).under_way, 4);
+  rig_fake()->release("C_Sign");
+  for (int i = 0; i < 4; i++)
+    assert_int_equal(end(&callers[i]), P11S_OK);
+  assert_int_equal(rig_fake()->calls("C_Sign"), 4);
+  assert_int_equal(rig_fake()->calls("C_Login"), 1);
+  tear_down(&b);
+}
+
+static void keys_do_not_share(void **state)
+{
+  struct bench b = set_up(1, "signing", RIG_PIN), other = b;
+
+  (void)state;
+  other.key = rig_key(b.signer, "other", RIG_PIN);
+  rig_fake()->block("C_Sign", 1, FAKEP11_EVER);
+  ask(&b, 7);
+  ask(&other, 7);
+  assert_int_equal(flights_of(&b).under_way, 2);
+  rig_fake()->release("C_Sign");
+  must_sign(&b, 7);
+  must_sign(&other, 7);
+  p11s_key_release(other.key);
+  tear_down(&b);
+}
+
+static void late_signature_is_handed_on(void **state)
+{
+  struct bench b = set_up(1, "signing", RIG_PIN);
+  struct p11s_error e;
+
+  (void)state;
+  rig_fake()->block("C_Sign", 1, FAKEP11_EVER);
+  assert_int_equal(sign_until(&b, 7, p11s_now_ms() + 20, &e), P11S_ERR_TIMEOUT);
+  assert_non_null(strstr(e.text, "'signing'"));
+  assert_null(strstr(e.text, RIG_PIN));
+  ask(&b, 7); /* joins */
+  assert_true(rig_fake()->wait_blocked("C_Sign", 1));
+  rig_fake()->release("C_Sign");
+  rig_event_wait(&finished, 1);
+  assert_int_equal(flights_of(&b).under_way, 0);
+  assert_int_equal(flights_of(&b).kept, 1);
+  /* at once, without the token */
+  assert_int_equal(sign_until(&b, 7, 0, &e), P11S_OK);
+  assert_int_equal(rig_fake()->calls("C_Sign"), 1);
+  assert_int_equal(flights_of(&b).kept, 0);
+  must_sign(&b, 7);
+  assert_int_equal(rig_fake()->calls("C_Sign"), 2);
+  tear_down(&b);
+}
+
+/* One of two is still there when it comes: it is handed over, not kept. */
+static void one_patient_caller_suffices(void **state)
+{
+  struct bench b = set_up(1, "signing", RIG_PIN);
+  struct caller patient;
+
+  (void)state;
+  rig_fake()->block("C_Sign", 1, FAKEP11_EVER);
+  start(&patient, &b, 7);
+  rig_event_wait(&waiting, 1);
+  ask(&b, 7);
+  assert_true(rig_fake()->wait_blocked("C_Sign", 1));
+  rig_fake()->release("C_Sign");
+  assert_int_equal(end(&patient), P11S_OK);
+  rig_event_wait(&finished, 1);
+  assert_int_equal(flights_of(&b).kept, 0);
+  assert_int_equal(rig_fake()->calls("C_Sign"), 1);
+  tear_down(&b);
+}
+
+static void late_failure_is_not_kept(void **state)
+{
+  struct bench b = set_up(1, "signing", RIG_PIN);
+
+  (void)state;
+  rig_fake()->block("C_SignInit", 1, FAKEP11_EVER);
+  rig_fake()->refuse("C_SignInit", 1, 1, CKR_KEY_FUNCTION_NOT_PERMITTED);
+  ask(&b, 7);
+  assert_true(rig_fake()->wait_blocked("C_SignInit", 1));
+  rig_fake()->release("C_SignInit");
+  rig_event_wait(&finished, 1);
+  assert_int_equal(flights_of(&b).kept, 0);
+  assert_int_equal(flights_of(&b).under_way, 0);
+  must_sign(&b, 7);
+  tear_down(&b);
+}
+
+static void kept_ones_are_bounded(void **state)
+{
+  const unsigned more = 10, count = P11S_FLIGHTS_KEPT + more;
+  struct bench b = set_up(1, "signing", RIG_PIN);
+
+  (void)state;
+  rig_fake()->block("C_Sign", 1, FAKEP11_EVER);
+  for (unsigned i = 0; i < count; i++)
+    ask(&b, i);
+  assert_int_equal(flights_of(&b).under_way, count);
+  rig_fake()->release("C_Sign");
+  rig_event_wait(&finished, count);
+  assert_int_equal(flights_of(&b).under_way, 0);
+  assert_int_equal(flights_of(&b).kept, P11S_FLIGHTS_KEPT);
+  assert_int_equal(rig_fake()->calls("C_Sign"), count);
+  /* the oldest had to go: the first of those kept, one from the middle, the last */
+  assert_int_equal(sign_until(&b, more, 0, NULL), P11S_OK);
+  assert_int_equal(sign_until(&b, count / 2, 0, NULL), P11S_OK);
+  assert_int_equal(sign_until(&b, count - 1, 0, NULL), P11S_OK);
+  assert_int_equal(flights_of(&b).kept, P11S_FLIGHTS_KEPT - 3);
+  assert_int_equal(rig_fake()->calls("C_Sign"), count);
+  must_sign(&b, more - 1);
+  assert_int_equal(rig_fake()->calls("C_Sign"), count + 1);
+  /* and there is room again behind the last */
+  rig_fake()->block("C_Sign", 1, FAKEP11_EVER);
+  for (unsigned i = 0; i < 5; i++)
+    ask(&b, count + i);
+  rig_fake()->release("C_Sign");
+  rig_event_wait(&finished, count + 6);
+  assert_int_equal(flights_of(&b).kept, P11S_FLIGHTS_KEPT);
+  assert_int_equal(sign_until(&b, count + 4, 0, NULL), P11S_OK);
+  assert_int_equal(sign_until(&b, more + 1, 0, NULL), P11S_ERR_TIMEOUT); /* dropped for the five */
+  tear_down(&b);
+}
+
+/* One caller has made the flight but not yet submitted it; the others wait for it. */
+static void all_see_a_failed_submit(struct bench *b, enum p11s_err expected)
+{
+  struct caller callers[THREADS];
+
+  rig_event_reset(&waiting);
+  atomic_store(&submit_after, THREADS - 1);
+  for (int i = 0; i < THREADS; i++)
+    start(&callers[i], b, 424242);
+  for (int i = 0; i < THREADS; i++)
+    assert_int_equal(end(&callers[i]), expected);
+  atomic_store(&submit_after, 0);
+}
+
+static void full_queue_wakes_everyone(void **state)
+{
+  struct bench b = set_up(1, "signing", RIG_PIN);
+
+  (void)state;
+  rig_fake()->block("C_Sign", 1, FAKEP11_EVER);
+  ask(&b, 0);
+  assert_true(rig_fake()->wait_blocked("C_Sign", 1));
+  for (unsigned i = 1; i <= QUEUE_LIMIT; i++)
+    ask(&b, i);
+  assert_int_equal(sign_until(&b, QUEUE_LIMIT + 1, rig_later(), NULL), P11S_ERR_BUSY);
+  all_see_a_failed_submit(&b, P11S_ERR_BUSY);
+  assert_int_equal(flights_of(&b).under_way, QUEUE_LIMIT + 1);
+  assert_false(p11s_signer_stop(b.signer, p11s_now_ms() + 20));
+  rig_fake()->release("C_Sign");
+  tear_down(&b);
+}
+
+static void stopped_token_wakes_everyone(void **state)
+{
+  struct bench b = set_up(1, "signing", RIG_PIN);
+
+  (void)state;
+  assert_true(p11s_signer_stop(b.signer, rig_later()));
+  all_see_a_failed_submit(&b, P11S_ERR_STOPPED);
+  assert_int_equal(flights_of(&b).under_way, 0);
+  assert_int_equal(flights_of(&b).kept, 0);
+  tear_down(&b);
+}
+
+static void stop_wakes_who_waits(void **state)
+{
+  struct bench b = set_up(1, "signing", RIG_PIN);
+  struct caller running, queued;
+  uint64_t deadline;
+
+  (void)state;
+  rig_fake()->block("C_Sign", 1, FAKEP11_EVER);
+  start(&running, &b, 1);
+  assert_true(rig_fake()->wait_blocked("C_Sign", 1));
+  rig_event_wait(&waiting, 1);
+  start(&queued, &b, 2);
+  rig_event_wait(&waiting, 2);
+  deadline = p11s_now_ms() + 50;
+  assert_false(p11s_signer_stop(b.signer, deadline)); /* the worker does not come back */
+  assert_true(p11s_now_ms() >= deadline);
+  assert_int_equal(end(&queued), P11S_ERR_STOPPED);
+  assert_int_equal(sign_until(&b, 3, rig_later(), NULL), P11S_ERR_STOPPED);
+  rig_fake()->release("C_Sign");
+  assert_true(p11s_signer_stop(b.signer, rig_later()));
+  assert_int_equal(end(&running), P11S_OK);
+  tear_down(&b);
+}
+
+static void lost_session_costs_nobody(void **state)
+{
+  struct bench b = set_up(1, "signing", RIG_PIN);
+  struct p11s_error e;
+
+  (void)state;
+  must_sign(&b, 1);
+  assert_int_equal(rig_fake()->calls("C_OpenSession"), 1);
+  rig_fake()->refuse("C_Sign", 1, 1, CKR_SESSION_HANDLE_INVALID);
+  must_sign(&b, 2);
+  assert_int_equal(rig_fake()->calls("C_Sign"), 3);
+  assert_int_equal(rig_fake()->calls("C_OpenSession"), 2);
+  /* once only */
+  rig_fake()->refuse("C_Sign", 1, 2, CKR_SESSION_HANDLE_INVALID);
+  assert_int_equal(sign_until(&b, 3, rig_later(), &e), P11S_ERR_TOKEN);
+  assert_non_null(strstr(e.text, "CKR_SESSION_HANDLE_INVALID"));
+  assert_int_equal(rig_fake()->calls("C_Sign"), 5);
+  must_sign(&b, 4);
+  tear_down(&b);
+}
+
+/* Losing one session does not lose those of the others, but handles are looked up again. */
+static void lost_session_among_several(void **state)
+{
+  struct bench b = set_up(3, "signing", RIG_PIN);
+  struct caller callers[3];
+
+  (void)state;
+  rig_fake()->block("C_Sign", 1, 3);
+  rig_fake()->refuse("C_Sign", 2, 1, CKR_SESSION_CLOSED);
+  for (unsigned i = 0; i < 3; i++)
+    start(&callers[i], &b, i);
+  assert_true(rig_fake()->wait_blocked("C_Sign", 3));
+  rig_fake()->release("C_Sign");
+  for (int i = 0; i < 3; i++)
+    assert_int_equal(end(&callers[i]), P11S_OK);
+  assert_int_equal(rig_fake()->calls("C_Sign"), 4);
+  assert_int_equal(rig_fake()->calls("C_OpenSession"), 4);
+  assert_int_equal(rig_fake()->calls("C_Login"), 1); /* the others kept the token logged in */
+  tear_down(&b);
+}
+
+static void wrong_pin_is_tried_once(void **state)
+{
+  struct bench b = set_up(4, "signing", RIG_WRONG_PIN), right = b;
+  struct caller callers[THREADS];
+  struct p11s_error e;
+
+  (void)state;
+  for (unsigned round = 0; round < 5; round++) {
+    for (unsigned i = 0; i < THREADS; i++)
+      start(&callers[i], &b, THREADS * round + i);
+    for (int i = 0; i < THREADS; i++)
+      assert_int_equal(end(&callers[i]), P11S_ERR_PIN_REFUSED);
+  }
+  assert_int_equal(rig_fake()->calls("C_Login"), 1);
+  assert_int_equal(sign_until(&b, 1, rig_later(), &e), P11S_ERR_PIN_REFUSED);
+  assert_null(strstr(e.text, RIG_WRONG_PIN));
+  right.key = rig_key(b.signer, "signing", RIG_PIN);
+  must_sign(&right, 1);
+  assert_int_equal(rig_fake()->calls("C_Login"), 2);
+  p11s_key_release(right.key);
+  tear_down(&b);
+}
+
+static void key_is_found_once(void **state)
+{
+  struct bench b = set_up(1, "signing", RIG_PIN);
+  unsigned searches, reads;
+
+  (void)state;
+  must_sign(&b, 0);
+  searches = rig_fake()->calls("C_FindObjectsInit");
+  reads = rig_fake()->calls("C_GetAttributeValue");
+  for (unsigned i = 1; i < 50; i++)
+    must_sign(&b, i);
+  assert_int_equal(rig_fake()->calls("C_FindObjectsInit"), searches);
+  assert_int_equal(rig_fake()->calls("C_GetAttributeValue"), reads);
+  assert_int_equal(rig_fake()->calls("C_Sign"), 50);
+  tear_down(&b);
+}
+
+static void replaced_key_does_not_sign(void **state)
+{
+  struct bench b;
+  struct p11s_error e;
+
+  (void)state;
+  rig_make_key("swapped");
+  b = set_up(2, "swapped", RIG_PIN);
+  must_sign(&b, 1);
+  rig_remove_key("swapped");
+  rig_make_key("swapped");
+  assert_int_equal(sign_until(&b, 2, rig_later(), &e), P11S_ERR_KEY_MISMATCH);
+  assert_int_equal(sign_until(&b, 3, rig_later(), &e), P11S_ERR_KEY_MISMATCH);
+  assert_non_null(strstr(e.text, "'swapped'"));
+  assert_int_equal(rig_fake()->calls("C_Sign"), 1);
+  rig_remove_key("swapped");
+  assert_int_equal(sign_until(&b, 4, rig_later(), &e), P11S_ERR_NO_KEY);
+  tear_down(&b);
+}
+
+static void corrupted_signature_is_not_returned(void **state)
+{
+  struct bench b = set_up(1, "signing", RIG_PIN);
+  struct p11s_error e;
+
+  (void)state;
+  must_sign(&b, 1);
+  rig_fake()->corrupt(1, 1);
+  must_sign(&b, 2); /* another try did better */
+  assert_int_equal(rig_fake()->calls("C_Sign"), 3);
+  rig_fake()->corrupt(1, 2);
+  assert_int_equal(sign_until(&b, 3, rig_later(), &e), P11S_ERR_SIGNATURE);
+  assert_int_equal(rig_fake()->calls("C_Sign"), 5);
+  rig_event_wait(&finished, 3);
+  assert_int_equal(flights_of(&b).kept, 0);
+  must_sign(&b, 3);
+  /* nor kept for the next one */
+  rig_fake()->corrupt(1, 2);
+  rig_fake()->block("C_Sign", 1, 2);
+  ask(&b, 4);
+  assert_true(rig_fake()->wait_blocked("C_Sign", 1));
+  rig_fake()->release("C_Sign");
+  rig_event_wait(&finished, 5);
+  assert_int_equal(flights_of(&b).kept, 0);
+  tear_down(&b);
+}
+
+/* Without `verify`, what a key signs first is verified all the same. */
+static void unproven_key_is_verified(void **state)
+{
+  struct p11s_config config = {
+      .sessions = 1, .timeout_ms = 60000, .transfer_timeout_ms = 60000, .store_pins = true};
+  unsigned char message[4] = "abc", signature[P11S_SIGNATURE_MAX];
+  size_t len = sizeof signature;
+  struct p11s_signer *signer;
+  struct p11s_key *key;
+
+  (void)state;
+  assert_int_equal(p11s_signer_new(&config, &signer, NULL), P11S_OK);
+  key = rig_key(signer, "signing", RIG_PIN);
+  rig_fake()->corrupt(1, 2);
+  assert_int_equal(p11s_sign(p11s_signer_flights(signer), key, message, sizeof message,
+                             rig_later(), signature, &len, NULL),
+                   P11S_ERR_SIGNATURE);
+  assert_int_equal(p11s_sign(p11s_signer_flights(signer), key, message, sizeof message,
+                             rig_later(), signature, &len, NULL),
+                   P11S_OK);
+  assert_true(p11s_pubkey_verify(p11s_key_public(key), message, sizeof message, signature, len));
+  p11s_key_release(key);
+  rig_signer_free(signer);
+}
+
+static void messages_of_any_size(void **state)
+{
+  static const size_t sizes[] = {0, 1, 17, 18, 19, 65535, 1 << 20};
+  struct bench b = set_up(1, "signing", RIG_PIN);
+  unsigned char *message = calloc(1, 1 << 20), signature[P11S_SIGNATURE_MAX];
+
+  (void)state;
+  assert_non_null(message);
+  for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    size_t len = sizeof signature;
+
+    assert_int_equal(p11s_sign(p11s_signer_flights(b.signer), b.key, message, sizes[i],
+                               rig_later(), signature, &len, NULL),
+                     P11S_OK);
+    assert_int_equal(len, 64);
+    assert_true(
+        p11s_pubkey_verify(p11s_key_public(b.key), message, sizes[i], signature, len));
+  }
+  free(message);
+  tear_down(&b);
+}
+
+static void short_buffer_is_not_overrun(void **state)
+{
+  struct bench b = set_up(1, "signing", RIG_PIN);
+  unsigned char message[4] = "abc", signature[64];
+  size_t len = 63;
+
+  (void)state;
+  assert_int_equal(p11s_sign(p11s_signer_flights(b.signer), b.key, message, sizeof message,
+                             rig_later(), signature, &len, NULL),
+                   P11S_ERR_SIGNATURE);
+  tear_down(&b);
+}
+
+static void *sign_many(void *arg)
+{
+  struct bench *b = arg;
+
+  /* overlapping messages; every fourth caller does not wait */
+  for (unsigned i = 0; i < 60; i++)
+    (void)sign_until(b, i / 2 % 20, i % 4 == 0 ? 0 : rig_later(), NULL);
+  return NULL;
+}
+
+/* For the sanitizers: everything at once, with sessions lost and signatures spoilt. */
+static void crowd_is_served(void **state)
+{
+  struct bench b = set_up(3, "signing", RIG_PIN);
+  pthread_t threads[THREADS];
+
+  (void)state;
+  for (unsigned i = 5; i < 60; i += 20) {
+    rig_fake()->refuse("C_Sign", i, 1, CKR_SESSION_HANDLE_INVALID);
+    rig_fake()->corrupt(i + 7, 1);
+  }
+  for (int i = 0; i < THREADS; i++)
+    assert_int_equal(pthread_create(&threads[i], NULL, sign_many, &b), 0);
+  for (int i = 0; i < THREADS; i++)
+    assert_int_equal(pthread_join(threads[i], NULL), 0);
+  must_sign(&b, 1000);
+  tear_down(&b);
+}
+
+static int setup(void **state)
+{
+  if (rig_setup(state) != 0)
+    return -1;
+  rig_make_key("signing");
+  rig_make_key("other");
+  return 0;
+}
+
+int main(void)
+{
+  static const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup(same_message_is_signed_once, rig_reset),
+      cmocka_unit_test_setup(next_one_is_signed_anew, rig_reset),
+      cmocka_unit_test_setup(messages_run_in_parallel, rig_reset),
+      cmocka_unit_test_setup(keys_do_not_share, rig_reset),
+      cmocka_unit_test_setup(late_signature_is_handed_on, rig_reset),
+      cmocka_unit_test_setup(one_patient_caller_suffices, rig_reset),
+      cmocka_unit_test_setup(late_failure_is_not_kept, rig_reset),
+      cmocka_unit_test_setup(kept_ones_are_bounded, rig_reset),
+      cmocka_unit_test_setup(full_queue_wakes_everyone, rig_reset),
+      cmocka_unit_test_setup(stopped_token_wakes_everyone, rig_reset),
+      cmocka_unit_test_setup(stop_wakes_who_waits, rig_reset),
+      cmocka_unit_test_setup(lost_session_costs_nobody, rig_reset),
+      cmocka_unit_test_setup(lost_session_among_several, rig_reset),
+      cmocka_unit_test_setup(wrong_pin_is_tried_once, rig_reset),
+      cmocka_unit_test_setup(key_is_found_once, rig_reset),
+      cmocka_unit_test_setup(replaced_key_does_not_sign, rig_reset),
+      cmocka_unit_test_setup(corrupted_signature_is_not_returned, rig_reset),
+      cmocka_unit_test_setup(unproven_key_is_verified, rig_reset),
+      cmocka_unit_test_setup(messages_of_any_size, rig_reset),
+      cmocka_unit_test_setup(short_buffer_is_not_overrun, rig_reset),
+      cmocka_unit_test_setup(crowd_is_served, rig_reset),
+  };
+
+  return cmocka_run_group_tests_name("sign", tests, setup, rig_teardown);
+}

@@ -25,9 +25,10 @@ static bool is_twin(const struct p11s_row *row, void *arg)
       p11s_keyref_parse(row->content, row->content_len, &ref, NULL) != P11S_OK)
     return true;
   data = p11s_pubkey_data(search->public_key, &len);
-  if (ref->public_key != NULL)
-    search->found = ref->algorithm == search->a->ref->algorithm && ref->public_key_len == len &&
-                    memcmp(ref->public_key, data, len) == 0;
+  if (ref->algorithm != search->a->ref->algorithm)
+    search->found = false; /* another DNSKEY, though it may be the same key */
+  else if (ref->public_key != NULL)
+    search->found = ref->public_key_len == len && memcmp(ref->public_key, data, len) == 0;
   else /* a row of the built-in engine pins nothing */
     search->found = strcmp(ref->engine, search->a->ref->engine) == 0 &&
                     strcmp(ref->slot, search->a->ref->slot) == 0 &&

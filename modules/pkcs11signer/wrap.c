@@ -4,6 +4,8 @@
 #include "algorithm.h"
 #include "keyref.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,33 +71,48 @@ static char *take_line(const char **at, const char *end)
 
 static bool parse_identity(const char *hex, unsigned char *identity)
 {
-  if (strlen(hex) != 2 * P11S_KEY_IDENTITY_LEN)
+  if (strlen(hex) != 2 * P11S_KEY_IDENTITY_LEN ||
+      strspn(hex, "0123456789abcdef") != 2 * P11S_KEY_IDENTITY_LEN)
     return false;
   for (unsigned i = 0; i < P11S_KEY_IDENTITY_LEN; i++) {
     char two[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
-    char *end;
 
-    identity[i] = (unsigned char)strtoul(two, &end, 16);
-    if (*end != '\0')
-      return false;
+    identity[i] = (unsigned char)strtoul(two, NULL, 16);
   }
+  return true;
+}
+
+static bool parse_id(const char *text, unsigned *ret_id)
+{
+  unsigned long id;
+  char *end;
+
+  if (text[0] < '0' || text[0] > '9')
+    return false;
+  errno = 0;
+  id = strtoul(text, &end, 10);
+  if (errno != 0 || *end != '\0' || id > UINT_MAX)
+    return false;
+  *ret_id = (unsigned)id;
   return true;
 }
 
 enum p11s_err p11s_wrap_parse(const void *value, size_t len, struct p11s_wrapped *ret,
                               struct p11s_error *e)
 {
-  const char *at = value, *end = at + len;
+  const char *at = value, *end;
   struct p11s_wrapped w = {0};
   char *id = NULL, *hex = NULL, *rest = NULL;
   bool ok;
 
+  if (len == 0 || memchr(value, '\0', len) != NULL)
+    return p11s_error_set(e, P11S_ERR_SYNTAX, "not a wrapped key reference");
+  end = at + len;
   w.zone = take_line(&at, end);
   id = take_line(&at, end);
   hex = take_line(&at, end);
-  ok = w.zone != NULL && id != NULL && hex != NULL;
+  ok = w.zone != NULL && w.zone[0] != '\0' && id != NULL && parse_id(id, &w.id) && hex != NULL;
   if (ok) {
-    w.id = (unsigned)strtoul(id, NULL, 10);
     rest = strndup(at, (size_t)(end - at));
     if (strcmp(hex, "-") == 0)
       w.message = rest;

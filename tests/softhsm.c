@@ -19,7 +19,6 @@
 
 #include <cmocka.h>
 
-#define MODULE "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"
 #define PATH_MAX_LEN 256
 #define SLOTS_MAX 64
 
@@ -53,7 +52,7 @@ const char *__lsan_default_suppressions(void)
 
 static void keep_loaded(void)
 {
-  if (dlopen(MODULE, RTLD_NOW | RTLD_NODELETE) == NULL)
+  if (dlopen(SOFTHSM_MODULE, RTLD_NOW | RTLD_NODELETE) == NULL)
     fail_msg("%s", dlerror());
 }
 #else
@@ -116,7 +115,7 @@ static void configure_p11_kit(void)
     make_file(system_conf, "user-config: none\n");
     p11_kit_override_system_files(system_conf, user_conf, none_dir, modules_dir, none_dir);
   }
-  softhsm_add_config("softhsm2", "module: " MODULE "\n");
+  softhsm_add_config("softhsm2", "module: " SOFTHSM_MODULE "\n");
 }
 
 void softhsm_setup(void)

@@ -11,6 +11,7 @@
  * fails the test, with the reason, when it cannot do its work.
  */
 
+#define SOFTHSM_MODULE "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"
 #define SO_PIN "12345678"
 #define USER_PIN "1234"
 

@@ -244,11 +244,26 @@ static CK_RV changed_set(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE object, CK_ATTRIB
   return rv != CKR_OK ? rv : softhsm_module()->C_SetAttributeValue(s, object, attrs, n);
 }
 
+/* SoftHSM has the same defaults, other tokens may not. */
+static void assert_has_flag(const CK_ATTRIBUTE *template, CK_ULONG n, CK_ATTRIBUTE_TYPE type,
+                            CK_BBOOL value)
+{
+  for (CK_ULONG i = 0; i < n; i++)
+    if (template[i].type == type && *(CK_BBOOL *)template[i].pValue == value)
+      return;
+  fail_msg("0x%lx is not in the template", type);
+}
+
 static CK_RV changed_generate(CK_SESSION_HANDLE s, CK_MECHANISM *mechanism, CK_ATTRIBUTE *public,
                               CK_ULONG n_public, CK_ATTRIBUTE *private, CK_ULONG n_private,
                               CK_OBJECT_HANDLE *ret_public, CK_OBJECT_HANDLE *ret_private)
 {
   generated++;
+  assert_has_flag(private, n_private, CKA_TOKEN, CK_TRUE);
+  assert_has_flag(private, n_private, CKA_PRIVATE, CK_TRUE);
+  assert_has_flag(private, n_private, CKA_SENSITIVE, CK_TRUE);
+  assert_has_flag(private, n_private, CKA_EXTRACTABLE, CK_FALSE);
+  assert_has_flag(public, n_public, CKA_TOKEN, CK_TRUE);
   for (CK_ULONG i = 0; i < n_private; i++)
     if (private[i].type == disliked)
       return generate_rv;

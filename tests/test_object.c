@@ -397,13 +397,15 @@ static void rsa_from_the_private_key(void **state)
   p11s_pubkey_free(key);
 }
 
+/* Nor can it be found by an id that there is not. */
 static void no_public_half(void **state)
 {
-  struct p11s_keypair pair = pair_of(13, "alone", NULL, NULL);
+  struct p11s_keypair pair = pair_of(13, "alone", "", NULL);
   struct p11s_error e;
 
   (void)state;
   destroy(pair.public_key);
+  (void)pair_of(13, "other", "", NULL);
   /* SoftHSM does not keep the point with the private key. */
   e = no_public(13, pair.private_key, "alone", NULL, P11S_ERR_NO_KEY);
   assert_non_null(strstr(e.text, "'alone'"));
@@ -515,6 +517,37 @@ static void list_of_keys(void **state)
   assert_info(&list.infos[5], "f", "0a", "Ed448", true, true);
 }
 
+/* Keys that DNSSEC has no use for are shown all the same. */
+static void list_of_other_keys(void **state)
+{
+  static const unsigned char p521[] = {0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23};
+  CK_MECHANISM ec = {CKM_EC_KEY_PAIR_GEN, NULL, 0};
+  CK_BBOOL yes = CK_TRUE;
+  CK_ATTRIBUTE public[] = {{CKA_TOKEN, &yes, 1}, {CKA_EC_PARAMS, (void *)p521, sizeof p521}};
+  CK_ATTRIBUTE private[] = {{CKA_TOKEN, &yes, 1}};
+  CK_OBJECT_CLASS class = CKO_PUBLIC_KEY;
+  CK_KEY_TYPE dsa = CKK_DSA;
+  CK_ATTRIBUTE other[] = {{CKA_CLASS, &class, sizeof class},
+                          {CKA_KEY_TYPE, &dsa, sizeof dsa},
+                          {CKA_TOKEN, &yes, 1},
+                          {CKA_LABEL, "dsa", 3},
+                          {CKA_PRIME, "\x07", 1},
+                          {CKA_SUBPRIME, "\x03", 1},
+                          {CKA_BASE, "\x02", 1},
+                          {CKA_VALUE, "\x04", 1}};
+  CK_OBJECT_HANDLE object, object2;
+  struct list list = {.count = 0};
+
+  (void)state;
+  assert_int_equal(
+      module->C_GenerateKeyPair(session, &ec, public, 2, private, 1, &object, &object2), CKR_OK);
+  assert_int_equal(module->C_CreateObject(session, other, 8, &object), CKR_OK);
+  assert_int_equal(p11s_object_each(module, session, note_object, &list, NULL), P11S_OK);
+  assert_int_equal(list.count, 2);
+  assert_info(&list.infos[0], "", "", "P-521", true, true);
+  assert_info(&list.infos[1], "dsa", "", "0x1", false, true);
+}
+
 static void list_of_what_is_no_pair(void **state)
 {
   struct list list = {.count = 0};
@@ -547,6 +580,8 @@ static CK_ULONG batches, batch_len;
 static CK_RV find_rv;
 static int finals;
 
+static const CK_ULONG unavailable = CK_UNAVAILABLE_INFORMATION;
+
 static CK_RV bad_attribute(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *attr,
                            CK_ULONG n)
 {
@@ -556,6 +591,8 @@ static CK_RV bad_attribute(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE object, CK_ATTR
     attr->ulValueLen = first_len;
     return first_rv;
   }
+  if (second_len == sizeof unavailable)
+    memcpy(attr->pValue, &unavailable, sizeof unavailable);
   attr->ulValueLen = second_len;
   return second_rv;
 }
@@ -661,6 +698,11 @@ static void numbers_that_lie(void **state)
   value = 99;
   bad_type = CKA_KEY_TYPE;
   second_len = 4;
+  assert_int_equal(p11s_attribute_read_ulong(&bad, session, pair.private_key, CKA_KEY_TYPE, &given,
+                                             &value, NULL),
+                   P11S_OK);
+  assert_false(given);
+  second_len = sizeof unavailable;
   assert_int_equal(p11s_attribute_read_ulong(&bad, session, pair.private_key, CKA_KEY_TYPE, &given,
                                              &value, NULL),
                    P11S_OK);
@@ -773,6 +815,7 @@ int main(void)
       FRESH(certificates),
       FRESH(bad_certificates),
       FRESH(list_of_keys),
+      FRESH(list_of_other_keys),
       FRESH(list_of_what_is_no_pair),
       cmocka_unit_test_setup(attributes_that_lie, bad_setup),
       cmocka_unit_test_setup(numbers_that_lie, bad_setup),

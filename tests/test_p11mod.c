@@ -49,23 +49,28 @@ static void *get_in_thread(void *arg)
 {
   CK_FUNCTION_LIST *module = NULL;
 
-  (void)arg;
-  return p11s_p11mod_get("softhsm2", &module, NULL) == P11S_OK ? module : NULL;
+  (void)pthread_barrier_wait(arg);
+  if (p11s_p11mod_get("softhsm2", &module, NULL) != P11S_OK || list_slots(module) != CKR_OK)
+    return NULL;
+  return module;
 }
 
 static void many_threads_get_one_module(void **state)
 {
+  pthread_barrier_t barrier;
   pthread_t threads[THREADS];
   void *modules[THREADS];
 
   (void)state;
+  assert_int_equal(pthread_barrier_init(&barrier, NULL, THREADS), 0);
   for (int i = 0; i < THREADS; i++)
-    assert_int_equal(pthread_create(&threads[i], NULL, get_in_thread, NULL), 0);
+    assert_int_equal(pthread_create(&threads[i], NULL, get_in_thread, &barrier), 0);
   for (int i = 0; i < THREADS; i++)
     assert_int_equal(pthread_join(threads[i], &modules[i]), 0);
   assert_non_null(modules[0]);
   for (int i = 1; i < THREADS; i++)
     assert_ptr_equal(modules[i], modules[0]);
+  assert_int_equal(pthread_barrier_destroy(&barrier), 0);
   assert_int_equal(list_slots(modules[0]), CKR_OK);
 }
 
@@ -138,6 +143,26 @@ static void module_that_does_not_initialize(void **state)
   assert_non_null(strstr(e.text, "trust"));
   p11s_p11mod_shutdown();
   softhsm_remove_config("trust");
+}
+
+/* p11-kit gives such a module as it is, and nobody else's arguments for it. */
+static void unmanaged_module(void **state)
+{
+  CK_FUNCTION_LIST *module;
+  CK_SESSION_HANDLE session;
+
+  (void)state;
+  p11s_p11mod_shutdown();
+  softhsm_add_config("raw", "module: " SOFTHSM_MODULE "\nmanaged: no\n");
+  softhsm_remove_config("softhsm2");
+  assert_int_equal(p11s_p11mod_get("raw", &module, NULL), P11S_OK);
+  assert_int_equal(list_slots(module), CKR_OK);
+  assert_int_equal(module->C_OpenSession(0, CKF_SERIAL_SESSION, NULL, NULL, &session),
+                   CKR_TOKEN_NOT_RECOGNIZED);
+  p11s_p11mod_shutdown();
+  softhsm_remove_config("raw");
+  softhsm_add_config("softhsm2", "module: " SOFTHSM_MODULE "\n");
+  assert_int_equal(list_slots(softhsm_module()), CKR_OK);
 }
 
 static void each_lists_what_works(void **state)
@@ -236,13 +261,14 @@ static void child_starts_anew(void **state)
   assert_int_equal(module->C_CloseSession(session), CKR_OK);
 }
 
-static void *list_modules(void *arg)
+/* Our lock is held for most of the time that this takes. */
+static void *miss_modules(void *arg)
 {
   atomic_bool *stop = arg;
-  struct seen seen = {.count = 0};
+  CK_FUNCTION_LIST *module;
 
   while (!atomic_load(stop))
-    (void)p11s_p11mod_each(note_module, &seen, NULL);
+    (void)p11s_p11mod_get("unknown", &module, NULL);
   return NULL;
 }
 
@@ -255,8 +281,8 @@ static void fork_while_busy(void **state)
 
   (void)state;
   (void)softhsm_module();
-  assert_int_equal(pthread_create(&thread, NULL, list_modules, &stop), 0);
-  for (int i = 0; i < 50; i++) {
+  assert_int_equal(pthread_create(&thread, NULL, miss_modules, &stop), 0);
+  for (int i = 0; i < 100; i++) {
     int status;
     pid_t pid = fork();
 
@@ -329,6 +355,7 @@ int main(void)
       cmocka_unit_test(unknown_module_names_the_known),
       cmocka_unit_test(module_that_does_not_load),
       cmocka_unit_test(module_that_does_not_initialize),
+      cmocka_unit_test(unmanaged_module),
       cmocka_unit_test(each_lists_what_works),
       cmocka_unit_test(another_user_of_p11_kit),
       cmocka_unit_test(shutdown_and_again),

@@ -424,6 +424,7 @@ static void failed_signatures(void **state)
   unsigned char signature[512];
   struct p11s_sign_plan plan = {CKM_ECDSA, false};
   size_t len = sizeof signature;
+  CK_BBOOL no = CK_FALSE;
   struct p11s_error e;
   struct key key;
 
@@ -442,8 +443,15 @@ static void failed_signatures(void **state)
   plan.mechanism = CKM_VENDOR_DEFINED;
   assert_int_equal(sign(&key, &plan, signature, &len, &e), P11S_ERR_TOKEN);
   assert_false(p11s_rv_is_lost(p11s_session_rv(key.session)));
-  /* the key is gone */
+  /* the key is not for signing */
   plan.mechanism = CKM_ECDSA;
+  assert_int_equal(
+      softhsm_module()->C_SetAttributeValue(p11s_session_handle(key.session), key.pair.private_key,
+                                            &(CK_ATTRIBUTE){CKA_SIGN, &no, sizeof no}, 1),
+      CKR_OK);
+  assert_int_equal(sign(&key, &plan, signature, &len, &e), P11S_ERR_TOKEN);
+  assert_non_null(strstr(e.text, "CKA_SIGN"));
+  /* the key is gone */
   assert_int_equal(
       softhsm_module()->C_DestroyObject(p11s_session_handle(key.session), key.pair.private_key),
       CKR_OK);
@@ -463,10 +471,12 @@ static void failed_signatures(void **state)
 
 /* --- a token that gives odd signatures ------------------------------------- */
 
+#define ROOM 2048
 static CK_ULONG odd_len;
 static CK_RV odd_rv;
 static CK_ULONG odd_params_wanted; /* 0: none */
 static CK_ULONG modulus_len;
+static unsigned char modulus_first; /* byte */
 static int sign_inits;
 
 static CK_RV odd_sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
@@ -497,8 +507,10 @@ static CK_RV odd_attribute(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, C
   assert_int_equal(n, 1);
   if (attr->type != CKA_MODULUS)
     return CKR_ATTRIBUTE_TYPE_INVALID;
-  if (attr->pValue != NULL)
+  if (attr->pValue != NULL) {
     memset(attr->pValue, 0xcd, modulus_len);
+    *(unsigned char *)attr->pValue = modulus_first;
+  }
   attr->ulValueLen = modulus_len;
   return CKR_OK;
 }
@@ -512,10 +524,12 @@ static int odd_setup(void **state)
   odd_rv = CKR_OK;
   odd_params_wanted = 0;
   modulus_len = 128;
+  modulus_first = 0xcd;
   sign_inits = 0;
   return 0;
 }
 
+/* signature holds ROOM bytes. */
 static enum p11s_err odd_signature(unsigned number, CK_ULONG token_gives, unsigned char *signature,
                                    size_t *len)
 {
@@ -526,7 +540,7 @@ static enum p11s_err odd_signature(unsigned number, CK_ULONG token_gives, unsign
   struct p11s_error e;
   enum p11s_err result;
 
-  *len = 512;
+  *len = ROOM;
   odd_len = token_gives;
   result = p11s_session_sign(s, alg, &plan, 1, input,
                              alg->family == P11S_EDDSA ? 10 : alg->digest_len, signature, len, &e);
@@ -538,7 +552,7 @@ static enum p11s_err odd_signature(unsigned number, CK_ULONG token_gives, unsign
 
 static void lengths_of_signatures(void **state)
 {
-  unsigned char signature[512];
+  unsigned char signature[ROOM];
   size_t len;
 
   (void)state;
@@ -551,6 +565,7 @@ static void lengths_of_signatures(void **state)
   assert_int_equal(odd_signature(15, 64, signature, &len), P11S_OK);
   assert_int_equal(odd_signature(15, 32, signature, &len), P11S_ERR_TOKEN);
   assert_int_equal(odd_signature(8, 0, signature, &len), P11S_ERR_TOKEN);
+  assert_int_equal(odd_signature(8, 1024, signature, &len), P11S_ERR_TOKEN);
   assert_int_equal(odd_signature(8, 513, signature, &len), P11S_ERR_TOKEN);
   assert_int_equal(odd_signature(8, CK_UNAVAILABLE_INFORMATION, signature, &len), P11S_ERR_TOKEN);
   assert_int_equal(odd_signature(13, CK_UNAVAILABLE_INFORMATION, signature, &len), P11S_ERR_TOKEN);
@@ -558,7 +573,7 @@ static void lengths_of_signatures(void **state)
 
 static void rsa_without_leading_zeros(void **state)
 {
-  unsigned char signature[512];
+  unsigned char signature[ROOM];
   size_t len;
 
   (void)state;
@@ -570,14 +585,20 @@ static void rsa_without_leading_zeros(void **state)
   assert_int_equal(odd_signature(8, 128, signature, &len), P11S_OK);
   assert_int_equal(len, 128);
   assert_int_equal(signature[0], 0xab);
+  /* a modulus with a leading zero of its own */
+  modulus_first = 0;
+  modulus_len = 129;
+  assert_int_equal(odd_signature(8, 127, signature, &len), P11S_OK);
+  assert_int_equal(len, 128);
+  assert_int_equal(odd_signature(8, 129, signature, &len), P11S_ERR_TOKEN);
   /* a modulus that claims to be larger than any we have room for */
-  modulus_len = 4000;
+  modulus_len = ROOM + 2;
   assert_int_equal(odd_signature(8, 127, signature, &len), P11S_ERR_TOKEN);
 }
 
 static void buffer_too_small(void **state)
 {
-  unsigned char signature[512];
+  unsigned char signature[ROOM];
   size_t len;
 
   (void)state;
@@ -588,7 +609,7 @@ static void buffer_too_small(void **state)
 
 static void eddsa_parameters(void **state)
 {
-  unsigned char signature[512];
+  unsigned char signature[ROOM];
   size_t len;
 
   (void)state;

@@ -196,12 +196,12 @@ static void bad_uris(void **state)
 static void no_pin_in_a_uri(void **state)
 {
   static const char *const with_pin[] = {
-      "pkcs11:token=alpha?pin-value=s3cret",  "pkcs11:token=alpha;pin-value=s3cret",
-      "pkcs11:token=alpha?PIN-VALUE=s3cret",  "pkcs11:token=alpha?x=1&pin-source=file:/s3cret",
-      "pkcs11:pinfile=/s3cret;token=alpha",   "pkcs11:token=alpha?pin-%76alue=s3cret",
-      "pkcs11:token=alpha? pin-value=s3cret", "pkcs11:token=alpha?p\tin-value=s3cret",
-      "pkcs11:token=alpha?;pin-value=s3cret", "pkcs11:token=alpha&pin-value=s3cret",
-      "pkcs11:token=alpha?pin-value",
+      "pkcs11:token=alpha?pin-value=s3cret",   "pkcs11:token=alpha;pin-value=s3cret",
+      "pkcs11:token=alpha?PIN-VALUE=s3cret",   "pkcs11:token=alpha?x=1&pin-source=file:/s3cret",
+      "pkcs11:pinfile=/s3cret;token=alpha",    "pkcs11:token=alpha?pin-%76alue=s3cret",
+      "pkcs11:token=alpha? pin-value=s3cret",  "pkcs11:token=alpha?p\tin-value=s3cret",
+      "pkcs11:token=alpha?;pin-value=s3cret",  "pkcs11:token=alpha&pin-value=s3cret",
+      "pkcs11:token=alpha?p%69n-value=s3cret", "pkcs11:token=alpha?pin-value",
   };
 
   (void)state;
@@ -240,6 +240,9 @@ static void each_shows_uninitialized_ones_too(void **state)
 
 /* --- on a token that is made up -------------------------------------------- */
 
+/* What an uninitialized token has in place of a label. */
+#define FACTORY_LABEL "factory"
+
 static struct fake_slot {
   CK_SLOT_ID id;
   CK_FLAGS flags;
@@ -253,7 +256,8 @@ static struct fake_slot {
     {11, CKF_TOKEN_PRESENT, CKR_OK, "a\x1b[2Jb", "2"},
     {1000, CKF_TOKEN_PRESENT, CKR_OK, LONG_LABEL, "1234567890123456"},
     {1001, CKF_TOKEN_PRESENT, CKR_OK, "twin", "1234567890123456"},
-    {2000, 0, CKR_TOKEN_NOT_PRESENT, "", ""},
+    {2000, 0, CKR_OK, "pulled out", "5"}, /* the library remembers the token */
+    {2001, CKF_TOKEN_PRESENT, CKR_OK, FACTORY_LABEL, "6"},
 };
 #define FAKE_SLOTS (sizeof fake_slots / sizeof fake_slots[0])
 
@@ -305,7 +309,7 @@ static CK_RV fake_token_info(CK_SLOT_ID id, CK_TOKEN_INFO *info)
   if (slot->rv != CKR_OK)
     return slot->rv;
   memset(info, 0, sizeof *info); /* padded with NUL, as it should not be */
-  info->flags = CKF_TOKEN_INITIALIZED;
+  info->flags = strcmp(slot->label, FACTORY_LABEL) != 0 ? CKF_TOKEN_INITIALIZED : 0;
   memcpy(info->label, slot->label, strlen(slot->label));
   memcpy(info->serialNumber, slot->serial, strlen(slot->serial));
   info->ulMaxSessionCount = CK_UNAVAILABLE_INFORMATION;
@@ -347,6 +351,25 @@ static void among_empty_and_broken_slots(void **state)
   assert_int_equal(p11s_slot_find(&fake, "1234567890123456", &info, &e), P11S_ERR_AMBIGUOUS);
   assert_non_null(strstr(e.text, "1000"));
   assert_non_null(strstr(e.text, "1001"));
+}
+
+static void tokens_that_are_not_ready(void **state)
+{
+  struct p11s_slot_info info;
+  struct p11s_error e;
+
+  (void)state;
+  assert_int_equal(p11s_slot_find(&fake, "pulled out", &info, &e), P11S_ERR_NO_TOKEN);
+  assert_int_equal(p11s_slot_find(&fake, "2000", &info, &e), P11S_ERR_NO_TOKEN);
+  assert_int_equal(p11s_slot_find(&fake, FACTORY_LABEL, &info, &e), P11S_ERR_NO_TOKEN);
+  assert_non_null(strstr(e.text, "slot 2001, not initialized"));
+  assert_int_equal(p11s_slot_find(&fake, "FACTORY", &info, &e), P11S_ERR_NO_TOKEN);
+  assert_int_equal(p11s_slot_find(&fake, "6", &info, &e), P11S_ERR_NO_TOKEN);
+  assert_int_equal(p11s_slot_find(&fake, "pkcs11:serial=6", &info, &e), P11S_ERR_NO_TOKEN);
+  /* Only by where it is. */
+  assert_int_equal(p11s_slot_find(&fake, "2001", &info, &e), P11S_OK);
+  assert_int_equal(p11s_slot_find(&fake, "pkcs11:slot-id=2001", &info, &e), P11S_OK);
+  assert_int_equal(info.flags & CKF_TOKEN_INITIALIZED, 0);
 }
 
 static void labels_are_fit_to_be_shown(void **state)
@@ -469,6 +492,7 @@ int main(void)
       cmocka_unit_test(no_pin_in_a_uri),
       cmocka_unit_test(each_shows_uninitialized_ones_too),
       cmocka_unit_test_setup(among_empty_and_broken_slots, fake_setup),
+      cmocka_unit_test_setup(tokens_that_are_not_ready, fake_setup),
       cmocka_unit_test_setup(labels_are_fit_to_be_shown, fake_setup),
       cmocka_unit_test_setup(counts_that_change, fake_setup),
       cmocka_unit_test_setup(counts_that_lie, fake_setup),

@@ -101,7 +101,7 @@ static enum p11s_err sign_raw(const struct p11s_session *s, const struct p11s_al
   return rv == CKR_OK ? P11S_OK : sign_failed(e, rv, call);
 }
 
-/* Puts the DigestInfo before an RSA digest; input_len is checked here. */
+/* Puts the DigestInfo before an RSA digest; 0 when there is none for that length. */
 static size_t digest_info(size_t digest_len, const unsigned char *digest, unsigned char *to)
 {
   for (size_t i = 0; i < sizeof digest_infos / sizeof digest_infos[0]; i++) {
@@ -126,7 +126,7 @@ static size_t rsa_length(const struct p11s_session *s, CK_OBJECT_HANDLE key, siz
     return len;
   while (zeros < modulus.len && modulus.data[zeros] == 0)
     zeros++;
-  if (modulus.len - zeros > len)
+  if (modulus.len > zeros)
     len = modulus.len - zeros;
   p11s_bytes_clear(&modulus);
   return len;
@@ -169,6 +169,8 @@ enum p11s_err p11s_session_sign(struct p11s_session *s, const struct p11s_algori
   if (!plan->whole_message && alg->family == P11S_RSA) {
     input_len = digest_info(input_len, input, info);
     input = info;
+    if (input_len == 0)
+      return p11s_error_set(e, P11S_ERR_TOKEN, "no DigestInfo for algorithm %u", alg->number);
   }
   result = sign_raw(s, alg, plan->mechanism, key, input, input_len, made, &made_len, e);
   if (result == P11S_OK && made_len > sizeof made)

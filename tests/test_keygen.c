@@ -394,12 +394,19 @@ static void mechanisms_not_there(void **state)
 
 static CK_ATTRIBUTE_TYPE falsified;
 static CK_BBOOL falsified_to;
+static CK_RV secret_rv; /* what asking for the private value gives */
+static CK_ULONG secret_len;
 
 static CK_RV false_attribute(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *attrs,
                              CK_ULONG n)
 {
   CK_RV rv = softhsm_module()->C_GetAttributeValue(s, object, attrs, n);
 
+  if (attrs[0].type == CKA_VALUE || attrs[0].type == CKA_PRIVATE_EXPONENT) {
+    assert_null(attrs[0].pValue);
+    attrs[0].ulValueLen = secret_len;
+    return secret_rv;
+  }
   if (attrs[0].type == falsified && falsified == CKA_EC_POINT)
     return CKR_ATTRIBUTE_TYPE_INVALID;
   if (attrs[0].type == falsified && rv == CKR_OK && attrs[0].pValue != NULL)
@@ -411,13 +418,43 @@ static void readable_keys_do_not_stay(void **state)
 {
   (void)state;
   changed.C_GetAttributeValue = false_attribute;
-  falsified = CKA_SENSITIVE;
-  falsified_to = CK_FALSE;
-  assert_fails(&changed, 13, 0, "k", P11S_ERR_TOKEN, "can be read");
   falsified = CKA_EXTRACTABLE;
   falsified_to = CK_TRUE;
+  secret_rv = CKR_ATTRIBUTE_SENSITIVE;
+  secret_len = CK_UNAVAILABLE_INFORMATION;
   assert_fails(&changed, 13, 0, "k", P11S_ERR_TOKEN, "can be read");
-  assert_int_equal(destroyed, 4);
+  falsified = CKA_SENSITIVE;
+  falsified_to = CK_FALSE;
+  secret_rv = CKR_OK;
+  secret_len = 32;
+  assert_fails(&changed, 13, 0, "k", P11S_ERR_TOKEN, "can be read");
+  assert_fails(&changed, 8, 1024, "k", P11S_ERR_TOKEN, "can be read");
+  assert_int_equal(destroyed, 6);
+}
+
+/* As with a SmartCard-HSM behind OpenSC. */
+static void keys_that_only_seem_readable_stay(void **state)
+{
+  static const CK_RV rvs[] = {CKR_ATTRIBUTE_SENSITIVE, CKR_ATTRIBUTE_TYPE_INVALID, CKR_OK, CKR_OK};
+  static const CK_ULONG lens[] = {0, 32, 0, CK_UNAVAILABLE_INFORMATION};
+
+  (void)state;
+  changed.C_GetAttributeValue = false_attribute;
+  falsified = CKA_SENSITIVE;
+  falsified_to = CK_FALSE;
+  for (size_t i = 0; i < sizeof rvs / sizeof rvs[0]; i++) {
+    struct p11s_keypair pair;
+    struct p11s_pubkey *key;
+    struct p11s_error e;
+
+    secret_rv = rvs[i];
+    secret_len = lens[i];
+    if (p11s_keygen_make(&changed, session, p11s_algorithm_find(13), 0, "k", &pair, &key, &e) !=
+        P11S_OK)
+      fail_msg("%s", e.text);
+    p11s_pubkey_free(key);
+    assert_int_equal(p11s_keygen_destroy(softhsm_module(), session, &pair, NULL), P11S_OK);
+  }
 }
 
 static void keys_without_public_point_do_not_stay(void **state)
@@ -462,6 +499,7 @@ int main(void)
       cmocka_unit_test_setup(what_generating_can_say, changed_setup),
       cmocka_unit_test_setup(mechanisms_not_there, changed_setup),
       cmocka_unit_test_setup(readable_keys_do_not_stay, changed_setup),
+      cmocka_unit_test_setup(keys_that_only_seem_readable_stay, changed_setup),
       cmocka_unit_test_setup(keys_without_public_point_do_not_stay, changed_setup),
       cmocka_unit_test_setup(destroying_goes_on, changed_setup),
   };

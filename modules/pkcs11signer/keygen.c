@@ -226,18 +226,33 @@ static void derive_id(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
   p11s_bytes_clear(&before);
 }
 
-static enum p11s_err check_made(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                const struct p11s_keypair *pair, struct p11s_error *e)
+/* Whether the token would hand out the private value. Only its length is asked for. */
+static bool is_readable(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key,
+                        CK_ATTRIBUTE_TYPE type)
 {
-  if (!p11s_object_flag(module, session, pair->private_key, CKA_SENSITIVE) ||
-      p11s_object_flag(module, session, pair->private_key, CKA_EXTRACTABLE)) {
-    p11s_rv_note(CKR_OK);
-    return p11s_error_set(
-        e, P11S_ERR_TOKEN,
-        "the token made a private key that can be read from it, although told not "
-        "to: it is removed again");
-  }
-  return P11S_OK;
+  CK_ATTRIBUTE attr = {type, NULL, 0};
+
+  return module->C_GetAttributeValue(session, key, &attr, 1) == CKR_OK && attr.ulValueLen > 0 &&
+         attr.ulValueLen != CK_UNAVAILABLE_INFORMATION;
+}
+
+/* OpenSC says of a card's new key that it is not sensitive, though nothing can read it: that alone
+   is no reason to refuse the key. */
+static enum p11s_err check_made(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                const struct p11s_algorithm *alg, const struct p11s_keypair *pair,
+                                struct p11s_error *e)
+{
+  CK_ATTRIBUTE_TYPE secret = alg->family == P11S_RSA ? CKA_PRIVATE_EXPONENT : CKA_VALUE;
+  CK_OBJECT_HANDLE key = pair->private_key;
+
+  if (!p11s_object_flag(module, session, key, CKA_EXTRACTABLE) &&
+      (p11s_object_flag(module, session, key, CKA_SENSITIVE) ||
+       !is_readable(module, session, key, secret)))
+    return P11S_OK;
+  p11s_rv_note(CKR_OK);
+  return p11s_error_set(e, P11S_ERR_TOKEN,
+                        "the token made a private key that can be read from it, although told not "
+                        "to: it is removed again");
 }
 
 enum p11s_err p11s_keygen_make(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
@@ -257,7 +272,7 @@ enum p11s_err p11s_keygen_make(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE sessi
     result = generate(module, session, alg, bits, label, &pair, e);
   if (result != P11S_OK)
     return result;
-  result = check_made(module, session, &pair, e);
+  result = check_made(module, session, alg, &pair, e);
   if (result == P11S_OK)
     result = p11s_object_public_from(module, session, alg, pair.public_key, &key, e);
   if (result != P11S_OK) {

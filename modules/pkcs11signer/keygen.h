@@ -13,9 +13,12 @@
  * and logged in. Calls PKCS#11: only from workers. No locks.
  *
  * The private key is CKA_TOKEN, CKA_PRIVATE, CKA_SENSITIVE, CKA_SIGN and not
- * CKA_EXTRACTABLE; nothing else is allowed with it. CKA_ID is the first 20
- * bytes of SHA-256 over the DNSKEY public key field; a token that does not
- * let it be set afterwards keeps the random one the pair was made with.
+ * CKA_EXTRACTABLE; nothing else is allowed with it. A token that makes one
+ * which can be read all the same is not believed: the pair is removed.
+ *
+ * CKA_ID is the first 20 bytes of SHA-256 over the DNSKEY public key field; a
+ * token that does not let it be set afterwards keeps the random one the pair
+ * was made with.
  */
 struct p11s_keypair {
   CK_OBJECT_HANDLE public_key;

@@ -33,9 +33,10 @@ enum p11s_err p11s_object_find_private(CK_FUNCTION_LIST *module, CK_SESSION_HAND
  * none of them has it, P11S_ERR_KEY_TYPE when it is of another type, curve or size.
  */
 enum p11s_err p11s_object_read_public(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                      const struct p11s_algorithm *alg, CK_OBJECT_HANDLE private_key,
-                                      const char *label, const char *pub_label,
-                                      struct p11s_pubkey **ret_key, struct p11s_error *e);
+                                      const struct p11s_algorithm *alg,
+                                      CK_OBJECT_HANDLE private_key, const char *label,
+                                      const char *pub_label, struct p11s_pubkey **ret_key,
+                                      struct p11s_error *e);
 
 /* The public key that an object's own attributes hold (CKA_MODULUS and CKA_PUBLIC_EXPONENT, or
    CKA_EC_POINT). P11S_ERR_NO_KEY when the token does not give them, P11S_ERR_KEY_TYPE. */
@@ -46,12 +47,13 @@ enum p11s_err p11s_object_public_from(CK_FUNCTION_LIST *module, CK_SESSION_HANDL
 /* One key as a listing shows it. */
 struct p11s_object_info {
   char label[256];
-  char id[129];        /* hex */
-  char type[32];       /* "RSA-2048", "P-256", "Ed25519", … or the number */
+  char id[129];  /* hex */
+  char type[32]; /* "RSA-2048", "P-256", "Ed25519", … or the number */
   bool has_private;
   bool has_public;
 };
-/* Calls fn once for each key (private and public object of one CKA_ID and label together), sorted by label, id. */
+/* Calls fn once for each key (private and public object of one CKA_ID and label together), sorted
+ * by label, id. */
 enum p11s_err p11s_object_each(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
                                void (*fn)(const struct p11s_object_info *info, void *arg),
                                void *arg, struct p11s_error *e);

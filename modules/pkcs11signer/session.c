@@ -162,7 +162,8 @@ static enum p11s_err login_failed(CK_RV rv, const struct p11s_slot_info *slot, s
   case CKR_PIN_INCORRECT:
   case CKR_PIN_LEN_RANGE:
   case CKR_PIN_INVALID:
-    return p11s_error_set(e, P11S_ERR_PIN_REFUSED, "token '%s' (serial %s) refused the PIN (%s): it is not tried again; "
+    return p11s_error_set(e, P11S_ERR_PIN_REFUSED,
+                          "token '%s' (serial %s) refused the PIN (%s): it is not tried again; "
                           "correct it, mind that tokens lock after a few wrong ones",
                           slot->label, slot->serial, p11s_rv_name(rv));
   case CKR_PIN_LOCKED:

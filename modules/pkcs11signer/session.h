@@ -25,7 +25,8 @@ struct p11s_session;
 /* Finds the token (slot.h) and opens a session on it; read/write when rw (key generation). */
 enum p11s_err p11s_session_open(CK_FUNCTION_LIST *module, const char *slot_spec, bool rw,
                                 struct p11s_session **ret_session, struct p11s_error *e);
-/* Closes; NULL is allowed. With lost, C_CloseSession's result does not matter and is not awaited. */
+/* Closes; NULL is allowed. With lost, C_CloseSession's result does not matter and is not awaited.
+ */
 void p11s_session_close(struct p11s_session *s);
 
 const struct p11s_slot_info *p11s_session_slot(const struct p11s_session *s);
@@ -39,7 +40,8 @@ bool p11s_session_logged_in(struct p11s_session *s);
 
 /* C_Login(CKU_USER) once with the PIN. CKR_USER_ALREADY_LOGGED_IN is success. Never tries when the
    token says that its PIN is locked or on the final try (CK_TOKEN_INFO.flags, read freshly):
-   P11S_ERR_PIN_LOCKED. P11S_ERR_PIN_REFUSED for CKR_PIN_INCORRECT, CKR_PIN_LEN_RANGE, CKR_PIN_INVALID. */
+   P11S_ERR_PIN_LOCKED. P11S_ERR_PIN_REFUSED for CKR_PIN_INCORRECT, CKR_PIN_LEN_RANGE,
+   CKR_PIN_INVALID. */
 enum p11s_err p11s_session_login(struct p11s_session *s, const struct p11s_secret *pin,
                                  struct p11s_error *e);
 
@@ -64,8 +66,8 @@ enum p11s_err p11s_session_sign(struct p11s_session *s, const struct p11s_algori
                                 unsigned char *signature, size_t *len, struct p11s_error *e);
 
 /* CK_RV of the last PKCS#11 call that failed in this thread, by functions of session.h, object.h or
-   keygen.h: p11s_rv_is_lost() (rv.h) tells whether a fresh session may do better. CKR_OK when the last
-   P11S_ERR_TOKEN was not a return value's. */
+   keygen.h: p11s_rv_is_lost() (rv.h) tells whether a fresh session may do better. CKR_OK when the
+   last P11S_ERR_TOKEN was not a return value's. */
 CK_RV p11s_session_rv(const struct p11s_session *s);
 
 #endif

@@ -27,8 +27,8 @@ struct p11s_slot_info {
   char serial[17];
   char manufacturer[33];
   char model[17];
-  CK_FLAGS flags;            /* CK_TOKEN_INFO.flags */
-  CK_ULONG max_sessions;     /* ulMaxSessionCount; 0: no limit known */
+  CK_FLAGS flags;        /* CK_TOKEN_INFO.flags */
+  CK_ULONG max_sessions; /* ulMaxSessionCount; 0: no limit known */
 };
 
 /* P11S_ERR_NO_TOKEN (naming the tokens that are there), P11S_ERR_AMBIGUOUS (naming both serials),

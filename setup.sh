@@ -18,13 +18,14 @@ packages=(
   # to test
   libcmocka-dev clang-format clang-tidy python3 python3-pytest python3-pytest-xdist
   python3-dnspython python3-requests python3-cryptography python3-asn1crypto mariadb-server
-  sqlite3 unbound ldnsutils bind9-utils bind9-dnsutils gnutls-bin util-linux
+  sqlite3 unbound ldnsutils bind9-utils bind9-dnsutils gnutls-bin util-linux ca-certificates
 )
 # Installing these must not leave one of them running that was not running before.
 services=(pdns.service mariadb.service unbound.service pcscd.service pcscd.socket)
 
 usage() {
   echo "usage: setup.sh [--no-build]"
+  echo "  Installs what is needed, fetches the headers of the installed PowerDNS, and builds."
   echo "  --no-build   packages and PowerDNS headers only"
 }
 
@@ -50,7 +51,7 @@ missing_packages() {
   done
 }
 
-# The name apt knows a package by; one that this release does not have is left out.
+# Those that apt knows: a name that this release does not have is left out.
 installable() {
   local p
   for p in "$@"; do
@@ -60,97 +61,132 @@ installable() {
   done
 }
 
-active_services() {
+# Those of the services that are "active" or "enabled".
+services_that_are() {
   local s
   [ -d /run/systemd/system ] || return 0
   for s in "${services[@]}"; do
-    ! systemctl is-active --quiet "$s" || echo "$s"
+    ! systemctl --quiet "is-$1" "$s" 2>/dev/null || echo "$s"
   done
 }
+
+# Lines of the second text that are not in the first.
+added() { comm -13 <(sort <<<"$1") <(sort <<<"$2"); }
 
 # Packages ask policy-rc.d whether they may start services. Where there is none, ours says no
 # while apt runs.
 policy=/usr/sbin/policy-rc.d
-our_policy=no
+policy_mark="# pkcs11signer setup.sh: goes when it ends"
 remove_policy() {
-  [ "$our_policy" = no ] || rm -f "$policy"
-  our_policy=no
+  # By its mark, so that one left by a run that was killed goes too.
+  if grep -qsxF "$policy_mark" "$policy"; then
+    rm -f "$policy"
+  fi
 }
-trap remove_policy EXIT
+place_policy() {
+  remove_policy
+  [ ! -e "$policy" ] || return 0
+  printf '#!/bin/sh\n%s\nexit 101\n' "$policy_mark" >"$policy"
+  chmod 755 "$policy"
+}
+
+apt_install() {
+  # No stdin, and the admin's own changes to a conffile stay: no questions.
+  DEBIAN_FRONTEND=noninteractive apt-get -y --no-install-recommends \
+    -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef \
+    -o Dpkg::Options::=--force-confold install "$@" </dev/null 9>&-
+}
 
 install_packages() {
-  local missing before after s
+  local missing names active enabled s
   mapfile -t missing < <(missing_packages)
   [ "${#missing[@]}" -gt 0 ] || return 0
-  [ "$(id -u)" = 0 ] || die "these packages are missing, and only root can install them: ${missing[*]}"
-  apt-cache show pdns-server >/dev/null 2>&1 || {
-    say "updating the package lists"
-    quietly apt-get update
-  }
-  mapfile -t missing < <(installable "${missing[@]}")
-  [ "${#missing[@]}" -gt 0 ] || return 0
-  say "installing ${#missing[@]} packages: ${missing[*]}"
-  before=$(active_services)
-  if [ ! -e "$policy" ]; then
-    our_policy=yes
-    printf '#!/bin/sh\nexit 101\n' >"$policy"
-    chmod 755 "$policy"
+  if [ "$(id -u)" != 0 ]; then
+    # Perhaps this release does not have them; what is really needed, configure asks for.
+    mapfile -t names < <(installable "${missing[@]}")
+    [ "${#names[@]}" = 0 ] ||
+      die "these packages are missing, and only root can install them: ${names[*]}"
+    return 0
   fi
-  if ! DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}" \
-    >>"$log" 2>&1; then
-    say "updating the package lists, as some packages were not to be had"
-    quietly apt-get update
-    quietly env DEBIAN_FRONTEND=noninteractive \
-      apt-get install -y --no-install-recommends "${missing[@]}"
+  apt-cache show pdns-server >/dev/null 2>&1 || update_lists
+  mapfile -t names < <(installable "${missing[@]}")
+  [ "${#names[@]}" -gt 0 ] || return 0
+  say "installing ${#names[@]} packages: ${names[*]}"
+  active=$(services_that_are active)
+  enabled=$(services_that_are enabled)
+  trap remove_policy EXIT
+  place_policy
+  if ! apt_install "${names[@]}" >>"$log" 2>&1; then
+    # Old lists name files that are gone.
+    update_lists
+    quietly apt_install "${names[@]}"
   fi
   remove_policy
-  after=$(active_services)
-  for s in $after; do
-    grep -qx "$s" <<<"$before" || quietly systemctl stop "$s"
+  for s in $(added "$active" "$(services_that_are active)"); do
+    quietly systemctl stop "$s"
+  done
+  for s in $(added "$enabled" "$(services_that_are enabled)"); do
+    say "note: Debian starts $s at the next boot; systemctl disable $s prevents that"
   done
 }
 
-# The machine's own sources, turned into source package entries. Both formats; options are kept.
+update_lists() {
+  say "updating the package lists"
+  # One source that does not answer is no reason to stop: the packages may be in the others.
+  apt-get -o DPkg::Lock::Timeout=300 update >>"$log" 2>&1 || true
+}
+
+# The machine's own sources, of packages turned into of their source. Both formats; options are kept.
 source_entries() {
   local file
   for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
     [ -f "$file" ] || continue
-    sed -n 's/^[[:space:]]*deb[[:space:]]/deb-src /p' "$file"
-  done >"$1/machine.list"
+    sed -nE 's/^[[:space:]]*deb(-src)?[[:space:]]/deb-src /p' "$file"
+  done | sort -u >"$1/machine.list"
   for file in /etc/apt/sources.list.d/*.sources; do
     [ -f "$file" ] || continue
     cat "$file"
     echo
-  done | sed 's/^Types:.*/Types: deb-src/' >"$1/machine.sources"
+  done | sed 's/^Types:.*/Types: deb-src/I' >"$1/machine.sources"
 }
 
 private_apt() {
   local dir=$work/apt
-  # No sandbox user: it may not read where we keep things, and says so at each call.
+  # No sandbox user: it may not read where we keep things, and apt says so at each call.
   apt-get -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts="$dir/sources.d" \
-    -o Dir::State::lists="$dir/lists" -o Dir::Cache="$dir/cache" -o APT::Sandbox::User=root "$@"
+    -o Dir::State::lists="$dir/lists" -o Dir::Cache="$dir/cache" -o APT::Sandbox::User=root \
+    -o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30 "$@" </dev/null
 }
 
+# Sets pdns_source. The source is complete when it holds the name of its version.
 fetch_pdns_source() {
-  local version upstream dir
-  version=$(dpkg-query -W -f '${source:Version}' pdns-server)
-  upstream=${version%-*}
-  upstream=${upstream#*:}
+  local version upstream dir download=$work/apt/download
+  version=$(dpkg-query -W -f '${source:Version}' pdns-server 2>/dev/null) ||
+    die "pdns-server is not installed"
+  upstream=${version#*:}
+  upstream=${upstream%-*}
   dir=$work/pdns-source/pdns-$upstream
   pdns_source=$dir
-  [ ! -f "$dir/.complete" ] || return 0
+  [ "$(cat "$dir/.complete" 2>/dev/null)" != "$version" ] || return 0
   say "fetching the source of PowerDNS $version, for its headers"
   rm -rf "$work/apt" "$dir"
   mkdir -p "$work/apt/sources.d" "$work/apt/lists/partial" "$work/apt/cache/archives/partial" \
-    "$work/pdns-source"
+    "$download" "$work/pdns-source"
   source_entries "$work/apt/sources.d"
-  # An entry without source packages makes update fail; what counts is whether pdns is found.
+  # A source without source packages makes update fail; what counts is whether pdns is found.
   private_apt update >>"$log" 2>&1 || true
-  (cd "$work/pdns-source" && quietly private_apt source --download-only "pdns=$version")
-  (cd "$work/pdns-source" && quietly dpkg-source --no-check -x "pdns_${version#*:}.dsc" "$dir")
+  cd "$download"
+  private_apt source --download-only --only-source "pdns=$version" >>"$log" 2>&1 || {
+    tail -n 10 "$log" >&2
+    die "no package source of this machine has the source of PowerDNS $version. If that" \
+      "version is no longer offered, upgrade pdns-server and run setup.sh again."
+  }
+  # Checksums were apt's to check.
+  quietly dpkg-source --no-check --no-copy -x "pdns_${version#*:}.dsc" "$dir"
+  cd "$top"
   [ -f "$dir/pdns/dnsbackend.hh" ] || die "the PowerDNS source in $dir is not complete"
   rm -rf "$work/apt"
-  touch "$dir/.complete"
+  echo "$version" >"$dir/.complete"
 }
 
 # autoreconf leaves configure older than its inputs only when they changed.
@@ -189,12 +225,20 @@ main() {
   *) usage >&2 && exit 2 ;;
   esac
   mkdir -p "$work"
+  # demo.sh and check.sh call this too, perhaps at the same time.
+  # (A daemon must not inherit the lock: apt gets no descriptor 9.)
+  exec 9>"$work/lock"
+  flock 9
   : >"$log"
   # Debian's own tools, whatever else the machine has in front of them.
   export PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
   install_packages
   fetch_pdns_source
-  [ "$with_build" = no ] || build
+  if [ "$with_build" = no ]; then
+    say "ready: ${pdns_source#"$top"/}"
+    return
+  fi
+  build
   say "ready: ${work#"$top"/}/build/modules/pkcs11signer/.libs/libpkcs11signerbackend.so"
 }
 

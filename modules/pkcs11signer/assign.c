@@ -60,10 +60,8 @@ static enum p11s_err store(struct p11s_signer *signer, const struct p11s_host *h
                            const struct p11s_assignment *a, const struct p11s_pubkey *public_key,
                            int64_t *ret_id, struct p11s_error *e)
 {
-  struct p11s_row row = {.zone = a->zone,
-                         .flags = a->flags,
-                         .active = a->active,
-                         .published = a->published};
+  struct p11s_row row = {
+      .zone = a->zone, .flags = a->flags, .active = a->active, .published = a->published};
   struct p11s_buf content = P11S_BUF_INIT;
   const unsigned char *data;
   enum p11s_err result;

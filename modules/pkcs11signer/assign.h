@@ -20,7 +20,7 @@
 /* Which row is to be made. ref gets its public key pinned. */
 struct p11s_assignment {
   const char *zone;
-  unsigned flags;   /* 257 or 256 */
+  unsigned flags; /* 257 or 256 */
   bool active;
   bool published;
   struct p11s_keyref *ref;
@@ -48,7 +48,8 @@ struct p11s_check {
   const char *label;
 };
 enum p11s_err p11s_check_rows(struct p11s_signer *signer, const struct p11s_host *host,
-                              const char *zone, void (*fn)(const struct p11s_check *check, void *arg),
-                              void *arg, struct p11s_error *e);
+                              const char *zone,
+                              void (*fn)(const struct p11s_check *check, void *arg), void *arg,
+                              struct p11s_error *e);
 
 #endif

@@ -17,20 +17,14 @@ extern "C" {
 #include "wrap.h"
 }
 
-namespace pkcs11signer
-{
-namespace
-{
+namespace pkcs11signer {
+namespace {
 // Owners of what the core hands out.
-struct Buffer : p11s_buf
-{
+struct Buffer : p11s_buf {
   Buffer() : p11s_buf P11S_BUF_INIT {}
-  ~Buffer()
-  {
-    p11s_buf_clear(this);
-  }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() { p11s_buf_clear(this); }
+  Buffer(const Buffer &) = delete;
+  Buffer &operator=(const Buffer &) = delete;
   std::string text() const
   {
     if (failed) {
@@ -42,30 +36,29 @@ struct Buffer : p11s_buf
 using RefOwner = std::unique_ptr<p11s_keyref, decltype(&p11s_keyref_free)>;
 
 // What PowerDNS is to see in place of the content of a row that is ours.
-std::string wrapped(const std::string& zone, const DNSBackend::KeyData& row)
+std::string wrapped(const std::string &zone, const DNSBackend::KeyData &row)
 {
   Buffer out;
   p11s_error error{};
-  p11s_keyref* ref = nullptr;
-  p11s_key* key = nullptr;
+  p11s_keyref *ref = nullptr;
+  p11s_key *key = nullptr;
 
   if (p11s_keyref_parse(row.content.data(), row.content.size(), &ref, &error) == P11S_OK &&
       p11s_signer_key(signer(), ref, &key, &error) == P11S_OK) {
     p11s_wrap_key(zone.c_str(), row.id, key, &out);
-  }
-  else {
-    const std::string message = std::string(error.text) + "; assign the key anew, or remove the row " +
-                                "with pdnsutil remove-zone-key " + zone + " " +
-                                std::to_string(row.id);
+  } else {
+    const std::string message =
+        std::string(error.text) + "; assign the key anew, or remove the row " +
+        "with pdnsutil remove-zone-key " + zone + " " + std::to_string(row.id);
     p11s_wrap_broken(zone.c_str(), row.id, message.c_str(), &out);
   }
   p11s_key_release(key);
   p11s_keyref_free(ref);
   return out.text();
 }
-}
+} // namespace
 
-Backend::Backend(const string& suffix)
+Backend::Backend(const string &suffix)
 {
   setArgPrefix(ModuleName + suffix);
   (void)signer(); // says now if a setting makes no sense
@@ -80,12 +73,12 @@ Backend::~Backend()
   forgetCollector(this);
 }
 
-void Backend::addSibling(DNSBackend* sibling)
+void Backend::addSibling(DNSBackend *sibling)
 {
   d_siblings.push_back(sibling);
 }
 
-DNSBackend& Backend::first() const
+DNSBackend &Backend::first() const
 {
   if (d_siblings.empty()) {
     throw DBException("pkcs11signer has no backend behind it that holds the data");
@@ -93,19 +86,19 @@ DNSBackend& Backend::first() const
   return *d_siblings.front();
 }
 
-bool Backend::getDomainKeys(const compat::Zone& zone, std::vector<KeyData>& keys)
+bool Backend::getDomainKeys(const compat::Zone &zone, std::vector<KeyData> &keys)
 {
   std::vector<KeyData> rows;
   bool answered = false;
 
-  for (auto* sibling : d_siblings) {
+  for (auto *sibling : d_siblings) {
     answered = sibling->getDomainKeys(zone, rows);
     if (answered) {
       break;
     }
   }
   const std::string text = rows.empty() ? std::string() : compat::zoneText(zone);
-  for (auto& row : rows) {
+  for (auto &row : rows) {
     if (p11s_keyref_is_ours(row.content.data(), row.content.size())) {
       std::string content = wrapped(text, row);
       wipe(row.content);
@@ -116,7 +109,7 @@ bool Backend::getDomainKeys(const compat::Zone& zone, std::vector<KeyData>& keys
   return answered;
 }
 
-bool Backend::addDomainKey(const compat::Zone& zone, const KeyData& key, int64_t& id)
+bool Backend::addDomainKey(const compat::Zone &zone, const KeyData &key, int64_t &id)
 {
   if (!p11s_keyref_is_ours(key.content.data(), key.content.size())) {
     return false; // PowerDNS offers it to the next backend
@@ -124,7 +117,7 @@ bool Backend::addDomainKey(const compat::Zone& zone, const KeyData& key, int64_t
   const std::string text = compat::zoneText(zone);
   const p11s_host host = hostFor(*this);
   p11s_error error{};
-  p11s_keyref* parsed = nullptr;
+  p11s_keyref *parsed = nullptr;
 
   if (p11s_keyref_parse(key.content.data(), key.content.size(), &parsed, &error) != P11S_OK) {
     throw DBException("zone " + text + ": " + error.text);
@@ -137,7 +130,7 @@ bool Backend::addDomainKey(const compat::Zone& zone, const KeyData& key, int64_t
   return true;
 }
 
-bool Backend::startTransaction(const compat::Zone& zone, compat::DomainId id)
+bool Backend::startTransaction(const compat::Zone &zone, compat::DomainId id)
 {
   return first().startTransaction(zone, id);
 }
@@ -157,7 +150,7 @@ bool Backend::inTransaction()
   return !d_siblings.empty() && first().inTransaction();
 }
 
-string Backend::directBackendCmd(const string& query)
+string Backend::directBackendCmd(const string &query)
 {
   const p11s_host host = hostFor(*this);
   p11s_error error{};
@@ -170,4 +163,4 @@ string Backend::directBackendCmd(const string& query)
   }
   return out.text();
 }
-}
+} // namespace pkcs11signer

@@ -5,62 +5,52 @@
 
 #include <vector>
 
-namespace pkcs11signer
-{
+namespace pkcs11signer {
 // The DNSBackend that stands before the one with the data: it holds no zone and answers key calls
 // only, by passing them to its siblings and wrapping what refers to a key on a token, so that
 // PowerDNS makes our engine for it.
-class Backend : public DNSBackend
-{
+class Backend : public DNSBackend {
 public:
-  explicit Backend(const string& suffix);
+  explicit Backend(const string &suffix);
   ~Backend() override;
-  Backend(const Backend&) = delete;
-  Backend& operator=(const Backend&) = delete;
+  Backend(const Backend &) = delete;
+  Backend &operator=(const Backend &) = delete;
 
-  void addSibling(DNSBackend* sibling);
-  const std::vector<DNSBackend*>& siblings() const
-  {
-    return d_siblings;
-  }
+  void addSibling(DNSBackend *sibling);
+  const std::vector<DNSBackend *> &siblings() const { return d_siblings; }
 
   // No data here.
-  void lookup(const QType& /* qtype */, const DNSName& /* qdomain */, compat::DomainId /* id */,
-              DNSPacket* /* packet */) override
+  void lookup(const QType & /* qtype */, const DNSName & /* qdomain */, compat::DomainId /* id */,
+              DNSPacket * /* packet */) override
   {
   }
-  bool get(DNSResourceRecord& /* record */) override
-  {
-    return false;
-  }
-  bool list(const compat::Zone& /* zone */, compat::DomainId /* id */, bool /* disabled */) override
+  bool get(DNSResourceRecord & /* record */) override { return false; }
+  bool list(const compat::Zone & /* zone */, compat::DomainId /* id */,
+            bool /* disabled */) override
   {
     return false;
   }
-  bool getSOA(const compat::Zone& /* zone */, SOAData& /* soa */) override
-  {
-    return false;
-  }
-  void getAllDomains(vector<DomainInfo>* /* domains */, bool /* getSerial */,
+  bool getSOA(const compat::Zone & /* zone */, SOAData & /* soa */) override { return false; }
+  void getAllDomains(vector<DomainInfo> * /* domains */, bool /* getSerial */,
                      bool /* disabled */) override
   {
   }
 
   // Keys. What is not overridden here PowerDNS asks of the siblings itself.
-  bool getDomainKeys(const compat::Zone& zone, std::vector<KeyData>& keys) override;
-  bool addDomainKey(const compat::Zone& zone, const KeyData& key, int64_t& id) override;
+  bool getDomainKeys(const compat::Zone &zone, std::vector<KeyData> &keys) override;
+  bool addDomainKey(const compat::Zone &zone, const KeyData &key, int64_t &id) override;
 
   // DNSSECKeeper talks to the first backend about transactions: that is us.
-  bool startTransaction(const compat::Zone& zone, compat::DomainId id) override;
+  bool startTransaction(const compat::Zone &zone, compat::DomainId id) override;
   bool commitTransaction() override;
   bool abortTransaction() override;
   bool inTransaction() override;
 
-  string directBackendCmd(const string& query) override;
+  string directBackendCmd(const string &query) override;
 
 private:
-  DNSBackend& first() const; // throws DBException when there is none
+  DNSBackend &first() const; // throws DBException when there is none
 
-  std::vector<DNSBackend*> d_siblings; // not owned: the UeberBackend's, made and deleted after us
+  std::vector<DNSBackend *> d_siblings; // not owned: the UeberBackend's, made and deleted after us
 };
-}
+} // namespace pkcs11signer

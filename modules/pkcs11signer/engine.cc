@@ -13,10 +13,8 @@ extern "C" {
 #include "wrap.h"
 }
 
-namespace pkcs11signer
-{
-namespace
-{
+namespace pkcs11signer {
+namespace {
 std::unique_ptr<DNSCryptoKeyEngine> makeEngine(unsigned int algorithm)
 {
   return std::make_unique<Engine>(algorithm - P11S_WRAP_ALGORITHM);
@@ -36,23 +34,23 @@ uint64_t deadline()
   return s_query ? p11s_signer_query_deadline(signer()) : p11s_signer_admin_deadline(signer());
 }
 
-const unsigned char* bytes(const std::string& text)
+const unsigned char *bytes(const std::string &text)
 {
-  return reinterpret_cast<const unsigned char*>(text.data());
+  return reinterpret_cast<const unsigned char *>(text.data());
 }
 
-std::string orEmpty(const char* text)
+std::string orEmpty(const char *text)
 {
   return text != nullptr ? text : "";
 }
-}
+} // namespace
 
 void Engine::registerMakers()
 {
   static std::once_flag s_once;
   std::call_once(s_once, [] {
     report(P11S_WRAP_ALGORITHM, makeEngine);
-    const p11s_algorithm* algorithm = nullptr;
+    const p11s_algorithm *algorithm = nullptr;
     for (size_t i = 0; (algorithm = p11s_algorithm_at(i)) != nullptr; ++i) {
       report(P11S_WRAP_ALGORITHM + algorithm->number, makeEngine);
     }
@@ -64,12 +62,12 @@ Engine::~Engine()
   p11s_key_release(d_key);
 }
 
-void Engine::fail(const std::string& reason) const
+void Engine::fail(const std::string &reason) const
 {
   throw DBException("zone " + d_zone + ", key id " + std::to_string(d_id) + ": " + reason);
 }
 
-p11s_key* Engine::key() const
+p11s_key *Engine::key() const
 {
   if (d_key == nullptr) {
     fail(d_broken);
@@ -77,9 +75,9 @@ p11s_key* Engine::key() const
   return d_key;
 }
 
-const p11s_pubkey* Engine::publicKey() const
+const p11s_pubkey *Engine::publicKey() const
 {
-  const p11s_pubkey* found = p11s_key_public(key());
+  const p11s_pubkey *found = p11s_key_public(key());
   p11s_error error{};
   if (found == nullptr && p11s_key_resolve(key(), deadline(), &found, &error) != P11S_OK) {
     fail(error.text);
@@ -98,7 +96,7 @@ void Engine::create(unsigned int bits)
 
 DNSCryptoKeyEngine::storvector_t Engine::convertToISCVector() const
 {
-  const p11s_keyref* ref = p11s_key_reference(key());
+  const p11s_keyref *ref = p11s_key_reference(key());
   storvector_t result{{"Algorithm", std::to_string(d_algorithm)},
                       {"Engine", ref->engine},
                       {"Slot", ref->slot},
@@ -111,7 +109,7 @@ DNSCryptoKeyEngine::storvector_t Engine::convertToISCVector() const
   return result;
 }
 
-std::string Engine::sign(const std::string& message) const
+std::string Engine::sign(const std::string &message) const
 {
   unsigned char signature[P11S_SIGNATURE_MAX];
   size_t len = sizeof signature;
@@ -120,10 +118,10 @@ std::string Engine::sign(const std::string& message) const
                 deadline(), signature, &len, &error) != P11S_OK) {
     fail(error.text);
   }
-  return {reinterpret_cast<const char*>(signature), len};
+  return {reinterpret_cast<const char *>(signature), len};
 }
 
-bool Engine::verify(const std::string& message, const std::string& signature) const
+bool Engine::verify(const std::string &message, const std::string &signature) const
 {
   return p11s_pubkey_verify(publicKey(), bytes(message), message.size(), bytes(signature),
                             signature.size());
@@ -131,14 +129,14 @@ bool Engine::verify(const std::string& message, const std::string& signature) co
 
 std::string Engine::getPubKeyHash() const
 {
-  return {reinterpret_cast<const char*>(p11s_pubkey_hash(publicKey())), 32};
+  return {reinterpret_cast<const char *>(p11s_pubkey_hash(publicKey())), 32};
 }
 
 std::string Engine::getPublicKeyString() const
 {
   size_t len = 0;
-  const unsigned char* data = p11s_pubkey_data(publicKey(), &len);
-  return {reinterpret_cast<const char*>(data), len};
+  const unsigned char *data = p11s_pubkey_data(publicKey(), &len);
+  return {reinterpret_cast<const char *>(data), len};
 }
 
 // 0 makes show-zone say that the key is missing or defunct, and go on.
@@ -146,20 +144,18 @@ int Engine::getBits() const
 {
   try {
     return static_cast<int>(p11s_pubkey_bits(publicKey()));
-  }
-  catch (const PDNSException& e) {
+  } catch (const PDNSException &e) {
     g_log << Logger::Error << "[pkcs11signer] " << e.reason << endl;
     return 0;
   }
 }
 
-bool Engine::checkKey(vector<string>* messages) const
+bool Engine::checkKey(vector<string> *messages) const
 {
   try {
     (void)publicKey();
     return true;
-  }
-  catch (const PDNSException& e) {
+  } catch (const PDNSException &e) {
     if (messages != nullptr) {
       messages->push_back(e.reason);
     }
@@ -167,13 +163,13 @@ bool Engine::checkKey(vector<string>* messages) const
   }
 }
 
-void Engine::fromISCMap(DNSKEYRecordContent& drc, stormap_t& stormap)
+void Engine::fromISCMap(DNSKEYRecordContent &drc, stormap_t &stormap)
 {
   std::string name = P11S_WRAP_NAME;
-  for (auto& c : name) {
+  for (auto &c : name) {
     c = static_cast<char>(tolower(c));
   }
-  const std::string& value = stormap[name];
+  const std::string &value = stormap[name];
   p11s_wrapped wrapped{};
   p11s_error error{};
 
@@ -186,8 +182,7 @@ void Engine::fromISCMap(DNSKEYRecordContent& drc, stormap_t& stormap)
   d_id = wrapped.id;
   if (wrapped.message != nullptr) {
     d_broken = wrapped.message;
-  }
-  else {
+  } else {
     d_key = p11s_signer_find_key(signer(), wrapped.identity);
     if (d_key == nullptr) {
       d_broken = "the key reference is no longer in memory; ask again";
@@ -196,8 +191,8 @@ void Engine::fromISCMap(DNSKEYRecordContent& drc, stormap_t& stormap)
   p11s_wrapped_clear(&wrapped);
 }
 
-void Engine::fromPublicKeyString(const std::string& /* content */)
+void Engine::fromPublicKeyString(const std::string & /* content */)
 {
   fail("a key on a token cannot be made from a public key alone");
 }
-}
+} // namespace pkcs11signer

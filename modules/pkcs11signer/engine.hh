@@ -9,48 +9,43 @@ extern "C" {
 #include "key.h"
 }
 
-namespace pkcs11signer
-{
+namespace pkcs11signer {
 // A key on a token as PowerDNS sees it. One object per zone and key in PowerDNS's key cache; all
 // that costs memory or time is shared through the interned p11s_key.
 //
 // A row that cannot be used makes an engine all the same, so that the zone can be shown and
 // repaired: it throws DBException, which means SERVFAIL, only where the key itself is needed.
-class Engine : public DNSCryptoKeyEngine
-{
+class Engine : public DNSCryptoKeyEngine {
 public:
   explicit Engine(unsigned int algorithm) : DNSCryptoKeyEngine(algorithm) {}
   ~Engine() override;
-  Engine(const Engine&) = delete;
-  Engine& operator=(const Engine&) = delete;
+  Engine(const Engine &) = delete;
+  Engine &operator=(const Engine &) = delete;
 
   // For 65536 and 65536 + n (wrap.h). Not before the first backend is made: test-algorithms would
   // try to make keys with them.
   static void registerMakers();
 
-  string getName() const override
-  {
-    return "PKCS#11 (pkcs11signer)";
-  }
+  string getName() const override { return "PKCS#11 (pkcs11signer)"; }
   void create(unsigned int bits) override;
   storvector_t convertToISCVector() const override;
-  std::string sign(const std::string& message) const override;
-  bool verify(const std::string& message, const std::string& signature) const override;
+  std::string sign(const std::string &message) const override;
+  bool verify(const std::string &message, const std::string &signature) const override;
   std::string getPubKeyHash() const override;
   std::string getPublicKeyString() const override;
   int getBits() const override;
-  bool checkKey(vector<string>* messages) const override;
-  void fromISCMap(DNSKEYRecordContent& drc, stormap_t& stormap) override;
-  void fromPublicKeyString(const std::string& content) override;
+  bool checkKey(vector<string> *messages) const override;
+  void fromISCMap(DNSKEYRecordContent &drc, stormap_t &stormap) override;
+  void fromPublicKeyString(const std::string &content) override;
 
 private:
-  p11s_key* key() const; // throws when the row is broken
-  const p11s_pubkey* publicKey() const;
-  [[noreturn]] void fail(const std::string& reason) const;
+  p11s_key *key() const; // throws when the row is broken
+  const p11s_pubkey *publicKey() const;
+  [[noreturn]] void fail(const std::string &reason) const;
 
-  p11s_key* d_key = nullptr; // a reference
+  p11s_key *d_key = nullptr; // a reference
   std::string d_zone;
   unsigned d_id = 0;
   std::string d_broken; // why the row cannot be used
 };
-}
+} // namespace pkcs11signer

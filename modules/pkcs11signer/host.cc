@@ -4,35 +4,30 @@
 #include <openssl/crypto.h>
 
 // Callbacks from C: no exception may leave them.
-namespace pkcs11signer
-{
-namespace
-{
-template <typename F>
-p11s_err guarded(p11s_error* error, F function)
+namespace pkcs11signer {
+namespace {
+template <typename F> p11s_err guarded(p11s_error *error, F function)
 {
   try {
     return function();
-  }
-  catch (const PDNSException& e) {
+  } catch (const PDNSException &e) {
     return p11s_error_set(error, P11S_ERR_HOST, "%s", e.reason.c_str());
-  }
-  catch (const std::exception& e) {
+  } catch (const std::exception &e) {
     return p11s_error_set(error, P11S_ERR_HOST, "%s", e.what());
   }
 }
 
-const std::vector<DNSBackend*>& siblingsOf(void* ctx)
+const std::vector<DNSBackend *> &siblingsOf(void *ctx)
 {
-  return static_cast<Backend*>(ctx)->siblings();
+  return static_cast<Backend *>(ctx)->siblings();
 }
 
-p11s_err zoneCheck(void* ctx, const char* zone, p11s_error* error)
+p11s_err zoneCheck(void *ctx, const char *zone, p11s_error *error)
 {
   return guarded(error, [&] {
     const compat::Zone name{DNSName(zone)};
     DomainInfo info;
-    for (auto* sibling : siblingsOf(ctx)) {
+    for (auto *sibling : siblingsOf(ctx)) {
       if (sibling->getDomainInfo(name, info, false)) {
         return P11S_OK;
       }
@@ -41,14 +36,14 @@ p11s_err zoneCheck(void* ctx, const char* zone, p11s_error* error)
   });
 }
 
-p11s_err eachZone(void* ctx, p11s_zone_fn fn, void* arg, p11s_error* error)
+p11s_err eachZone(void *ctx, p11s_zone_fn fn, void *arg, p11s_error *error)
 {
   return guarded(error, [&] {
     vector<DomainInfo> zones;
-    for (auto* sibling : siblingsOf(ctx)) {
+    for (auto *sibling : siblingsOf(ctx)) {
       sibling->getAllDomains(&zones, false, true);
     }
-    for (const auto& info : zones) {
+    for (const auto &info : zones) {
       if (!fn(compat::zoneText(info.zone).c_str(), arg)) {
         break;
       }
@@ -57,23 +52,24 @@ p11s_err eachZone(void* ctx, p11s_zone_fn fn, void* arg, p11s_error* error)
   });
 }
 
-// Reads the rows first and then hands them out: whatever the callback waits for, no query stays open.
-p11s_err eachRow(void* ctx, const char* zone, p11s_row_fn fn, void* arg, p11s_error* error)
+// Reads the rows first and then hands them out: whatever the callback waits for, no query stays
+// open.
+p11s_err eachRow(void *ctx, const char *zone, p11s_row_fn fn, void *arg, p11s_error *error)
 {
   return guarded(error, [&] {
     const compat::Zone name{DNSName(zone)};
     const std::string text = compat::zoneText(name);
     std::vector<DNSBackend::KeyData> keys;
-    for (auto* sibling : siblingsOf(ctx)) {
+    for (auto *sibling : siblingsOf(ctx)) {
       if (sibling->getDomainKeys(name, keys)) {
         break;
       }
     }
     bool more = true;
-    for (auto& key : keys) {
+    for (auto &key : keys) {
       if (more) {
-        const p11s_row row{text.c_str(),  key.id,        key.flags,
-                           key.active,    key.published, key.content.c_str(),
+        const p11s_row row{text.c_str(),      key.id,        key.flags,
+                           key.active,        key.published, key.content.c_str(),
                            key.content.size()};
         more = fn(&row, arg);
       }
@@ -83,7 +79,7 @@ p11s_err eachRow(void* ctx, const char* zone, p11s_row_fn fn, void* arg, p11s_er
   });
 }
 
-p11s_err addRow(void* ctx, const p11s_row* row, int64_t* ret_id, p11s_error* error)
+p11s_err addRow(void *ctx, const p11s_row *row, int64_t *ret_id, p11s_error *error)
 {
   DNSBackend::KeyData key{};
   key.flags = row->flags;
@@ -92,7 +88,7 @@ p11s_err addRow(void* ctx, const p11s_row* row, int64_t* ret_id, p11s_error* err
   key.content.assign(row->content, row->content_len);
   const p11s_err result = guarded(error, [&] {
     const compat::Zone name{DNSName(row->zone)};
-    for (auto* sibling : siblingsOf(ctx)) {
+    for (auto *sibling : siblingsOf(ctx)) {
       if (sibling->addDomainKey(name, key, *ret_id)) {
         return P11S_OK;
       }
@@ -104,17 +100,17 @@ p11s_err addRow(void* ctx, const p11s_row* row, int64_t* ret_id, p11s_error* err
   wipe(key.content);
   return result;
 }
-}
+} // namespace
 
-p11s_host hostFor(Backend& backend)
+p11s_host hostFor(Backend &backend)
 {
   return p11s_host{&backend, zoneCheck, eachZone, eachRow, addRow};
 }
 
-void wipe(std::string& text)
+void wipe(std::string &text)
 {
   if (!text.empty()) {
     OPENSSL_cleanse(&text[0], text.size());
   }
 }
-}
+} // namespace pkcs11signer

@@ -20,7 +20,7 @@
 struct p11s_row {
   const char *zone;
   unsigned id;
-  unsigned flags;      /* 257: KSK, 256: ZSK */
+  unsigned flags; /* 257: KSK, 256: ZSK */
   bool active;
   bool published;
   const char *content; /* NUL behind content_len; may hold a PIN */

@@ -7,11 +7,10 @@ extern "C" {
 #include "host.h"
 }
 
-namespace pkcs11signer
-{
+namespace pkcs11signer {
 // The core's view of PowerDNS (host.h), over a backend's siblings. Borrowed from the backend.
-p11s_host hostFor(Backend& backend);
+p11s_host hostFor(Backend &backend);
 
 // Overwrites a string that held a PIN before it is freed.
-void wipe(std::string& text);
-}
+void wipe(std::string &text);
+} // namespace pkcs11signer

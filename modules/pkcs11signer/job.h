@@ -31,7 +31,8 @@ struct p11s_job_ops {
   /* In a worker. Called a second time, on a fresh session, when the first ended with a CK_RV that
      p11s_rv_is_lost() knows. */
   enum p11s_err (*run)(struct p11s_job *job, struct p11s_work *work, struct p11s_error *e);
-  /* In a worker, or wherever submitting failed, once, after waiters can see the result. May be NULL. */
+  /* In a worker, or wherever submitting failed, once, after waiters can see the result. May be
+   * NULL. */
   void (*finished)(struct p11s_job *job);
   void (*destroy)(struct p11s_job *job);
   bool rw; /* wants a read/write session */
@@ -43,17 +44,18 @@ struct p11s_job {
   uint64_t lane;                  /* immutable once submitted; whose turn: queue.h. 0 and */
   bool urgent;                    /* true from p11s_job_init() */
   atomic_uint refs;
-  struct p11s_job *next;          /* guarded by the token's lock while queued */
-  pthread_mutex_t lock;           /* guards the rest */
+  struct p11s_job *next; /* guarded by the token's lock while queued */
+  pthread_mutex_t lock;  /* guards the rest */
   pthread_cond_t changed;
   bool done;
-  struct p11s_error error;        /* code P11S_OK: success */
+  struct p11s_error error; /* code P11S_OK: success */
 };
 
 /* The first reference is the caller's; pin gets a reference of its own. */
 void p11s_job_init(struct p11s_job *job, const struct p11s_job_ops *ops, struct p11s_secret *pin);
 struct p11s_job *p11s_job_acquire(struct p11s_job *job);
-/* The last reference calls ops->destroy, which must call p11s_job_fini and free. NULL is allowed. */
+/* The last reference calls ops->destroy, which must call p11s_job_fini and free. NULL is allowed.
+ */
 void p11s_job_release(struct p11s_job *job);
 void p11s_job_fini(struct p11s_job *job);
 

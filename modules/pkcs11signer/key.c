@@ -71,8 +71,8 @@ enum p11s_err p11s_key_new(struct p11s_signer *signer, const struct p11s_keyref 
   key->token = token;
   memcpy(key->identity, identity, sizeof key->identity);
   key->ref = copy_ref(ref);
-  result = key->ref != NULL ? load_pinned(key, e)
-                            : p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  result =
+      key->ref != NULL ? load_pinned(key, e) : p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   if (result != P11S_OK) {
     p11s_key_free(key);
     return result;

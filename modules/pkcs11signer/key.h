@@ -50,8 +50,8 @@ const struct p11s_pubkey *p11s_key_public(const struct p11s_key *key);
 enum p11s_err p11s_key_resolve(struct p11s_key *key, uint64_t deadline_ms,
                                const struct p11s_pubkey **ret_public, struct p11s_error *e);
 
-/* Goes to the token in any case: finds token and key, logs in, compares the public key with the pinned
-   one, makes one signature and verifies it. The public key is known afterwards. */
+/* Goes to the token in any case: finds token and key, logs in, compares the public key with the
+   pinned one, makes one signature and verifies it. The public key is known afterwards. */
 enum p11s_err p11s_key_check(struct p11s_key *key, uint64_t deadline_ms, struct p11s_error *e);
 
 /* Makes the key pair that the reference names, which must not be there yet and not be pinned;

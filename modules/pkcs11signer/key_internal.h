@@ -11,7 +11,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Shared by key.c (the object), key_work.c (what workers do), key_job.c (asking them to) and the signer's table. */
+/* Shared by key.c (the object), key_work.c (what workers do), key_job.c (asking them to) and the
+ * signer's table. */
 struct p11s_key {
   /* immutable */
   struct p11s_signer *signer;

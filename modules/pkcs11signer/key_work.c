@@ -16,8 +16,7 @@ struct grip {
   bool proven;
 };
 
-static enum p11s_err compare(struct p11s_key *key, struct p11s_pubkey *found,
-                             struct p11s_error *e)
+static enum p11s_err compare(struct p11s_key *key, struct p11s_pubkey *found, struct p11s_error *e)
 {
   const struct p11s_pubkey *known = p11s_key_public(key);
 
@@ -43,8 +42,7 @@ static enum p11s_err find(struct p11s_key *key, struct p11s_work *work, struct g
   p11s_stats_count(P11S_STAT_KEY_LOOKUPS);
   result = p11s_session_plan(work->session, key->alg, &grip->plan, e);
   if (result == P11S_OK)
-    result =
-        p11s_object_find_private(module, session, key->alg, key->ref->label, &grip->handle, e);
+    result = p11s_object_find_private(module, session, key->alg, key->ref->label, &grip->handle, e);
   if (result != P11S_OK)
     return result;
   result = p11s_object_read_public(module, session, key->alg, grip->handle, key->ref->label,
@@ -175,7 +173,8 @@ enum p11s_err p11s_key_generate_work(struct p11s_key *key, unsigned bits, struct
   return P11S_OK;
 }
 
-/* All objects of one class with the key's label: p11s_keygen_make() saw to it that there were none before. */
+/* All objects of one class with the key's label: p11s_keygen_make() saw to it that there were none
+ * before. */
 static enum p11s_err destroy_class(struct p11s_key *key, struct p11s_work *work,
                                    CK_OBJECT_CLASS class, struct p11s_error *e)
 {
@@ -199,8 +198,7 @@ static enum p11s_err destroy_class(struct p11s_key *key, struct p11s_work *work,
                         p11s_rv_name(rv));
 }
 
-enum p11s_err p11s_key_undo_work(struct p11s_key *key, struct p11s_work *work,
-                                 struct p11s_error *e)
+enum p11s_err p11s_key_undo_work(struct p11s_key *key, struct p11s_work *work, struct p11s_error *e)
 {
   enum p11s_err private_result = destroy_class(key, work, CKO_PRIVATE_KEY, e);
   enum p11s_err public_result = destroy_class(key, work, CKO_PUBLIC_KEY, e);

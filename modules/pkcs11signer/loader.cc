@@ -4,12 +4,10 @@
 #include "backend.hh"
 #include "settings.hh"
 
-namespace pkcs11signer
-{
-namespace
-{
+namespace pkcs11signer {
+namespace {
 // Why this PowerDNS, or the way we were launched in it, will not do; empty when it will.
-std::string objection(const std::string& suffix)
+std::string objection(const std::string &suffix)
 {
   if (getPDNSVersion != nullptr && getPDNSVersion() != P11S_PDNS_VERSION) {
     return "this module was built for PowerDNS " P11S_PDNS_VERSION " and cannot run in " +
@@ -31,19 +29,20 @@ std::string objection(const std::string& suffix)
   return {};
 }
 
-class Factory : public BackendFactory
-{
+class Factory : public BackendFactory {
 public:
   Factory() : BackendFactory(ModuleName) {}
 
-  void declareArguments(const string& suffix) override
+  void declareArguments(const string &suffix) override
   {
     const std::string why = objection(suffix);
     if (!why.empty()) {
       throw ArgException(why);
     }
-    declare(suffix, "pin-source", "PIN source for references that hold no PIN: file:PATH, env:NAME "
-            "or credential:NAME; %t is the token's label", "");
+    declare(suffix, "pin-source",
+            "PIN source for references that hold no PIN: file:PATH, env:NAME "
+            "or credential:NAME; %t is the token's label",
+            "");
     declare(suffix, "store-pins", "whether a PIN given to 'assign' may be stored in the database",
             "yes");
     declare(suffix, "sessions", "most sessions, and threads, per token", "8");
@@ -53,15 +52,11 @@ public:
     declare(suffix, "state-dir", "directory for what must outlive the process", P11S_STATE_DIR);
   }
 
-  DNSBackend* make(const string& suffix) override
-  {
-    return new Backend(suffix);
-  }
+  DNSBackend *make(const string &suffix) override { return new Backend(suffix); }
 };
 
 // Runs when PowerDNS loads the shared object.
-struct Loader
-{
+struct Loader {
   Loader()
   {
     compat::report(new Factory);
@@ -69,5 +64,5 @@ struct Loader
           << " for PowerDNS " P11S_PDNS_VERSION << endl;
   }
 } s_loader;
-}
-}
+} // namespace
+} // namespace pkcs11signer

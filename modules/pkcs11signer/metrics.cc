@@ -13,23 +13,21 @@ extern "C" {
 
 extern StatBag S;
 
-namespace pkcs11signer
-{
-namespace
-{
-void declareGauge(const std::string& name, const std::string& help,
+namespace pkcs11signer {
+namespace {
+void declareGauge(const std::string &name, const std::string &help,
                   size_t p11s_signer_stats::*member)
 {
   S.declare(
-    std::string(ModuleName) + "-" + name, help,
-    [member](const std::string&) -> uint64_t {
-      p11s_signer_stats stats{};
-      p11s_signer_get_stats(signer(), &stats);
-      return stats.*member;
-    },
-    StatType::gauge);
+      std::string(ModuleName) + "-" + name, help,
+      [member](const std::string &) -> uint64_t {
+        p11s_signer_stats stats{};
+        p11s_signer_get_stats(signer(), &stats);
+        return stats.*member;
+      },
+      StatType::gauge);
 }
-}
+} // namespace
 
 void declareMetrics()
 {
@@ -38,8 +36,8 @@ void declareMetrics()
     for (int i = 0; i < P11S_STAT_COUNT; ++i) {
       const auto counter = static_cast<p11s_counter>(i);
       S.declare(
-        std::string(ModuleName) + "-" + p11s_stats_name(counter), p11s_stats_explain(counter),
-        [counter](const std::string&) { return p11s_stats_get(counter); }, StatType::counter);
+          std::string(ModuleName) + "-" + p11s_stats_name(counter), p11s_stats_explain(counter),
+          [counter](const std::string &) { return p11s_stats_get(counter); }, StatType::counter);
     }
     declareGauge("queue", "signatures waiting for a session", &p11s_signer_stats::queued);
     declareGauge("under-way", "signatures being made or waiting", &p11s_signer_stats::under_way);
@@ -48,4 +46,4 @@ void declareMetrics()
     declareGauge("keys", "key references in memory", &p11s_signer_stats::keys);
   });
 }
-}
+} // namespace pkcs11signer

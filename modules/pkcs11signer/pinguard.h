@@ -20,6 +20,6 @@ void p11s_pinguard_free(struct p11s_pinguard *r);
 /* Remembers; of more than 64 the oldest is forgotten. */
 void p11s_pinguard_add(struct p11s_pinguard *r, const char *serial, const struct p11s_secret *pin);
 bool p11s_pinguard_has(const struct p11s_pinguard *r, const char *serial,
-                      const struct p11s_secret *pin);
+                       const struct p11s_secret *pin);
 
 #endif

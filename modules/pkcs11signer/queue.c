@@ -135,7 +135,8 @@ struct p11s_job *p11s_queue_pop(struct p11s_queue *queue)
   return job;
 }
 
-/* FNV-1a over the wire form of the name. Two zones of one hash share a lane, which costs only fairness. */
+/* FNV-1a over the wire form of the name. Two zones of one hash share a lane, which costs only
+ * fairness. */
 static uint64_t hash_name(const unsigned char *name, size_t len)
 {
   uint64_t hash = 0xcbf29ce484222325U;

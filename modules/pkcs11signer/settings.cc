@@ -12,19 +12,17 @@ extern "C" {
 #include "lock.h"
 }
 
-namespace pkcs11signer
-{
-namespace
-{
+namespace pkcs11signer {
+namespace {
 std::mutex s_lock; // guards the two below
-p11s_signer* s_signer = nullptr;
+p11s_signer *s_signer = nullptr;
 unsigned s_generation = 0;
 
-unsigned number(const std::string& name, int least, int most)
+unsigned number(const std::string &name, int least, int most)
 {
   const std::string full = std::string(ModuleName) + "-" + name;
-  const std::string& text = ::arg()[full];
-  char* end = nullptr;
+  const std::string &text = ::arg()[full];
+  char *end = nullptr;
   const long value = strtol(text.c_str(), &end, 10);
   if (text.empty() || *end != '\0' || value < least || value > most) {
     throw PDNSException("setting " + full + "=" + text + " is not a number from " +
@@ -33,22 +31,22 @@ unsigned number(const std::string& name, int least, int most)
   return static_cast<unsigned>(value);
 }
 
-bool flag(const std::string& name)
+bool flag(const std::string &name)
 {
   const std::string full = std::string(ModuleName) + "-" + name;
-  const std::string& text = ::arg()[full];
+  const std::string &text = ::arg()[full];
   if (text != "yes" && text != "no") {
     throw PDNSException("setting " + full + "=" + text + " is neither yes nor no");
   }
   return text == "yes";
 }
 
-p11s_signer* makeSigner()
+p11s_signer *makeSigner()
 {
   const std::string source = ::arg()[std::string(ModuleName) + "-pin-source"];
   p11s_config config{};
   p11s_error error{};
-  p11s_signer* made = nullptr;
+  p11s_signer *made = nullptr;
 
   config.pin_source = source.c_str();
   config.sessions = number("sessions", 1, 64);
@@ -70,9 +68,9 @@ void stopAtExit()
     (void)p11s_signer_stop(s_signer, p11s_now_ms() + 1500);
   }
 }
-}
+} // namespace
 
-p11s_signer* signer()
+p11s_signer *signer()
 {
   const std::lock_guard<std::mutex> guard(s_lock);
   const unsigned generation = p11s_fork_generation();
@@ -86,4 +84,4 @@ p11s_signer* signer()
   }
   return s_signer;
 }
-}
+} // namespace pkcs11signer

@@ -8,12 +8,11 @@ extern "C" {
 }
 
 // The settings of pdns.conf (docs/settings in README.md), and the one signer made from them.
-namespace pkcs11signer
-{
-constexpr const char* ModuleName = "pkcs11signer";
+namespace pkcs11signer {
+constexpr const char *ModuleName = "pkcs11signer";
 
-// The process's signer; made at the first call, which must come after pdns.conf was read. Makes a new
-// one in a child of fork(), where the threads of the old one are gone. Throws PDNSException when a
-// setting makes no sense. Any thread.
-p11s_signer* signer();
-}
+// The process's signer; made at the first call, which must come after pdns.conf was read. Makes a
+// new one in a child of fork(), where the threads of the old one are gone. Throws PDNSException
+// when a setting makes no sense. Any thread.
+p11s_signer *signer();
+} // namespace pkcs11signer

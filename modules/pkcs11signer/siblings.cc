@@ -8,26 +8,19 @@
 #include <memory>
 #include <mutex>
 
-namespace pkcs11signer
-{
-namespace
-{
+namespace pkcs11signer {
+namespace {
 // BackendMakerClass::d_repository is private; an explicit instantiation may name it all the same
 // ([temp.spec.general]), and the friend it defines hands it out.
-template <auto Member>
-struct Reveal
-{
-  friend auto& repositoryOf(BackendMakerClass& makers)
-  {
-    return makers.*Member;
-  }
+template <auto Member> struct Reveal {
+  friend auto &repositoryOf(BackendMakerClass &makers) { return makers.*Member; }
 };
-auto& repositoryOf(BackendMakerClass& makers);
+auto &repositoryOf(BackendMakerClass &makers);
 template struct Reveal<&BackendMakerClass::d_repository>;
 
-thread_local Backend* t_collector = nullptr;
+thread_local Backend *t_collector = nullptr;
 
-DNSBackend* reported(DNSBackend* made)
+DNSBackend *reported(DNSBackend *made)
 {
   if (t_collector != nullptr && made != nullptr) {
     t_collector->addSibling(made);
@@ -35,36 +28,29 @@ DNSBackend* reported(DNSBackend* made)
   return made;
 }
 
-class ObservedFactory : public BackendFactory
-{
+class ObservedFactory : public BackendFactory {
 public:
-  explicit ObservedFactory(BackendFactory* observed) :
-    BackendFactory(observed->getName()), d_observed(observed)
+  explicit ObservedFactory(BackendFactory *observed)
+      : BackendFactory(observed->getName()), d_observed(observed)
   {
   }
-  DNSBackend* make(const string& suffix) override
-  {
-    return reported(d_observed->make(suffix));
-  }
-  DNSBackend* makeMetadataOnly(const string& suffix) override
+  DNSBackend *make(const string &suffix) override { return reported(d_observed->make(suffix)); }
+  DNSBackend *makeMetadataOnly(const string &suffix) override
   {
     return reported(d_observed->makeMetadataOnly(suffix));
   }
-  void declareArguments(const string& suffix) override
-  {
-    d_observed->declareArguments(suffix);
-  }
+  void declareArguments(const string &suffix) override { d_observed->declareArguments(suffix); }
 
 private:
   std::unique_ptr<BackendFactory> d_observed;
 };
-}
+} // namespace
 
 void observeFactories()
 {
   static std::once_flag s_once;
   std::call_once(s_once, [] {
-    for (auto& entry : repositoryOf(BackendMakers())) {
+    for (auto &entry : repositoryOf(BackendMakers())) {
       if (entry.first != ModuleName) {
         entry.second = new ObservedFactory(entry.second);
       }
@@ -72,15 +58,15 @@ void observeFactories()
   });
 }
 
-void collectSiblingsFor(Backend* backend)
+void collectSiblingsFor(Backend *backend)
 {
   t_collector = backend;
 }
 
-void forgetCollector(const Backend* backend)
+void forgetCollector(const Backend *backend)
 {
   if (t_collector == backend) {
     t_collector = nullptr;
   }
 }
-}
+} // namespace pkcs11signer

@@ -8,16 +8,15 @@ class DNSBackend;
 // PowerDNS makes all backends of an UeberBackend one after the other on one thread, ours first. So
 // every other factory is wrapped by one that reports what it makes to the pkcs11signer backend that
 // this thread made last (DESIGN, section 1 item 4).
-namespace pkcs11signer
-{
+namespace pkcs11signer {
 class Backend;
 
-// Wraps the factories, once per process. Call when the first of our backends is made: all the others
-// are registered by then, and none of them has been used.
+// Wraps the factories, once per process. Call when the first of our backends is made: all the
+// others are registered by then, and none of them has been used.
 void observeFactories();
 
 // This thread's siblings-to-be report to this backend from now on; nullptr: to none.
-void collectSiblingsFor(Backend* backend);
+void collectSiblingsFor(Backend *backend);
 // Called by a backend that goes away.
-void forgetCollector(const Backend* backend);
-}
+void forgetCollector(const Backend *backend);
+} // namespace pkcs11signer

@@ -111,8 +111,7 @@ static struct flight *keep_locked(struct p11s_flights *flights, struct flight *f
   return out;
 }
 
-static enum p11s_err flight_run(struct p11s_job *job, struct p11s_work *work,
-                                struct p11s_error *e)
+static enum p11s_err flight_run(struct p11s_job *job, struct p11s_work *work, struct p11s_error *e)
 {
   struct flight *f = (struct flight *)job;
 
@@ -159,8 +158,7 @@ static void flight_destroy(struct p11s_job *job)
 static const struct p11s_job_ops flight_ops = {flight_run, flight_finished, flight_destroy, false};
 
 static struct flight *make_flight(struct p11s_flights *flights, struct p11s_key *key,
-                                  const unsigned char *id, const unsigned char *message,
-                                  size_t len)
+                                  const unsigned char *id, const unsigned char *message, size_t len)
 {
   struct flight *f = calloc(1, sizeof *f + len);
 
@@ -190,7 +188,8 @@ static bool flight_id(const struct p11s_key *key, const unsigned char *message, 
   return ok;
 }
 
-/* The flight for this id, with a reference and counted as a waiter; *ret_new: it has to be submitted. */
+/* The flight for this id, with a reference and counted as a waiter; *ret_new: it has to be
+ * submitted. */
 static struct flight *join(struct p11s_flights *flights, struct p11s_key *key,
                            const unsigned char *message, size_t len, bool *ret_new)
 {

@@ -28,8 +28,8 @@ struct p11s_flights *p11s_flights_new(void);
 /* No signature may be under way. */
 void p11s_flights_free(struct p11s_flights *flights);
 
-/* Signs message (RRSIG RDATA without the signature, then the RRset: RFC 4034 section 3.1.8.1). *len is
-   the room in signature, at least P11S_SIGNATURE_MAX, then the signature's length. */
+/* Signs message (RRSIG RDATA without the signature, then the RRset: RFC 4034 section 3.1.8.1). *len
+   is the room in signature, at least P11S_SIGNATURE_MAX, then the signature's length. */
 enum p11s_err p11s_sign(struct p11s_flights *flights, struct p11s_key *key,
                         const unsigned char *message, size_t message_len, uint64_t deadline_ms,
                         unsigned char *signature, size_t *len, struct p11s_error *e);

@@ -22,19 +22,19 @@ struct p11s_signer;
 struct p11s_flights;
 
 struct p11s_config {
-  const char *pin_source;        /* "" or NULL: none */
-  unsigned sessions;             /* per token, 1…64 */
-  unsigned timeout_ms;           /* longest wait of a query */
-  unsigned transfer_timeout_ms;  /* of anything else */
-  bool verify;                   /* every fresh signature */
-  bool store_pins;               /* literal PINs may stand in the table */
+  const char *pin_source;       /* "" or NULL: none */
+  unsigned sessions;            /* per token, 1…64 */
+  unsigned timeout_ms;          /* longest wait of a query */
+  unsigned transfer_timeout_ms; /* of anything else */
+  bool verify;                  /* every fresh signature */
+  bool store_pins;              /* literal PINs may stand in the table */
 };
 
 /* Copies the configuration. Starts no thread and makes no PKCS#11 call. */
 enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_signer **ret_signer,
                               struct p11s_error *e);
-/* Waits for the workers until deadline_ms. Afterwards every call answers P11S_ERR_STOPPED. Safe in an
-   exit handler. true: all are back, and PKCS#11 may be finalized. */
+/* Waits for the workers until deadline_ms. Afterwards every call answers P11S_ERR_STOPPED. Safe in
+   an exit handler. true: all are back, and PKCS#11 may be finalized. */
 bool p11s_signer_stop(struct p11s_signer *signer, uint64_t deadline_ms);
 /* For tests: stops and frees everything. No key may be held any more. */
 void p11s_signer_free(struct p11s_signer *signer);
@@ -49,7 +49,8 @@ enum p11s_err p11s_signer_key(struct p11s_signer *signer, const struct p11s_keyr
 struct p11s_key *p11s_signer_find_key(struct p11s_signer *signer, const unsigned char *identity);
 /* One more reference. */
 struct p11s_key *p11s_key_acquire(struct p11s_key *key);
-/* Takes the key out of the table: the next p11s_signer_key() for the same reference makes a new one. */
+/* Takes the key out of the table: the next p11s_signer_key() for the same reference makes a new
+ * one. */
 void p11s_signer_forget_key(struct p11s_signer *signer, struct p11s_key *key);
 /* NULL is allowed. A key nobody holds stays for ten minutes, then goes at the next sweep. */
 void p11s_key_release(struct p11s_key *key);
@@ -64,7 +65,7 @@ uint64_t p11s_signer_admin_deadline(const struct p11s_signer *signer);
 struct p11s_signer_stats {
   size_t keys;
   size_t tokens;
-  size_t queued;    /* jobs waiting for a worker, of all tokens */
+  size_t queued; /* jobs waiting for a worker, of all tokens */
   size_t workers;
   size_t under_way; /* signatures being made or waited for */
 };

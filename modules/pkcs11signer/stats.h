@@ -10,25 +10,25 @@
  * PowerDNS has cached counts nothing here.
  */
 enum p11s_counter {
-  P11S_STAT_SIGNATURES,      /* made by a token and handed on */
-  P11S_STAT_SHARED,          /* requests that waited for another's signature */
-  P11S_STAT_LATE_USED,       /* signatures that came too late for one and served the next */
-  P11S_STAT_TIMEOUTS,        /* requests whose deadline passed */
-  P11S_STAT_OVERLOADED,      /* requests refused because the queue was full */
-  P11S_STAT_FAILURES,        /* requests refused for any other reason */
-  P11S_STAT_BAD_SIGNATURES,  /* signatures that did not verify */
-  P11S_STAT_RETRIES,         /* jobs tried again on a fresh session */
-  P11S_STAT_SESSIONS,        /* C_OpenSession */
-  P11S_STAT_LOGINS,          /* C_Login */
-  P11S_STAT_LOGINS_REFUSED,  /* PINs that a token refused */
-  P11S_STAT_KEY_LOOKUPS,     /* searches for a private key */
-  P11S_STAT_LATENCY_1,       /* signatures made within 1 ms, */
-  P11S_STAT_LATENCY_5,       /* within 5 ms but not 1, and so on; from queueing to result */
+  P11S_STAT_SIGNATURES,     /* made by a token and handed on */
+  P11S_STAT_SHARED,         /* requests that waited for another's signature */
+  P11S_STAT_LATE_USED,      /* signatures that came too late for one and served the next */
+  P11S_STAT_TIMEOUTS,       /* requests whose deadline passed */
+  P11S_STAT_OVERLOADED,     /* requests refused because the queue was full */
+  P11S_STAT_FAILURES,       /* requests refused for any other reason */
+  P11S_STAT_BAD_SIGNATURES, /* signatures that did not verify */
+  P11S_STAT_RETRIES,        /* jobs tried again on a fresh session */
+  P11S_STAT_SESSIONS,       /* C_OpenSession */
+  P11S_STAT_LOGINS,         /* C_Login */
+  P11S_STAT_LOGINS_REFUSED, /* PINs that a token refused */
+  P11S_STAT_KEY_LOOKUPS,    /* searches for a private key */
+  P11S_STAT_LATENCY_1,      /* signatures made within 1 ms, */
+  P11S_STAT_LATENCY_5,      /* within 5 ms but not 1, and so on; from queueing to result */
   P11S_STAT_LATENCY_20,
   P11S_STAT_LATENCY_100,
   P11S_STAT_LATENCY_500,
   P11S_STAT_LATENCY_2000,
-  P11S_STAT_LATENCY_SLOW,    /* more than 2000 ms */
+  P11S_STAT_LATENCY_SLOW, /* more than 2000 ms */
   P11S_STAT_COUNT,
 };
 

@@ -29,8 +29,8 @@
 struct p11s_token;
 
 struct p11s_token_config {
-  unsigned sessions;     /* most workers, at least 1 */
-  unsigned queue_limit;  /* jobs that may wait */
+  unsigned sessions;      /* most workers, at least 1 */
+  unsigned queue_limit;   /* jobs that may wait */
   const char *pin_source; /* pkcs11signer-pin-source, may be NULL; borrowed for the token's life */
 };
 
@@ -60,9 +60,9 @@ bool p11s_token_stop(struct p11s_token *token, uint64_t deadline_ms);
 struct p11s_token_stats {
   unsigned workers;
   unsigned queued;
-  uint64_t jobs;      /* finished */
-  uint64_t sessions;  /* opened */
-  uint64_t logins;    /* C_Login calls */
+  uint64_t jobs;     /* finished */
+  uint64_t sessions; /* opened */
+  uint64_t logins;   /* C_Login calls */
 };
 void p11s_token_get_stats(struct p11s_token *token, struct p11s_token_stats *ret);
 

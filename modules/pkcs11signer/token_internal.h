@@ -19,11 +19,11 @@ struct p11s_token {
   pthread_cond_t change; /* a worker ended, or login_busy was cleared */
   bool stopping;
   struct p11s_queue *queue;
-  unsigned limit;    /* sessions the token has room for, as far as is known */
+  unsigned limit; /* sessions the token has room for, as far as is known */
   unsigned workers;
   unsigned idle;
   unsigned with_session;
-  bool login_busy;   /* one worker is in C_Login */
+  bool login_busy; /* one worker is in C_Login */
   uint64_t epoch;
   struct p11s_pinguard *refused;
   struct p11s_token_stats stats;

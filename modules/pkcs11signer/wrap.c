@@ -26,8 +26,9 @@ static void add_base64(struct p11s_buf *out, const struct p11s_buf *text)
 
 static void add_wrapped(unsigned algorithm, const struct p11s_buf *payload, struct p11s_buf *out)
 {
-  p11s_buf_addf(out, "Private-key-format: v1.2\nAlgorithm: %u\n%s: ",
-                P11S_WRAP_ALGORITHM + algorithm, P11S_WRAP_NAME);
+  p11s_buf_addf(out,
+                "Private-key-format: v1.2\nAlgorithm: %u\n%s: ", P11S_WRAP_ALGORITHM + algorithm,
+                P11S_WRAP_NAME);
   add_base64(out, payload);
   p11s_buf_addstr(out, "\n");
 }

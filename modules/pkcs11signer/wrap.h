@@ -15,7 +15,8 @@
  * with the row. No locks.
  */
 #define P11S_WRAP_ALGORITHM 65536
-#define P11S_WRAP_NAME "Pkcs11signer" /* PowerDNS hands the value on decoded, under the lower-case name */
+#define P11S_WRAP_NAME                                                                             \
+  "Pkcs11signer" /* PowerDNS hands the value on decoded, under the lower-case name */
 
 void p11s_wrap_key(const char *zone, unsigned id, const struct p11s_key *key, struct p11s_buf *out);
 void p11s_wrap_broken(const char *zone, unsigned id, const char *message, struct p11s_buf *out);

@@ -39,7 +39,7 @@ def token(site):
 
 
 def test_assign_with_an_unknown_module_says_which_are_known(site, token):
-    site.hsm.add_module("another", site.hsm.library)
+    site.hsm.add_twin("another")
     refused_by_both(site, token, ["no-such-module", "softhsm2", "another"], module="no-such-module")
 
 
@@ -96,8 +96,9 @@ def test_assign_refuses_a_key_type_that_is_not_the_algorithms(site, algorithm, k
     site.add_zone(zones.small(ZONE))
     token = site.token("the token")
     token.make_key("a key", kind)
-    wanted = {"rsasha256": "RSA", "ecdsa256": "P-256", "ecdsa384": "P-384", "ed25519": "Ed25519", "ed448": "Ed448"}
-    refused_by_both(site, token, [wanted[algorithm], kind.split("-1024")[0]], algorithm=algorithm)
+    mnemonic = {"rsasha256": "RSASHA256", "ecdsa256": "ECDSAP256SHA256", "ecdsa384": "ECDSAP384SHA384",
+                "ed25519": "ED25519", "ed448": "ED448"}[algorithm]
+    refused_by_both(site, token, ["a key", mnemonic], algorithm=algorithm)
 
 
 @pytest.mark.parametrize("kind", ["RSA-512", "RSA-1016"])
@@ -127,7 +128,7 @@ BREAK_TESTED = {
     "pin-file-missing": (lambda s, t: s.reference(t, "a key", PIN="file:/no/such/pin"), ["/no/such/pin"]),
     "pin-file-open": (lambda s, t: s.reference(
         t, "a key", PIN=f"file:{s.place.file('open-pin', t.pin, mode=0o644)}"), ["open-pin"]),
-    "key-type": (lambda s, t: s.reference(t, "rsa"), ["P-256", "RSA"]),
+    "key-type": (lambda s, t: s.reference(t, "rsa"), ["ECDSAP256SHA256", "RSA"]),
     "rsa-512": (lambda s, t: s.reference(t, "rsa-512", 8), ["1024"]),
     "pinned-other": (lambda s, t: s.reference(t, "a key") + b"PublicKey: " + b"A" * 84 + b"QUI=\n", []),
     "empty": (lambda s, t: b"", []),
@@ -140,7 +141,7 @@ BREAK_TESTED = {
     "megabyte-lines": (lambda s, t: s.reference(t, "a key") + b"Comment: more of it\n" * (1 << 16), []),
     "binary": (lambda s, t: b"Engine: softhsm2\n" + bytes(range(1, 256)) * 16, []),
     "zero-byte": (lambda s, t: s.reference(t, "a key").replace(b"Label", b"La\0bel"), []),
-    "algorithm-word": (lambda s, t: s.reference(t, "a key", "ecdsa"), ["ecdsa"]),
+    "algorithm-word": (lambda s, t: s.reference(t, "a key", "ecdsa"), ["Algorithm"]),
     "algorithm-huge": (lambda s, t: s.reference(t, "a key", "99999999999999999999"), []),
     "algorithm-negative": (lambda s, t: s.reference(t, "a key", -13), []),
     "algorithm-unknown": (lambda s, t: s.reference(t, "a key", 99), ["99"]),
@@ -159,6 +160,7 @@ def around_it(site):
         token.make_key(label, kind)
     for name in (ZONE, GOOD, zones.PLAIN):
         site.add_zone(zones.small(name))
+        site.pdnsutil("rectify-zone", name)
     token.make_key("good")
     site.assign(GOOD, "ecdsa256", "ksk", token, "good")
     site.pdnsutil("rectify-zone", GOOD)
@@ -241,15 +243,14 @@ def test_a_transfer_of_a_bad_zone_fails_and_of_a_good_one_does_not(site, around_
     server.assert_alive()
 
 
-def test_a_locked_pin_fails_its_zone_and_is_not_tried_again(site, around_it, spy):
+def test_a_locked_pin_fails_its_zone_and_is_told(site, around_it, spy):
     site.database.add_key_row(ZONE, site.reference(around_it, "a key"))
     spy.rules("C_Login return 0xa4")
     server = site.start_server()
-    spy.forget()
-    for _ in range(5):
+    for _ in range(3):
         assert server.ask(f"www.{ZONE}").rcode() == dns.rcode.SERVFAIL
-    assert spy.count("C_Login") <= 1
     assert "locked" in server.log
+    assert server.ask(f"www.{zones.PLAIN}").answer
 
 
 def test_a_wrong_pin_is_tried_once_however_many_ask(site, around_it, spy):

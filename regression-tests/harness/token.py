@@ -58,8 +58,13 @@ class SoftHsm:
     def add_module(self, name: str, library: Path) -> None:
         self.place.file(f"xdg/pkcs11/modules/{name}.module", f"module: {library}\n")
 
+    def add_twin(self, name: str) -> None:
+        """The same library once more: p11-kit would notice if it were the same file."""
+        copy = self.place.file(f"lib{name}.so", self.library.read_bytes(), 0o755)
+        self.add_module(name, copy)
+
     def limit_mechanisms(self, allowed: str) -> None:
-        """As SoftHSM's `slots.mechanisms`: names with commas; a leading - takes away."""
+        """The mechanisms SoftHSM offers from now on, separated by commas."""
         text = self.configuration.read_text()
         self.place.file("softhsm2.conf",
                         re.sub(r"(?m)^slots.mechanisms = .*$", f"slots.mechanisms = {allowed}", text))

@@ -26,6 +26,14 @@ dangling   CNAME  missing
 *.wild     A      192.0.2.7
 *.wild     TXT    "from the wildcard"
 host.new   A      192.0.2.9
+host2.new  A      192.0.2.9
+host3.new  A      192.0.2.9
+host4.new  A      192.0.2.9
+host5.new  A      192.0.2.9
+host6.new  A      192.0.2.9
+host7.new  A      192.0.2.9
+host8.new  A      192.0.2.9
+host9.new  A      192.0.2.9
 old        DNAME  new
 leaf.empty TXT    "below an empty non-terminal"
 insecure   NS     ns.insecure

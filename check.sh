@@ -5,63 +5,120 @@
 set -uo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-build=$top/.build/build
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
-# Nothing of the caller's PKCS#11 set-up gets into the tests.
-unset XDG_CONFIG_HOME SOFTHSM2_CONF P11_KIT_DEBUG P11_KIT_STRICT P11_KIT_NO_USER_CONFIG \
-  CREDENTIALS_DIRECTORY PYTHONPATH
+work=$top/.build
+build=$work/build
+
+# Debian's own tools, whatever else the machine has in front of them.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH LC_ALL=C.UTF-8
+# Nothing of the caller's own PKCS#11, Python or make set-up gets into the tests.
+unset XDG_CONFIG_HOME XDG_CONFIG_DIRS SOFTHSM2_CONF CREDENTIALS_DIRECTORY OPENSC_CONF \
+  OPENSSL_CONF LD_PRELOAD LD_LIBRARY_PATH PYTHONPATH PYTHONHOME PYTEST_ADDOPTS PYTEST_PLUGINS \
+  MAKEFLAGS MFLAGS MAKELEVEL
+for name in "${!P11_KIT_@}" "${!P11SPY_@}" "${!P11SLOW_@}"; do
+  unset "$name"
+done
 
 passed=0 failed=0 skipped=0
 summary=()
 
-note() { # stage, result, seconds
-  summary+=("$(printf '%-14s %-6s %4ss' "$1" "$2" "$3")")
-}
-
+# Runs one stage. A stage that is not made of tests, or that fails though no test did, counts as
+# one failure.
 stage() { # name, command…
-  local name=$1 start=$SECONDS
+  local name=$1 start=$SECONDS failed_before=$failed result=ok
   shift
   echo "== $name"
-  if "$@"; then
-    note "$name" ok $((SECONDS - start))
-  else
-    note "$name" FAILED $((SECONDS - start))
-    failed=$((failed + 1))
+  if ! "$@"; then
+    result=FAILED
+    [ "$failed" -gt "$failed_before" ] || failed=$((failed + 1))
   fi
+  summary+=("$(printf '%-12s %-6s %5ss' "$name" "$result" $((SECONDS - start)))")
 }
 
-# Adds what automake's and pytest's closing lines counted.
-count() { # file, word, variable
-  local n
-  n=$(sed -nE "s/.*[^0-9]([0-9]+) $2.*/\1/p; s/^# $2: *([0-9]+)$/\1/ip" "$1" | tail -n 1)
-  printf -v "$3" %d $((${!3} + ${n:-0}))
+add() { # passed, failed, skipped
+  passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
+}
+
+# cmocka writes a line for each test. A program that died said nothing of the rest.
+count_unit_tests() {
+  local result log p f s
+  for result in "$build"/tests/test_*.trs; do
+    [ -f "$result" ] || continue
+    log=${result%.trs}.log
+    p=$(grep -c '^\[       OK \]' "$log")
+    f=$(grep -c '^\[  FAILED  \] [^0-9]' "$log")
+    s=$(grep -c '^\[  SKIPPED \] [^0-9]' "$log")
+    if [ "$f" = 0 ] && ! grep -q '^:test-result: \(PASS\|SKIP\)' "$result"; then
+      f=1
+    fi
+    add "$p" "$f" "$s"
+  done
 }
 
 unit_tests() {
-  local out=$top/.build/unit.log
-  make -C "$build" check >"$out" 2>&1
-  local status=$?
+  local out=$work/unit.log status
+  rm -f "$build"/tests/test_*.trs "$build"/tests/test_*.log
+  timeout --foreground -k 10 900 make -C "$build" -j"$(nproc)" check >"$out" 2>&1
+  status=$?
   grep -E '^(# (TOTAL|PASS|SKIP|FAIL|ERROR)|FAIL|ERROR|SKIP)' "$out"
-  [ "$status" = 0 ] || cat "$build/tests/test-suite.log" 2>/dev/null || tail -n 50 "$out"
-  count "$out" PASS passed
-  count "$out" SKIP skipped
+  if [ "$status" != 0 ]; then
+    # Made by a finished run; what stopped an unfinished one stands at the end of its output.
+    tail -n 200 "$build/tests/test-suite.log" 2>/dev/null
+    tail -n 30 "$out"
+  fi
+  count_unit_tests
   return "$status"
 }
 
 end_to_end() {
-  local out=$top/.build/pytest.log
-  (cd "$top" && /usr/bin/python3 -m pytest -p no:cacheprovider -n 4 -rs -q regression-tests "$@") 2>&1 |
-    tee "$out"
-  local status=${PIPESTATUS[0]}
-  count "$out" passed passed
-  count "$out" skipped skipped
+  local xml=$work/pytest.xml what=(regression-tests) argument status counts
+  # Whoever names tests wants those alone.
+  for argument in "$@"; do
+    [ ! -e "${argument%%::*}" ] || what=()
+  done
+  rm -f "$xml"
+  timeout --foreground -k 30 3000 /usr/bin/python3 -m pytest -p no:cacheprovider -n 4 -rs -q \
+    --junitxml="$xml" ${what[@]+"${what[@]}"} "$@" </dev/null
+  status=$?
+  counts=$(/usr/bin/python3 - "$xml" <<'PYTHON'
+import sys
+import xml.etree.ElementTree as tree
+
+passed = failed = skipped = 0
+for suite in tree.parse(sys.argv[1]).iter("testsuite"):
+    tests, failures, errors, skips = (int(suite.get(name, 0))
+                                      for name in ("tests", "failures", "errors", "skipped"))
+    passed += tests - failures - errors - skips
+    failed += failures + errors
+    skipped += skips
+print(passed, failed, skipped)
+PYTHON
+  ) || return 1
+  # Three numbers, three arguments.
+  # shellcheck disable=SC2086
+  add $counts
   return "$status"
 }
 
+tidy() {
+  # How many warnings of other people's headers it kept to itself is of no use.
+  timeout --foreground -k 10 1500 make -s -k -C "$build" tidy 2>&1 |
+    grep -vE '^[0-9]+ warnings? generated\.$'
+  return "${PIPESTATUS[0]}"
+}
+
+case ${1-} in
+--help | -h)
+  echo "usage: check.sh [ARGUMENT OF PYTEST]..."
+  echo "  All tests; check.sh -k NAME runs only some of those in regression-tests/."
+  exit 0
+  ;;
+esac
+
+cd "$top" || exit 1
 "$top/setup.sh" || exit 1
 stage unit-tests unit_tests
-stage format make -s -C "$build" check-format
-stage tidy make -s -C "$build" tidy
+stage format timeout --foreground -k 10 300 make -s -C "$build" check-format
+stage tidy tidy
 stage end-to-end end_to_end "$@"
 
 echo

@@ -225,8 +225,9 @@ main() {
   *) usage >&2 && exit 2 ;;
   esac
   mkdir -p "$work"
-  # demo.sh and check.sh call this too, perhaps at the same time.
-  # (A daemon must not inherit the lock: apt gets no descriptor 9.)
+  [ -w "$work" ] || die "$work belongs to another user: run setup.sh as that one, or as root"
+  # demo.sh and check.sh call this too, perhaps at the same time. (A daemon that apt starts must
+  # not inherit the lock, so apt gets no descriptor 9.)
   exec 9>"$work/lock"
   flock 9
   : >"$log"

@@ -109,8 +109,7 @@ static enum p11s_err add_row(void *ctx, const struct p11s_row *row, int64_t *ret
   must(!listing, "called back");
   if (refuse_adding)
     return p11s_error_set(e, P11S_ERR_HOST, "the database is read-only");
-  *ret_id = put(row->zone, row->flags, row->active, row->published, row->content,
-                row->content_len);
+  *ret_id = put(row->zone, row->flags, row->active, row->published, row->content, row->content_len);
   return P11S_OK;
 }
 

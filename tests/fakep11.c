@@ -30,8 +30,7 @@
   F(C_CloseSession, (CK_SESSION_HANDLE session), (session))                                        \
   F(C_CloseAllSessions, (CK_SLOT_ID slot), (slot))                                                 \
   F(C_GetSessionInfo, (CK_SESSION_HANDLE session, CK_SESSION_INFO_PTR info), (session, info))      \
-  F(C_Login,                                                                                       \
-    (CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin, CK_ULONG len),             \
+  F(C_Login, (CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin, CK_ULONG len),    \
     (session, user, pin, len))                                                                     \
   F(C_Logout, (CK_SESSION_HANDLE session), (session))                                              \
   F(C_CreateObject,                                                                                \

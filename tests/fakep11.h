@@ -35,7 +35,7 @@ struct fakep11 {
   /* What C_GetTokenInfo says: flags set and cleared, ulMaxSessionCount unless 0. */
   void (*token_info)(CK_FLAGS set, CK_FLAGS clear, CK_ULONG max_sessions);
 
-  /* Waits until so many calls are blocked at once; false when that takes longer than ten seconds. */
+  /* Waits until so many calls are blocked at once; false when that takes more than ten seconds. */
   bool (*wait_blocked)(const char *function, unsigned count);
   /* Lets the blocked calls of a function go, and forgets its block rules. */
   void (*release)(const char *function);

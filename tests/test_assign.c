@@ -167,8 +167,8 @@ static void twin_is_refused(void **state)
   assert_non_null(strstr(e.text, "key id 2"));
   assert_non_null(strstr(e.text, ZONE));
   /* under another name it is the same key */
-  assert_int_equal(
-      assign_to(signer, ZONE, 257, rig_ref("pkcs11:object=key", RIG_PIN), &e), P11S_ERR_EXISTS);
+  assert_int_equal(assign_to(signer, ZONE, 257, rig_ref("pkcs11:object=key", RIG_PIN), &e),
+                   P11S_ERR_EXISTS);
   assert_int_equal(fakehost_row_count, 2);
   rig_signer_free(signer);
 }
@@ -178,9 +178,9 @@ static void unpinned_twin_is_refused(void **state)
 {
   static const char twin[] = "Private-key-format: v1.2\nAlgorithm: 13\nEngine: " RIG_MODULE
                              "\nSlot: " RIG_TOKEN "\nPIN: 1\nLabel: key\n";
-  static const char other_algorithm[] = "Private-key-format: v1.2\nAlgorithm: 14\n"
-                                        "Engine: " RIG_MODULE "\nSlot: " RIG_TOKEN
-                                        "\nPIN: 1\nLabel: key\n";
+  static const char other_algorithm[] =
+      "Private-key-format: v1.2\nAlgorithm: 14\n"
+      "Engine: " RIG_MODULE "\nSlot: " RIG_TOKEN "\nPIN: 1\nLabel: key\n";
   static const char software[] = "Private-key-format: v1.2\nAlgorithm: 13 (ECDSAP256SHA256)\n"
                                  "PrivateKey: GU6SnQ/Ou+xC5RumuIUIuJZteXT2z0O/ok1s38Et6mQ=\n";
   struct p11s_signer *signer = new_signer(true, 60000);

@@ -160,8 +160,8 @@ static void all_waiters_wake(void **state)
     pthread_t threads[THREADS];
 
     for (int i = 0; i < THREADS; i++)
-      assert_int_equal(
-          pthread_create(&threads[i], NULL, wait_for_it, p11s_job_acquire(&j->job)), 0);
+      assert_int_equal(pthread_create(&threads[i], NULL, wait_for_it, p11s_job_acquire(&j->job)),
+                       0);
     p11s_job_finish(&j->job, &bad);
     p11s_job_release(&j->job);
     for (int i = 0; i < THREADS; i++) {

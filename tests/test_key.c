@@ -219,7 +219,7 @@ static void missing_key_may_come(void **state)
   (void)state;
   rig_event_reset(&finished);
   assert_int_equal(p11s_key_resolve(key, rig_later(), &public_key, &e), P11S_ERR_NO_KEY);
-  rig_event_wait(&finished, 1); /* who asks before that gets the same answer */
+  rig_event_wait(&finished, 1);                  /* who asks before that gets the same answer */
   assert_non_null(strstr(e.text, "'standing'")); /* what there is */
   assert_null(p11s_key_public(key));
   rig_make_key("later");
@@ -336,6 +336,24 @@ static void generates_and_undoes(void **state)
   rig_signer_free(signer);
 }
 
+/* Not even where the token has no key of that name: a new one could not be the pinned one. */
+static void generate_refuses_a_pinned_reference(void **state)
+{
+  struct p11s_signer *signer = rig_signer(1);
+  struct p11s_keyref *ref = rig_pinned_ref("standing", RIG_PIN);
+  struct p11s_key *key;
+  struct p11s_error e;
+
+  (void)state;
+  free(ref->label);
+  ref->label = strdup("unmade");
+  key = key_of(signer, ref);
+  assert_int_equal(p11s_key_generate(key, 0, rig_later(), &e), P11S_ERR_EXISTS);
+  assert_int_equal(rig_fake()->calls("C_GenerateKeyPair"), 0);
+  p11s_key_release(key);
+  rig_signer_free(signer);
+}
+
 static void generate_refuses_a_wrong_size(void **state)
 {
   struct p11s_signer *signer = rig_signer(1);
@@ -423,6 +441,7 @@ int main(void)
       cmocka_unit_test_setup(check_finds_another_key, rig_reset),
       cmocka_unit_test_setup(public_half_may_be_missing, rig_reset),
       cmocka_unit_test_setup(generates_and_undoes, rig_reset),
+      cmocka_unit_test_setup(generate_refuses_a_pinned_reference, rig_reset),
       cmocka_unit_test_setup(generate_refuses_a_wrong_size, rig_reset),
       cmocka_unit_test_setup(late_pair_does_not_stay, rig_reset),
       cmocka_unit_test_setup(late_turn_makes_no_pair, rig_reset),

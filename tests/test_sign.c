@@ -33,7 +33,7 @@ enum p11s_err __wrap_p11s_token_run(struct p11s_token *, struct p11s_job *, uint
 
 static struct rig_event waiting = RIG_EVENT_INIT;  /* callers that wait for a job */
 static struct rig_event finished = RIG_EVENT_INIT; /* jobs that are done, and dealt with */
-static atomic_uint submit_after; /* p11s_token_run() goes on when so many wait */
+static atomic_uint submit_after;                   /* p11s_token_run() goes on when so many wait */
 
 enum p11s_err __wrap_p11s_job_wait(struct p11s_job *job, uint64_t deadline_ms, struct p11s_error *e)
 {
@@ -92,8 +92,8 @@ static enum p11s_err sign_until(struct bench *b, unsigned number, uint64_t deadl
   result = p11s_sign(p11s_signer_flights(b->signer), b->key, message, sizeof message, deadline_ms,
                      signature, &len, e);
   if (result == P11S_OK) {
-    assert_true(p11s_pubkey_verify(p11s_key_public(b->key), message, sizeof message, signature,
-                                   len));
+    assert_true(
+        p11s_pubkey_verify(p11s_key_public(b->key), message, sizeof message, signature, len));
   } else {
     assert_int_equal(len, sizeof signature);
     assert_memory_equal(signature, untouched, sizeof signature);
@@ -534,12 +534,12 @@ static void unproven_key_is_verified(void **state)
   assert_int_equal(p11s_signer_new(&config, &signer, NULL), P11S_OK);
   key = rig_key(signer, "signing", RIG_PIN);
   rig_fake()->corrupt(1, 2);
-  assert_int_equal(p11s_sign(p11s_signer_flights(signer), key, message, sizeof message,
-                             rig_later(), signature, &len, NULL),
+  assert_int_equal(p11s_sign(p11s_signer_flights(signer), key, message, sizeof message, rig_later(),
+                             signature, &len, NULL),
                    P11S_ERR_SIGNATURE);
   rig_event_wait(&finished, 1); /* who asks before that gets the same answer */
-  assert_int_equal(p11s_sign(p11s_signer_flights(signer), key, message, sizeof message,
-                             rig_later(), signature, &len, NULL),
+  assert_int_equal(p11s_sign(p11s_signer_flights(signer), key, message, sizeof message, rig_later(),
+                             signature, &len, NULL),
                    P11S_OK);
   assert_true(p11s_pubkey_verify(p11s_key_public(key), message, sizeof message, signature, len));
   p11s_key_release(key);
@@ -557,12 +557,11 @@ static void messages_of_any_size(void **state)
   for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
     size_t len = sizeof signature;
 
-    assert_int_equal(p11s_sign(p11s_signer_flights(b.signer), b.key, message, sizes[i],
-                               rig_later(), signature, &len, NULL),
+    assert_int_equal(p11s_sign(p11s_signer_flights(b.signer), b.key, message, sizes[i], rig_later(),
+                               signature, &len, NULL),
                      P11S_OK);
     assert_int_equal(len, 64);
-    assert_true(
-        p11s_pubkey_verify(p11s_key_public(b.key), message, sizes[i], signature, len));
+    assert_true(p11s_pubkey_verify(p11s_key_public(b.key), message, sizes[i], signature, len));
   }
   free(message);
   tear_down(&b);

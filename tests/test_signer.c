@@ -101,7 +101,7 @@ static void same_reference_same_key(void **state)
   rig_signer_free(signer);
 }
 
-/* Whatever a reference says makes another key; that a public label is the label is said either way. */
+/* Whatever a reference says makes another key, but for a public label that is the label. */
 static void every_difference_counts(void **state)
 {
   static const char *const labels[] = {"k", "K", "k ", "kk"};

@@ -251,9 +251,12 @@ static void any_byte_changed(void **state)
 int main(void)
 {
   static const struct CMUnitTest tests[] = {
-      cmocka_unit_test(key_goes_there_and_back),     cmocka_unit_test(message_goes_there_and_back),
-      cmocka_unit_test(unprintable_reference_fails), cmocka_unit_test(garbage_is_refused),
-      cmocka_unit_test(cut_and_nul),                 cmocka_unit_test(any_byte_changed),
+      cmocka_unit_test(key_goes_there_and_back),
+      cmocka_unit_test(message_goes_there_and_back),
+      cmocka_unit_test(unprintable_reference_fails),
+      cmocka_unit_test(garbage_is_refused),
+      cmocka_unit_test(cut_and_nul),
+      cmocka_unit_test(any_byte_changed),
   };
 
   return cmocka_run_group_tests_name("wrap", tests, setup, teardown);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "rig.h"
 
+#include "pinguard.h"
+
 #include "lock.h"
 #include "object.h"
 #include "softhsm.h"
@@ -20,7 +22,7 @@
 
 #define PATIENCE_S 60
 
-/* Read by ThreadSanitizer, if it is there: SoftHSM's C_GetTokenInfo calls gmtime() in any thread. */
+/* For ThreadSanitizer, if it is there: SoftHSM's C_GetTokenInfo calls gmtime() in any thread. */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
@@ -76,8 +78,24 @@ int rig_setup(void **state)
   return 0;
 }
 
+static struct p11s_pinguard *guard;
+/* Tokens of a test may outlive its rig_reset(), and use their guard. */
+static struct p11s_pinguard *old_guards[1024];
+static size_t old_guard_count;
+
+struct p11s_pinguard *rig_guard(void)
+{
+  if (guard == NULL)
+    guard = p11s_pinguard_new();
+  assert_non_null(guard);
+  return guard;
+}
+
 int rig_teardown(void **state)
 {
+  p11s_pinguard_free(guard);
+  while (old_guard_count > 0)
+    p11s_pinguard_free(old_guards[--old_guard_count]);
   (void)state;
   softhsm_teardown();
   return 0;
@@ -85,6 +103,9 @@ int rig_teardown(void **state)
 
 int rig_reset(void **state)
 {
+  if (guard != NULL && old_guard_count < sizeof old_guards / sizeof old_guards[0])
+    old_guards[old_guard_count++] = guard;
+  guard = NULL;
   (void)state;
   fake->reset();
   return 0;
@@ -111,11 +132,10 @@ void rig_make_key(const char *label)
   CK_MECHANISM mechanism = {CKM_EC_KEY_PAIR_GEN, NULL, 0};
   CK_BBOOL yes = CK_TRUE;
   static unsigned char id; /* of its own for each key */
-  CK_ATTRIBUTE public_template[] = {
-      {CKA_TOKEN, &yes, sizeof yes},
-      {CKA_EC_PARAMS, (void *)alg->ec_params, alg->ec_params_len},
-      {CKA_LABEL, (void *)label, strlen(label)},
-      {CKA_ID, &id, sizeof id}};
+  CK_ATTRIBUTE public_template[] = {{CKA_TOKEN, &yes, sizeof yes},
+                                    {CKA_EC_PARAMS, (void *)alg->ec_params, alg->ec_params_len},
+                                    {CKA_LABEL, (void *)label, strlen(label)},
+                                    {CKA_ID, &id, sizeof id}};
   CK_ATTRIBUTE private_template[] = {{CKA_TOKEN, &yes, sizeof yes},
                                      {CKA_PRIVATE, &yes, sizeof yes},
                                      {CKA_SIGN, &yes, sizeof yes},

@@ -12,10 +12,10 @@
 #include <stdbool.h>
 
 /*
- * A test program's surroundings: SoftHSM with one token (softhsm.h), the scripted module before
- * it (fakep11.h), keys on it, references to them, and threads that wait without sleeping. What is called here
- * goes round the scripted module: it is not counted. Every function fails the test when it cannot
- * do its work.
+ * A test program's surroundings: SoftHSM with one token (softhsm.h), the scripted module before it
+ * (fakep11.h), keys on it, references to them, and events to wait for instead of sleeping. What is
+ * called here goes round the scripted module: it is not counted. Every function fails the test when
+ * it cannot do its work.
  */
 #define RIG_MODULE "fakep11"
 #define RIG_TOKEN "rig"
@@ -61,6 +61,9 @@ struct p11s_key *rig_key(struct p11s_signer *signer, const char *label, const ch
 
 /* A deadline that is not reached, in a test that works. */
 uint64_t rig_later(void);
+
+/* What is known of PINs since the last rig_reset(). For tokens made without a signer. */
+struct p11s_pinguard *rig_guard(void);
 
 /* -- waiting */
 

@@ -12,7 +12,7 @@
 
 #define REMEMBERED 64
 
-static bool has(const struct p11s_pinguard *r, const char *serial, const char *pin)
+static bool has(struct p11s_pinguard *r, const char *serial, const char *pin)
 {
   struct p11s_secret *s = p11s_secret_new(pin, strlen(pin));
   bool result = p11s_pinguard_has(r, serial, s);

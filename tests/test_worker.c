@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What workers do around a job: sessions, login, another try, their end. The jobs are the test's own. */
+/* What workers do around a job, the test's own: sessions, login, another try, their end. */
 /*
  * wrap: p11s_now_ms
  */
@@ -112,7 +112,7 @@ static enum p11s_err plain(struct p11s_token *token, const char *pin, struct p11
 
 static struct p11s_token *new_token(unsigned sessions)
 {
-  struct p11s_token_config config = {sessions, 1000, NULL};
+  struct p11s_token_config config = {sessions, 1000, NULL, rig_guard()};
   struct p11s_token *token = p11s_token_new(RIG_MODULE, RIG_TOKEN, &config);
 
   assert_non_null(token);
@@ -124,8 +124,7 @@ static void free_token(struct p11s_token *token)
   assert_true(p11s_token_stop(token, rig_later()));
   p11s_token_free(token);
   /* whatever the test did, no session is left open */
-  assert_int_equal(rig_fake()->calls("C_CloseSession"),
-                   rig_fake()->calls("C_OpenSession"));
+  assert_int_equal(rig_fake()->calls("C_CloseSession"), rig_fake()->calls("C_OpenSession"));
 }
 
 static struct p11s_token_stats stats_of(struct p11s_token *token)
@@ -269,7 +268,7 @@ static void one_login_for_all_workers(void **state)
 
 static void pin_comes_from_the_setting(void **state)
 {
-  struct p11s_token_config config = {1, 10, "env:P11S_TEST_PIN"};
+  struct p11s_token_config config = {1, 10, "env:P11S_TEST_PIN", rig_guard()};
   struct p11s_token *token = new_token(1);
   struct p11s_error e;
 
@@ -315,7 +314,7 @@ static void lost_session_gets_another_try(void **state)
     struct test_job *j = new_job(&ops, RIG_PIN);
     struct p11s_error e = {P11S_OK, ""};
 
-    rig_reset(NULL);
+    rig_fake()->reset(); /* not rig_reset(): the token is there already */
     j->failures = 1;
     j->result = P11S_ERR_TOKEN;
     j->rv = lost[i];
@@ -324,7 +323,7 @@ static void lost_session_gets_another_try(void **state)
     assert_int_equal(j->runs, 2);
     assert_int_equal(rig_fake()->calls("C_OpenSession"), 2);
     assert_int_equal(rig_fake()->calls("C_Login"), 2); /* the only session was closed */
-    assert_true(j->epoch[0] != j->epoch[1]); /* handles are not to be believed */
+    assert_true(j->epoch[0] != j->epoch[1]);           /* handles are not to be believed */
     assert_int_equal(j->state[1], CKS_RO_USER_FUNCTIONS);
     p11s_job_release(&j->job);
     free_token(token);
@@ -417,7 +416,8 @@ static void failed_open_costs_its_job_only(void **state)
   rig_fake()->refuse("C_OpenSession", 1, 2, CKR_DEVICE_ERROR);
   assert_int_equal(plain(token, RIG_PIN, &e), P11S_ERR_TOKEN);
   assert_non_null(strstr(e.text, "CKR_DEVICE_ERROR"));
-  assert_int_equal(rig_fake()->calls("C_OpenSession"), 2); /* tried twice: it may have been a lost one */
+  /* tried twice: it may have been a lost one */
+  assert_int_equal(rig_fake()->calls("C_OpenSession"), 2);
   assert_int_equal(plain(token, RIG_PIN, &e), P11S_OK);
   assert_true(p11s_token_stop(token, rig_later()));
   p11s_token_free(token);
@@ -451,8 +451,8 @@ static void known_session_limit_holds(void **state)
   free_token(token);
 }
 
-/* It does not say so, and has one: its worker gets the jobs of the others, who end. Even when that one
-   is still logging in. */
+/* It does not say so, and has one: its worker gets the jobs of the others, who end. Even when that
+   one is still logging in. */
 static void unknown_session_limit_is_found(void **state)
 {
   struct p11s_token *token = new_token(4);
@@ -496,8 +496,8 @@ static void no_session_at_all(void **state)
   p11s_token_free(token);
 }
 
-/* A minute without work ends a worker, unless it holds a session. The clock is put back, so that every
-   minute has passed already when it begins. */
+/* A minute without work ends a worker, unless it holds a session. The clock is put back, so that
+   every minute has passed already when it begins. */
 static void idle_worker_without_session_ends(void **state)
 {
   struct p11s_token *token = new_token(2);

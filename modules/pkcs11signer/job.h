@@ -22,10 +22,17 @@
 struct p11s_job;
 
 /* What a worker has for a job. */
+struct p11s_token;
 struct p11s_work {
   struct p11s_session *session; /* open, and logged in where the token wants it */
+  struct p11s_token *token;
+  struct p11s_secret *pin;      /* the job's */
   uint64_t epoch;               /* changes whenever object handles may have become invalid */
 };
+
+/* In a worker: whether the job's PIN is the one the token is logged in with, however that came
+   about. A reference without the right PIN must not use what another one unlocked. Makes no login. */
+enum p11s_err p11s_work_prove_pin(const struct p11s_work *work, struct p11s_error *e);
 
 struct p11s_job_ops {
   /* In a worker. Called a second time, on a fresh session, when the first ended with a CK_RV that

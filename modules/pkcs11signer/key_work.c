@@ -69,7 +69,9 @@ static enum p11s_err take_grip(struct p11s_key *key, struct p11s_work *work, str
   if (have)
     return P11S_OK;
   grip->proven = false;
-  result = find(key, work, grip, e);
+  result = p11s_work_prove_pin(work, e);
+  if (result == P11S_OK)
+    result = find(key, work, grip, e);
   if (result != P11S_OK)
     return result;
   pthread_mutex_lock(&key->lock);
@@ -162,7 +164,9 @@ enum p11s_err p11s_key_generate_work(struct p11s_key *key, unsigned bits, struct
   struct p11s_keypair pair;
   enum p11s_err result;
 
-  result = p11s_keygen_make(module, session, key->alg, bits, key->ref->label, &pair, &made, e);
+  result = p11s_work_prove_pin(work, e);
+  if (result == P11S_OK)
+    result = p11s_keygen_make(module, session, key->alg, bits, key->ref->label, &pair, &made, e);
   if (result != P11S_OK)
     return result;
   p11s_key_publish(key, made);

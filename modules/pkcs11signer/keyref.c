@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define MAX_ALGORITHM 255
 
@@ -43,6 +44,19 @@ static enum p11s_err check_string(const char *name, const char *value, bool requ
   return check_value(name, text, strlen(text), required, e);
 }
 
+/* What stands in these lines is shown in messages and exports, so no PIN may hide in a URI there.
+ */
+static enum p11s_err check_name(const char *name, const char *value, bool required,
+                                struct p11s_error *e)
+{
+  if (value != NULL && strncasecmp(value, "pkcs11:", 7) == 0 && strcasestr(value, "pin-") != NULL)
+    return p11s_error_set(e, P11S_ERR_SYNTAX,
+                          "key reference: the URI in the %s line holds a PIN or PIN source, which "
+                          "belongs into the PIN line",
+                          name);
+  return check_string(name, value, required, e);
+}
+
 enum p11s_err p11s_keyref_check(const struct p11s_keyref *ref, struct p11s_error *e)
 {
   enum p11s_err err = P11S_OK;
@@ -53,14 +67,14 @@ enum p11s_err p11s_keyref_check(const struct p11s_keyref *ref, struct p11s_error
   if (err == P11S_OK)
     err = check_string("Engine", ref->engine, true, e);
   if (err == P11S_OK)
-    err = check_string("Slot", ref->slot, true, e);
+    err = check_name("Slot", ref->slot, true, e);
   if (err == P11S_OK)
     err = check_value("PIN", (const char *)p11s_secret_data(ref->pin), p11s_secret_len(ref->pin),
                       false, e);
   if (err == P11S_OK)
-    err = check_string("Label", ref->label, true, e);
+    err = check_name("Label", ref->label, true, e);
   if (err == P11S_OK)
-    err = check_string("PubLabel", ref->pub_label, false, e);
+    err = check_name("PubLabel", ref->pub_label, false, e);
   return err;
 }
 

@@ -371,6 +371,8 @@ enum p11s_err p11s_keyref_parse(const char *content, size_t len, struct p11s_key
   }
   if (err == P11S_OK)
     err = check_complete(&p);
+  if (err == P11S_OK)
+    err = p11s_keyref_check(p.ref, e);
   if (err == P11S_OK && p.extra.failed)
     err = no_memory(e);
   if (err != P11S_OK)

@@ -18,6 +18,7 @@
  *   3. struct p11s_token   .lock   queue, workers, login state
  *   4. struct p11s_key     .lock   public key until it is known, token handle
  *   5. struct p11s_job     .lock   state of one job
+ *   6. struct p11s_pinguard .lock  PINs refused and accepted
  */
 
 /* Milliseconds since some fixed point (CLOCK_MONOTONIC). */

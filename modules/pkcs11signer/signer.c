@@ -3,6 +3,7 @@
 
 #include "key_internal.h"
 #include "lock.h"
+#include "pinguard.h"
 #include "sign.h"
 #include "token.h"
 
@@ -23,10 +24,11 @@ struct token_entry {
 };
 
 struct p11s_signer {
-  struct p11s_config config; /* immutable, as are the next three */
+  struct p11s_config config; /* immutable, as are the next four */
   char *pin_source;
   unsigned char secret[32]; /* keys are named by an HMAC, as their references hold PINs */
   struct p11s_flights *flights;
+  struct p11s_pinguard *guard;
 
   pthread_mutex_t lock; /* guards the rest */
   bool stopped;
@@ -49,8 +51,10 @@ enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_sign
   s->pin_source = strdup(config->pin_source != NULL ? config->pin_source : "");
   s->config.pin_source = s->pin_source;
   s->flights = p11s_flights_new();
+  s->guard = p11s_pinguard_new();
   s->swept_ms = p11s_now_ms();
-  if (s->pin_source == NULL || s->flights == NULL || RAND_bytes(s->secret, sizeof s->secret) != 1) {
+  if (s->pin_source == NULL || s->flights == NULL || s->guard == NULL ||
+      RAND_bytes(s->secret, sizeof s->secret) != 1) {
     p11s_signer_free(s);
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   }
@@ -110,6 +114,7 @@ void p11s_signer_free(struct p11s_signer *s)
     p11s_token_free(t->token);
     free(t);
   }
+  p11s_pinguard_free(s->guard);
   p11s_wipe(s->secret, sizeof s->secret);
   pthread_mutex_destroy(&s->lock);
   free(s->pin_source);
@@ -185,7 +190,7 @@ struct p11s_key *p11s_signer_find_key(struct p11s_signer *s, const unsigned char
 
 static struct p11s_token *token_locked(struct p11s_signer *s, const struct p11s_keyref *ref)
 {
-  struct p11s_token_config config = {s->config.sessions, QUEUE_LIMIT, s->pin_source};
+  struct p11s_token_config config = {s->config.sessions, QUEUE_LIMIT, s->pin_source, s->guard};
   struct token_entry *t;
 
   for (t = s->tokens; t != NULL; t = t->next)

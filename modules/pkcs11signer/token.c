@@ -22,14 +22,12 @@ struct p11s_token *p11s_token_new(const char *engine, const char *slot,
   if (token == NULL)
     return NULL;
   token->config = *config;
-  token->limit = config->sessions;
+  token->limit = 1;
   init_sync(token);
   token->engine = strdup(engine);
   token->slot = strdup(slot);
-  token->refused = p11s_pinguard_new();
   token->queue = p11s_queue_new();
-  if (token->engine == NULL || token->slot == NULL || token->refused == NULL ||
-      token->queue == NULL) {
+  if (token->engine == NULL || token->slot == NULL || token->queue == NULL) {
     p11s_token_free(token);
     return NULL;
   }
@@ -43,7 +41,6 @@ void p11s_token_free(struct p11s_token *token)
   /* A worker still out there uses the token: leaking it is the lesser evil. */
   if (token->queue != NULL && !p11s_token_stop(token, p11s_now_ms() + 2000))
     return;
-  p11s_pinguard_free(token->refused);
   p11s_queue_free(token->queue);
   pthread_cond_destroy(&token->work);
   pthread_cond_destroy(&token->change);

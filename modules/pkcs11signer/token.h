@@ -14,7 +14,8 @@
  * the PKCS#11 library on behalf of PowerDNS.
  *
  * Workers are started when work waits and none is idle, at most `sessions`,
- * fewer when the token says so (ulMaxSessionCount, CKR_SESSION_COUNT). One
+ * fewer when the token says so (ulMaxSessionCount, CKR_SESSION_COUNT), and one
+ * until the first session has told how many there can be. A worker
  * that holds no session ends after a minute without work. Signals are blocked
  * in them, so that PowerDNS handles its own.
  *
@@ -27,11 +28,13 @@
  * needs a signer, and so tokens, of its own (forkgen.h).
  */
 struct p11s_token;
+struct p11s_pinguard;
 
 struct p11s_token_config {
   unsigned sessions;      /* most workers, at least 1 */
   unsigned queue_limit;   /* jobs that may wait */
   const char *pin_source; /* pkcs11signer-pin-source, may be NULL; borrowed for the token's life */
+  struct p11s_pinguard *guard; /* shared by all tokens of the process; borrowed likewise */
 };
 
 struct p11s_token *p11s_token_new(const char *engine, const char *slot,

@@ -19,13 +19,13 @@ struct p11s_token {
   pthread_cond_t change; /* a worker ended, or login_busy was cleared */
   bool stopping;
   struct p11s_queue *queue;
-  unsigned limit; /* sessions the token has room for, as far as is known */
+  bool limit_known; /* a session has been open: the token has said how many it has */
+  unsigned limit;   /* sessions the token has room for, as far as is known; 1 until then */
   unsigned workers;
   unsigned idle;
-  unsigned with_session;
+  unsigned with_session; /* workers that hold a session or are about to open one */
   bool login_busy; /* one worker is in C_Login */
   uint64_t epoch;
-  struct p11s_pinguard *refused;
   struct p11s_token_stats stats;
 };
 

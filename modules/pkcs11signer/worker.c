@@ -37,8 +37,21 @@ static void drop_session(struct worker *w)
 
 static void note_session_limit_locked(struct p11s_token *token, const struct p11s_slot_info *slot)
 {
+  if (!token->limit_known)
+    token->limit = token->config.sessions;
+  token->limit_known = true;
   if (slot->max_sessions != 0 && slot->max_sessions < token->limit)
     token->limit = (unsigned)slot->max_sessions;
+}
+
+/* For what was queued while the limit was not known. */
+static void start_more_locked(struct p11s_token *token)
+{
+  size_t waiting = p11s_queue_length(token->queue);
+
+  while (waiting > token->idle && token->workers < token->limit && !token->stopping &&
+         p11s_worker_start_locked(token))
+    waiting--;
 }
 
 static enum p11s_err open_session(struct p11s_token *token, bool rw, struct p11s_session **ret,
@@ -54,6 +67,7 @@ static enum p11s_err open_session(struct p11s_token *token, bool rw, struct p11s
     pthread_mutex_lock(&token->lock);
     token->stats.sessions++;
     note_session_limit_locked(token, p11s_session_slot(*ret));
+    start_more_locked(token);
     pthread_mutex_unlock(&token->lock);
   }
   return result;
@@ -69,8 +83,8 @@ static enum p11s_err login_gate_enter(struct p11s_token *token, struct p11s_erro
   while (token->login_busy && p11s_cond_wait_until(&token->change, &token->lock, deadline))
     ;
   if (token->login_busy)
-    result = p11s_error_set(e, P11S_ERR_TIMEOUT, "token '%s': another login does not end",
-                            token->slot);
+    result =
+        p11s_error_set(e, P11S_ERR_TIMEOUT, "token '%s': another login does not end", token->slot);
   else
     token->login_busy = true;
   pthread_mutex_unlock(&token->lock);
@@ -88,14 +102,12 @@ static void login_gate_leave(struct p11s_token *token)
 static bool refused_before(struct p11s_token *token, const char *serial,
                            const struct p11s_secret *pin)
 {
-  bool refused;
-
+  if (p11s_pinguard_has(token->config.guard, serial, pin))
+    return true;
   pthread_mutex_lock(&token->lock);
-  refused = p11s_pinguard_has(token->refused, serial, pin);
-  if (!refused)
-    token->stats.logins++;
+  token->stats.logins++;
   pthread_mutex_unlock(&token->lock);
-  return refused;
+  return false;
 }
 
 static enum p11s_err login_with(struct p11s_token *token, struct p11s_session *session,
@@ -113,11 +125,32 @@ static enum p11s_err login_with(struct p11s_token *token, struct p11s_session *s
   result = p11s_session_login(session, pin, e);
   if (result == P11S_ERR_PIN_REFUSED) {
     p11s_stats_count(P11S_STAT_LOGINS_REFUSED);
-    pthread_mutex_lock(&token->lock);
-    p11s_pinguard_add(token->refused, slot->serial, pin);
-    pthread_mutex_unlock(&token->lock);
-  }
+    p11s_pinguard_add(token->config.guard, slot->serial, pin);
+  } else if (result == P11S_OK)
+    p11s_pinguard_accept(token->config.guard, slot->serial, pin);
   return result;
+}
+
+enum p11s_err p11s_work_prove_pin(const struct p11s_work *work, struct p11s_error *e)
+{
+  const struct p11s_slot_info *slot = p11s_session_slot(work->session);
+  struct p11s_token *token = work->token;
+  struct p11s_secret *pin = NULL;
+  enum p11s_pin_proof proof;
+  enum p11s_err result;
+
+  if ((slot->flags & CKF_LOGIN_REQUIRED) == 0)
+    return P11S_OK;
+  result = p11s_pin_get(work->pin, token->config.pin_source, slot->label, &pin, e);
+  if (result != P11S_OK)
+    return result;
+  proof = p11s_pinguard_proof(token->config.guard, slot->serial, pin);
+  p11s_secret_release(pin);
+  if (proof != P11S_PIN_OTHER)
+    return P11S_OK;
+  return p11s_error_set(e, P11S_ERR_PIN_REFUSED,
+                        "token '%s' (serial %s) is logged in, but not with this PIN: correct it",
+                        slot->label, slot->serial);
 }
 
 static enum p11s_err log_in(struct p11s_token *token, struct p11s_session *session,
@@ -132,8 +165,8 @@ static enum p11s_err log_in(struct p11s_token *token, struct p11s_session *sessi
   if (result != P11S_OK)
     return result;
   if (!p11s_session_logged_in(session)) {
-    result = p11s_pin_get(given, token->config.pin_source, p11s_session_slot(session)->label, &pin,
-                          e);
+    result =
+        p11s_pin_get(given, token->config.pin_source, p11s_session_slot(session)->label, &pin, e);
     if (result == P11S_OK)
       result = login_with(token, session, pin, e);
     p11s_secret_release(pin);
@@ -161,13 +194,12 @@ static enum p11s_err session_for(struct worker *w, const struct p11s_job *job,
     *ret = w->session;
     return P11S_OK;
   }
-  result = open_session(token, job->ops->rw, &session, e);
-  if (result != P11S_OK)
-    return result;
-  /* Counted before login, which may take long: another worker may find no session left by then. */
+  /* Counted beforehand: another worker may find no session left before this one is logged in. */
   if (!job->ops->rw)
     count_session(token, 1);
-  result = log_in(token, session, job->pin, e);
+  result = open_session(token, job->ops->rw, &session, e);
+  if (result == P11S_OK)
+    result = log_in(token, session, job->pin, e);
   if (result != P11S_OK) {
     p11s_session_close(session);
     if (!job->ops->rw)
@@ -196,7 +228,7 @@ static bool worth_another_try(enum p11s_err result)
 
 static enum p11s_err try_job(struct worker *w, struct p11s_job *job, struct p11s_error *e)
 {
-  struct p11s_work work = {NULL, 0};
+  struct p11s_work work = {NULL, w->token, job->pin, 0};
   enum p11s_err result;
 
   p11s_rv_note(CKR_OK);
@@ -217,8 +249,8 @@ static enum p11s_err try_job(struct worker *w, struct p11s_job *job, struct p11s
 }
 
 /* The token has no more sessions, but others of its workers hold some: they do the job, and no
-   further worker is started. The worker's reference goes to the queue: counted out, it may touch nothing
-   that the signer owns. */
+   further worker is started. The worker's reference goes to the queue: counted out, it may touch
+   nothing that the signer owns. */
 static bool hand_back(struct worker *w, struct p11s_job *job)
 {
   struct p11s_token *token = w->token;
@@ -252,8 +284,11 @@ static void run_job(struct worker *w, struct p11s_job *job)
     drop_session(w);
     error.code = P11S_OK;
     result = try_job(w, job, &error);
-    if (result != P11S_OK && worth_another_try(result))
+    if (result != P11S_OK && worth_another_try(result)) {
+      if (hand_back(w, job))
+        return;
       drop_session(w);
+    }
   }
   if (result == P11S_OK)
     error.code = P11S_OK; /* what a function got over on its way is no result */

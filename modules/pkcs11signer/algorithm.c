@@ -163,3 +163,16 @@ const struct p11s_algorithm *p11s_algorithm_parse(const char *text)
       return p11s_algorithm_find(aliases[i].number);
   return p11s_algorithm_find(parse_number(text));
 }
+
+const char *p11s_algorithm_kind(const struct p11s_algorithm *alg)
+{
+  switch (alg->family) {
+  case P11S_ECDSA:
+    return alg->bits == 256 ? "P-256" : "P-384";
+  case P11S_EDDSA:
+    return alg->bits == 256 ? "Ed25519" : "Ed448";
+  case P11S_RSA:
+    break;
+  }
+  return "RSA";
+}

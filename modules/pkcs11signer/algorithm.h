@@ -43,4 +43,7 @@ const struct p11s_algorithm *p11s_algorithm_at(size_t index);
    rsasha512, ecdsa256, ecdsa384, ed25519, ed448) or the mnemonic, case-insensitive. */
 const struct p11s_algorithm *p11s_algorithm_parse(const char *text);
 
+/* What a key of the algorithm is called: "RSA", "P-256", "Ed25519", … */
+const char *p11s_algorithm_kind(const struct p11s_algorithm *alg);
+
 #endif

@@ -149,7 +149,7 @@ static enum p11s_err check_type(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE sess
     return result;
   return p11s_error_set(
       e, P11S_ERR_KEY_TYPE, "private key '%s' is of type %s, algorithm %u (%s) needs %s", label,
-      p11s_key_type_name(type), alg->number, alg->mnemonic, p11s_key_type_name(alg->key_type));
+      p11s_key_type_name(type), alg->number, alg->mnemonic, p11s_algorithm_kind(alg));
 }
 
 const char *p11s_key_type_name(CK_KEY_TYPE type)

@@ -68,7 +68,7 @@ enum p11s_err p11s_object_public_from(CK_FUNCTION_LIST *module, CK_SESSION_HANDL
   if (given && type != alg->key_type)
     return p11s_error_set(
         e, P11S_ERR_KEY_TYPE, "the public key is of type %s, algorithm %u (%s) needs %s",
-        p11s_key_type_name(type), alg->number, alg->mnemonic, p11s_key_type_name(alg->key_type));
+        p11s_key_type_name(type), alg->number, alg->mnemonic, p11s_algorithm_kind(alg));
   if (alg->family == P11S_RSA)
     return read_rsa(module, session, alg, object, ret_key, e);
   return read_ec(module, session, alg, object, ret_key, e);

@@ -30,9 +30,6 @@ struct p11s_pubkey {
 /* Checks alg and data of a new key and sets pkey, bits and signature_len. */
 enum p11s_err p11s_pubkey_make(struct p11s_pubkey *key, struct p11s_error *e);
 
-/* What people call the algorithm's keys: "RSA", "P-256", "Ed25519". */
-const char *p11s_pubkey_kind(const struct p11s_algorithm *alg);
-
 /* P11S_ERR_KEY_TYPE: "the key is FOUND, algorithm 13 (ECDSAP256SHA256) needs P-256". */
 enum p11s_err p11s_pubkey_wrong_kind(const struct p11s_algorithm *alg, const char *found,
                                      struct p11s_error *e);

@@ -10,24 +10,11 @@
 /* libcrypto verifies with no larger modulus when the exponent has more than 64 bits */
 #define MAX_BITS_BIG_EXPONENT 3072
 
-const char *p11s_pubkey_kind(const struct p11s_algorithm *alg)
-{
-  switch (alg->family) {
-  case P11S_ECDSA:
-    return alg->bits == 256 ? "P-256" : "P-384";
-  case P11S_EDDSA:
-    return alg->bits == 256 ? "Ed25519" : "Ed448";
-  case P11S_RSA:
-    break;
-  }
-  return "RSA";
-}
-
 enum p11s_err p11s_pubkey_wrong_kind(const struct p11s_algorithm *alg, const char *found,
                                      struct p11s_error *e)
 {
   return p11s_error_set(e, P11S_ERR_KEY_TYPE, "the key is %s, algorithm %u (%s) needs %s", found,
-                        alg->number, alg->mnemonic, p11s_pubkey_kind(alg));
+                        alg->number, alg->mnemonic, p11s_algorithm_kind(alg));
 }
 
 static enum p11s_err no_memory(struct p11s_error *e)
@@ -170,13 +157,13 @@ static enum p11s_err check_len(const struct p11s_pubkey *key, struct p11s_error 
     return P11S_OK;
   return p11s_error_set(e, P11S_ERR_KEY_TYPE,
                         "the public key has %zu bytes, algorithm %u (%s) needs %zu (%s)", key->len,
-                        alg->number, alg->mnemonic, alg->public_len, p11s_pubkey_kind(alg));
+                        alg->number, alg->mnemonic, alg->public_len, p11s_algorithm_kind(alg));
 }
 
 static enum p11s_err off_curve(const struct p11s_algorithm *alg, struct p11s_error *e)
 {
   return p11s_error_set(e, P11S_ERR_KEY_TYPE, "the public key is not a point on the curve %s",
-                        p11s_pubkey_kind(alg));
+                        p11s_algorithm_kind(alg));
 }
 
 static bool public_check(EVP_PKEY *pkey)

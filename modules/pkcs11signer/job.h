@@ -26,12 +26,13 @@ struct p11s_token;
 struct p11s_work {
   struct p11s_session *session; /* open, and logged in where the token wants it */
   struct p11s_token *token;
-  struct p11s_secret *pin;      /* the job's */
-  uint64_t epoch;               /* changes whenever object handles may have become invalid */
+  struct p11s_secret *pin; /* the job's */
+  uint64_t epoch;          /* changes whenever object handles may have become invalid */
 };
 
 /* In a worker: whether the job's PIN is the one the token is logged in with, however that came
-   about. A reference without the right PIN must not use what another one unlocked. Makes no login. */
+   about. A reference without the right PIN must not use what another one unlocked. Makes no login.
+ */
 enum p11s_err p11s_work_prove_pin(const struct p11s_work *work, struct p11s_error *e);
 
 struct p11s_job_ops {

@@ -24,7 +24,7 @@ struct p11s_token {
   unsigned workers;
   unsigned idle;
   unsigned with_session; /* workers that hold a session or are about to open one */
-  bool login_busy; /* one worker is in C_Login */
+  bool login_busy;       /* one worker is in C_Login */
   uint64_t epoch;
   struct p11s_token_stats stats;
 };

@@ -70,7 +70,8 @@ def test_assign_with_a_wrong_pin(site, token):
 def test_assign_asks_a_wrong_pin_of_the_token_once(site, token, spy):
     """A card locks after three."""
     wrong = site.transcript.secret("11223344")
-    assert_refused(site.command("assign", ZONE, "ecdsa256", "ksk", "softhsm2", token.label, wrong, "a key", check=False))
+    assert_refused(site.command("assign", ZONE, "ecdsa256", "ksk", "softhsm2", token.label, wrong, "a key", check=False),
+                   "PIN")
     assert spy.count("C_Login") == 1
 
 

@@ -368,7 +368,7 @@ def test_check_finds_everything_that_is_wrong_and_goes_on(site):
     ok = {zone: found[zone, key_id]["ok"] for zone, key_id in ids.items() if (zone, key_id) in found}
     assert ok.pop("good.test") is True
     assert ok == {zone: False for zone in ids if zone != "good.test"}
-    for zone, words in {"type.test": ("P-256",), "label.test": ("no such key", "good"),
+    for zone, words in {"type.test": ("ECDSAP256SHA256",), "label.test": ("no such key", "good"),
                         "token.test": ("no such token",), "module.test": ("no-such-module", "softhsm2"),
                         "pin.test": ("PIN",)}.items():
         for word in words:

@@ -279,7 +279,7 @@ static void private_key_of_another_type(void **state)
   (void)pair_of(15, "ed", NULL, NULL);
   e = not_found(13, "rsa", P11S_ERR_KEY_TYPE);
   assert_non_null(strstr(e.text, "is of type RSA"));
-  assert_non_null(strstr(e.text, "needs EC"));
+  assert_non_null(strstr(e.text, "needs P-256"));
   (void)not_found(13, "ed", P11S_ERR_KEY_TYPE);
   (void)not_found(8, "ed", P11S_ERR_KEY_TYPE);
   /* One RSA key is any RSA algorithm's. */

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""dnsperf: the load, and what became of it."""
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness import programs
+from harness.ports import LOOPBACK
+
+CLIENTS, OUTSTANDING = 8, 50
+TIMEOUT = 5
+
+
+@dataclass
+class Run:
+    sent: int
+    completed: int
+    rate: float                 # answers a second
+    codes: str                  # "NOERROR 1000 (100.00%)"
+    milliseconds: dict[str, list[float]] = field(default_factory=dict)  # by zone
+
+    def assert_all_answered(self) -> "Run":
+        if self.completed != self.sent or not re.fullmatch(r"NOERROR \d+ \(100\.00%\)", self.codes):
+            raise AssertionError(f"{self.completed} answers to {self.sent} queries: {self.codes}")
+        return self
+
+
+def percentile(values: list[float], percent: float) -> float:
+    ordered = sorted(values)
+    if not ordered:
+        raise AssertionError("no answer to take a percentile of")
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+class Load:
+    def __init__(self, installation):
+        self.site = installation.site
+        self._files: dict[tuple, Path] = {}
+
+    def lines(self, lines: tuple[str, ...]) -> Path:
+        """A file of questions."""
+        if lines not in self._files:
+            name = f"questions{len(self._files)}"
+            self._files[lines] = self.site.place.file(name, "".join(f"{line}\n" for line in lines))
+        return self._files[lines]
+
+    def names(self, *slices: tuple[str, int, int]) -> Path:
+        """host<first> to host<last - 1> of each zone, in turn."""
+        columns = [[f"host{i}.{zone} A" for i in range(first, last)]
+                   for zone, first, last in slices]
+        return self.lines(tuple(line for row in zip(*columns) for line in row))
+
+    def run(self, server, questions: Path, *, seconds: float = 0, passes: int = 0, rate: int = 0,
+            timeout: int = TIMEOUT, dnssec: bool = True, detail: bool = False) -> Run:
+        """For so many seconds or passes, whichever ends first. `detail`: each query's
+        time, by zone; one that got no answer has the timeout."""
+        options = ["-t", timeout]
+        for option, value in (("-l", seconds), ("-n", passes), ("-Q", rate)):
+            options += [option, value] if value else []
+        options += [option for option, wanted in (("-D", dnssec), ("-v", detail)) if wanted]
+        command = _dnsperf(server, questions, OUTSTANDING, *options)
+        out = self.site.runner.run(*command, record=False, timeout=seconds + 60).stdout
+        server.assert_alive()
+        return _parse(out, timeout)
+
+    def first_answer(self, server, zone: str) -> None:
+        """After it the key is known and a session open. The built-in engine must be asked
+        by one client first: two threads that log in at once never answer again."""
+        self.run(server, self.lines((f"{zone} SOA",)), passes=1, timeout=30).assert_all_answered()
+
+    @contextmanager
+    def behind(self, server, questions: Path, outstanding: int):
+        """The questions once, in the background, ended with the block."""
+        command = _dnsperf(server, questions, outstanding, "-n", 1, "-D")
+        process = self.site.runner.spawn(*command, log=self.site.place.root / "background.log")
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _dnsperf(server, questions: Path, outstanding: int, *options) -> list:
+    return [programs.program("dnsperf"), "-s", LOOPBACK, "-p", server.port, "-d", questions,
+            "-c", CLIENTS, "-q", outstanding, *options]
+
+
+def _parse(out: str, timeout: float) -> Run:
+    def number(label: str) -> float:
+        found = re.search(rf"(?m)^\s*{label}:\s+([\d.]+)", out)
+        if not found:
+            raise AssertionError(f"dnsperf says nothing of {label}:\n{out[-2000:]}")
+        return float(found[1])
+
+    codes = re.search(r"(?m)^\s*Response codes:\s+(.*)$", out)
+    run = Run(int(number("Queries sent")), int(number("Queries completed")),
+              number("Queries per second"), codes[1].strip() if codes else "")
+    for code, name, seconds in re.findall(r"(?m)^> (\S+) (\S+) \S+(?: ([\d.]+))?$", out):
+        zone = name.split(".", 1)[1]
+        taken = timeout if code == "T" or not seconds else float(seconds)
+        run.milliseconds.setdefault(zone, []).append(taken * 1000)
+    return run

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The figures as the rows of a table, each with what was to be reached."""
+from dataclasses import dataclass
+
+import answers
+import busy
+import waiting
+import zones
+from installation import ALGORITHMS, BUILT_IN, MODULE, P256, PLAIN, RSA, SOFTWARE, ZONE
+
+
+@dataclass(frozen=True)
+class Row:
+    what: str
+    built_in: str
+    module: str
+    goal: str = ""
+    reached: bool | None = None
+
+    def cells(self) -> list[str]:
+        verdict = {None: "", True: "yes", False: "**no**"}[self.reached]
+        return [self.what, self.built_in, self.module, self.goal, verdict]
+
+
+HEAD = ["", "built-in engine", "pkcs11signer", "goal", "reached"]
+
+
+def goals(r) -> list[Row]:
+    """r: Results."""
+    rows = [_calls(r, a.name) for a in ALGORITHMS]
+    rows += [_ratio(r, f"warm answers/s against software keys, {a.name}", "warm",
+                    ("warm", SOFTWARE, a.name), a.name, 1.0) for a in ALGORITHMS]
+    rows += [_slow_calls(r, a.name) for a in ALGORITHMS]
+    rows += [
+        _ratio(r, f"cold {RSA.name} signatures/s against the raw token"
+               f" with {answers.SESSIONS} threads", "cold", ("raw", RSA.name), RSA.name, 0.85),
+        _ratio(r, f"cold {P256.name} signatures/s against the built-in engine", "cold",
+               ("cold", BUILT_IN, P256.name), P256.name, 2.0),
+        _unverified(r),
+        *_slow_signatures(r),
+        _one_name(r),
+        *_busy(r),
+        *_zones(r)]
+    return rows
+
+
+def _calls(r, algorithm: str) -> Row:
+    ours = r.get("calls", MODULE, algorithm)
+    return Row(f"PKCS#11 calls for a warm answer, {algorithm}",
+               f"{r.get('calls', BUILT_IN, algorithm):.2g}", f"{ours:.2g}", "0", ours == 0)
+
+
+def _ratio(r, what: str, kind: str, below: tuple, algorithm: str, goal: float) -> Row:
+    theirs, ours = (r.ratio((kind, engine, algorithm), below) for engine in (BUILT_IN, MODULE))
+    return Row(what, f"{theirs:.2f}", f"{ours:.2f}", f"≥ {goal:g}", ours >= goal)
+
+
+def _unverified(r) -> Row:
+    ours = r.ratio(("cold", answers.UNVERIFIED, P256.name), ("cold", BUILT_IN, P256.name))
+    return Row(f"cold {P256.name} signatures/s against the built-in engine,"
+               " `pkcs11signer-verify=no`", "1.00", f"{ours:.2f}")
+
+
+def _slow_calls(r, algorithm: str) -> Row:
+    theirs, ours = (r.ratio(("warm 1 ms", engine, algorithm), ("warm", engine, algorithm))
+                    for engine in (BUILT_IN, MODULE))
+    return Row(f"warm answers/s, every PKCS#11 call taking 1 ms against none, {algorithm}",
+               f"{theirs:.3f}", f"{ours:.2f}", "≥ 0.95", ours >= 0.95)
+
+
+def _slow_signatures(r) -> list[Row]:
+    rows = []
+    for threads in waiting.THREADS:
+        ours = r.get("slow signatures", MODULE, threads)
+        theirs = ("slow signatures", BUILT_IN, threads)
+        first = threads == waiting.THREADS[0]
+        rows.append(Row(f"signatures/s, {waiting.SIGN_MS} ms each, {answers.SESSIONS} sessions,"
+                        f" `{waiting.name_of(threads)}`",
+                        f"{r.get(*theirs):.0f}" if r.has(*theirs) else "", f"{ours:.0f}",
+                        "≥ 360" if first else "", ours >= 360 if first else None))
+    return rows
+
+
+def _one_name(r) -> Row:
+    ours = r.get("one name", MODULE)
+    return Row(f"signatures by the token when {waiting.CLIENTS} clients ask one cold name at once",
+               f"{r.get('one name', BUILT_IN):.0f}", f"{ours:.0f}", "1", ours == 1)
+
+
+def _busy(r) -> list[Row]:
+    rows = []
+    for case in busy.CASES:
+        for zone, kind in ((PLAIN, "unsigned"), (ZONE, "warm")):
+            idle, full = (r.get("busy", 99, zone, state, case.engine, str(case))
+                          for state in ("idle", "busy"))
+            text = f"{full / idle:.1f} ({idle:.2f} → {full:.2f} ms)"
+            what = f"{kind} answers, p99, all sessions signing against idle, {case}"
+            if case.engine == BUILT_IN:
+                rows.append(Row(what, text, ""))
+            else:
+                rows.append(Row(what, "", text, "≤ 2" if case.recommended else "",
+                                full <= 2 * idle if case.recommended else None))
+    return rows
+
+
+def _zones(r) -> list[Row]:
+    look_ups, zone = r.get("look-ups"), r.get("bytes a zone", zones.NO_KEY)
+    ours, software = (r.get("bytes a zone", engine) - zone for engine in (MODULE, SOFTWARE))
+    return [
+        Row(f"look-ups on the token for {zones.ZONES:,} zones that share one key"
+            " (`C_FindObjectsInit`: private half, public half)",
+            "", f"{look_ups:.0f}", "2", look_ups <= 2),
+        Row(f"memory for a zone's reference (a software key: {software:.0f} bytes;"
+            f" what PowerDNS keeps of a zone without a key: {zone:.0f})",
+            "", f"{ours:.0f} bytes", "< 1024", ours < 1024)]
+
+
+def merge(rows: list[Row]) -> list[Row]:
+    """Rows of the same name are one: each engine has its own column."""
+    merged: dict[str, Row] = {}
+    for row in rows:
+        old = merged.get(row.what)
+        merged[row.what] = row if old is None else Row(
+            row.what, old.built_in or row.built_in, old.module or row.module,
+            old.goal or row.goal, row.reached if old.reached is None else old.reached)
+    return list(merged.values())
+
+
+ABSOLUTE_HEAD = ["answers per second (server CPU time per answer)",
+                 *(f"{kind}, {a.name}" for kind in ("cold", "warm") for a in ALGORITHMS)]
+
+
+def absolute(r) -> list[list[str]]:
+    rows = []
+    for engine in (SOFTWARE, BUILT_IN, MODULE, answers.UNVERIFIED):
+        rows.append([engine] + [_rate(r, kind, engine, a.name) for kind in ("cold", "warm")
+                                for a in ALGORITHMS])
+    rows.append([f"the token by itself, {answers.SESSIONS} threads"] +
+                [f"{r.get('raw', a.name):,.0f}" for a in ALGORITHMS] + ["", ""])
+    return rows
+
+
+def _rate(r, *key) -> str:
+    if not r.has(*key):
+        return ""
+    return f"{r.get(*key):,.0f} ({r.get('cpu', *key):.0f} µs)"
+
+
+def markdown(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)

@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * A PKCS#11 module in front of another one: writes down who calls what, and spoils
- * calls where a test says so. It keeps no state of its own but the list of calls.
+ * calls where a test says so. It keeps no state of its own but the lists of calls, how
+ * many sessions are open and how many signatures it spoiled.
  *
  *   P11SPY_MODULE  the real module
  *   P11SPY_LOG     file to which "THREADNAME FUNCTION" is appended for each call
+ *   P11SPY_KEYS    file to which the label of the key is appended for each C_SignInit
  *   P11SPY_RULES   file with rules, read again at each call; one a line:
  *
  *     C_Login return 0xa4       do not call the module, return that
  *     C_Sign hang               wait until the rule is gone
+ *     C_Sign delay 20           take so many milliseconds more
  *     C_Sign corrupt            flip one bit of the signature
+ *     C_Sign corrupt 1          of so many signatures, no more (once for each process)
+ *     C_OpenSession limit 2     CKR_SESSION_COUNT while so many sessions are open
  *     C_GetTokenInfo flags 0x40000   set these flags
  *     C_GetTokenInfo clear 0x4       clear these flags
+ *     C_GetTokenInfo sessions 2      the most sessions it says it can have
  *     slots empty 2             so many readers without a token before the
  *                               module's slots, and as many behind
  */
@@ -21,6 +27,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,8 +35,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define EMPTY_BEFORE 0x7e000000UL
-#define EMPTY_BEHIND 0x7f000000UL
+/* Slots of our own: SoftHSM takes 31 bits of a random serial number for its. */
+#define EMPTY_BEFORE 0xfe000000UL
+#define EMPTY_BEHIND 0xff000000UL
 #define EMPTY_LAST (EMPTY_BEHIND + 0xffffffUL)
 
 static CK_FUNCTION_LIST *module;
@@ -38,24 +46,43 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* -- the list of calls */
 
+static void append(const char *path, const char *line, size_t n)
+{
+  int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+
+  if (fd < 0)
+    return;
+  if (write(fd, line, n) != (ssize_t)n)
+    abort(); /* a test that misses a call proves nothing */
+  close(fd);
+}
+
 static void note(const char *function)
 {
   const char *path = getenv("P11SPY_LOG");
   char thread[32] = "?";
   char line[128];
-  int fd;
   int n;
 
   if (!path)
     return;
   pthread_getname_np(pthread_self(), thread, sizeof(thread));
   n = snprintf(line, sizeof(line), "%s %s\n", thread, function);
-  fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-  if (fd < 0)
+  append(path, line, (size_t)n);
+}
+
+static void note_key(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key)
+{
+  const char *path = getenv("P11SPY_KEYS");
+  char line[128] = "?";
+  CK_ATTRIBUTE label = {CKA_LABEL, line, sizeof(line) - 1};
+
+  if (!path)
     return;
-  if (write(fd, line, (size_t)n) != n)
-    abort(); /* a test that misses a call proves nothing */
-  close(fd);
+  if (module->C_GetAttributeValue(session, key, &label, 1) != CKR_OK)
+    label.ulValueLen = 1;
+  line[label.ulValueLen] = '\n';
+  append(path, line, label.ulValueLen + 1);
 }
 
 /* -- rules */
@@ -87,8 +114,14 @@ static bool rule(const char *function, const char *verb, unsigned long *ret_valu
 static bool intercept(const char *function, CK_RV *ret_rv)
 {
   static const struct timespec five_ms = {0, 5000000};
+  struct timespec delay;
+  unsigned long ms;
 
   note(function);
+  if (rule(function, "delay", &ms)) {
+    delay = (struct timespec){(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+    nanosleep(&delay, NULL);
+  }
   while (rule(function, "hang", NULL))
     nanosleep(&five_ms, NULL);
   return rule(function, "return", ret_rv);
@@ -154,7 +187,7 @@ static CK_RV spy_C_GetSlotInfo(CK_SLOT_ID slot, CK_SLOT_INFO_PTR info)
 
 static CK_RV spy_C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info)
 {
-  unsigned long flags;
+  unsigned long flags, sessions;
   CK_RV rv;
 
   if (intercept("C_GetTokenInfo", &rv))
@@ -166,10 +199,87 @@ static CK_RV spy_C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info)
     info->flags |= flags;
   if (!rv && rule("C_GetTokenInfo", "clear", &flags))
     info->flags &= ~flags;
+  if (!rv && rule("C_GetTokenInfo", "sessions", &sessions))
+    info->ulMaxSessionCount = sessions;
+  return rv;
+}
+
+/* -- sessions */
+
+static pthread_mutex_t sessions_lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned long sessions_open; /* guarded by it */
+
+static CK_RV spy_C_OpenSession(CK_SLOT_ID slot, CK_FLAGS flags, void *app, CK_NOTIFY notify,
+                               CK_SESSION_HANDLE_PTR session)
+{
+  unsigned long limit;
+  CK_RV rv;
+
+  if (intercept("C_OpenSession", &rv))
+    return rv;
+  if (is_empty(slot))
+    return CKR_TOKEN_NOT_PRESENT;
+  pthread_mutex_lock(&sessions_lock);
+  if (rule("C_OpenSession", "limit", &limit) && sessions_open >= limit)
+    rv = CKR_SESSION_COUNT;
+  else
+    rv = module->C_OpenSession(slot, flags, app, notify, session);
+  if (!rv)
+    sessions_open++;
+  pthread_mutex_unlock(&sessions_lock);
+  return rv;
+}
+
+static CK_RV spy_C_CloseSession(CK_SESSION_HANDLE session)
+{
+  CK_RV rv;
+
+  if (intercept("C_CloseSession", &rv))
+    return rv;
+  pthread_mutex_lock(&sessions_lock);
+  rv = module->C_CloseSession(session);
+  if (!rv)
+    sessions_open--;
+  pthread_mutex_unlock(&sessions_lock);
+  return rv;
+}
+
+static CK_RV spy_C_CloseAllSessions(CK_SLOT_ID slot)
+{
+  CK_RV rv;
+
+  if (intercept("C_CloseAllSessions", &rv))
+    return rv;
+  if (is_empty(slot))
+    return CKR_TOKEN_NOT_PRESENT;
+  pthread_mutex_lock(&sessions_lock);
+  rv = module->C_CloseAllSessions(slot);
+  if (!rv)
+    sessions_open = 0; /* the tests have one token */
+  pthread_mutex_unlock(&sessions_lock);
   return rv;
 }
 
 /* -- signatures */
+
+static bool corrupts(void)
+{
+  static atomic_ulong corrupted;
+  unsigned long most = 0;
+
+  return rule("C_Sign", "corrupt", &most) && (most == 0 || atomic_fetch_add(&corrupted, 1) < most);
+}
+
+static CK_RV spy_C_SignInit(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
+                            CK_OBJECT_HANDLE key)
+{
+  CK_RV rv;
+
+  if (intercept("C_SignInit", &rv))
+    return rv;
+  note_key(session, key);
+  return module->C_SignInit(session, mechanism, key);
+}
 
 static CK_RV spy_C_Sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG size, CK_BYTE_PTR sig,
                         CK_ULONG_PTR sig_size)
@@ -179,7 +289,7 @@ static CK_RV spy_C_Sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG si
   if (intercept("C_Sign", &rv))
     return rv;
   rv = module->C_Sign(session, data, size, sig, sig_size);
-  if (!rv && sig && *sig_size && rule("C_Sign", "corrupt", NULL))
+  if (!rv && sig && *sig_size && corrupts())
     sig[*sig_size / 2] ^= 1;
   return rv;
 }
@@ -216,12 +326,6 @@ PASS_SLOT(C_GetMechanismList, (CK_SLOT_ID slot, CK_MECHANISM_TYPE_PTR list, CK_U
           (slot, list, count))
 PASS_SLOT(C_GetMechanismInfo, (CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO_PTR info),
           (slot, type, info))
-PASS_SLOT(C_OpenSession,
-          (CK_SLOT_ID slot, CK_FLAGS flags, void *app, CK_NOTIFY notify,
-           CK_SESSION_HANDLE_PTR session),
-          (slot, flags, app, notify, session))
-PASS(C_CloseSession, (CK_SESSION_HANDLE session), (session))
-PASS_SLOT(C_CloseAllSessions, (CK_SLOT_ID slot), (slot))
 PASS(C_GetSessionInfo, (CK_SESSION_HANDLE session, CK_SESSION_INFO_PTR info), (session, info))
 PASS(C_Login, (CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin, CK_ULONG size),
      (session, user, pin, size))
@@ -251,8 +355,6 @@ PASS(C_DigestUpdate, (CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG size
      (session, data, size))
 PASS(C_DigestFinal, (CK_SESSION_HANDLE session, CK_BYTE_PTR digest, CK_ULONG_PTR n),
      (session, digest, n))
-PASS(C_SignInit, (CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE key),
-     (session, mechanism, key))
 PASS(C_SignUpdate, (CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG size),
      (session, data, size))
 PASS(C_SignFinal, (CK_SESSION_HANDLE session, CK_BYTE_PTR sig, CK_ULONG_PTR n), (session, sig, n))

@@ -451,6 +451,37 @@ static void known_session_limit_holds(void **state)
   free_token(token);
 }
 
+/* Nor does a crowd before the first session is there open more, and all there may be is used. */
+static void known_session_limit_holds_for_a_crowd(void **state)
+{
+  struct rig_event started = RIG_EVENT_INIT, gate = RIG_EVENT_INIT;
+  struct p11s_token *token = new_token(8);
+  struct test_job *jobs[6];
+
+  (void)state;
+  rig_fake()->token_info(0, 0, 3);
+  rig_fake()->block("C_OpenSession", 1, 1);
+  for (int i = 0; i < 6; i++) {
+    jobs[i] = new_job(&ops, RIG_PIN);
+    jobs[i]->started = &started;
+    jobs[i]->gate = &gate;
+    assert_int_equal(p11s_token_submit(token, &jobs[i]->job, NULL), P11S_OK);
+  }
+  assert_true(rig_fake()->wait_blocked("C_OpenSession", 1));
+  assert_int_equal(stats_of(token).workers, 1);
+  rig_fake()->release("C_OpenSession");
+  rig_event_wait(&started, 3);
+  assert_int_equal(stats_of(token).workers, 3);
+  assert_int_equal(stats_of(token).queued, 3);
+  rig_event_note(&gate);
+  for (int i = 0; i < 6; i++) {
+    assert_int_equal(p11s_job_wait(&jobs[i]->job, rig_later(), NULL), P11S_OK);
+    p11s_job_release(&jobs[i]->job);
+  }
+  assert_int_equal(rig_fake()->calls("C_OpenSession"), 3);
+  free_token(token);
+}
+
 /* It does not say so, and has one: its worker gets the jobs of the others, who end. Even when that
    one is still logging in. */
 static void unknown_session_limit_is_found(void **state)
@@ -544,6 +575,7 @@ int main(void)
       cmocka_unit_test_setup(writing_has_a_session_of_its_own, rig_reset),
       cmocka_unit_test_setup(failed_open_costs_its_job_only, rig_reset),
       cmocka_unit_test_setup(known_session_limit_holds, rig_reset),
+      cmocka_unit_test_setup(known_session_limit_holds_for_a_crowd, rig_reset),
       cmocka_unit_test_setup(unknown_session_limit_is_found, rig_reset),
       cmocka_unit_test_setup(no_session_at_all, rig_reset),
       cmocka_unit_test_setup(idle_worker_without_session_ends, rig_reset),

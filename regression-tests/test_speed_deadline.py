@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A query that waited long enough is refused; the signature it asked for is not lost."""
+import dns.rcode
+
+from harness import zones
+from harness.speed import statistic, wait_for_statistic
+from harness.validate import assert_signed, keys_of
+
+ZONE = zones.SIGNED
+
+
+def test_a_late_signature_serves_the_next_query(site, spy):
+    site.add_zone(zones.small(ZONE))
+    site.secure(ZONE, site.token())
+    site.set(pkcs11signer_timeout="300")
+    server = site.start_server()
+    keys = keys_of(server, ZONE)
+    spy.forget()
+    spy.rules("C_Sign hang")
+
+    assert server.ask(f"www.{ZONE}").rcode() == dns.rcode.SERVFAIL
+    assert statistic(server, "timeouts") == 1
+    assert statistic(server, "under-way") == 1
+    spy.rules()
+    wait_for_statistic(server, "under-way", 0)
+    assert statistic(server, "late-used") == 0
+
+    assert_signed(server.ask(f"www.{ZONE}"), keys)
+    assert spy.count("C_Sign") == 1
+    assert statistic(server, "late-used") == 1
+    assert statistic(server, "timeouts") == 1
+
+
+def test_a_query_after_the_deadline_joins_the_signature_still_under_way(site, spy):
+    site.add_zone(zones.small(ZONE))
+    site.secure(ZONE, site.token())
+    site.set(pkcs11signer_timeout="300")
+    server = site.start_server()
+    keys = keys_of(server, ZONE)
+    spy.forget()
+    spy.rules("C_Sign hang")
+
+    for _ in range(3):
+        assert server.ask(f"www.{ZONE}").rcode() == dns.rcode.SERVFAIL
+    assert statistic(server, "timeouts") == 3
+    assert statistic(server, "shared") == 2
+    spy.rules()
+    wait_for_statistic(server, "under-way", 0)
+
+    assert_signed(server.ask(f"www.{ZONE}"), keys)
+    assert spy.count("C_Sign") == 1

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Figures for whoever runs the server, and none of them at the cost of a warm answer."""
+import re
+
+import requests
+
+from harness import zones
+from harness.speed import statistics
+from harness.validate import assert_signed, keys_of
+
+ZONE = zones.SIGNED
+NAMES = {
+    "signatures", "shared", "late-used", "timeouts", "overloaded", "failures", "bad-signatures",
+    "retries", "sessions-opened", "logins", "logins-refused", "key-lookups", "signed-within-1ms",
+    "signed-within-5ms", "signed-within-20ms", "signed-within-100ms", "signed-within-500ms",
+    "signed-within-2000ms", "signed-slower", "queue", "under-way", "workers", "tokens", "keys",
+}
+GAUGES = {"queue", "under-way", "workers", "tokens", "keys"}
+
+
+def metrics(server) -> tuple[dict[str, int], dict[str, str], dict[str, str]]:
+    """Value, type and help of each of the module's metrics."""
+    text = requests.get(server.url("/metrics"), headers=server._headers(), timeout=10).text
+
+    def found(pattern: str) -> dict[str, str]:
+        return {name.replace("_", "-"): rest for name, rest in re.findall(pattern, text, re.MULTILINE)}
+    name = r"pdns_auth_pkcs11signer_(\w+) (.*)$"
+    values = {key: int(value) for key, value in found("^" + name).items()}
+    return values, found("^# TYPE " + name), found("^# HELP " + name)
+
+
+def test_all_statistics_are_shown(site):
+    site.add_zone(zones.small(ZONE))
+    site.secure(ZONE, site.token())
+    server = site.start_server()
+    keys = keys_of(server, ZONE)
+    assert_signed(server.ask(f"www.{ZONE}"), keys)
+
+    shown = statistics(server)
+    values, types, texts = metrics(server)
+    assert set(shown) >= NAMES
+    assert set(values) == set(types) == set(texts) == set(shown)
+    assert values == shown, "nothing happened between the two"
+    assert {name for name, kind in types.items() if kind == "gauge"} >= GAUGES
+    assert all(texts.values())
+
+    assert shown["signatures"] == 2
+    assert sum(shown[name] for name in shown if name.startswith("signed-")) == 2
+    assert (shown["logins"], shown["sessions-opened"], shown["workers"]) == (1, 1, 1)
+    assert (shown["tokens"], shown["keys"], shown["key-lookups"]) == (1, 2, 2)
+    quiet = NAMES - {n for n in NAMES if n.startswith("signed-")} - {
+        "signatures", "logins", "sessions-opened", "workers", "tokens", "keys", "key-lookups"}
+    assert {name: shown[name] for name in quiet} == dict.fromkeys(quiet, 0)
+
+
+def test_warm_answers_call_nothing_and_count_nothing(site, spy):
+    site.add_zone(zones.small(ZONE))
+    site.secure(ZONE, site.token())
+    server = site.start_server()
+    assert site.settings["cache-ttl"] == "0"
+    questions = [(f"www.{ZONE}", "A"), (ZONE, "SOA"), (ZONE, "DNSKEY"), (f"missing.{ZONE}", "A")]
+    keys = keys_of(server, ZONE)
+    for name, rdtype in questions:
+        assert_signed(server.ask(name, rdtype), keys)
+    before = statistics(server)
+    spy.forget()
+
+    for _ in range(50):
+        for name, rdtype in questions:
+            assert server.ask(name, rdtype).answer or name.startswith("missing")
+
+    assert spy.calls() == []
+    assert statistics(server) == before

@@ -223,6 +223,16 @@ struct p11s_pubkey *rig_public(const char *label)
   return key;
 }
 
+CK_SESSION_HANDLE rig_log_in(void)
+{
+  return softhsm_session(slot, false, RIG_PIN);
+}
+
+void rig_log_out(CK_SESSION_HANDLE session)
+{
+  must(softhsm_module()->C_CloseSession(session), "C_CloseSession");
+}
+
 /* -- for the core */
 
 struct p11s_keyref *rig_ref(const char *label, const char *pin)

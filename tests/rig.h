@@ -46,6 +46,10 @@ unsigned rig_objects(const char *label);
 /* The public half, as the token gives it. Free with p11s_pubkey_free(). */
 struct p11s_pubkey *rig_public(const char *label);
 
+/* Logs in as somebody else in this process does, until rig_log_out(). */
+CK_SESSION_HANDLE rig_log_in(void);
+void rig_log_out(CK_SESSION_HANDLE session);
+
 /* -- for the core */
 
 /* Algorithm 13, pin NULL: none. Free with p11s_keyref_free(). */

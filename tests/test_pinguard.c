@@ -110,6 +110,46 @@ static void forgets_the_oldest(void **state)
   p11s_pinguard_free(r);
 }
 
+static enum p11s_pin_proof proof(struct p11s_pinguard *r, const char *serial, const char *pin)
+{
+  struct p11s_secret *s = p11s_secret_new(pin, strlen(pin));
+  enum p11s_pin_proof result = p11s_pinguard_proof(r, serial, s);
+
+  p11s_secret_release(s);
+  return result;
+}
+
+static void take(struct p11s_pinguard *r, const char *serial, const char *pin)
+{
+  struct p11s_secret *s = p11s_secret_new(pin, strlen(pin));
+
+  p11s_pinguard_accept(r, serial, s);
+  p11s_secret_release(s);
+}
+
+static void knows_the_accepted_pin(void **state)
+{
+  struct p11s_pinguard *r = p11s_pinguard_new();
+
+  (void)state;
+  add(r, "a1", "9999");
+  assert_int_equal(proof(r, "a1", "1234"), P11S_PIN_UNKNOWN);
+  take(r, "a1", "1234");
+  assert_int_equal(proof(r, "a1", "1234"), P11S_PIN_PROVEN);
+  assert_int_equal(proof(r, "a1", "12345"), P11S_PIN_OTHER);
+  assert_int_equal(proof(r, "a1", ""), P11S_PIN_OTHER);
+  assert_int_equal(proof(r, "a2", "1234"), P11S_PIN_UNKNOWN);
+  take(r, "a2", "5678"); /* each token has its own */
+  assert_int_equal(proof(r, "a1", "1234"), P11S_PIN_PROVEN);
+  assert_int_equal(proof(r, "a2", "5678"), P11S_PIN_PROVEN);
+  assert_int_equal(proof(r, "a2", "1234"), P11S_PIN_OTHER);
+  take(r, "a1", "4321"); /* it was changed */
+  assert_int_equal(proof(r, "a1", "4321"), P11S_PIN_PROVEN);
+  assert_int_equal(proof(r, "a1", "1234"), P11S_PIN_OTHER);
+  assert_false(has(r, "a1", "1234")); /* OTHER is not refused: it was not tried */
+  p11s_pinguard_free(r);
+}
+
 static void processes_do_not_share(void **state)
 {
   struct p11s_pinguard *a = p11s_pinguard_new(), *b = p11s_pinguard_new();
@@ -127,6 +167,7 @@ int main(void)
       cmocka_unit_test(remembers_pin_and_token), cmocka_unit_test(serial_ends_where_it_ends),
       cmocka_unit_test(no_pin_is_one_too),       cmocka_unit_test(pins_of_any_length),
       cmocka_unit_test(forgets_the_oldest),      cmocka_unit_test(processes_do_not_share),
+      cmocka_unit_test(knows_the_accepted_pin),
   };
 
   return cmocka_run_group_tests_name("pinguard", tests, NULL, NULL);

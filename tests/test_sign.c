@@ -455,6 +455,66 @@ static void wrong_pin_is_tried_once(void **state)
   tear_down(&b);
 }
 
+/* Login belongs to the token: what one reference's PIN has unlocked is not for the others. */
+static void other_pin_is_not_served(void **state)
+{
+  struct bench b = set_up(2, "signing", RIG_PIN), wrong = b, none = b;
+  struct p11s_error e;
+
+  (void)state;
+  must_sign(&b, 1);
+  wrong.key = rig_key(b.signer, "signing", RIG_WRONG_PIN);
+  none.key = rig_key(b.signer, "signing", NULL);
+  assert_int_equal(sign_until(&wrong, 1, rig_later(), &e), P11S_ERR_PIN_REFUSED);
+  assert_null(strstr(e.text, RIG_WRONG_PIN));
+  assert_int_equal(sign_until(&none, 1, rig_later(), &e), P11S_ERR_NO_PIN);
+  assert_int_equal(rig_fake()->calls("C_Login"), 1); /* that cost no try */
+  assert_int_equal(rig_fake()->calls("C_Sign"), 1);
+  must_sign(&b, 2);
+  p11s_key_release(wrong.key);
+  p11s_key_release(none.key);
+  tear_down(&b);
+}
+
+/* The token by another name is the same token, with the same tries. */
+static void wrong_pin_by_another_name(void **state)
+{
+  struct bench b = set_up(1, "signing", RIG_WRONG_PIN), other = b;
+  struct p11s_keyref *ref = rig_ref("signing", RIG_WRONG_PIN);
+
+  (void)state;
+  free(ref->slot);
+  ref->slot = strdup("pkcs11:token=" RIG_TOKEN);
+  assert_int_equal(p11s_signer_key(b.signer, ref, &other.key, NULL), P11S_OK);
+  p11s_keyref_free(ref);
+  assert_ptr_not_equal(p11s_key_token(other.key), p11s_key_token(b.key));
+  assert_int_equal(sign_until(&b, 1, rig_later(), NULL), P11S_ERR_PIN_REFUSED);
+  assert_int_equal(sign_until(&other, 1, rig_later(), NULL), P11S_ERR_PIN_REFUSED);
+  assert_int_equal(rig_fake()->calls("C_Login"), 1);
+  p11s_key_release(other.key);
+  tear_down(&b);
+}
+
+/* Somebody else logs in just before a worker does, with a wrong PIN: CKR_USER_ALREADY_LOGGED_IN
+   says nothing about that one, least of all that the right one is wrong. */
+static void login_of_others_proves_nothing(void **state)
+{
+  struct bench b = set_up(1, "signing", RIG_WRONG_PIN), right = b;
+  CK_SESSION_HANDLE session;
+
+  (void)state;
+  right.key = rig_key(b.signer, "signing", RIG_PIN);
+  rig_fake()->block("C_Login", 1, FAKEP11_EVER);
+  ask(&b, 1);
+  assert_true(rig_fake()->wait_blocked("C_Login", 1));
+  session = rig_log_in();
+  rig_fake()->release("C_Login");
+  must_sign(&right, 1);
+  rig_log_out(session);
+  p11s_key_release(right.key);
+  tear_down(&b);
+}
+
 static void key_is_found_once(void **state)
 {
   struct bench b = set_up(1, "signing", RIG_PIN);
@@ -635,6 +695,9 @@ int main(void)
       cmocka_unit_test_setup(lost_session_costs_nobody, rig_reset),
       cmocka_unit_test_setup(lost_session_among_several, rig_reset),
       cmocka_unit_test_setup(wrong_pin_is_tried_once, rig_reset),
+      cmocka_unit_test_setup(other_pin_is_not_served, rig_reset),
+      cmocka_unit_test_setup(wrong_pin_by_another_name, rig_reset),
+      cmocka_unit_test_setup(login_of_others_proves_nothing, rig_reset),
       cmocka_unit_test_setup(key_is_found_once, rig_reset),
       cmocka_unit_test_setup(replaced_key_does_not_sign, rig_reset),
       cmocka_unit_test_setup(corrupted_signature_is_not_returned, rig_reset),

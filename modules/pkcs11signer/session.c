@@ -196,6 +196,7 @@ enum p11s_err p11s_session_login(struct p11s_session *s, const struct p11s_secre
   enum p11s_err result;
   CK_RV rv;
 
+  p11s_rv_note(CKR_USER_ALREADY_LOGGED_IN);
   if (user_is_logged_in(s))
     return P11S_OK;
   result = check_pin_state(s, e);
@@ -209,6 +210,7 @@ enum p11s_err p11s_session_login(struct p11s_session *s, const struct p11s_secre
                           p11s_secret_len(pin));
   p11s_log_debug("token '%s' (serial %s): C_Login: %s", s->slot.label, s->slot.serial,
                  p11s_rv_name(rv));
+  p11s_rv_note(rv);
   if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN)
     return P11S_OK;
   return login_failed(rv, &s->slot, e);

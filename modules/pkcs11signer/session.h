@@ -38,10 +38,10 @@ const struct p11s_mechanisms *p11s_session_mechanisms(struct p11s_session *s, st
 /* Whether the token wants no login, or the application is logged in already (C_GetSessionInfo). */
 bool p11s_session_logged_in(struct p11s_session *s);
 
-/* C_Login(CKU_USER) once with the PIN. CKR_USER_ALREADY_LOGGED_IN is success. Never tries when the
-   token says that its PIN is locked or on the final try (CK_TOKEN_INFO.flags, read freshly):
-   P11S_ERR_PIN_LOCKED. P11S_ERR_PIN_REFUSED for CKR_PIN_INCORRECT, CKR_PIN_LEN_RANGE,
-   CKR_PIN_INVALID. */
+/* C_Login(CKU_USER) once with the PIN. CKR_USER_ALREADY_LOGGED_IN is success, but says nothing
+   about this PIN: p11s_rv_last() then is that, else CKR_OK. Never tries when the token says that
+   its PIN is locked or on the final try (CK_TOKEN_INFO.flags, read freshly): P11S_ERR_PIN_LOCKED.
+   P11S_ERR_PIN_REFUSED for CKR_PIN_INCORRECT, CKR_PIN_LEN_RANGE, CKR_PIN_INVALID. */
 enum p11s_err p11s_session_login(struct p11s_session *s, const struct p11s_secret *pin,
                                  struct p11s_error *e);
 

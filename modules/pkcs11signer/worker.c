@@ -126,7 +126,7 @@ static enum p11s_err login_with(struct p11s_token *token, struct p11s_session *s
   if (result == P11S_ERR_PIN_REFUSED) {
     p11s_stats_count(P11S_STAT_LOGINS_REFUSED);
     p11s_pinguard_add(token->config.guard, slot->serial, pin);
-  } else if (result == P11S_OK)
+  } else if (result == P11S_OK && p11s_rv_last() == CKR_OK) /* not when others were quicker */
     p11s_pinguard_accept(token->config.guard, slot->serial, pin);
   return result;
 }

@@ -24,7 +24,7 @@ AC_DEFUN([P11S_ADD_FLAGS], [
 # What C and C++ files are both built with.
 AC_DEFUN([P11S_COMMON_FLAGS], [
   P11S_ADD_FLAGS([$1], [-Wall -Wextra -Wconversion -Wshadow])
-  P11S_ADD_FLAGS([$1], [-fvisibility=hidden -fstack-protector-strong])
+  P11S_ADD_FLAGS([$1], [-fstack-protector-strong])
   AS_IF([test "$enable_werror" = yes], [P11S_ADD_FLAGS([$1], [-Werror])])
   AS_IF([test "$enable_sanitizers" != no], [
     p11s_before=$$1

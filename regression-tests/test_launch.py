@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How the module is launched, what it refuses, and what it exports."""
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,25 @@ def test_pdnsutil_refuses_a_wrong_launch_order_too(site, launch):
     result = site.pdnsutil("list-all-zones", check=False)
     assert result.returncode not in (0, -6, -11)
     assert "pkcs11signer" in result.stderr
+
+
+def test_a_module_built_for_another_version_refuses_to_run(site):
+    """The version it was built for is a string in it: a copy with another one stands for such a build."""
+    version = subprocess.run([programs.pdns_server(), "--version"], capture_output=True, text=True,
+                             timeout=60).stderr.split("Authoritative Server ")[1].split()[0]
+    other = version[:-1] + chr(ord(version[-1]) ^ 1)
+    ours = Path(site.settings["module-dir"]) / programs.OUR_BACKEND
+    built = ours.read_bytes()
+    assert f"PowerDNS {version}\0".encode() in built
+    ours.unlink()
+    ours.write_bytes(built.replace(f"PowerDNS {version}".encode(), f"PowerDNS {other}".encode()))
+    ours.chmod(0o755)
+
+    ended = Server.start_and_fail(site)
+
+    assert ended.code not in (0, -6, -11), "it must end, not crash"
+    lines = [line for line in ended.log.splitlines() if "built for PowerDNS" in line]
+    assert len(lines) == 1 and other in lines[0] and version in lines[0], ended.log
 
 
 def test_two_databases_behind_it(site):

@@ -19,6 +19,8 @@ packages=(
   libcmocka-dev clang-format clang-tidy python3 python3-pytest python3-pytest-xdist
   python3-dnspython python3-requests python3-cryptography python3-asn1crypto mariadb-server
   sqlite3 unbound ldnsutils bind9-utils bind9-dnsutils gnutls-bin util-linux ca-certificates
+  # to measure (make bench, make profile)
+  dnsperf gnuplot-nox valgrind
 )
 # Installing these must not leave one of them running that was not running before.
 services=(pdns.service mariadb.service unbound.service pcscd.service pcscd.socket)

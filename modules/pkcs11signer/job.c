@@ -44,8 +44,10 @@ void p11s_job_finish(struct p11s_job *job, const struct p11s_error *result)
   pthread_mutex_lock(&job->lock);
   job->error = *result;
   job->done = true;
-  pthread_cond_broadcast(&job->changed);
   pthread_mutex_unlock(&job->lock);
+  /* Behind the unlock, so that who wakes up does not have to wait for it. The caller holds a
+     reference. */
+  pthread_cond_broadcast(&job->changed);
   if (job->ops->finished != NULL)
     job->ops->finished(job);
 }

@@ -79,7 +79,6 @@ static enum p11s_err queue_locked(struct p11s_token *token, struct p11s_job *job
   if (!p11s_queue_push(token->queue, job))
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   (void)p11s_job_acquire(job);
-  pthread_cond_signal(&token->work);
   return P11S_OK;
 }
 
@@ -87,10 +86,14 @@ enum p11s_err p11s_token_submit(struct p11s_token *token, struct p11s_job *job,
                                 struct p11s_error *e)
 {
   enum p11s_err result;
+  bool wake;
 
   pthread_mutex_lock(&token->lock);
   result = queue_locked(token, job, e);
+  wake = result == P11S_OK && token->idle > 0;
   pthread_mutex_unlock(&token->lock);
+  if (wake)
+    pthread_cond_signal(&token->work);
   return result;
 }
 

@@ -139,6 +139,11 @@ def spy_library(base):
     return spying.build(base / "p11spy")
 
 
+@pytest.fixture(scope="session")
+def lingering_library(base):
+    return spying.build(base / "lingering", spying.LINGERING)
+
+
 @pytest.fixture
 def spy(site, spy_library):
     """The site's SoftHSM with tests/p11spy.c in front of it."""

@@ -10,17 +10,18 @@ from .runner import Runner
 from .token import SoftHsm
 
 SOURCE = programs.REPOSITORY / "tests/p11spy.c"
+LINGERING = Path(__file__).parent / "lingering.c"
 
 
-def build(directory: Path) -> Path:
+def build(directory: Path, source: Path = SOURCE) -> Path:
     """Compile it; the path of the library."""
     directory.mkdir(mode=0o755, exist_ok=True)
-    library = directory / "p11spy.so"
+    library = directory / source.with_suffix(".so").name
     flags = subprocess.run(["pkg-config", "--cflags", "p11-kit-1"], check=True, capture_output=True,
                            text=True, timeout=60).stdout.split()
     compiler = os.environ.get("CC", "cc").split()
     done = subprocess.run([*compiler, "-shared", "-fPIC", "-O1", "-fvisibility=hidden", *flags, "-o", library,
-                           SOURCE, "-ldl", "-pthread"], capture_output=True, text=True, timeout=120)
+                           source, "-ldl", "-pthread"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     library.chmod(0o755)
     return library

@@ -124,9 +124,9 @@ bool p11s_token_stop(struct p11s_token *token, uint64_t deadline_ms)
     if (!p11s_mutex_lock_until(&token->lock, deadline_ms))
       return false;
   }
-  while (token->workers > 0 && p11s_cond_wait_until(&token->change, &token->lock, deadline_ms))
+  while (token->alive > 0 && p11s_cond_wait_until(&token->change, &token->lock, deadline_ms))
     ;
-  all_back = token->workers == 0;
+  all_back = token->alive == 0;
   pthread_mutex_unlock(&token->lock);
   return all_back;
 }

@@ -8,6 +8,7 @@
 #include "stats.h"
 #include "token_internal.h"
 
+#include <openssl/crypto.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -216,7 +217,6 @@ static void count_out_locked(struct worker *w)
 {
   w->token->workers--;
   w->counted_out = true;
-  pthread_cond_broadcast(&w->token->change);
 }
 
 /* Whether a fresh session may do better: the old one is gone, or its signature was faulty. */
@@ -325,18 +325,22 @@ static struct p11s_job *next_job(struct worker *w)
 
 static void *worker_main(void *arg)
 {
-  struct worker w = {arg, NULL, false};
+  struct p11s_token *token = arg;
+  struct worker w = {token, NULL, false};
   struct p11s_job *job;
 
   (void)pthread_setname_np(pthread_self(), "p11s/worker");
   while (!w.counted_out && (job = next_job(&w)) != NULL)
     run_job(&w, job);
-  if (w.counted_out)
-    return NULL; /* the token may be gone already */
   drop_session(&w);
-  pthread_mutex_lock(&w.token->lock);
-  count_out_locked(&w);
-  pthread_mutex_unlock(&w.token->lock);
+  /* Now, not when the thread ends: exit() may have torn OpenSSL down by then. */
+  OPENSSL_thread_stop();
+  pthread_mutex_lock(&token->lock);
+  if (!w.counted_out)
+    count_out_locked(&w);
+  token->alive--;
+  pthread_cond_broadcast(&token->change);
+  pthread_mutex_unlock(&token->lock);
   return NULL;
 }
 
@@ -355,7 +359,9 @@ bool p11s_worker_start_locked(struct p11s_token *token)
   started = pthread_create(&thread, &attr, worker_main, token) == 0;
   (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
   (void)pthread_attr_destroy(&attr);
-  if (started)
+  if (started) {
     token->workers++;
+    token->alive++;
+  }
   return started;
 }

@@ -111,7 +111,8 @@ bool p11s_token_stop(struct p11s_token *token, uint64_t deadline_ms)
 {
   static const struct p11s_error stopped = {P11S_ERR_STOPPED, "the server is going down"};
   struct p11s_job *job;
-  bool all_back;
+  pthread_t last;
+  bool all_back, join;
 
   if (!p11s_mutex_lock_until(&token->lock, deadline_ms))
     return false;
@@ -127,7 +128,14 @@ bool p11s_token_stop(struct p11s_token *token, uint64_t deadline_ms)
   while (token->alive > 0 && p11s_cond_wait_until(&token->change, &token->lock, deadline_ms))
     ;
   all_back = token->alive == 0;
+  join = all_back && token->have_ended;
+  last = token->ended;
+  if (join)
+    token->have_ended = false;
   pthread_mutex_unlock(&token->lock);
+  /* It waits for nothing but those before it, which have as little left to do. */
+  if (join)
+    (void)pthread_join(last, NULL);
   return all_back;
 }
 

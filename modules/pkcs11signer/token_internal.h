@@ -21,7 +21,9 @@ struct p11s_token {
   struct p11s_queue *queue;
   bool limit_known; /* a session has been open: the token has said how many it has */
   unsigned limit;   /* sessions the token has room for, as far as is known; 1 until then */
-  unsigned alive;   /* worker threads that may still touch the token, or OpenSSL */
+  unsigned alive;   /* worker threads that may still touch the token */
+  bool have_ended;
+  pthread_t ended;  /* the one that ended last; it joins the one before it */
   unsigned workers; /* those that take jobs */
   unsigned idle;
   unsigned with_session; /* workers that hold a session or are about to open one */

@@ -8,7 +8,6 @@
 #include "stats.h"
 #include "token_internal.h"
 
-#include <openssl/crypto.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -328,37 +327,40 @@ static void *worker_main(void *arg)
   struct p11s_token *token = arg;
   struct worker w = {token, NULL, false};
   struct p11s_job *job;
+  pthread_t before;
+  bool join_before;
 
   (void)pthread_setname_np(pthread_self(), "p11s/worker");
   while (!w.counted_out && (job = next_job(&w)) != NULL)
     run_job(&w, job);
   drop_session(&w);
-  /* Now, not when the thread ends: exit() may have torn OpenSSL down by then. */
-  OPENSSL_thread_stop();
   pthread_mutex_lock(&token->lock);
   if (!w.counted_out)
     count_out_locked(&w);
+  join_before = token->have_ended;
+  before = token->ended;
+  token->have_ended = true;
+  token->ended = pthread_self();
   token->alive--;
   pthread_cond_broadcast(&token->change);
   pthread_mutex_unlock(&token->lock);
+  /* So whoever joins the last one knows that all have ended: exit() takes OpenSSL and the PKCS#11
+     library away from under a thread that is still ending. */
+  if (join_before)
+    (void)pthread_join(before, NULL);
   return NULL;
 }
 
 bool p11s_worker_start_locked(struct p11s_token *token)
 {
   sigset_t all, before;
-  pthread_attr_t attr;
   pthread_t thread;
   bool started;
 
-  if (pthread_attr_init(&attr) != 0)
-    return false;
-  (void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
   sigfillset(&all);
   (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-  started = pthread_create(&thread, &attr, worker_main, token) == 0;
+  started = pthread_create(&thread, NULL, worker_main, token) == 0;
   (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-  (void)pthread_attr_destroy(&attr);
   if (started) {
     token->workers++;
     token->alive++;

@@ -140,8 +140,8 @@ def spy_library(base):
 
 
 @pytest.fixture(scope="session")
-def lingering_library(base):
-    return spying.build(base / "lingering", spying.LINGERING)
+def threadend_library(base):
+    return spying.build(base / "threadend", spying.THREADEND)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from .runner import Runner
 from .token import SoftHsm
 
 SOURCE = programs.REPOSITORY / "tests/p11spy.c"
-LINGERING = Path(__file__).parent / "lingering.c"
+THREADEND = Path(__file__).parent / "threadend.c"
 
 
 def build(directory: Path, source: Path = SOURCE) -> Path:

@@ -8,6 +8,7 @@
 #include "stats.h"
 #include "token_internal.h"
 
+#include <openssl/crypto.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -334,6 +335,7 @@ static void *worker_main(void *arg)
   while (!w.counted_out && (job = next_job(&w)) != NULL)
     run_job(&w, job);
   drop_session(&w);
+  OPENSSL_thread_stop(); /* for a stop that does not wait long enough to join this thread */
   pthread_mutex_lock(&token->lock);
   if (!w.counted_out)
     count_out_locked(&w);

@@ -98,8 +98,8 @@ def test_start_and_stop_leave_no_crash_behind(site):
         server.stop()
 
 
-def test_a_worker_gives_up_its_openssl_data_before_it_ends(site, threadend_library):
-    """Both its end and exit() freed them: one stop in fifty crashed or hung."""
+def test_no_thread_of_the_module_is_left_when_exit_takes_libraries_down(site, threadend_library):
+    """OpenSSL's data of that thread were freed by both: one stop in fifty crashed or hung."""
     site.add_zone(zones.small(ZONE))
     site.secure(ZONE, site.token())
     before = site.runner.environment.get("LD_PRELOAD", "")

@@ -1,45 +1,31 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * LD_PRELOAD: makes a rare race certain. A thread named p11s/… whose function returns
- * while OpenSSL keeps data for it would free that data while it ends, which may be while
- * exit() frees it too. A process in which that happened says so and ends with status 99.
+ * LD_PRELOAD: makes a rare race certain. Threads named p11s/… take a while longer to
+ * end after their function has returned. A process in which one of them is still ending
+ * when the exit handlers run, which take down OpenSSL and the PKCS#11 library, ends with
+ * status 99.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-#define KEYS 1024 /* PTHREAD_KEYS_MAX */
-#define EXPORT __attribute__((visibility("default")))
+#define TAKES_MS 100
 
 struct start {
   void *(*function)(void *);
   void *argument;
 };
 
-/* For each key, whether libcrypto has a destructor for it. */
-static atomic_bool of_openssl[KEYS];
-static atomic_bool found;
-
-EXPORT int pthread_key_create(pthread_key_t *key, void (*destructor)(void *))
-{
-  int (*real)(pthread_key_t *, void (*)(void *));
-  Dl_info owner = {0};
-  int result;
-
-  *(void **)&real = dlsym(RTLD_NEXT, "pthread_key_create");
-  result = real(key, destructor);
-  if (result == 0 && destructor && *key < KEYS && dladdr(*(void **)&destructor, &owner))
-    of_openssl[*key] = owner.dli_fname && strstr(owner.dli_fname, "libcrypto") != NULL;
-  return result;
-}
+static atomic_int ending;
 
 static void *run(void *data)
 {
+  static const struct timespec while_longer = {0, TAKES_MS * 1000000L};
   struct start start = *(struct start *)data;
   char name[32] = "";
   void *result;
@@ -47,14 +33,17 @@ static void *run(void *data)
   free(data);
   result = start.function(start.argument);
   pthread_getname_np(pthread_self(), name, sizeof(name));
-  for (pthread_key_t key = 0; strncmp(name, "p11s/", 5) == 0 && key < KEYS; key++)
-    if (of_openssl[key] && pthread_getspecific(key))
-      found = true;
+  if (strncmp(name, "p11s/", 5) == 0) {
+    atomic_fetch_add(&ending, 1);
+    nanosleep(&while_longer, NULL);
+    atomic_fetch_sub(&ending, 1);
+  }
   return result;
 }
 
-EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*function)(void *),
-                          void *argument)
+__attribute__((visibility("default"))) int pthread_create(pthread_t *thread,
+                                                          const pthread_attr_t *attr,
+                                                          void *(*function)(void *), void *argument)
 {
   int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
   struct start *start = malloc(sizeof(*start));
@@ -65,17 +54,18 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
   return real(thread, attr, run, start);
 }
 
-static void judge(void)
+/* Registered first, so it runs after the handlers of everybody else. */
+static void look(void)
 {
-  static const char text[] = "a thread of the module ended with OpenSSL's data\n";
+  static const char found[] = "a thread of the module outlived the exit handlers\n";
 
-  if (!found)
-    return;
-  (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
-  _exit(99);
+  if (atomic_load(&ending) > 0) {
+    (void)!write(STDERR_FILENO, found, sizeof(found) - 1);
+    _exit(99);
+  }
 }
 
 __attribute__((constructor)) static void prepare(void)
 {
-  atexit(judge);
+  atexit(look);
 }

@@ -13,10 +13,19 @@
 
 static char last[4096];
 static int calls;
+static enum p11s_log_level last_level;
+static uint64_t now = 1000;
 
-static void keep(const char *line)
+uint64_t __wrap_p11s_now_ms(void);
+uint64_t __wrap_p11s_now_ms(void)
+{
+  return now;
+}
+
+static void keep(enum p11s_log_level level, const char *line)
 {
   calls++;
+  last_level = level;
   (void)snprintf(last, sizeof last, "%s", line);
 }
 
@@ -56,12 +65,61 @@ static void test_long_line(void **state)
   p11s_log_set_sink(NULL);
 }
 
+static void test_event(void **state)
+{
+  (void)state;
+  calls = 0;
+  p11s_log_set_sink(keep);
+  p11s_log_event(P11S_LOG_ERROR, "token '%s' is away", "t");
+  p11s_log_event(P11S_LOG_NOTICE, "token '%s' is back", "t");
+  assert_int_equal(calls, 2);
+  assert_int_equal(last_level, P11S_LOG_NOTICE);
+  assert_string_equal(last, "token 't' is back");
+  p11s_log_set_sink(NULL);
+}
+
+static void test_limited(void **state)
+{
+  (void)state;
+  calls = 0;
+  p11s_log_set_sink(keep);
+  for (int i = 0; i < 1000; i++)
+    p11s_log_limited(P11S_LOG_WARNING, "a", "number %d", i);
+  assert_int_equal(calls, 1);
+  assert_string_equal(last, "number 0");
+  p11s_log_limited(P11S_LOG_WARNING, "b", "another cause");
+  assert_int_equal(calls, 2);
+  now += P11S_LOG_EVERY_MS;
+  p11s_log_limited(P11S_LOG_WARNING, "a", "number %d", 1000);
+  assert_int_equal(calls, 3);
+  assert_string_equal(last, "number 1000 (999 more like this were not logged)");
+  p11s_log_set_sink(NULL);
+}
+
+/* More causes than are remembered: each is said, none twice. */
+static void test_many_causes(void **state)
+{
+  char cause[32];
+
+  (void)state;
+  calls = 0;
+  p11s_log_set_sink(keep);
+  for (int i = 0; i < 200; i++) {
+    now++;
+    (void)snprintf(cause, sizeof cause, "many %d", i);
+    p11s_log_limited(P11S_LOG_WARNING, cause, "x");
+    p11s_log_limited(P11S_LOG_WARNING, cause, "x");
+  }
+  assert_int_equal(calls, 200);
+  p11s_log_set_sink(NULL);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_no_sink),
-      cmocka_unit_test(test_sink),
-      cmocka_unit_test(test_long_line),
+      cmocka_unit_test(test_no_sink),   cmocka_unit_test(test_sink),
+      cmocka_unit_test(test_long_line), cmocka_unit_test(test_event),
+      cmocka_unit_test(test_limited),   cmocka_unit_test(test_many_causes),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,6 +19,7 @@
  *   4. struct p11s_key     .lock   public key until it is known, token handle
  *   5. struct p11s_job     .lock   state of one job
  *   6. struct p11s_pinguard .lock  PINs refused and accepted
+ *   7. log.c's own                 what was logged when
  */
 
 /* Milliseconds since some fixed point (CLOCK_MONOTONIC). */

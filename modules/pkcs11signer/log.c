@@ -2,33 +2,114 @@
 #include "log.h"
 
 #include "err.h"
+#include "lock.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
+
+#define LINE_MAX_LEN 1024
+#define CAUSES 64
+
+struct cause {
+  char name[96];
+  uint64_t said_ms;
+  unsigned long left_out;
+};
 
 static _Atomic(p11s_log_sink) the_sink;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards causes; nothing is called */
+static struct cause causes[CAUSES];
 
 void p11s_log_set_sink(p11s_log_sink sink)
 {
   atomic_store(&the_sink, sink);
 }
 
-void p11s_log_debug(const char *format, ...)
+static void say(enum p11s_log_level level, const char *format, va_list args, unsigned long left_out)
 {
   p11s_log_sink sink = atomic_load(&the_sink);
-  char line[1024];
-  va_list args;
-  int n;
+  char line[LINE_MAX_LEN];
+  size_t len;
 
-  if (sink == NULL)
+  if (sink == NULL || vsnprintf(line, sizeof line, format, args) < 0)
+    return;
+  len = strlen(line);
+  if (left_out > 0)
+    (void)snprintf(line + len, sizeof line - len, " (%lu more like this were not logged)",
+                   left_out);
+  p11s_error_clean(line);
+  sink(level, line);
+}
+
+void p11s_log_debug(const char *format, ...)
+{
+  va_list args;
+
+  va_start(args, format);
+  say(P11S_LOG_DEBUG, format, args, 0);
+  va_end(args);
+}
+
+void p11s_log_event(enum p11s_log_level level, const char *format, ...)
+{
+  va_list args;
+
+  va_start(args, format);
+  say(level, format, args, 0);
+  va_end(args);
+}
+
+/* The entry of that cause, or the one that was said longest ago, emptied. */
+static struct cause *find_cause_locked(const char *name)
+{
+  struct cause *oldest = &causes[0];
+
+  for (size_t i = 0; i < CAUSES; i++) {
+    if (strncmp(causes[i].name, name, sizeof causes[i].name - 1) == 0)
+      return &causes[i];
+    if (causes[i].said_ms < oldest->said_ms)
+      oldest = &causes[i];
+  }
+  (void)snprintf(oldest->name, sizeof oldest->name, "%s", name);
+  oldest->said_ms = 0;
+  oldest->left_out = 0;
+  return oldest;
+}
+
+/* Whether it is time to say it; *ret_left_out: how often it was not, since the last time. */
+static bool is_due(const char *name, unsigned long *ret_left_out)
+{
+  uint64_t now = p11s_now_ms();
+  struct cause *cause;
+  bool due;
+
+  pthread_mutex_lock(&lock);
+  cause = find_cause_locked(name);
+  due = cause->said_ms == 0 || now - cause->said_ms >= P11S_LOG_EVERY_MS;
+  if (due) {
+    *ret_left_out = cause->left_out;
+    cause->left_out = 0;
+    cause->said_ms = now;
+  } else {
+    cause->left_out++;
+  }
+  pthread_mutex_unlock(&lock);
+  return due;
+}
+
+void p11s_log_limited(enum p11s_log_level level, const char *cause, const char *format, ...)
+{
+  unsigned long left_out = 0;
+  va_list args;
+
+  if (!is_due(cause, &left_out))
     return;
   va_start(args, format);
-  n = vsnprintf(line, sizeof line, format, args);
+  say(level, format, args, left_out);
   va_end(args);
-  if (n < 0)
-    return;
-  p11s_error_clean(line);
-  sink(line);
 }

@@ -9,9 +9,24 @@ extern "C" {
 
 namespace pkcs11signer {
 namespace {
-void toLog(const char *line)
+Logger::Urgency urgency(p11s_log_level level)
 {
-  g_log << Logger::Debug << "[pkcs11signer] " << line << endl;
+  switch (level) {
+  case P11S_LOG_NOTICE:
+    return Logger::Notice;
+  case P11S_LOG_WARNING:
+    return Logger::Warning;
+  case P11S_LOG_ERROR:
+    return Logger::Error;
+  case P11S_LOG_DEBUG:
+    break;
+  }
+  return Logger::Debug;
+}
+
+void toLog(p11s_log_level level, const char *line)
+{
+  g_log << urgency(level) << "[pkcs11signer] " << line << endl;
 }
 } // namespace
 

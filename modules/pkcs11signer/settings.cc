@@ -44,6 +44,7 @@ bool flag(const std::string &name)
 p11s_signer *makeSigner()
 {
   const std::string source = ::arg()[std::string(ModuleName) + "-pin-source"];
+  const std::string stateDir = ::arg()[std::string(ModuleName) + "-state-dir"];
   p11s_config config{};
   p11s_error error{};
   p11s_signer *made = nullptr;
@@ -54,6 +55,7 @@ p11s_signer *makeSigner()
   config.transfer_timeout_ms = number("transfer-timeout", 10, 3600000);
   config.verify = flag("verify");
   config.store_pins = flag("store-pins");
+  config.state_dir = stateDir.c_str();
   installLogSink();
   if (p11s_signer_new(&config, &made, &error) != P11S_OK) {
     throw PDNSException(std::string(ModuleName) + ": " + error.text);

@@ -24,8 +24,9 @@ struct token_entry {
 };
 
 struct p11s_signer {
-  struct p11s_config config; /* immutable, as are the next four */
+  struct p11s_config config; /* immutable, as are the next five */
   char *pin_source;
+  char *state_dir;
   unsigned char secret[32]; /* keys are named by an HMAC, as their references hold PINs */
   struct p11s_flights *flights;
   struct p11s_pinguard *guard;
@@ -50,10 +51,12 @@ enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_sign
   s->config = *config;
   s->pin_source = strdup(config->pin_source != NULL ? config->pin_source : "");
   s->config.pin_source = s->pin_source;
+  s->state_dir = strdup(config->state_dir != NULL ? config->state_dir : "");
+  s->config.state_dir = s->state_dir;
   s->flights = p11s_flights_new();
   s->guard = p11s_pinguard_new();
   s->swept_ms = p11s_now_ms();
-  if (s->pin_source == NULL || s->flights == NULL || s->guard == NULL ||
+  if (s->pin_source == NULL || s->state_dir == NULL || s->flights == NULL || s->guard == NULL ||
       RAND_bytes(s->secret, sizeof s->secret) != 1) {
     p11s_signer_free(s);
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
@@ -118,6 +121,7 @@ void p11s_signer_free(struct p11s_signer *s)
   p11s_wipe(s->secret, sizeof s->secret);
   pthread_mutex_destroy(&s->lock);
   free(s->pin_source);
+  free(s->state_dir);
   free(s);
 }
 

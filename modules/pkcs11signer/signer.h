@@ -28,6 +28,8 @@ struct p11s_config {
   unsigned transfer_timeout_ms; /* of anything else */
   bool verify;                  /* every fresh signature */
   bool store_pins;              /* literal PINs may stand in the table */
+  const char *state_dir;        /* what outlives the process; "" or NULL: nothing does */
+  unsigned query_threads;       /* PowerDNS threads that answer UDP queries; 0: not known */
 };
 
 /* Copies the configuration. Starts no thread and makes no PKCS#11 call. */

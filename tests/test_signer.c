@@ -52,7 +52,11 @@ static struct p11s_key *key_of(struct p11s_signer *signer, const struct p11s_key
 static void copies_its_configuration(void **state)
 {
   char source[] = "env:SOMETHING";
-  struct p11s_config config = {source, 3, 1000, 5000, true, false};
+  struct p11s_config config = {.pin_source = source,
+                               .sessions = 3,
+                               .timeout_ms = 1000,
+                               .transfer_timeout_ms = 5000,
+                               .verify = true};
   struct p11s_signer *signer = NULL;
   uint64_t now;
 

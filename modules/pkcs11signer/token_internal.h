@@ -8,7 +8,7 @@
 
 #include <pthread.h>
 
-/* Shared by token.c (queue) and worker.c (threads); nobody else includes it. */
+/* Shared by token.c (queue), worker.c (threads) and token_login.c; nobody else includes it. */
 struct p11s_token {
   char *engine; /* immutable, like slot and config */
   char *slot;
@@ -34,5 +34,11 @@ struct p11s_token {
 
 /* Starts a worker; it counts itself out of token->workers when it ends. token->lock is held. */
 bool p11s_worker_start_locked(struct p11s_token *token);
+
+/* In a worker: logs the session in with the PIN given, or the one that pkcs11signer-pin-source has
+   when NULL, unless the token is logged in already. One worker at a time; a PIN known to be
+   refused is not tried. token->lock is not held. */
+enum p11s_err p11s_token_log_in(struct p11s_token *token, struct p11s_session *session,
+                                struct p11s_secret *given, struct p11s_error *e);
 
 #endif

@@ -3,7 +3,6 @@
 #include "lock.h"
 #include "log.h"
 #include "p11mod.h"
-#include "pin.h"
 #include "rv.h"
 #include "stats.h"
 #include "token_internal.h"
@@ -13,7 +12,6 @@
 #include <stdlib.h>
 
 #define IDLE_MS 60000
-#define LOGIN_WAIT_MS 30000
 
 struct worker {
   struct p11s_token *token;
@@ -74,108 +72,6 @@ static enum p11s_err open_session(struct p11s_token *token, bool rw, struct p11s
   return result;
 }
 
-/* One login at a time: the others find the token logged in, or the PIN refused. */
-static enum p11s_err login_gate_enter(struct p11s_token *token, struct p11s_error *e)
-{
-  uint64_t deadline = p11s_now_ms() + LOGIN_WAIT_MS;
-  enum p11s_err result = P11S_OK;
-
-  pthread_mutex_lock(&token->lock);
-  while (token->login_busy && p11s_cond_wait_until(&token->change, &token->lock, deadline))
-    ;
-  if (token->login_busy)
-    result =
-        p11s_error_set(e, P11S_ERR_TIMEOUT, "token '%s': another login does not end", token->slot);
-  else
-    token->login_busy = true;
-  pthread_mutex_unlock(&token->lock);
-  return result;
-}
-
-static void login_gate_leave(struct p11s_token *token)
-{
-  pthread_mutex_lock(&token->lock);
-  token->login_busy = false;
-  pthread_cond_broadcast(&token->change);
-  pthread_mutex_unlock(&token->lock);
-}
-
-static bool refused_before(struct p11s_token *token, const char *serial,
-                           const struct p11s_secret *pin)
-{
-  if (p11s_pinguard_has(token->config.guard, serial, pin))
-    return true;
-  pthread_mutex_lock(&token->lock);
-  token->stats.logins++;
-  pthread_mutex_unlock(&token->lock);
-  return false;
-}
-
-static enum p11s_err login_with(struct p11s_token *token, struct p11s_session *session,
-                                const struct p11s_secret *pin, struct p11s_error *e)
-{
-  const struct p11s_slot_info *slot = p11s_session_slot(session);
-  enum p11s_err result;
-
-  if (refused_before(token, slot->serial, pin))
-    return p11s_error_set(e, P11S_ERR_PIN_REFUSED,
-                          "token '%s' (serial %s) has refused this PIN before: it is not tried "
-                          "again; correct the PIN",
-                          slot->label, slot->serial);
-  p11s_stats_count(P11S_STAT_LOGINS);
-  result = p11s_session_login(session, pin, e);
-  if (result == P11S_ERR_PIN_REFUSED) {
-    p11s_stats_count(P11S_STAT_LOGINS_REFUSED);
-    p11s_pinguard_add(token->config.guard, slot->serial, pin);
-  } else if (result == P11S_OK && p11s_rv_last() == CKR_OK) /* not when others were quicker */
-    p11s_pinguard_accept(token->config.guard, slot->serial, pin);
-  return result;
-}
-
-enum p11s_err p11s_work_prove_pin(const struct p11s_work *work, struct p11s_error *e)
-{
-  const struct p11s_slot_info *slot = p11s_session_slot(work->session);
-  struct p11s_token *token = work->token;
-  struct p11s_secret *pin = NULL;
-  enum p11s_pin_proof proof;
-  enum p11s_err result;
-
-  if ((slot->flags & CKF_LOGIN_REQUIRED) == 0)
-    return P11S_OK;
-  result = p11s_pin_get(work->pin, token->config.pin_source, slot->label, &pin, e);
-  if (result != P11S_OK)
-    return result;
-  proof = p11s_pinguard_proof(token->config.guard, slot->serial, pin);
-  p11s_secret_release(pin);
-  if (proof != P11S_PIN_OTHER)
-    return P11S_OK;
-  return p11s_error_set(e, P11S_ERR_PIN_REFUSED,
-                        "token '%s' (serial %s) is logged in, but not with this PIN: correct it",
-                        slot->label, slot->serial);
-}
-
-static enum p11s_err log_in(struct p11s_token *token, struct p11s_session *session,
-                            struct p11s_secret *given, struct p11s_error *e)
-{
-  struct p11s_secret *pin = NULL;
-  enum p11s_err result;
-
-  if (p11s_session_logged_in(session))
-    return P11S_OK;
-  result = login_gate_enter(token, e);
-  if (result != P11S_OK)
-    return result;
-  if (!p11s_session_logged_in(session)) {
-    result =
-        p11s_pin_get(given, token->config.pin_source, p11s_session_slot(session)->label, &pin, e);
-    if (result == P11S_OK)
-      result = login_with(token, session, pin, e);
-    p11s_secret_release(pin);
-  }
-  login_gate_leave(token);
-  return result;
-}
-
 static void count_session(struct p11s_token *token, int more)
 {
   pthread_mutex_lock(&token->lock);
@@ -200,7 +96,7 @@ static enum p11s_err session_for(struct worker *w, const struct p11s_job *job,
     count_session(token, 1);
   result = open_session(token, job->ops->rw, &session, e);
   if (result == P11S_OK)
-    result = log_in(token, session, job->pin, e);
+    result = p11s_token_log_in(token, session, job->pin, e);
   if (result != P11S_OK) {
     p11s_session_close(session);
     if (!job->ops->rw)

@@ -1,37 +1,48 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * A PKCS#11 module in front of another one: writes down who calls what, and spoils
- * calls where a test says so. It keeps no state of its own but the lists of calls, how
- * many sessions are open and how many signatures it spoiled.
+ * calls where a test says so. It keeps no state of its own but the lists of calls, which
+ * sessions are open, and how often a rule was applied.
  *
  *   P11SPY_MODULE  the real module
  *   P11SPY_LOG     file to which "THREADNAME FUNCTION" is appended for each call
+ *   P11SPY_EVENTS  file to which "FUNCTION SESSION 0xRV" is appended when a call ends, and
+ *                  "FUNCTION SESSION hangs" when one begins to; SESSION is 0 where there is none
  *   P11SPY_KEYS    file to which the label of the key is appended for each C_SignInit
  *   P11SPY_RULES   file with rules, read again at each call; one a line:
  *
  *     C_Login return 0xa4       do not call the module, return that
+ *     C_Sign fail 0x30 once     the same for the next call only,
+ *     C_Sign fail 0x30 3 times  or for so many
  *     C_Sign hang               wait until the rule is gone
+ *     C_Sign hang 1             only so many calls do
  *     C_Sign delay 20           take so many milliseconds more
  *     C_Sign corrupt            flip one bit of the signature
- *     C_Sign corrupt 1          of so many signatures, no more (once for each process)
+ *     C_Sign zero               nothing but zeros
+ *     C_Sign short, long, huge  say it is one byte less, one more, or a megabyte long
+ *     C_Sign corrupt 1          of so many signatures, no more; also zero, short, long, huge
  *     C_OpenSession limit 2     CKR_SESSION_COUNT while so many sessions are open
  *     C_GetTokenInfo flags 0x40000   set these flags
  *     C_GetTokenInfo clear 0x4       clear these flags
  *     C_GetTokenInfo sessions 2      the most sessions it says it can have
  *     slots empty 2             so many readers without a token before the
  *                               module's slots, and as many behind
+ *     token unplugged           the token is out: its sessions say CKR_DEVICE_REMOVED, and for ever
+ *                               after CKR_SESSION_HANDLE_INVALID; the login is gone
+ *     token unplugged-opensc    likewise, but C_GetTokenInfo and C_OpenSession say CKR_OK
+ *     token unplugged-unseen    likewise, and C_GetSlotInfo says that it is there
+ *     token plugs 3             it has been out and in again since this number was another one
+ *     token named LABEL         what is said of functions and of the token is said of that token
+ *                               alone; calls that concern none are concerned all the same
+ *
+ * "Once", and numbers, are counted for each process and each line: a word more at the end of the
+ * line makes it another one.
  */
 #define _GNU_SOURCE
-#include <p11-kit/pkcs11.h>
+#include "p11spy_token.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,7 +51,6 @@
 #define EMPTY_BEHIND 0xff000000UL
 #define EMPTY_LAST (EMPTY_BEHIND + 0xffffffUL)
 
-static CK_FUNCTION_LIST *module;
 static CK_FUNCTION_LIST spied;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -85,46 +95,59 @@ static void note_key(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key)
   append(path, line, label.ulValueLen + 1);
 }
 
-/* -- rules */
+/* -- what every function does */
 
-/* True if there is a rule "function verb"; its number goes to ret_value. */
-static bool rule(const char *function, const char *verb, unsigned long *ret_value)
+static void note_event(const char *function, struct where where, const char *what)
 {
-  const char *path = getenv("P11SPY_RULES");
-  char line[128], f[64], v[32], value[32];
-  bool found = false;
-  FILE *in;
+  const char *path = getenv("P11SPY_EVENTS");
+  char line[128];
+  int n;
 
-  in = path ? fopen(path, "re") : NULL;
-  if (!in)
-    return false;
-  while (!found && fgets(line, sizeof(line), in)) {
-    value[0] = '\0';
-    if (sscanf(line, "%63s %31s %31s", f, v, value) < 2)
-      continue;
-    found = strcmp(f, function) == 0 && strcmp(v, verb) == 0;
-    if (found && ret_value)
-      *ret_value = strtoul(value, NULL, 0);
-  }
-  fclose(in);
-  return found;
+  if (!path)
+    return;
+  n = snprintf(line, sizeof(line), "%s %lu %s\n", function, where.session, what);
+  append(path, line, (size_t)n);
 }
 
-/* What every spied function does first. True: return *ret_rv. */
-static bool intercept(const char *function, CK_RV *ret_rv)
+/* At its end. */
+static CK_RV done(const char *function, struct where where, CK_RV rv)
+{
+  char text[32];
+
+  snprintf(text, sizeof(text), "0x%lx", rv);
+  note_event(function, where, text);
+  return rv;
+}
+
+static void hang(const char *function, struct where where)
 {
   static const struct timespec five_ms = {0, 5000000};
+  char line[LINE_SIZE];
+
+  if (!each_rule(function, "hang", take_line, line))
+    return;
+  note_event(function, where, "hangs");
+  while (each_rule(function, "hang", is_line, line))
+    nanosleep(&five_ms, NULL);
+}
+
+/* First. True: return *ret_rv. */
+static bool intercept(const char *function, struct where where, CK_RV *ret_rv)
+{
   struct timespec delay;
   unsigned long ms;
 
   note(function);
-  if (rule(function, "delay", &ms)) {
-    delay = (struct timespec){(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
-    nanosleep(&delay, NULL);
+  if (is_meant(where.slot)) {
+    if (rule(function, "delay", &ms)) {
+      delay = (struct timespec){(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+      nanosleep(&delay, NULL);
+    }
+    hang(function, where);
+    if (rule(function, "return", ret_rv) || each_rule(function, "fail", take_once, ret_rv))
+      return true;
   }
-  while (rule(function, "hang", NULL))
-    nanosleep(&five_ms, NULL);
-  return rule(function, "return", ret_rv);
+  return cut_off(where, ret_rv);
 }
 
 /* -- readers without a token */
@@ -142,14 +165,12 @@ static bool is_empty(CK_SLOT_ID slot)
   return slot >= EMPTY_BEFORE && slot <= EMPTY_LAST;
 }
 
-static CK_RV spy_C_GetSlotList(CK_BBOOL present, CK_SLOT_ID_PTR list, CK_ULONG_PTR count)
+static CK_RV slot_list(CK_BBOOL present, CK_SLOT_ID_PTR list, CK_ULONG_PTR count)
 {
   unsigned long around = present ? 0 : empty_readers();
   CK_ULONG room = list && *count > 2 * around ? *count - 2 * around : 0;
   CK_RV rv;
 
-  if (intercept("C_GetSlotList", &rv))
-    return rv;
   if (around == 0)
     return module->C_GetSlotList(present, list, count);
   if (list && room == 0) {
@@ -169,14 +190,27 @@ static CK_RV spy_C_GetSlotList(CK_BBOOL present, CK_SLOT_ID_PTR list, CK_ULONG_P
   return rv;
 }
 
-static CK_RV spy_C_GetSlotInfo(CK_SLOT_ID slot, CK_SLOT_INFO_PTR info)
+static CK_RV spy_C_GetSlotList(CK_BBOOL present, CK_SLOT_ID_PTR list, CK_ULONG_PTR count)
 {
   CK_RV rv;
 
-  if (intercept("C_GetSlotInfo", &rv))
+  if (!intercept("C_GetSlotList", nowhere, &rv))
+    rv = slot_list(present, list, count);
+  return done("C_GetSlotList", nowhere, rv);
+}
+
+static CK_RV slot_info(CK_SLOT_ID slot, CK_SLOT_INFO_PTR info)
+{
+  enum presence presence;
+  CK_RV rv;
+
+  if (!is_empty(slot)) {
+    presence = presence_of(slot);
+    rv = module->C_GetSlotInfo(slot, info);
+    if (!rv && (presence == OUT || presence == OUT_OPENSC))
+      info->flags &= ~(CK_FLAGS)CKF_TOKEN_PRESENT;
     return rv;
-  if (!is_empty(slot))
-    return module->C_GetSlotInfo(slot, info);
+  }
   memset(info, ' ', sizeof(*info));
   memcpy(info->slotDescription, "an empty reader", 15);
   info->flags = CKF_REMOVABLE_DEVICE | CKF_HW_SLOT;
@@ -185,61 +219,110 @@ static CK_RV spy_C_GetSlotInfo(CK_SLOT_ID slot, CK_SLOT_INFO_PTR info)
   return CKR_OK;
 }
 
-static CK_RV spy_C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info)
+static CK_RV spy_C_GetSlotInfo(CK_SLOT_ID slot, CK_SLOT_INFO_PTR info)
 {
-  unsigned long flags, sessions;
   CK_RV rv;
 
-  if (intercept("C_GetTokenInfo", &rv))
-    return rv;
-  if (is_empty(slot))
-    return CKR_TOKEN_NOT_PRESENT;
-  rv = module->C_GetTokenInfo(slot, info);
-  if (!rv && rule("C_GetTokenInfo", "flags", &flags))
-    info->flags |= flags;
-  if (!rv && rule("C_GetTokenInfo", "clear", &flags))
-    info->flags &= ~flags;
-  if (!rv && rule("C_GetTokenInfo", "sessions", &sessions))
-    info->ulMaxSessionCount = sessions;
-  return rv;
+  if (!intercept("C_GetSlotInfo", at_slot(slot), &rv))
+    rv = slot_info(slot, info);
+  return done("C_GetSlotInfo", at_slot(slot), rv);
 }
 
-/* -- sessions */
+static CK_RV token_info(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info)
+{
+  unsigned long flags, count;
+  CK_RV rv;
 
-static pthread_mutex_t sessions_lock = PTHREAD_MUTEX_INITIALIZER;
-static unsigned long sessions_open; /* guarded by it */
+  if (is_empty(slot) || presence_of(slot) == OUT)
+    return CKR_TOKEN_NOT_PRESENT;
+  rv = module->C_GetTokenInfo(slot, info);
+  if (rv || !is_meant(slot))
+    return rv;
+  if (rule("C_GetTokenInfo", "flags", &flags))
+    info->flags |= flags;
+  if (rule("C_GetTokenInfo", "clear", &flags))
+    info->flags &= ~flags;
+  if (rule("C_GetTokenInfo", "sessions", &count))
+    info->ulMaxSessionCount = count;
+  return CKR_OK;
+}
 
-static CK_RV spy_C_OpenSession(CK_SLOT_ID slot, CK_FLAGS flags, void *app, CK_NOTIFY notify,
-                               CK_SESSION_HANDLE_PTR session)
+static CK_RV spy_C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info)
+{
+  CK_RV rv;
+
+  if (!intercept("C_GetTokenInfo", at_slot(slot), &rv))
+    rv = token_info(slot, info);
+  return done("C_GetTokenInfo", at_slot(slot), rv);
+}
+
+/* -- sessions open and close */
+
+static CK_RV open_session_locked(CK_SLOT_ID slot, CK_FLAGS flags, void *app, CK_NOTIFY notify,
+                                 CK_SESSION_HANDLE_PTR session)
 {
   unsigned long limit;
   CK_RV rv;
 
-  if (intercept("C_OpenSession", &rv))
-    return rv;
-  if (is_empty(slot))
-    return CKR_TOKEN_NOT_PRESENT;
-  pthread_mutex_lock(&sessions_lock);
-  if (rule("C_OpenSession", "limit", &limit) && sessions_open >= limit)
-    rv = CKR_SESSION_COUNT;
-  else
-    rv = module->C_OpenSession(slot, flags, app, notify, session);
+  if (rule("C_OpenSession", "limit", &limit) && is_meant(slot) && sessions_open >= limit)
+    return CKR_SESSION_COUNT;
+  rv = module->C_OpenSession(slot, flags, app, notify, session);
   if (!rv)
-    sessions_open++;
-  pthread_mutex_unlock(&sessions_lock);
+    add_session_locked(*session, slot);
   return rv;
+}
+
+static CK_RV spy_C_OpenSession(CK_SLOT_ID slot, CK_FLAGS flags, void *app, CK_NOTIFY notify,
+                               CK_SESSION_HANDLE_PTR session)
+{
+  struct where where = at_slot(slot);
+  enum presence presence;
+  CK_RV rv;
+
+  if (intercept("C_OpenSession", where, &rv))
+    return done("C_OpenSession", where, rv);
+  presence = is_empty(slot) ? OUT : presence_of(slot);
+  if (presence == OUT)
+    return done("C_OpenSession", where, CKR_TOKEN_NOT_PRESENT);
+  pthread_mutex_lock(&sessions_lock);
+  if (presence == PRESENT) {
+    rv = open_session_locked(slot, flags, app, notify, session);
+  } else {
+    *session = PHANTOMS + ++phantoms;
+    rv = CKR_OK;
+  }
+  pthread_mutex_unlock(&sessions_lock);
+  if (!rv)
+    where.session = *session;
+  return done("C_OpenSession", where, rv);
 }
 
 static CK_RV spy_C_CloseSession(CK_SESSION_HANDLE session)
 {
+  struct where where = at_session(session);
   CK_RV rv;
 
-  if (intercept("C_CloseSession", &rv))
-    return rv;
+  if (!intercept("C_CloseSession", where, &rv)) {
+    pthread_mutex_lock(&sessions_lock);
+    rv = module->C_CloseSession(session);
+    if (!rv)
+      remove_session_locked(session);
+    pthread_mutex_unlock(&sessions_lock);
+  }
+  return done("C_CloseSession", where, rv);
+}
+
+static CK_RV close_all(CK_SLOT_ID slot)
+{
+  CK_RV rv;
+
+  if (is_empty(slot) || presence_of(slot) != PRESENT)
+    return CKR_TOKEN_NOT_PRESENT;
   pthread_mutex_lock(&sessions_lock);
-  rv = module->C_CloseSession(session);
-  if (!rv)
-    sessions_open--;
+  rv = module->C_CloseAllSessions(slot);
+  for (size_t i = sessions_known; !rv && i > 0; i--)
+    if (sessions[i - 1].slot == slot && !sessions[i - 1].dead)
+      remove_session_locked(sessions[i - 1].handle);
   pthread_mutex_unlock(&sessions_lock);
   return rv;
 }
@@ -248,128 +331,151 @@ static CK_RV spy_C_CloseAllSessions(CK_SLOT_ID slot)
 {
   CK_RV rv;
 
-  if (intercept("C_CloseAllSessions", &rv))
-    return rv;
-  if (is_empty(slot))
-    return CKR_TOKEN_NOT_PRESENT;
-  pthread_mutex_lock(&sessions_lock);
-  rv = module->C_CloseAllSessions(slot);
-  if (!rv)
-    sessions_open = 0; /* the tests have one token */
-  pthread_mutex_unlock(&sessions_lock);
-  return rv;
+  if (!intercept("C_CloseAllSessions", at_slot(slot), &rv))
+    rv = close_all(slot);
+  return done("C_CloseAllSessions", at_slot(slot), rv);
 }
 
 /* -- signatures */
 
-static bool corrupts(void)
-{
-  static atomic_ulong corrupted;
-  unsigned long most = 0;
-
-  return rule("C_Sign", "corrupt", &most) && (most == 0 || atomic_fetch_add(&corrupted, 1) < most);
-}
-
 static CK_RV spy_C_SignInit(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
                             CK_OBJECT_HANDLE key)
 {
+  struct where where = at_session(session);
   CK_RV rv;
 
-  if (intercept("C_SignInit", &rv))
-    return rv;
-  note_key(session, key);
-  return module->C_SignInit(session, mechanism, key);
+  if (!intercept("C_SignInit", where, &rv)) {
+    note_key(session, key);
+    rv = module->C_SignInit(session, mechanism, key);
+  }
+  return done("C_SignInit", where, rv);
+}
+
+static void spoil(CK_BYTE_PTR sig, CK_ULONG_PTR size)
+{
+  char line[LINE_SIZE];
+
+  if (each_rule("C_Sign", "corrupt", take_line, line))
+    sig[*size / 2] ^= 1;
+  if (each_rule("C_Sign", "zero", take_line, line))
+    memset(sig, 0, *size);
+  if (each_rule("C_Sign", "short", take_line, line))
+    (*size)--;
+  if (each_rule("C_Sign", "long", take_line, line))
+    (*size)++;
+  if (each_rule("C_Sign", "huge", take_line, line))
+    *size = 1UL << 20;
 }
 
 static CK_RV spy_C_Sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG size, CK_BYTE_PTR sig,
                         CK_ULONG_PTR sig_size)
 {
+  struct where where = at_session(session);
   CK_RV rv;
 
-  if (intercept("C_Sign", &rv))
-    return rv;
-  rv = module->C_Sign(session, data, size, sig, sig_size);
-  if (!rv && sig && *sig_size && corrupts())
-    sig[*sig_size / 2] ^= 1;
-  return rv;
+  if (!intercept("C_Sign", where, &rv)) {
+    rv = module->C_Sign(session, data, size, sig, sig_size);
+    if (!rv && sig && *sig_size && is_meant(where.slot))
+      spoil(sig, sig_size);
+  }
+  return done("C_Sign", where, rv);
 }
 
 /* -- functions that are only written down */
 
-#define PASS(name, parameters, arguments)                                                          \
+#define PASS_AT(place, answer, name, parameters, arguments)                                        \
   static CK_RV spy_##name parameters                                                               \
   {                                                                                                \
+    struct where at = place;                                                                       \
     CK_RV rv;                                                                                      \
                                                                                                    \
-    if (intercept(#name, &rv))                                                                     \
-      return rv;                                                                                   \
-    return module->name arguments;                                                                 \
+    if (!intercept(#name, at, &rv))                                                                \
+      rv = answer module->name arguments;                                                          \
+    return done(#name, at, rv);                                                                    \
   }
+#define ABSENT is_empty(slot) || presence_of(slot) == OUT ? CKR_TOKEN_NOT_PRESENT:
 
-/* The same for a function whose first argument is a slot. */
+/* By what the first argument is: something else, a slot, a session. */
+#define PASS(name, parameters, arguments) PASS_AT(nowhere, , name, parameters, arguments)
 #define PASS_SLOT(name, parameters, arguments)                                                     \
-  static CK_RV spy_##name parameters                                                               \
-  {                                                                                                \
-    CK_RV rv;                                                                                      \
-                                                                                                   \
-    if (intercept(#name, &rv))                                                                     \
-      return rv;                                                                                   \
-    if (is_empty(slot))                                                                            \
-      return CKR_TOKEN_NOT_PRESENT;                                                                \
-    return module->name arguments;                                                                 \
-  }
+  PASS_AT(at_slot(slot), ABSENT, name, parameters, arguments)
+#define PASS_SESSION(name, parameters, arguments)                                                  \
+  PASS_AT(at_session(session), , name, parameters, arguments)
 
-PASS(C_Initialize, (void *args), (args))
+static CK_RV spy_C_Initialize(void *args)
+{
+  CK_RV rv;
+
+  if (!intercept("C_Initialize", nowhere, &rv))
+    rv = module->C_Initialize(args);
+  pthread_mutex_lock(&sessions_lock);
+  if (!rv)
+    sessions_known = sessions_open = 0; /* of the process this one was forked from */
+  pthread_mutex_unlock(&sessions_lock);
+  return done("C_Initialize", nowhere, rv);
+}
+
 PASS(C_Finalize, (void *reserved), (reserved))
 PASS(C_GetInfo, (CK_INFO_PTR info), (info))
 PASS_SLOT(C_GetMechanismList, (CK_SLOT_ID slot, CK_MECHANISM_TYPE_PTR list, CK_ULONG_PTR count),
           (slot, list, count))
 PASS_SLOT(C_GetMechanismInfo, (CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO_PTR info),
           (slot, type, info))
-PASS(C_GetSessionInfo, (CK_SESSION_HANDLE session, CK_SESSION_INFO_PTR info), (session, info))
-PASS(C_Login, (CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin, CK_ULONG size),
-     (session, user, pin, size))
-PASS(C_Logout, (CK_SESSION_HANDLE session), (session))
-PASS(C_CreateObject,
-     (CK_SESSION_HANDLE session, CK_ATTRIBUTE_PTR attrs, CK_ULONG n, CK_OBJECT_HANDLE_PTR object),
-     (session, attrs, n, object))
-PASS(C_DestroyObject, (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object), (session, object))
-PASS(C_GetAttributeValue,
-     (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_PTR attrs, CK_ULONG n),
-     (session, object, attrs, n))
-PASS(C_SetAttributeValue,
-     (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_PTR attrs, CK_ULONG n),
-     (session, object, attrs, n))
-PASS(C_FindObjectsInit, (CK_SESSION_HANDLE session, CK_ATTRIBUTE_PTR attrs, CK_ULONG n),
-     (session, attrs, n))
-PASS(C_FindObjects,
-     (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE_PTR objects, CK_ULONG room, CK_ULONG_PTR n),
-     (session, objects, room, n))
-PASS(C_FindObjectsFinal, (CK_SESSION_HANDLE session), (session))
-PASS(C_DigestInit, (CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism), (session, mechanism))
-PASS(C_Digest,
-     (CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG size, CK_BYTE_PTR digest,
-      CK_ULONG_PTR n),
-     (session, data, size, digest, n))
-PASS(C_DigestUpdate, (CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG size),
-     (session, data, size))
-PASS(C_DigestFinal, (CK_SESSION_HANDLE session, CK_BYTE_PTR digest, CK_ULONG_PTR n),
-     (session, digest, n))
-PASS(C_SignUpdate, (CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG size),
-     (session, data, size))
-PASS(C_SignFinal, (CK_SESSION_HANDLE session, CK_BYTE_PTR sig, CK_ULONG_PTR n), (session, sig, n))
-PASS(C_VerifyInit, (CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE key),
-     (session, mechanism, key))
-PASS(C_Verify,
-     (CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG size, CK_BYTE_PTR sig, CK_ULONG n),
-     (session, data, size, sig, n))
-PASS(C_GenerateKeyPair,
-     (CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_ATTRIBUTE_PTR pub, CK_ULONG n_pub,
-      CK_ATTRIBUTE_PTR priv, CK_ULONG n_priv, CK_OBJECT_HANDLE_PTR ret_pub,
-      CK_OBJECT_HANDLE_PTR ret_priv),
-     (session, mechanism, pub, n_pub, priv, n_priv, ret_pub, ret_priv))
-PASS(C_GenerateRandom, (CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG size),
-     (session, data, size))
+PASS_SESSION(C_GetSessionInfo, (CK_SESSION_HANDLE session, CK_SESSION_INFO_PTR info),
+             (session, info))
+PASS_SESSION(C_Login,
+             (CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin, CK_ULONG size),
+             (session, user, pin, size))
+PASS_SESSION(C_Logout, (CK_SESSION_HANDLE session), (session))
+PASS_SESSION(C_CreateObject,
+             (CK_SESSION_HANDLE session, CK_ATTRIBUTE_PTR attrs, CK_ULONG n,
+              CK_OBJECT_HANDLE_PTR object),
+             (session, attrs, n, object))
+PASS_SESSION(C_DestroyObject, (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object),
+             (session, object))
+PASS_SESSION(C_GetAttributeValue,
+             (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_PTR attrs,
+              CK_ULONG n),
+             (session, object, attrs, n))
+PASS_SESSION(C_SetAttributeValue,
+             (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_PTR attrs,
+              CK_ULONG n),
+             (session, object, attrs, n))
+PASS_SESSION(C_FindObjectsInit, (CK_SESSION_HANDLE session, CK_ATTRIBUTE_PTR attrs, CK_ULONG n),
+             (session, attrs, n))
+PASS_SESSION(C_FindObjects,
+             (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE_PTR objects, CK_ULONG room,
+              CK_ULONG_PTR n),
+             (session, objects, room, n))
+PASS_SESSION(C_FindObjectsFinal, (CK_SESSION_HANDLE session), (session))
+PASS_SESSION(C_DigestInit, (CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism),
+             (session, mechanism))
+PASS_SESSION(C_Digest,
+             (CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG size, CK_BYTE_PTR digest,
+              CK_ULONG_PTR n),
+             (session, data, size, digest, n))
+PASS_SESSION(C_DigestUpdate, (CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG size),
+             (session, data, size))
+PASS_SESSION(C_DigestFinal, (CK_SESSION_HANDLE session, CK_BYTE_PTR digest, CK_ULONG_PTR n),
+             (session, digest, n))
+PASS_SESSION(C_SignUpdate, (CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG size),
+             (session, data, size))
+PASS_SESSION(C_SignFinal, (CK_SESSION_HANDLE session, CK_BYTE_PTR sig, CK_ULONG_PTR n),
+             (session, sig, n))
+PASS_SESSION(C_VerifyInit,
+             (CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE key),
+             (session, mechanism, key))
+PASS_SESSION(C_Verify,
+             (CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG size, CK_BYTE_PTR sig,
+              CK_ULONG n),
+             (session, data, size, sig, n))
+PASS_SESSION(C_GenerateKeyPair,
+             (CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_ATTRIBUTE_PTR pub,
+              CK_ULONG n_pub, CK_ATTRIBUTE_PTR priv, CK_ULONG n_priv, CK_OBJECT_HANDLE_PTR ret_pub,
+              CK_OBJECT_HANDLE_PTR ret_priv),
+             (session, mechanism, pub, n_pub, priv, n_priv, ret_pub, ret_priv))
+PASS_SESSION(C_GenerateRandom, (CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG size),
+             (session, data, size))
 
 /* -- loading */
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """tests/p11spy.c in front of SoftHSM: who calls what, and calls that go wrong."""
+import itertools
 import os
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import programs
@@ -27,6 +29,14 @@ def build(directory: Path, source: Path = SOURCE) -> Path:
     return library
 
 
+@dataclass(frozen=True)
+class Event:
+    """The end of a call, or that it hangs; session 0: none."""
+    function: str
+    session: int
+    outcome: str  # "0x0", or "hangs"
+
+
 class Spy:
     """The module `softhsm2` is the spy from now on; pkcs11-tool still goes to SoftHSM itself."""
 
@@ -34,22 +44,54 @@ class Spy:
         self.place = place
         directory = place.directory("spy", 0o755)
         self.log = directory / "calls"
+        self.event_log = directory / "events"
+        self._lines: tuple[str, ...] = ()
+        self._out = ""  # how the token is out; "": it is there
+        self._plugs = 0
+        self._tags = itertools.count(1)
         runner.environment["P11SPY_MODULE"] = str(hsm.library)
         runner.environment["P11SPY_LOG"] = str(self.log)
+        runner.environment["P11SPY_EVENTS"] = str(self.event_log)
         runner.environment["P11SPY_RULES"] = str(directory / "rules")
         self.rules()
         self.forget()
         hsm.add_module("softhsm2", library)
 
+    # -- what is to happen
+
     def rules(self, *lines: str) -> None:
-        """From now on, for every process: these rules and no others."""
-        self.place.file("spy/rules", "".join(f"{line}\n" for line in lines))
+        """From now on, for every process: these rules and no others. Whether the token is there is
+        another matter."""
+        self._lines = lines
+        self._write()
+
+    def _write(self) -> None:
+        token = [f"token plugs {self._plugs}"] + ([f"token {self._out}"] if self._out else [])
+        self.place.file("spy/rules", "".join(f"{line}\n" for line in [*self._lines, *token]))
+
+    def fail_once(self, function: str, rv: int) -> str:
+        """The rule for the next call of that function to fail with that CK_RV."""
+        return f"{function} fail {rv:#x} once {next(self._tags)}"
+
+    def unplug(self, how: str = "unplugged") -> None:
+        """Take the token out. how: also unplugged-opensc, unplugged-unseen (tests/p11spy.c)."""
+        self._out = how
+        self._write()
+
+    def plug(self) -> None:
+        """Put it in; when it was in, it has been out for a moment."""
+        self._out = ""
+        self._plugs += 1
+        self._write()
+
+    # -- what has happened
 
     def forget(self) -> None:
-        """Start the list of calls anew. The file stays the same one: a call may be under way."""
-        if not self.log.exists():
-            self.place.file("spy/calls")
-        os.truncate(self.log, 0)
+        """Start the lists of calls anew. The files stay the same ones: a call may be under way."""
+        for path in (self.log, self.event_log):
+            if not path.exists():
+                self.place.file(f"spy/{path.name}")
+            os.truncate(path, 0)
 
     def calls(self) -> list[tuple[str, str]]:
         """(thread name, function) of each call since forget()."""
@@ -58,3 +100,11 @@ class Spy:
 
     def count(self, function: str) -> int:
         return sum(f == function for _, f in self.calls())
+
+    def events(self) -> list[Event]:
+        """In the order in which calls ended, or began to hang."""
+        words = [line.split(" ") for line in self.event_log.read_text().splitlines()]
+        return [Event(function, int(session), outcome) for function, session, outcome in words]
+
+    def outcomes(self, function: str) -> list[str]:
+        return [e.outcome for e in self.events() if e.function == function]

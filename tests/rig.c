@@ -304,6 +304,11 @@ uint64_t rig_later(void)
   return ((uint64_t)now.tv_sec + PATIENCE_S) * 1000;
 }
 
+struct p11s_wait rig_wait(uint64_t deadline_ms)
+{
+  return (struct p11s_wait){deadline_ms, false};
+}
+
 /* -- waiting */
 
 void rig_event_reset(struct rig_event *event)

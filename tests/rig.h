@@ -65,6 +65,8 @@ struct p11s_key *rig_key(struct p11s_signer *signer, const char *label, const ch
 
 /* A deadline that is not reached, in a test that works. */
 uint64_t rig_later(void);
+/* Somebody who waits until then, and is no query. */
+struct p11s_wait rig_wait(uint64_t deadline_ms);
 
 /* What is known of PINs since the last rig_reset(). For tokens made without a signer. */
 struct p11s_pinguard *rig_guard(void);

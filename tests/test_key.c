@@ -120,7 +120,7 @@ static void pinned_key_resolves_without_the_token(void **state)
   const struct p11s_pubkey *public_key = NULL;
 
   (void)state;
-  assert_int_equal(p11s_key_resolve(key, 0, &public_key, NULL), P11S_OK);
+  assert_int_equal(p11s_key_resolve(key, rig_wait(0), &public_key, NULL), P11S_OK);
   assert_ptr_equal(public_key, p11s_key_public(key));
   assert_int_equal(rig_fake()->calls("C_OpenSession"), 0);
   p11s_key_release(key);
@@ -137,12 +137,12 @@ static void resolves_from_the_token(void **state)
 
   (void)state;
   assert_null(p11s_key_public(key));
-  if (p11s_key_resolve(key, rig_later(), &public_key, &e) != P11S_OK)
+  if (p11s_key_resolve(key, rig_wait(rig_later()), &public_key, &e) != P11S_OK)
     fail_msg("%s", e.text);
   assert_ptr_equal(public_key, p11s_key_public(key));
   assert_public(key, "standing");
   calls = rig_fake()->calls("C_FindObjectsInit");
-  assert_int_equal(p11s_key_resolve(key, 0, &again, &e), P11S_OK);
+  assert_int_equal(p11s_key_resolve(key, rig_wait(0), &again, &e), P11S_OK);
   assert_ptr_equal(again, public_key);
   assert_int_equal(rig_fake()->calls("C_FindObjectsInit"), calls);
   p11s_key_release(key);
@@ -153,7 +153,7 @@ static void *resolve_in_thread(void *arg)
 {
   const struct p11s_pubkey *public_key = NULL;
 
-  (void)p11s_key_resolve(arg, rig_later(), &public_key, NULL);
+  (void)p11s_key_resolve(arg, rig_wait(rig_later()), &public_key, NULL);
   return (void *)(intptr_t)public_key;
 }
 
@@ -191,7 +191,8 @@ static void resolve_may_take_too_long(void **state)
 
   (void)state;
   rig_fake()->block("C_Login", 1, FAKEP11_EVER);
-  assert_int_equal(p11s_key_resolve(key, p11s_now_ms(), &public_key, &e), P11S_ERR_TIMEOUT);
+  assert_int_equal(p11s_key_resolve(key, rig_wait(p11s_now_ms()), &public_key, &e),
+                   P11S_ERR_TIMEOUT);
   assert_null(public_key);
   assert_non_null(strstr(e.text, "'standing'"));
   assert_non_null(strstr(e.text, "'" RIG_TOKEN "'"));
@@ -199,9 +200,10 @@ static void resolve_may_take_too_long(void **state)
   assert_null(strstr(e.text, RIG_PIN));
   assert_true(rig_fake()->wait_blocked("C_Login", 1));
   /* whoever comes next joins the one under way */
-  assert_int_equal(p11s_key_resolve(key, p11s_now_ms(), &public_key, NULL), P11S_ERR_TIMEOUT);
+  assert_int_equal(p11s_key_resolve(key, rig_wait(p11s_now_ms()), &public_key, NULL),
+                   P11S_ERR_TIMEOUT);
   rig_fake()->release("C_Login");
-  assert_int_equal(p11s_key_resolve(key, rig_later(), &public_key, NULL), P11S_OK);
+  assert_int_equal(p11s_key_resolve(key, rig_wait(rig_later()), &public_key, NULL), P11S_OK);
   assert_non_null(public_key);
   assert_int_equal(rig_fake()->calls("C_OpenSession"), 1);
   p11s_key_release(key);
@@ -218,12 +220,12 @@ static void missing_key_may_come(void **state)
 
   (void)state;
   rig_event_reset(&finished);
-  assert_int_equal(p11s_key_resolve(key, rig_later(), &public_key, &e), P11S_ERR_NO_KEY);
+  assert_int_equal(p11s_key_resolve(key, rig_wait(rig_later()), &public_key, &e), P11S_ERR_NO_KEY);
   rig_event_wait(&finished, 1);                  /* who asks before that gets the same answer */
   assert_non_null(strstr(e.text, "'standing'")); /* what there is */
   assert_null(p11s_key_public(key));
   rig_make_key("later");
-  assert_int_equal(p11s_key_resolve(key, rig_later(), &public_key, &e), P11S_OK);
+  assert_int_equal(p11s_key_resolve(key, rig_wait(rig_later()), &public_key, &e), P11S_OK);
   assert_public(key, "later");
   rig_remove_key("later");
   p11s_key_release(key);

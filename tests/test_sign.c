@@ -26,14 +26,14 @@ enum p11s_err __real_p11s_job_wait(struct p11s_job *, uint64_t, struct p11s_erro
 enum p11s_err __wrap_p11s_job_wait(struct p11s_job *, uint64_t, struct p11s_error *);
 void __real_p11s_job_finish(struct p11s_job *, const struct p11s_error *);
 void __wrap_p11s_job_finish(struct p11s_job *, const struct p11s_error *);
-enum p11s_err __real_p11s_token_run(struct p11s_token *, struct p11s_job *, uint64_t,
-                                    struct p11s_error *);
-enum p11s_err __wrap_p11s_token_run(struct p11s_token *, struct p11s_job *, uint64_t,
-                                    struct p11s_error *);
+enum p11s_err __real_p11s_token_await(struct p11s_token *, struct p11s_job *, bool,
+                                      struct p11s_wait, struct p11s_error *);
+enum p11s_err __wrap_p11s_token_await(struct p11s_token *, struct p11s_job *, bool,
+                                      struct p11s_wait, struct p11s_error *);
 
 static struct rig_event waiting = RIG_EVENT_INIT;  /* callers that wait for a job */
 static struct rig_event finished = RIG_EVENT_INIT; /* jobs that are done, and dealt with */
-static atomic_uint submit_after;                   /* p11s_token_run() goes on when so many wait */
+static atomic_uint submit_after;                   /* a new job is submitted when so many wait */
 
 enum p11s_err __wrap_p11s_job_wait(struct p11s_job *job, uint64_t deadline_ms, struct p11s_error *e)
 {
@@ -47,11 +47,12 @@ void __wrap_p11s_job_finish(struct p11s_job *job, const struct p11s_error *resul
   rig_event_note(&finished);
 }
 
-enum p11s_err __wrap_p11s_token_run(struct p11s_token *token, struct p11s_job *job,
-                                    uint64_t deadline_ms, struct p11s_error *e)
+enum p11s_err __wrap_p11s_token_await(struct p11s_token *token, struct p11s_job *job, bool is_new,
+                                      struct p11s_wait wait, struct p11s_error *e)
 {
-  rig_event_wait(&waiting, atomic_load(&submit_after));
-  return __real_p11s_token_run(token, job, deadline_ms, e);
+  if (is_new)
+    rig_event_wait(&waiting, atomic_load(&submit_after));
+  return __real_p11s_token_await(token, job, is_new, wait, e);
 }
 
 /* -- signing */
@@ -89,8 +90,8 @@ static enum p11s_err sign_until(struct bench *b, unsigned number, uint64_t deadl
   memcpy(message + 4, &number, sizeof number);
   memset(signature, 0xa5, sizeof signature);
   memset(untouched, 0xa5, sizeof untouched);
-  result = p11s_sign(p11s_signer_flights(b->signer), b->key, message, sizeof message, deadline_ms,
-                     signature, &len, e);
+  result = p11s_sign(p11s_signer_flights(b->signer), b->key, message, sizeof message,
+                     rig_wait(deadline_ms), signature, &len, e);
   if (result == P11S_OK) {
     assert_true(
         p11s_pubkey_verify(p11s_key_public(b->key), message, sizeof message, signature, len));
@@ -594,12 +595,12 @@ static void unproven_key_is_verified(void **state)
   assert_int_equal(p11s_signer_new(&config, &signer, NULL), P11S_OK);
   key = rig_key(signer, "signing", RIG_PIN);
   rig_fake()->corrupt(1, 2);
-  assert_int_equal(p11s_sign(p11s_signer_flights(signer), key, message, sizeof message, rig_later(),
-                             signature, &len, NULL),
+  assert_int_equal(p11s_sign(p11s_signer_flights(signer), key, message, sizeof message,
+                             rig_wait(rig_later()), signature, &len, NULL),
                    P11S_ERR_SIGNATURE);
   rig_event_wait(&finished, 1); /* who asks before that gets the same answer */
-  assert_int_equal(p11s_sign(p11s_signer_flights(signer), key, message, sizeof message, rig_later(),
-                             signature, &len, NULL),
+  assert_int_equal(p11s_sign(p11s_signer_flights(signer), key, message, sizeof message,
+                             rig_wait(rig_later()), signature, &len, NULL),
                    P11S_OK);
   assert_true(p11s_pubkey_verify(p11s_key_public(key), message, sizeof message, signature, len));
   p11s_key_release(key);
@@ -617,8 +618,8 @@ static void messages_of_any_size(void **state)
   for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
     size_t len = sizeof signature;
 
-    assert_int_equal(p11s_sign(p11s_signer_flights(b.signer), b.key, message, sizes[i], rig_later(),
-                               signature, &len, NULL),
+    assert_int_equal(p11s_sign(p11s_signer_flights(b.signer), b.key, message, sizes[i],
+                               rig_wait(rig_later()), signature, &len, NULL),
                      P11S_OK);
     assert_int_equal(len, 64);
     assert_true(p11s_pubkey_verify(p11s_key_public(b.key), message, sizes[i], signature, len));
@@ -635,7 +636,7 @@ static void short_buffer_is_not_overrun(void **state)
 
   (void)state;
   assert_int_equal(p11s_sign(p11s_signer_flights(b.signer), b.key, message, sizeof message,
-                             rig_later(), signature, &len, NULL),
+                             rig_wait(rig_later()), signature, &len, NULL),
                    P11S_ERR_SIGNATURE);
   tear_down(&b);
 }

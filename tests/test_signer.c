@@ -345,7 +345,8 @@ static void nothing_begins_after_stop(void **state)
   free(ref->slot);
   ref->slot = strdup("elsewhere"); /* nor with a token that was not there before */
   assert_int_equal(p11s_signer_key(signer, ref, &key, &e), P11S_ERR_STOPPED);
-  assert_int_equal(p11s_key_resolve(known, rig_later(), &public_key, &e), P11S_ERR_STOPPED);
+  assert_int_equal(p11s_key_resolve(known, rig_wait(rig_later()), &public_key, &e),
+                   P11S_ERR_STOPPED);
   assert_int_equal(p11s_key_check(known, rig_later(), &e), P11S_ERR_STOPPED);
   assert_int_equal(p11s_key_generate(known, 0, rig_later(), &e), P11S_ERR_STOPPED);
   assert_int_equal(rig_fake()->calls("C_OpenSession"), 0);

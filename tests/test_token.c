@@ -96,7 +96,8 @@ static struct p11s_job *new_job(struct plan *plan, int number, bool gated)
 
 static struct p11s_token *new_token(const char *engine, unsigned sessions, unsigned queue_limit)
 {
-  struct p11s_token_config config = {sessions, queue_limit, NULL, rig_guard()};
+  struct p11s_token_config config = {
+      .sessions = sessions, .queue_limit = queue_limit, .guard = rig_guard()};
   struct p11s_token *token = p11s_token_new(engine, RIG_TOKEN, &config);
 
   assert_non_null(token);
@@ -343,7 +344,7 @@ static void stop_gives_up_on_a_lock(void **state)
 
 static void no_module_no_token(void **state)
 {
-  struct p11s_token_config config = {2, 10, NULL, rig_guard()};
+  struct p11s_token_config config = {.sessions = 2, .queue_limit = 10, .guard = rig_guard()};
   struct p11s_token *token = new_token("nosuch", 2, 10);
   struct plan *plan = new_plan();
   struct p11s_job *job = new_job(plan, 0, false);

@@ -112,7 +112,8 @@ static enum p11s_err plain(struct p11s_token *token, const char *pin, struct p11
 
 static struct p11s_token *new_token(unsigned sessions)
 {
-  struct p11s_token_config config = {sessions, 1000, NULL, rig_guard()};
+  struct p11s_token_config config = {
+      .sessions = sessions, .queue_limit = 1000, .guard = rig_guard()};
   struct p11s_token *token = p11s_token_new(RIG_MODULE, RIG_TOKEN, &config);
 
   assert_non_null(token);
@@ -268,7 +269,8 @@ static void one_login_for_all_workers(void **state)
 
 static void pin_comes_from_the_setting(void **state)
 {
-  struct p11s_token_config config = {1, 10, "env:P11S_TEST_PIN", rig_guard()};
+  struct p11s_token_config config = {
+      .sessions = 1, .queue_limit = 10, .pin_source = "env:P11S_TEST_PIN", .guard = rig_guard()};
   struct p11s_token *token = new_token(1);
   struct p11s_error e;
 
@@ -407,20 +409,182 @@ static void writing_has_a_session_of_its_own(void **state)
   free_token(token);
 }
 
-static void failed_open_costs_its_job_only(void **state)
+static void until_state(struct p11s_token *token, enum p11s_token_state state)
+{
+  while (stats_of(token).state != state)
+    sched_yield();
+}
+
+/* Until a worker that has just ended a job can take the next. */
+static void until_idle(struct p11s_token *token, unsigned n)
+{
+  bool idle = false;
+
+  while (!idle) {
+    pthread_mutex_lock(&token->lock);
+    idle = token->idle == n;
+    pthread_mutex_unlock(&token->lock);
+    sched_yield();
+  }
+}
+
+/* Twice in a row no session: the token is away, until the worker that looks for it finds it. */
+static void token_goes_away_and_comes_back(void **state)
 {
   struct p11s_token *token = new_token(1);
+  struct test_job *j = new_job(&ops, RIG_PIN);
   struct p11s_error e;
+  unsigned tries;
 
   (void)state;
   rig_fake()->refuse("C_OpenSession", 1, 2, CKR_DEVICE_ERROR);
   assert_int_equal(plain(token, RIG_PIN, &e), P11S_ERR_TOKEN);
   assert_non_null(strstr(e.text, "CKR_DEVICE_ERROR"));
-  /* tried twice: it may have been a lost one */
   assert_int_equal(rig_fake()->calls("C_OpenSession"), 2);
-  assert_int_equal(plain(token, RIG_PIN, &e), P11S_OK);
+  until_state(token, P11S_TOKEN_AWAY);
+  assert_non_null(strstr(stats_of(token).trouble, "CKR_DEVICE_ERROR"));
+  rig_fake()->refuse("C_GetSlotList", 1, FAKEP11_EVER, CKR_DEVICE_ERROR);
+  tries = rig_fake()->calls("C_GetSlotList");
+  for (int i = 0; i < 100; i++)
+    assert_int_equal(plain(token, RIG_PIN, &e), P11S_ERR_TOKEN);
+  assert_in_range(rig_fake()->calls("C_GetSlotList"), tries, tries + 4); /* those are the looks */
+  assert_int_equal(rig_fake()->calls("C_OpenSession"), 2);
+  rig_fake()->reset();
+  until_state(token, P11S_TOKEN_READY); /* nobody has asked for anything */
+  assert_int_equal(stats_of(token).reconnects, 1);
+  assert_string_equal(stats_of(token).trouble, "");
+  assert_int_equal(run_on(token, j, &e), P11S_OK);
+  assert_int_equal(j->state[0], CKS_RO_USER_FUNCTIONS);
+  assert_int_equal(rig_fake()->calls("C_OpenSession"), 1); /* the one that found it again */
+  p11s_job_release(&j->job);
   assert_true(p11s_token_stop(token, rig_later()));
   p11s_token_free(token);
+}
+
+/* What was queued for a token that turns out to be away is not left to wait. */
+static void queue_of_a_token_gone_away(void **state)
+{
+  struct p11s_token *token = new_token(1);
+  struct test_job *jobs[8];
+  struct p11s_error e;
+
+  (void)state;
+  rig_fake()->block("C_GetSlotList", 1, 1);
+  for (size_t i = 0; i < 8; i++) {
+    jobs[i] = new_job(&ops, RIG_PIN);
+    assert_int_equal(p11s_token_submit(token, &jobs[i]->job, &e), P11S_OK);
+  }
+  assert_true(rig_fake()->wait_blocked("C_GetSlotList", 1));
+  rig_fake()->refuse("C_GetSlotList", 1, FAKEP11_EVER, CKR_DEVICE_REMOVED);
+  rig_fake()->release("C_GetSlotList");
+  rig_fake()->refuse("C_OpenSession", 1, FAKEP11_EVER, CKR_DEVICE_REMOVED);
+  for (size_t i = 0; i < 8; i++) {
+    assert_int_equal(p11s_job_wait(&jobs[i]->job, rig_later(), &e), P11S_ERR_TOKEN);
+    assert_int_equal(jobs[i]->runs, 0);
+    p11s_job_release(&jobs[i]->job);
+  }
+  assert_int_equal(p11s_token_submit(token, NULL, &e), P11S_ERR_TOKEN);
+  free_token(token);
+}
+
+/* Sessions that were open when the token went away are closed, whatever they seem to be good for.
+ */
+static void sessions_of_a_token_gone_away(void **state)
+{
+  struct rig_event started = RIG_EVENT_INIT, gate = RIG_EVENT_INIT;
+  struct p11s_token *token = new_token(2);
+  struct test_job *slow = new_job(&ops, RIG_PIN), *lost = new_job(&ops, RIG_PIN);
+  CK_SESSION_HANDLE old;
+  struct p11s_error e;
+
+  (void)state;
+  assert_int_equal(plain(token, RIG_PIN, &e), P11S_OK);
+  until_idle(token, 1);
+  slow->started = &started;
+  slow->gate = &gate;
+  assert_int_equal(p11s_token_submit(token, &slow->job, &e), P11S_OK);
+  rig_event_wait(&started, 1);
+  lost->failures = 1;
+  lost->result = P11S_ERR_TOKEN;
+  lost->rv = CKR_DEVICE_REMOVED;
+  rig_fake()->refuse("C_OpenSession", 2, 1, CKR_DEVICE_REMOVED); /* the first is its own */
+  assert_int_equal(run_on(token, lost, &e), P11S_ERR_NO_TOKEN);
+  until_state(token, P11S_TOKEN_AWAY);
+  rig_event_note(&gate);
+  assert_int_equal(p11s_job_wait(&slow->job, rig_later(), &e), P11S_OK);
+  old = slow->session[0];
+  until_state(token, P11S_TOKEN_READY);
+  for (int i = 0; i < 4; i++) {
+    struct test_job *j = new_job(&ops, RIG_PIN);
+
+    assert_int_equal(run_on(token, j, &e), P11S_OK);
+    assert_true(j->session[0] != old);
+    p11s_job_release(&j->job);
+  }
+  p11s_job_release(&slow->job);
+  p11s_job_release(&lost->job);
+  assert_true(p11s_token_stop(token, rig_later())); /* one open failed: no free_token() */
+  p11s_token_free(token);
+}
+
+struct asker {
+  struct p11s_token *token;
+  struct p11s_job *job;
+  enum p11s_err result;
+};
+
+static void *ask(void *arg)
+{
+  struct asker *a = arg;
+
+  a->result =
+      p11s_token_await(a->token, a->job, true, (struct p11s_wait){p11s_now_ms() + 20, true}, NULL);
+  return NULL;
+}
+
+/* A call that does not come back: queries stop waiting after the first few, others may go on to. */
+static void token_that_hangs(void **state)
+{
+  struct p11s_token_config config = {
+      .sessions = 1, .queue_limit = 1000, .guard = rig_guard(), .stuck_ms = 20};
+  struct p11s_token *token = p11s_token_new(RIG_MODULE, RIG_TOKEN, &config);
+  struct rig_event started = RIG_EVENT_INIT, gate = RIG_EVENT_INIT;
+  struct test_job *hung = new_job(&ops, RIG_PIN), *after = new_job(&ops, RIG_PIN);
+  struct p11s_error e;
+
+  (void)state;
+  assert_non_null(token);
+  hung->started = &started;
+  hung->gate = &gate;
+  assert_int_equal(p11s_token_submit(token, &hung->job, &e), P11S_OK);
+  rig_event_wait(&started, 1);
+  for (int i = 0; i < 3; i++) {
+    struct test_job *j = new_job(&ops, RIG_PIN);
+    struct asker a = {token, &j->job, P11S_OK};
+
+    (void)ask(&a);
+    assert_int_equal(a.result, P11S_ERR_TIMEOUT);
+    p11s_job_release(&j->job);
+  }
+  assert_int_equal(stats_of(token).state, P11S_TOKEN_STUCK);
+  for (int i = 0; i < 100; i++) {
+    struct test_job *j = new_job(&ops, RIG_PIN);
+
+    assert_int_equal(
+        p11s_token_await(token, &j->job, true, (struct p11s_wait){rig_later(), true}, &e),
+        P11S_ERR_BUSY);
+    p11s_job_release(&j->job);
+  }
+  assert_int_equal(stats_of(token).queued, 3);
+  assert_int_equal(p11s_token_submit(token, &after->job, &e), P11S_OK); /* no query */
+  rig_event_note(&gate);
+  assert_int_equal(p11s_job_wait(&hung->job, rig_later(), &e), P11S_OK);
+  assert_int_equal(p11s_job_wait(&after->job, rig_later(), &e), P11S_OK);
+  assert_int_equal(stats_of(token).state, P11S_TOKEN_READY);
+  assert_true(after->session[0] != hung->session[0]); /* the one that hung is not used again */
+  p11s_job_release(&hung->job);
+  p11s_job_release(&after->job);
+  free_token(token);
 }
 
 /* The token says how many sessions it has: no more workers than that. */
@@ -573,7 +737,10 @@ int main(void)
       cmocka_unit_test_setup(refusal_is_final, rig_reset),
       cmocka_unit_test_setup(overcome_error_is_no_result, rig_reset),
       cmocka_unit_test_setup(writing_has_a_session_of_its_own, rig_reset),
-      cmocka_unit_test_setup(failed_open_costs_its_job_only, rig_reset),
+      cmocka_unit_test_setup(token_goes_away_and_comes_back, rig_reset),
+      cmocka_unit_test_setup(queue_of_a_token_gone_away, rig_reset),
+      cmocka_unit_test_setup(sessions_of_a_token_gone_away, rig_reset),
+      cmocka_unit_test_setup(token_that_hangs, rig_reset),
       cmocka_unit_test_setup(known_session_limit_holds, rig_reset),
       cmocka_unit_test_setup(known_session_limit_holds_for_a_crowd, rig_reset),
       cmocka_unit_test_setup(unknown_session_limit_is_found, rig_reset),

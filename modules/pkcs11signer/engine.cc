@@ -28,10 +28,11 @@ bool isQueryThread()
   return strcmp(name, "pdns/distributo") == 0 || strcmp(name, "pdns/receiver") == 0;
 }
 
-uint64_t deadline()
+p11s_wait patience()
 {
   thread_local const bool s_query = isQueryThread();
-  return s_query ? p11s_signer_query_deadline(signer()) : p11s_signer_admin_deadline(signer());
+  return {s_query ? p11s_signer_query_deadline(signer()) : p11s_signer_admin_deadline(signer()),
+          s_query};
 }
 
 const unsigned char *bytes(const std::string &text)
@@ -79,7 +80,7 @@ const p11s_pubkey *Engine::publicKey() const
 {
   const p11s_pubkey *found = p11s_key_public(key());
   p11s_error error{};
-  if (found == nullptr && p11s_key_resolve(key(), deadline(), &found, &error) != P11S_OK) {
+  if (found == nullptr && p11s_key_resolve(key(), patience(), &found, &error) != P11S_OK) {
     fail(error.text);
   }
   return found;
@@ -89,7 +90,7 @@ void Engine::create(unsigned int bits)
 {
   p11s_error error{};
   const unsigned size = p11s_key_algorithm(key())->family == P11S_RSA ? bits : 0;
-  if (p11s_key_generate(key(), size, deadline(), &error) != P11S_OK) {
+  if (p11s_key_generate(key(), size, patience().deadline_ms, &error) != P11S_OK) {
     fail(error.text);
   }
 }
@@ -115,7 +116,7 @@ std::string Engine::sign(const std::string &message) const
   size_t len = sizeof signature;
   p11s_error error{};
   if (p11s_sign(p11s_signer_flights(p11s_key_signer(key())), key(), bytes(message), message.size(),
-                deadline(), signature, &len, &error) != P11S_OK) {
+                patience(), signature, &len, &error) != P11S_OK) {
     fail(error.text);
   }
   return {reinterpret_cast<const char *>(signature), len};

@@ -38,9 +38,10 @@ enum p11s_err {
   P11S_ERR_STOPPED,      /* the process is going down */
 };
 
+#define P11S_ERROR_SIZE 1024
 struct p11s_error {
   enum p11s_err code;
-  char text[1024];
+  char text[P11S_ERROR_SIZE];
 };
 
 /* Fills *e (when not NULL) and returns code, so that `return p11s_error_set(…)` reads well. */

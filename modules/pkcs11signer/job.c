@@ -52,6 +52,16 @@ void p11s_job_finish(struct p11s_job *job, const struct p11s_error *result)
     job->ops->finished(job);
 }
 
+bool p11s_job_is_done(struct p11s_job *job)
+{
+  bool done;
+
+  pthread_mutex_lock(&job->lock);
+  done = job->done;
+  pthread_mutex_unlock(&job->lock);
+  return done;
+}
+
 enum p11s_err p11s_job_wait(struct p11s_job *job, uint64_t deadline_ms, struct p11s_error *e)
 {
   enum p11s_err result;

@@ -70,6 +70,9 @@ void p11s_job_fini(struct p11s_job *job);
 /* Sets the result, wakes the waiters, calls ops->finished. Once per job. */
 void p11s_job_finish(struct p11s_job *job, const struct p11s_error *result);
 
+/* Whether there is a result. */
+bool p11s_job_is_done(struct p11s_job *job);
+
 /* Waits for the result. P11S_ERR_TIMEOUT when deadline_ms (p11s_now_ms) comes first. */
 enum p11s_err p11s_job_wait(struct p11s_job *job, uint64_t deadline_ms, struct p11s_error *e);
 

@@ -5,6 +5,7 @@
 #include "algorithm.h"
 #include "err.h"
 #include "keyref.h"
+#include "lock.h"
 #include "pubkey.h"
 
 #include <stdbool.h>
@@ -46,8 +47,8 @@ const struct p11s_keyref *p11s_key_reference(const struct p11s_key *key);
 /* The public key if it is known, else NULL. No lock, no wait. Borrowed for the key's life. */
 const struct p11s_pubkey *p11s_key_public(const struct p11s_key *key);
 
-/* The public key, asking the token when it is not known yet. Waits until deadline_ms. */
-enum p11s_err p11s_key_resolve(struct p11s_key *key, uint64_t deadline_ms,
+/* The public key, asking the token when it is not known yet, as p11s_token_await() does. */
+enum p11s_err p11s_key_resolve(struct p11s_key *key, struct p11s_wait wait,
                                const struct p11s_pubkey **ret_public, struct p11s_error *e);
 
 /* Goes to the token in any case: finds token and key, logs in, compares the public key with the

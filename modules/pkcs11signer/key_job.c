@@ -127,7 +127,7 @@ static struct p11s_job *join_resolve(struct p11s_key *key, bool *ret_new)
   return job;
 }
 
-enum p11s_err p11s_key_resolve(struct p11s_key *key, uint64_t deadline_ms,
+enum p11s_err p11s_key_resolve(struct p11s_key *key, struct p11s_wait wait,
                                const struct p11s_pubkey **ret_public, struct p11s_error *e)
 {
   struct p11s_job *job;
@@ -138,8 +138,7 @@ enum p11s_err p11s_key_resolve(struct p11s_key *key, uint64_t deadline_ms,
     job = join_resolve(key, &is_new);
     if (job == NULL)
       return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-    result = is_new ? p11s_token_run(key->token, job, deadline_ms, e)
-                    : p11s_job_wait(job, deadline_ms, e);
+    result = p11s_token_await(key->token, job, is_new, wait, e);
     p11s_job_release(job);
     if (result != P11S_OK) {
       p11s_key_error_prefix(key, e);

@@ -25,6 +25,12 @@
 /* Milliseconds since some fixed point (CLOCK_MONOTONIC). */
 uint64_t p11s_now_ms(void);
 
+/* How long somebody waits, and who. */
+struct p11s_wait {
+  uint64_t deadline_ms; /* p11s_now_ms()'s clock */
+  bool query;           /* a thread that answers UDP queries: other answers wait behind it */
+};
+
 /* A condition variable whose timed waits use CLOCK_MONOTONIC. */
 void p11s_cond_init(pthread_cond_t *cond);
 

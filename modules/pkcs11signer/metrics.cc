@@ -43,6 +43,11 @@ void declareMetrics()
     declareGauge("under-way", "signatures being made or waiting", &p11s_signer_stats::under_way);
     declareGauge("workers", "threads that talk to tokens", &p11s_signer_stats::workers);
     declareGauge("tokens", "tokens in use", &p11s_signer_stats::tokens);
+    declareGauge("tokens-away", "tokens that are not there", &p11s_signer_stats::away);
+    declareGauge("tokens-stuck", "tokens that do not answer", &p11s_signer_stats::stuck);
+    declareGauge("pin-tries-left",
+                 "PIN tries of the token with the fewest: 0 locked, 1 the last, 2 some, 3 all",
+                 &p11s_signer_stats::pin_tries_left);
     declareGauge("keys", "key references in memory", &p11s_signer_stats::keys);
   });
 }

@@ -41,6 +41,18 @@ bool flag(const std::string &name)
   return text == "yes";
 }
 
+// Threads that take queries as they get free. Distributor threads are dealt them in turn, so that
+// one that waits keeps others' queries waiting however many are free: those are not counted.
+unsigned freeQueryThreads()
+{
+  const auto setting = [](const char *name) {
+    return ::arg().parmIsset(name) ? ::arg().asNum(name) : 0;
+  };
+  const int receivers = setting("receiver-threads");
+  return receivers > 0 && setting("distributor-threads") <= 1 ? static_cast<unsigned>(receivers)
+                                                              : 0;
+}
+
 p11s_signer *makeSigner()
 {
   const std::string source = ::arg()[std::string(ModuleName) + "-pin-source"];
@@ -55,6 +67,7 @@ p11s_signer *makeSigner()
   config.transfer_timeout_ms = number("transfer-timeout", 10, 3600000);
   config.verify = flag("verify");
   config.store_pins = flag("store-pins");
+  config.query_threads = freeQueryThreads();
   config.state_dir = stateDir.c_str();
   installLogSink();
   if (p11s_signer_new(&config, &made, &error) != P11S_OK) {

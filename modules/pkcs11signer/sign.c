@@ -240,7 +240,7 @@ static void count_failure(enum p11s_err result)
 }
 
 enum p11s_err p11s_sign(struct p11s_flights *flights, struct p11s_key *key,
-                        const unsigned char *message, size_t message_len, uint64_t deadline_ms,
+                        const unsigned char *message, size_t message_len, struct p11s_wait wait,
                         unsigned char *signature, size_t *len, struct p11s_error *e)
 {
   enum p11s_err result;
@@ -250,8 +250,7 @@ enum p11s_err p11s_sign(struct p11s_flights *flights, struct p11s_key *key,
   f = join(flights, key, message, message_len, &is_new);
   if (f == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  result = is_new ? p11s_token_run(p11s_key_token(key), &f->job, deadline_ms, e)
-                  : p11s_job_wait(&f->job, deadline_ms, e);
+  result = p11s_token_await(p11s_key_token(key), &f->job, is_new, wait, e);
   if (result == P11S_OK && f->signature_len > *len)
     result = p11s_error_set(e, P11S_ERR_SIGNATURE, "the signature is too long");
   if (result == P11S_OK) {

@@ -4,6 +4,7 @@
 
 #include "err.h"
 #include "key.h"
+#include "lock.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -12,8 +13,9 @@
  * Signing for PowerDNS's threads: one signature under way per (key, message).
  *
  * Whoever asks for a signature that is already being made waits for that one.
- * A caller whose deadline passes gets P11S_ERR_TIMEOUT; the signature, when it
- * comes, is kept (the last P11S_FLIGHTS_KEPT of them) for the next one who asks.
+ * A caller whose deadline passes gets P11S_ERR_TIMEOUT, and one that may not wait
+ * P11S_ERR_BUSY or what keeps the token away (p11s_token_await()); the signature, when it comes, is
+ * kept (the last P11S_FLIGHTS_KEPT of them) for the next one who asks.
  *
  * flights->lock guards the table and each flight's count of waiters; it is not
  * held while hashing, waiting, or calling the token.
@@ -31,7 +33,7 @@ void p11s_flights_free(struct p11s_flights *flights);
 /* Signs message (RRSIG RDATA without the signature, then the RRset: RFC 4034 section 3.1.8.1). *len
    is the room in signature, at least P11S_SIGNATURE_MAX, then the signature's length. */
 enum p11s_err p11s_sign(struct p11s_flights *flights, struct p11s_key *key,
-                        const unsigned char *message, size_t message_len, uint64_t deadline_ms,
+                        const unsigned char *message, size_t message_len, struct p11s_wait wait,
                         unsigned char *signature, size_t *len, struct p11s_error *e);
 
 struct p11s_flights_stats {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "signer.h"
 
+#include "crowd.h"
 #include "key_internal.h"
 #include "lock.h"
 #include "pinguard.h"
@@ -30,6 +31,7 @@ struct p11s_signer {
   unsigned char secret[32]; /* keys are named by an HMAC, as their references hold PINs */
   struct p11s_flights *flights;
   struct p11s_pinguard *guard;
+  struct p11s_crowd crowd;
 
   pthread_mutex_t lock; /* guards the rest */
   bool stopped;
@@ -55,6 +57,7 @@ enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_sign
   s->config.state_dir = s->state_dir;
   s->flights = p11s_flights_new();
   s->guard = p11s_pinguard_new();
+  s->crowd.limit = p11s_crowd_limit(config->query_threads);
   s->swept_ms = p11s_now_ms();
   if (s->pin_source == NULL || s->state_dir == NULL || s->flights == NULL || s->guard == NULL ||
       RAND_bytes(s->secret, sizeof s->secret) != 1) {
@@ -194,7 +197,8 @@ struct p11s_key *p11s_signer_find_key(struct p11s_signer *s, const unsigned char
 
 static struct p11s_token *token_locked(struct p11s_signer *s, const struct p11s_keyref *ref)
 {
-  struct p11s_token_config config = {s->config.sessions, QUEUE_LIMIT, s->pin_source, s->guard};
+  struct p11s_token_config config = {s->config.sessions, QUEUE_LIMIT, s->pin_source,
+                                     s->guard,           &s->crowd,   s->config.timeout_ms};
   struct token_entry *t;
 
   for (t = s->tokens; t != NULL; t = t->next)
@@ -346,6 +350,21 @@ void p11s_signer_forget_key(struct p11s_signer *s, struct p11s_key *key)
   pthread_mutex_unlock(&s->lock);
 }
 
+/* PKCS#11 knows no number, only these. */
+static size_t pin_tries_left(unsigned long flags)
+{
+  if ((flags & CKF_USER_PIN_LOCKED) != 0)
+    return 0;
+  if ((flags & CKF_USER_PIN_FINAL_TRY) != 0)
+    return 1;
+  return (flags & CKF_USER_PIN_COUNT_LOW) != 0 ? 2 : 3;
+}
+
+static size_t least(size_t a, size_t b)
+{
+  return a < b ? a : b;
+}
+
 void p11s_signer_get_stats(struct p11s_signer *s, struct p11s_signer_stats *ret)
 {
   struct p11s_flights_stats flights;
@@ -353,6 +372,7 @@ void p11s_signer_get_stats(struct p11s_signer *s, struct p11s_signer_stats *ret)
   struct token_entry *t;
 
   memset(ret, 0, sizeof *ret);
+  ret->pin_tries_left = 3;
   p11s_flights_get_stats(s->flights, &flights);
   ret->under_way = flights.under_way;
   pthread_mutex_lock(&s->lock);
@@ -362,6 +382,9 @@ void p11s_signer_get_stats(struct p11s_signer *s, struct p11s_signer_stats *ret)
     p11s_token_get_stats(t->token, &stats);
     ret->queued += stats.queued;
     ret->workers += stats.workers;
+    ret->away += stats.state == P11S_TOKEN_AWAY;
+    ret->stuck += stats.state == P11S_TOKEN_STUCK;
+    ret->pin_tries_left = least(ret->pin_tries_left, pin_tries_left(stats.flags));
   }
   pthread_mutex_unlock(&s->lock);
 }

@@ -70,6 +70,9 @@ struct p11s_signer_stats {
   size_t queued; /* jobs waiting for a worker, of all tokens */
   size_t workers;
   size_t under_way; /* signatures being made or waited for */
+  size_t away;      /* tokens, by state */
+  size_t stuck;
+  size_t pin_tries_left; /* of the token with the fewest: 0 locked, 1, 2 some, 3 all or not known */
 };
 void p11s_signer_get_stats(struct p11s_signer *signer, struct p11s_signer_stats *ret);
 

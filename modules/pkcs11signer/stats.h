@@ -18,6 +18,7 @@ enum p11s_counter {
   P11S_STAT_FAILURES,       /* requests refused for any other reason */
   P11S_STAT_BAD_SIGNATURES, /* signatures that did not verify */
   P11S_STAT_RETRIES,        /* jobs tried again on a fresh session */
+  P11S_STAT_RECONNECTS,     /* tokens that were away and came back */
   P11S_STAT_SESSIONS,       /* C_OpenSession */
   P11S_STAT_LOGINS,         /* C_Login */
   P11S_STAT_LOGINS_REFUSED, /* PINs that a token refused */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "token.h"
 
+#include "crowd.h"
 #include "lock.h"
 #include "token_internal.h"
 
@@ -22,7 +23,7 @@ struct p11s_token *p11s_token_new(const char *engine, const char *slot,
   if (token == NULL)
     return NULL;
   token->config = *config;
-  token->limit = 1;
+  token->limit = token->most = 1;
   init_sync(token);
   token->engine = strdup(engine);
   token->slot = strdup(slot);
@@ -42,6 +43,7 @@ void p11s_token_free(struct p11s_token *token)
   if (token->queue != NULL && !p11s_token_stop(token, p11s_now_ms() + 2000))
     return;
   p11s_queue_free(token->queue);
+  p11s_secret_release(token->probe_pin);
   pthread_cond_destroy(&token->work);
   pthread_cond_destroy(&token->change);
   pthread_mutex_destroy(&token->lock);
@@ -67,13 +69,15 @@ static enum p11s_err queue_locked(struct p11s_token *token, struct p11s_job *job
 
   if (token->stopping)
     return p11s_error_set(e, P11S_ERR_STOPPED, "the server is going down");
+  if (token->state == P11S_TOKEN_AWAY)
+    return p11s_error_set(e, token->trouble.code, "%s", token->trouble.text);
   if (queued >= token->config.queue_limit)
     return p11s_error_set(e, P11S_ERR_BUSY,
                           "token '%s' is overloaded: %zu signatures are waiting for it",
                           token->slot, queued);
   /* Idle workers not yet awake have jobs waiting for them: count those off. */
-  if (queued >= token->idle && token->workers < token->limit && !p11s_worker_start_locked(token) &&
-      token->workers == 0)
+  if (queued >= token->idle && p11s_token_has_room_locked(token) &&
+      !p11s_worker_start_locked(token) && token->workers == 0)
     return p11s_error_set(e, P11S_ERR_NOMEM, "no thread could be started for token '%s'",
                           token->slot);
   if (!p11s_queue_push(token->queue, job))
@@ -105,6 +109,36 @@ enum p11s_err p11s_token_run(struct p11s_token *token, struct p11s_job *job, uin
   if (p11s_token_submit(token, job, &error) != P11S_OK)
     p11s_job_finish(job, &error);
   return p11s_job_wait(job, deadline_ms, e);
+}
+
+enum p11s_err p11s_token_await(struct p11s_token *token, struct p11s_job *job, bool is_new,
+                               struct p11s_wait wait, struct p11s_error *e)
+{
+  struct p11s_crowd *crowd = wait.query ? token->config.crowd : NULL;
+  struct p11s_error error = {P11S_OK, ""};
+  enum p11s_err result;
+  bool may_wait;
+
+  if (!is_new && p11s_job_is_done(job))
+    return p11s_job_wait(job, wait.deadline_ms, e);
+  if (p11s_token_admit(token, wait.query, &error) != P11S_OK) {
+    if (is_new)
+      p11s_job_finish(job, &error);
+    return p11s_error_set(e, error.code, "%s", error.text);
+  }
+  may_wait = crowd == NULL || p11s_crowd_enter(crowd);
+  if (is_new && p11s_token_submit(token, job, &error) != P11S_OK)
+    p11s_job_finish(job, &error);
+  if (!may_wait)
+    return p11s_error_set(
+        e, P11S_ERR_BUSY,
+        "%u queries wait for signatures already: this one is being made, ask again", crowd->limit);
+  result = p11s_job_wait(job, wait.deadline_ms, e);
+  if (crowd != NULL)
+    p11s_crowd_leave(crowd);
+  if (result == P11S_ERR_TIMEOUT && wait.query)
+    p11s_token_note_overdue(token);
+  return result;
 }
 
 bool p11s_token_stop(struct p11s_token *token, uint64_t deadline_ms)
@@ -145,5 +179,9 @@ void p11s_token_get_stats(struct p11s_token *token, struct p11s_token_stats *ret
   *ret = token->stats;
   ret->workers = token->workers;
   ret->queued = (unsigned)p11s_queue_length(token->queue);
+  ret->state = token->stuck ? P11S_TOKEN_STUCK : token->state;
+  ret->since_ms = token->stuck ? token->progress_ms : token->since_ms;
+  ret->flags = token->flags;
+  memcpy(ret->trouble, token->trouble.text, sizeof ret->trouble);
   pthread_mutex_unlock(&token->lock);
 }

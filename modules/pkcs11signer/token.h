@@ -4,6 +4,7 @@
 
 #include "err.h"
 #include "job.h"
+#include "lock.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,6 +29,7 @@
  * needs a signer, and so tokens, of its own (forkgen.h).
  */
 struct p11s_token;
+struct p11s_crowd;
 struct p11s_pinguard;
 
 struct p11s_token_config {
@@ -35,7 +37,31 @@ struct p11s_token_config {
   unsigned queue_limit;   /* jobs that may wait */
   const char *pin_source; /* pkcs11signer-pin-source, may be NULL; borrowed for the token's life */
   struct p11s_pinguard *guard; /* shared by all tokens of the process; borrowed likewise */
+  struct p11s_crowd *crowd;    /* the queries that wait, likewise; NULL: not counted */
+  unsigned stuck_ms;           /* a call that takes longer hangs; 0: none ever does */
 };
+
+/*
+ * What is known of a token without asking it:
+ *
+ *   untried  no job has ended yet
+ *   ready    the last one got as far as a session
+ *   away     there was no token, module or session to be had, twice in a row.
+ *            Requests fail at once with the reason. One worker looks for it
+ *            every second; when it is back, sessions, login and handles are new.
+ *   stuck    three queries have met their deadline, and no call has come back
+ *            for stuck_ms. Queries fail at once, others may wait; one query in
+ *            five seconds is let through on a session of its own. The first
+ *            call that comes back ends it.
+ */
+enum p11s_token_state {
+  P11S_TOKEN_UNTRIED,
+  P11S_TOKEN_READY,
+  P11S_TOKEN_AWAY,
+  P11S_TOKEN_STUCK,
+};
+/* "ready". Static. */
+const char *p11s_token_state_name(enum p11s_token_state state);
 
 struct p11s_token *p11s_token_new(const char *engine, const char *slot,
                                   const struct p11s_token_config *config);
@@ -45,8 +71,9 @@ void p11s_token_free(struct p11s_token *token);
 const char *p11s_token_engine(const struct p11s_token *token);
 const char *p11s_token_slot(const struct p11s_token *token);
 
-/* Queues the job (with a reference of its own). P11S_ERR_BUSY when the queue is full,
-   P11S_ERR_STOPPED, P11S_ERR_NOMEM when no thread can be had; the job is then not finished here. */
+/* Queues the job (with a reference of its own). P11S_ERR_BUSY when the queue is full, what keeps
+   the token away when it is, P11S_ERR_STOPPED, P11S_ERR_NOMEM when no thread can be had; the job is
+   then not finished here. */
 enum p11s_err p11s_token_submit(struct p11s_token *token, struct p11s_job *job,
                                 struct p11s_error *e);
 
@@ -54,6 +81,13 @@ enum p11s_err p11s_token_submit(struct p11s_token *token, struct p11s_job *job,
    the error, so that others who wait for it see it too. */
 enum p11s_err p11s_token_run(struct p11s_token *token, struct p11s_job *job, uint64_t deadline_ms,
                              struct p11s_error *e);
+
+/* Waits for a job, submitting it first when it is new, as p11s_token_run() does, but no longer than
+   makes sense: not at all for a token that is away, nor, for a query, when the token is
+   stuck or too many queries wait already (P11S_ERR_BUSY). In the last case the signature is made
+   all the same. */
+enum p11s_err p11s_token_await(struct p11s_token *token, struct p11s_job *job, bool is_new,
+                               struct p11s_wait wait, struct p11s_error *e);
 
 /* Finishes waiting jobs with P11S_ERR_STOPPED and waits for the workers until deadline_ms; false
    when one did not come back. Safe in an exit handler: gives up on a lock that is not to be had. */
@@ -66,6 +100,11 @@ struct p11s_token_stats {
   uint64_t jobs;     /* finished */
   uint64_t sessions; /* opened */
   uint64_t logins;   /* C_Login calls */
+  enum p11s_token_state state;
+  uint64_t since_ms;             /* of the state, on p11s_now_ms()'s clock; 0 while untried */
+  uint64_t reconnects;           /* away and back again */
+  unsigned long flags;           /* CK_TOKEN_INFO.flags as of the last session or login */
+  char trouble[P11S_ERROR_SIZE]; /* why it is away; "" when it is not */
 };
 void p11s_token_get_stats(struct p11s_token *token, struct p11s_token_stats *ret);
 

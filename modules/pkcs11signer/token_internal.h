@@ -8,37 +8,102 @@
 
 #include <pthread.h>
 
-/* Shared by token.c (queue), worker.c (threads) and token_login.c; nobody else includes it. */
+/* Shared by token.c (queue), token_state.c (what is known of it), token_login.c and worker.c
+   (threads); nobody else includes it. */
+
+/* A thread that takes jobs. On its own stack, in token->list from start to end. */
+struct p11s_worker {
+  struct p11s_token *token;
+  struct p11s_session *session; /* NULL until needed, and after it was lost */
+  uint64_t generation;          /* token->generation when the session was opened */
+  bool counted_out;             /* no longer among token->workers */
+  struct p11s_worker *next;     /* guarded by token->lock, as is */
+  uint64_t busy_since_ms;       /* 0: has no job */
+};
+
 struct p11s_token {
   char *engine; /* immutable, like slot and config */
   char *slot;
   struct p11s_token_config config;
 
   pthread_mutex_t lock;  /* guards everything below */
-  pthread_cond_t work;   /* a job was queued, or stopping was set */
+  pthread_cond_t work;   /* a job was queued, the state changed, or stopping was set */
   pthread_cond_t change; /* a worker ended, or login_busy was cleared */
   bool stopping;
   struct p11s_queue *queue;
-  bool limit_known; /* a session has been open: the token has said how many it has */
-  unsigned limit;   /* sessions the token has room for, as far as is known; 1 until then */
-  unsigned alive;   /* worker threads that may still touch the token */
+  bool limit_known;    /* a session has been open: the token has said how many it has */
+  unsigned limit;      /* sessions the token has room for, as far as is known; 1 until then */
+  unsigned most;       /* what limit may grow to again */
+  uint64_t limited_ms; /* when CKR_SESSION_COUNT last made limit smaller, or it grew again */
+  unsigned alive;      /* worker threads that may still touch the token */
   bool have_ended;
   pthread_t ended;  /* the one that ended last; it joins the one before it */
   unsigned workers; /* those that take jobs */
   unsigned idle;
   unsigned with_session; /* workers that hold a session or are about to open one */
-  bool login_busy;       /* one worker is in C_Login */
+  struct p11s_worker *list;
+  bool login_busy; /* one worker is in C_Login */
   uint64_t epoch;
   struct p11s_token_stats stats;
+
+  /* token_state.c */
+  enum p11s_token_state state; /* never STUCK: stuck, below, says that */
+  uint64_t since_ms;
+  struct p11s_error trouble;     /* why it is away */
+  uint64_t generation;           /* sessions of an earlier one are of no use */
+  bool stuck;                    /* no call comes back */
+  unsigned overdue;              /* queries that met their deadline since progress_ms */
+  uint64_t progress_ms;          /* a job ended, or began when none was running */
+  uint64_t tried_ms;             /* when a query was last let through although stuck */
+  struct p11s_worker *prober;    /* looks for a token that is away */
+  uint64_t probe_ms;             /* when it does so next */
+  struct p11s_secret *probe_pin; /* of the job that found the token away */
+  unsigned long flags;           /* CKF_… as the token last said */
 };
+
+/* -- worker.c */
 
 /* Starts a worker; it counts itself out of token->workers when it ends. token->lock is held. */
 bool p11s_worker_start_locked(struct p11s_token *token);
+
+/* -- token_login.c */
 
 /* In a worker: logs the session in with the PIN given, or the one that pkcs11signer-pin-source has
    when NULL, unless the token is logged in already. One worker at a time; a PIN known to be
    refused is not tried. token->lock is not held. */
 enum p11s_err p11s_token_log_in(struct p11s_token *token, struct p11s_session *session,
                                 struct p11s_secret *given, struct p11s_error *e);
+
+/* -- token_state.c */
+
+/* How often a token that is away is looked for. */
+#define P11S_PROBE_EVERY_MS 1000
+/* How often a limit that CKR_SESSION_COUNT has set is raised by one again. */
+#define P11S_LIMIT_GROWS_EVERY_MS 60000
+
+/* What the outcome of a job, or of looking for the token, says about it. generation: of the session
+   that the job had, NULL when it got none. Logs a change. Not locked. */
+void p11s_token_note_outcome(struct p11s_token *token, enum p11s_err result,
+                             const struct p11s_error *error, const uint64_t *generation,
+                             struct p11s_secret *pin);
+
+/* A worker begins a job, or has ended it (or handed it back); true: it took so long that the
+   session is not to be trusted any more. */
+void p11s_token_note_begin_locked(struct p11s_token *token, struct p11s_worker *w);
+bool p11s_token_note_end(struct p11s_token *token, struct p11s_worker *w, bool ended);
+
+/* Whether one more worker may be started: fewer than the token has sessions, or, while it is stuck,
+   than it would have without those that hang. */
+bool p11s_token_has_room_locked(struct p11s_token *token);
+
+/* Whether to wait for the token at all; see p11s_token_await(). error is filled when not. */
+enum p11s_err p11s_token_admit(struct p11s_token *token, bool query, struct p11s_error *error);
+/* A query's deadline has passed. */
+void p11s_token_note_overdue(struct p11s_token *token);
+
+/* Whether this worker has to look for the token now; it becomes the one who does so. When not yet:
+ *ret_wake_ms is made earlier, to when it has to. */
+bool p11s_token_probe_due_locked(struct p11s_token *token, struct p11s_worker *w,
+                                 uint64_t *ret_wake_ms);
 
 #endif

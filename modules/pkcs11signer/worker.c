@@ -13,13 +13,7 @@
 
 #define IDLE_MS 60000
 
-struct worker {
-  struct p11s_token *token;
-  struct p11s_session *session; /* NULL until needed, and after it was lost */
-  bool counted_out;             /* no longer among token->workers */
-};
-
-static void drop_session(struct worker *w)
+static void drop_session(struct p11s_worker *w)
 {
   struct p11s_token *token = w->token;
 
@@ -34,13 +28,15 @@ static void drop_session(struct worker *w)
   pthread_mutex_unlock(&token->lock);
 }
 
-static void note_session_limit_locked(struct p11s_token *token, const struct p11s_slot_info *slot)
+static void note_token_locked(struct p11s_token *token, const struct p11s_slot_info *slot)
 {
-  if (!token->limit_known)
-    token->limit = token->config.sessions;
+  token->flags = slot->flags;
+  token->most = token->config.sessions;
+  if (slot->max_sessions != 0 && slot->max_sessions < token->most)
+    token->most = (unsigned)slot->max_sessions;
+  if (!token->limit_known || token->limit > token->most)
+    token->limit = token->most;
   token->limit_known = true;
-  if (slot->max_sessions != 0 && slot->max_sessions < token->limit)
-    token->limit = (unsigned)slot->max_sessions;
 }
 
 /* For what was queued while the limit was not known. */
@@ -48,7 +44,7 @@ static void start_more_locked(struct p11s_token *token)
 {
   size_t waiting = p11s_queue_length(token->queue);
 
-  while (waiting > token->idle && token->workers < token->limit && !token->stopping &&
+  while (waiting > token->idle && p11s_token_has_room_locked(token) && !token->stopping &&
          p11s_worker_start_locked(token))
     waiting--;
 }
@@ -65,7 +61,7 @@ static enum p11s_err open_session(struct p11s_token *token, bool rw, struct p11s
     p11s_stats_count(P11S_STAT_SESSIONS);
     pthread_mutex_lock(&token->lock);
     token->stats.sessions++;
-    note_session_limit_locked(token, p11s_session_slot(*ret));
+    note_token_locked(token, p11s_session_slot(*ret));
     start_more_locked(token);
     pthread_mutex_unlock(&token->lock);
   }
@@ -79,60 +75,113 @@ static void count_session(struct p11s_token *token, int more)
   pthread_mutex_unlock(&token->lock);
 }
 
-/* A session that fits the job: the worker's own, or one for this job alone when it must write. */
-static enum p11s_err session_for(struct worker *w, const struct p11s_job *job,
+/* Opens and logs in a session, read/write for one job alone, or else for the worker to keep. */
+static enum p11s_err new_session(struct p11s_worker *w, bool rw, struct p11s_secret *pin,
                                  struct p11s_session **ret, struct p11s_error *e)
 {
   struct p11s_token *token = w->token;
   struct p11s_session *session = NULL;
   enum p11s_err result;
+  uint64_t generation;
 
-  if (!job->ops->rw && w->session != NULL) {
-    *ret = w->session;
-    return P11S_OK;
-  }
+  pthread_mutex_lock(&token->lock);
+  generation = token->generation;
+  pthread_mutex_unlock(&token->lock);
   /* Counted beforehand: another worker may find no session left before this one is logged in. */
-  if (!job->ops->rw)
+  if (!rw)
     count_session(token, 1);
-  result = open_session(token, job->ops->rw, &session, e);
+  result = open_session(token, rw, &session, e);
   if (result == P11S_OK)
-    result = p11s_token_log_in(token, session, job->pin, e);
+    result = p11s_token_log_in(token, session, pin, e);
   if (result != P11S_OK) {
+    CK_RV rv = p11s_rv_last();
+
     p11s_session_close(session);
-    if (!job->ops->rw)
+    p11s_rv_note(rv);
+    if (!rw)
       count_session(token, -1);
     return result;
   }
-  if (!job->ops->rw)
+  if (!rw) {
     w->session = session;
+    w->generation = generation;
+  }
   *ret = session;
   return P11S_OK;
 }
 
-static void count_out_locked(struct worker *w)
+/* The token has been away since the worker's session was opened: what it holds is stale. */
+static void drop_stale_session(struct p11s_worker *w)
+{
+  bool stale;
+
+  pthread_mutex_lock(&w->token->lock);
+  stale = w->session != NULL && w->generation != w->token->generation;
+  pthread_mutex_unlock(&w->token->lock);
+  if (stale)
+    drop_session(w);
+}
+
+/* A session that fits the job. */
+static enum p11s_err session_for(struct p11s_worker *w, const struct p11s_job *job,
+                                 struct p11s_session **ret, struct p11s_error *e)
+{
+  drop_stale_session(w);
+  if (job->ops->rw || w->session == NULL)
+    return new_session(w, job->ops->rw, job->pin, ret, e);
+  *ret = w->session;
+  return P11S_OK;
+}
+
+static void count_out_locked(struct p11s_worker *w)
 {
   w->token->workers--;
   w->counted_out = true;
 }
 
-/* Whether a fresh session may do better: the old one is gone, or its signature was faulty. */
-static bool worth_another_try(enum p11s_err result)
+/* How far a try has got. */
+struct attempt {
+  bool had_session;
+  bool fresh;          /* it was opened for this try */
+  uint64_t generation; /* the token's, when the job began on it */
+};
+
+/* Whether a fresh session may do better: the old one is gone, or its signature was faulty. A key
+   that is not to be found on a session that is no longer logged in has gone with the login. */
+static bool worth_another_try(const struct p11s_worker *w, enum p11s_err result,
+                              const struct attempt *attempt)
 {
-  return result == P11S_ERR_SIGNATURE ||
-         (result == P11S_ERR_TOKEN && p11s_rv_is_lost(p11s_rv_last()));
+  switch (result) {
+  case P11S_ERR_SIGNATURE:
+    return true;
+  case P11S_ERR_NO_TOKEN:
+    return true;
+  case P11S_ERR_NO_KEY:
+    return attempt->had_session && !attempt->fresh && w->session != NULL &&
+           !p11s_session_logged_in(w->session);
+  case P11S_ERR_TOKEN:
+  case P11S_ERR_NO_MODULE:
+    return p11s_rv_is_lost(p11s_rv_last());
+  default:
+    return false;
+  }
 }
 
-static enum p11s_err try_job(struct worker *w, struct p11s_job *job, struct p11s_error *e)
+static enum p11s_err try_job(struct p11s_worker *w, struct p11s_job *job, struct attempt *attempt,
+                             struct p11s_error *e)
 {
   struct p11s_work work = {NULL, w->token, job->pin, 0};
   enum p11s_err result;
 
   p11s_rv_note(CKR_OK);
+  *attempt = (struct attempt){false, w->session == NULL || job->ops->rw, 0};
   result = session_for(w, job, &work.session, e);
   if (result != P11S_OK)
     return result;
+  attempt->had_session = true;
   pthread_mutex_lock(&w->token->lock);
   work.epoch = w->token->epoch;
+  attempt->generation = w->token->generation;
   pthread_mutex_unlock(&w->token->lock);
   result = job->ops->run(job, &work, e);
   if (job->ops->rw) {
@@ -147,7 +196,7 @@ static enum p11s_err try_job(struct worker *w, struct p11s_job *job, struct p11s
 /* The token has no more sessions, but others of its workers hold some: they do the job, and no
    further worker is started. The worker's reference goes to the queue: counted out, it may touch
    nothing that the signer owns. */
-static bool hand_back(struct worker *w, struct p11s_job *job)
+static bool hand_back(struct p11s_worker *w, struct p11s_job *job)
 {
   struct p11s_token *token = w->token;
   bool handed = false;
@@ -157,6 +206,7 @@ static bool hand_back(struct worker *w, struct p11s_job *job)
   pthread_mutex_lock(&token->lock);
   if (token->with_session > 0 && !token->stopping && p11s_queue_push(token->queue, job)) {
     token->limit = token->with_session;
+    token->limited_ms = p11s_now_ms();
     pthread_cond_signal(&token->work);
     count_out_locked(w);
     handed = true;
@@ -165,76 +215,170 @@ static bool hand_back(struct worker *w, struct p11s_job *job)
   return handed;
 }
 
-/* Takes over the worker's reference. */
-static void run_job(struct worker *w, struct p11s_job *job)
+/* false: the job was handed back. */
+static bool try_twice(struct p11s_worker *w, struct p11s_job *job, struct attempt *attempt,
+                      struct p11s_error *error)
 {
-  struct p11s_error error = {P11S_OK, ""};
-  enum p11s_err result = try_job(w, job, &error);
+  enum p11s_err result = try_job(w, job, attempt, error);
 
-  if (result != P11S_OK && worth_another_try(result)) {
+  if (result != P11S_OK && worth_another_try(w, result, attempt)) {
     if (hand_back(w, job))
-      return;
+      return false;
     p11s_log_debug("token '%s': %s; trying once more on a fresh session", w->token->slot,
-                   error.text);
+                   error->text);
     p11s_stats_count(P11S_STAT_RETRIES);
     drop_session(w);
-    error.code = P11S_OK;
-    result = try_job(w, job, &error);
-    if (result != P11S_OK && worth_another_try(result)) {
+    error->code = P11S_OK;
+    result = try_job(w, job, attempt, error);
+    if (result != P11S_OK && worth_another_try(w, result, attempt)) {
+      CK_RV rv = p11s_rv_last();
+
       if (hand_back(w, job))
-        return;
+        return false;
       drop_session(w);
+      p11s_rv_note(rv);
     }
   }
   if (result == P11S_OK)
-    error.code = P11S_OK; /* what a function got over on its way is no result */
-  pthread_mutex_lock(&w->token->lock);
-  w->token->stats.jobs++;
-  pthread_mutex_unlock(&w->token->lock);
-  p11s_job_finish(job, &error);
-  p11s_job_release(job);
+    error->code = P11S_OK; /* what a function got over on its way is no result */
+  return true;
 }
 
-/* The next job, or NULL when the worker is to end. */
-static struct p11s_job *next_job(struct worker *w)
+/* Takes over the worker's reference. */
+static void run_job(struct p11s_worker *w, struct p11s_job *job)
+{
+  struct p11s_error error = {P11S_OK, ""};
+  struct attempt attempt = {false, false, 0};
+  bool ended = try_twice(w, job, &attempt, &error);
+  bool keeps = !job->ops->rw, hung = p11s_token_note_end(w->token, w, ended);
+
+  if (ended) {
+    p11s_token_note_outcome(w->token, error.code, &error,
+                            attempt.had_session ? &attempt.generation : NULL, job->pin);
+    p11s_job_finish(job, &error);
+    p11s_job_release(job);
+  }
+  if (hung && keeps)
+    drop_session(w);
+}
+
+/* Looks for a token that is away, as a job would: with a session and a login. */
+static void probe(struct p11s_worker *w)
+{
+  struct p11s_error error = {P11S_OK, ""};
+  struct p11s_session *session = NULL;
+  struct p11s_secret *pin;
+  enum p11s_err result;
+
+  pthread_mutex_lock(&w->token->lock);
+  pin = p11s_secret_acquire(w->token->probe_pin);
+  pthread_mutex_unlock(&w->token->lock);
+  drop_session(w);
+  p11s_rv_note(CKR_OK);
+  result = new_session(w, false, pin, &session, &error);
+  p11s_token_note_outcome(w->token, result, &error, NULL, pin);
+  p11s_secret_release(pin);
+}
+
+enum step { STEP_END, STEP_JOB, STEP_PROBE, STEP_TIDY };
+
+/* What the worker is to do next. A worker without session and without work ends after a while. */
+static enum step next_step_locked(struct p11s_worker *w, struct p11s_job **ret_job)
 {
   struct p11s_token *token = w->token;
-  uint64_t deadline = p11s_now_ms() + IDLE_MS;
-  struct p11s_job *job = NULL;
+  uint64_t deadline = p11s_now_ms() + IDLE_MS, wake;
   bool in_time = true;
 
-  pthread_mutex_lock(&token->lock);
-  while (!token->stopping && (job = p11s_queue_pop(token->queue)) == NULL &&
-         (in_time || w->session != NULL)) {
+  while (!token->stopping) {
+    if (w->session != NULL && w->generation != token->generation)
+      return STEP_TIDY;
+    *ret_job = p11s_queue_pop(token->queue);
+    if (*ret_job != NULL)
+      return STEP_JOB;
+    if (!in_time && w->session == NULL && token->prober != w)
+      return STEP_END;
     if (!in_time)
       deadline = p11s_now_ms() + IDLE_MS;
+    wake = deadline;
+    if (p11s_token_probe_due_locked(token, w, &wake))
+      return STEP_PROBE;
     token->idle++;
-    in_time = p11s_cond_wait_until(&token->work, &token->lock, deadline);
+    in_time = p11s_cond_wait_until(&token->work, &token->lock, wake) || wake != deadline;
     token->idle--;
   }
+  return STEP_END;
+}
+
+static enum step next_step(struct p11s_worker *w, struct p11s_job **ret_job)
+{
+  struct p11s_token *token = w->token;
+  enum step step;
+
+  pthread_mutex_lock(&token->lock);
+  step = next_step_locked(w, ret_job);
+  if (step == STEP_JOB)
+    p11s_token_note_begin_locked(token, w);
   /* Under the same lock as the last look at the queue, so that no job counts on this worker. */
-  if (job == NULL && w->session == NULL)
+  if (step == STEP_END)
     count_out_locked(w);
   pthread_mutex_unlock(&token->lock);
-  return job;
+  return step;
+}
+
+static void work(struct p11s_worker *w)
+{
+  struct p11s_job *job = NULL;
+
+  while (!w->counted_out) {
+    switch (next_step(w, &job)) {
+    case STEP_JOB:
+      run_job(w, job);
+      break;
+    case STEP_PROBE:
+      probe(w);
+      break;
+    case STEP_TIDY:
+      drop_session(w);
+      break;
+    case STEP_END:
+      break;
+    }
+  }
+}
+
+static void enlist(struct p11s_worker *w)
+{
+  pthread_mutex_lock(&w->token->lock);
+  w->next = w->token->list;
+  w->token->list = w;
+  pthread_mutex_unlock(&w->token->lock);
+}
+
+static void delist_locked(struct p11s_worker *w)
+{
+  struct p11s_worker **at = &w->token->list;
+
+  while (*at != w)
+    at = &(*at)->next;
+  *at = w->next;
+  if (w->token->prober == w)
+    w->token->prober = NULL;
 }
 
 static void *worker_main(void *arg)
 {
   struct p11s_token *token = arg;
-  struct worker w = {token, NULL, false};
-  struct p11s_job *job;
+  struct p11s_worker w = {.token = token};
   pthread_t before;
   bool join_before;
 
   (void)pthread_setname_np(pthread_self(), "p11s/worker");
-  while (!w.counted_out && (job = next_job(&w)) != NULL)
-    run_job(&w, job);
+  enlist(&w);
+  work(&w);
   drop_session(&w);
   OPENSSL_thread_stop(); /* for a stop that does not wait long enough to join this thread */
   pthread_mutex_lock(&token->lock);
-  if (!w.counted_out)
-    count_out_locked(&w);
+  delist_locked(&w);
   join_before = token->have_ended;
   before = token->ended;
   token->have_ended = true;

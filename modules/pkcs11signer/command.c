@@ -56,6 +56,10 @@ static const struct command commands[] = {
      "Looks at every key reference, of one zone or of all.",
      "For each one the token and the key are found, the type and the public key are\n"
      "compared, and one signature is made and verified. Fails when one of them does.\n"},
+    {"status", "", 0, 0, p11s_command_status,
+     "Shows the tokens of the running server: ready, away or stuck.",
+     "As the server itself sees them; no token is asked. PIN is ok, low (a wrong one was\n"
+     "given lately), last (one try left) or locked. TROUBLE is why a token is away.\n"},
 };
 
 #define COMMANDS (sizeof commands / sizeof *commands)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What workers do with a key: find it on the token, prove that it is the one, sign (key.h). */
 #include "key_internal.h"
+#include "log.h"
 #include "object.h"
 #include "p11mod.h"
 #include "sign.h"
 #include "stats.h"
 
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <string.h>
 
 /* What a worker knows of the key for the length of one job. */
@@ -95,6 +97,16 @@ static void note_proof(struct p11s_key *key, struct p11s_work *work, const struc
   pthread_mutex_unlock(&key->lock);
 }
 
+/* PowerDNS logs a line for each query that failed; this is for who looks for the cause. */
+static void say_faulty(const struct p11s_key *key, const struct p11s_error *e)
+{
+  char cause[48];
+
+  (void)snprintf(cause, sizeof cause, "faulty %d %p", (int)e->code, (const void *)key);
+  p11s_log_limited(P11S_LOG_ERROR, cause, "key '%s' on token '%s' (module %s): %s", key->ref->label,
+                   key->ref->slot, key->ref->engine, e->text);
+}
+
 static bool digest(const struct p11s_algorithm *alg, const unsigned char *message,
                    size_t message_len, unsigned char *out, struct p11s_error *e)
 {
@@ -114,6 +126,8 @@ enum p11s_err p11s_key_sign_work(struct p11s_key *key, struct p11s_work *work,
   struct grip grip;
   enum p11s_err result = take_grip(key, work, &grip, e);
 
+  if (result == P11S_ERR_KEY_MISMATCH)
+    say_faulty(key, e);
   if (result != P11S_OK)
     return result;
   if (grip.plan.whole_message) {
@@ -137,9 +151,11 @@ enum p11s_err p11s_key_sign_work(struct p11s_key *key, struct p11s_work *work,
   }
   note_proof(key, work, &grip, false);
   p11s_stats_count(P11S_STAT_BAD_SIGNATURES);
-  return p11s_error_set(e, P11S_ERR_SIGNATURE,
-                        "the token's signature does not verify with the key's public half: it is "
-                        "not used");
+  (void)p11s_error_set(e, P11S_ERR_SIGNATURE,
+                       "the token's signature does not verify with the key's public half: it is "
+                       "not used");
+  say_faulty(key, e);
+  return P11S_ERR_SIGNATURE;
 }
 
 enum p11s_err p11s_key_check_work(struct p11s_key *key, struct p11s_work *work,

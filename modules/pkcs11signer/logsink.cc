@@ -24,9 +24,11 @@ Logger::Urgency urgency(p11s_log_level level)
   return Logger::Debug;
 }
 
+// pdnsutil shows the error that its command failed with, and needs no second line about it.
 void toLog(p11s_log_level level, const char *line)
 {
-  g_log << urgency(level) << "[pkcs11signer] " << line << endl;
+  g_log << (getPDNSVersion != nullptr ? urgency(level) : Logger::Debug) << "[pkcs11signer] " << line
+        << endl;
 }
 } // namespace
 

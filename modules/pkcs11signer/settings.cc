@@ -67,6 +67,7 @@ p11s_signer *makeSigner()
   config.transfer_timeout_ms = number("transfer-timeout", 10, 3600000);
   config.verify = flag("verify");
   config.store_pins = flag("store-pins");
+  config.report = getPDNSVersion != nullptr; // a server, not pdnsutil
   config.query_threads = freeQueryThreads();
   config.state_dir = stateDir.c_str();
   installLogSink();

@@ -5,6 +5,7 @@
 #include "key_internal.h"
 #include "lock.h"
 #include "pinguard.h"
+#include "report.h"
 #include "sign.h"
 #include "token.h"
 
@@ -16,6 +17,7 @@
 
 #define BUCKETS 4096
 #define QUEUE_LIMIT 10000
+#define STUCK_LEAST_MS 1000
 #define SWEEP_IDLE_MS 600000
 #define SWEEP_EVERY_MS 60000
 
@@ -35,6 +37,8 @@ struct p11s_signer {
 
   pthread_mutex_t lock; /* guards the rest */
   bool stopped;
+  bool reporting;
+  struct p11s_report *report;
   struct token_entry *tokens;
   size_t token_count;
   struct p11s_key *bucket[BUCKETS];
@@ -71,13 +75,17 @@ enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_sign
 bool p11s_signer_stop(struct p11s_signer *s, uint64_t deadline_ms)
 {
   struct token_entry *tokens;
+  struct p11s_report *report;
   bool all_back = true;
 
   if (!p11s_mutex_lock_until(&s->lock, deadline_ms))
     return false;
   s->stopped = true;
+  report = s->report;
+  s->report = NULL;
   tokens = s->tokens; /* entries stay until p11s_signer_free() */
   pthread_mutex_unlock(&s->lock);
+  p11s_report_stop(report, deadline_ms);
   for (; tokens != NULL; tokens = tokens->next)
     if (!p11s_token_stop(tokens->token, deadline_ms))
       all_back = false;
@@ -198,9 +206,11 @@ struct p11s_key *p11s_signer_find_key(struct p11s_signer *s, const unsigned char
 static struct p11s_token *token_locked(struct p11s_signer *s, const struct p11s_keyref *ref)
 {
   struct p11s_token_config config = {s->config.sessions, QUEUE_LIMIT, s->pin_source,
-                                     s->guard,           &s->crowd,   s->config.timeout_ms};
+                                     s->guard,           &s->crowd,   0};
   struct token_entry *t;
 
+  /* Queries that give up sooner do not make a slow token one that hangs. */
+  config.stuck_ms = s->config.timeout_ms < STUCK_LEAST_MS ? STUCK_LEAST_MS : s->config.timeout_ms;
   for (t = s->tokens; t != NULL; t = t->next)
     if (strcmp(p11s_token_engine(t->token), ref->engine) == 0 &&
         strcmp(p11s_token_slot(t->token), ref->slot) == 0)
@@ -255,6 +265,24 @@ static void insert_locked(struct p11s_signer *s, struct p11s_key *key)
   s->key_count++;
 }
 
+/* The first token in use starts the report on them. */
+static void start_reporting(struct p11s_signer *s)
+{
+  struct p11s_report *report;
+  bool start;
+
+  pthread_mutex_lock(&s->lock);
+  start = s->config.report && !s->reporting && !s->stopped;
+  s->reporting = s->reporting || start;
+  pthread_mutex_unlock(&s->lock);
+  if (!start)
+    return;
+  report = p11s_report_start(s);
+  pthread_mutex_lock(&s->lock);
+  s->report = report;
+  pthread_mutex_unlock(&s->lock);
+}
+
 static enum p11s_err intern(struct p11s_signer *s, const struct p11s_keyref *ref,
                             const struct p11s_algorithm *alg, const unsigned char *identity,
                             struct p11s_key **ret_key, struct p11s_error *e)
@@ -272,6 +300,7 @@ static enum p11s_err intern(struct p11s_signer *s, const struct p11s_keyref *ref
     return p11s_error_set(e, P11S_ERR_STOPPED, "the server is going down");
   if (token == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  start_reporting(s);
   result = p11s_key_new(s, ref, alg, token, identity, &fresh, e);
   if (result != P11S_OK)
     return result;
@@ -347,6 +376,21 @@ void p11s_signer_forget_key(struct p11s_signer *s, struct p11s_key *key)
 {
   pthread_mutex_lock(&s->lock);
   unlink_locked(s, key);
+  pthread_mutex_unlock(&s->lock);
+}
+
+void p11s_signer_each_token(struct p11s_signer *s,
+                            void (*fn)(const struct p11s_token *token,
+                                       const struct p11s_token_stats *stats, void *arg),
+                            void *arg)
+{
+  struct p11s_token_stats stats;
+
+  pthread_mutex_lock(&s->lock);
+  for (const struct token_entry *t = s->tokens; t != NULL; t = t->next) {
+    p11s_token_get_stats(t->token, &stats);
+    fn(t->token, &stats, arg);
+  }
   pthread_mutex_unlock(&s->lock);
 }
 

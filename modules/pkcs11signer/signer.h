@@ -29,6 +29,7 @@ struct p11s_config {
   bool verify;                  /* every fresh signature */
   bool store_pins;              /* literal PINs may stand in the table */
   const char *state_dir;        /* what outlives the process; "" or NULL: nothing does */
+  bool report;                  /* to write the tokens' states there (report.h) */
   unsigned query_threads;       /* PowerDNS threads that answer UDP queries; 0: not known */
 };
 
@@ -63,6 +64,14 @@ struct p11s_flights *p11s_signer_flights(struct p11s_signer *signer);
 /* Deadlines from now, by setting. */
 uint64_t p11s_signer_query_deadline(const struct p11s_signer *signer);
 uint64_t p11s_signer_admin_deadline(const struct p11s_signer *signer);
+
+/* Calls fn for each token, under the signer's lock: fn must not call the signer, nor wait. */
+struct p11s_token;
+struct p11s_token_stats;
+void p11s_signer_each_token(struct p11s_signer *signer,
+                            void (*fn)(const struct p11s_token *token,
+                                       const struct p11s_token_stats *stats, void *arg),
+                            void *arg);
 
 struct p11s_signer_stats {
   size_t keys;

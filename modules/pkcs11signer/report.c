@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "report.h"
+
+#include "lock.h"
+#include "log.h"
+#include "report_internal.h"
+#include "stats.h"
+#include "token.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <p11-kit/pkcs11.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOOK_EVERY_MS 1000
+
+struct p11s_report {
+  struct p11s_signer *signer;
+  char *path;
+  char *temporary;
+  pthread_t thread;
+
+  pthread_mutex_t lock; /* guards the two below */
+  pthread_cond_t changed;
+  bool stopping;
+  bool ended;
+
+  /* the thread's own */
+  char *written;
+  bool complained;
+};
+
+unsigned long long p11s_report_start_time(pid_t pid)
+{
+  char path[64], text[1024];
+  unsigned long long start = 0;
+  const char *at;
+  ssize_t n;
+  int fd;
+
+  (void)snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+  fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    return 0;
+  n = read(fd, text, sizeof text - 1);
+  (void)close(fd);
+  if (n <= 0)
+    return 0;
+  text[n] = '\0';
+  at = strrchr(text, ')'); /* the name before it may hold anything */
+  for (int i = 0; at != NULL && i < 20; i++)
+    at = strchr(at + 1, ' ');
+  if (at != NULL)
+    start = strtoull(at + 1, NULL, 10);
+  return start;
+}
+
+/* -- writing */
+
+static const char *pin_state(unsigned long flags)
+{
+  if ((flags & CKF_USER_PIN_LOCKED) != 0)
+    return "locked";
+  if ((flags & CKF_USER_PIN_FINAL_TRY) != 0)
+    return "last";
+  return (flags & CKF_USER_PIN_COUNT_LOW) != 0 ? "low" : "ok";
+}
+
+/* Names and messages hold no control characters but what a row of the table may have held. */
+static void add_field(struct p11s_buf *out, const char *text)
+{
+  for (; *text != '\0'; text++)
+    p11s_buf_addf(out, "%c", *text == '\t' || *text == '\n' ? ' ' : *text);
+  p11s_buf_addstr(out, "\t");
+}
+
+static int64_t wall_ms(void)
+{
+  struct timespec now;
+
+  (void)clock_gettime(CLOCK_REALTIME, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void add_token(const struct p11s_token *token, const struct p11s_token_stats *stats,
+                      void *arg)
+{
+  struct p11s_buf *out = arg;
+  int64_t since = 0;
+
+  if (stats->since_ms != 0)
+    since = (wall_ms() - (int64_t)(p11s_now_ms() - stats->since_ms)) / 1000;
+  add_field(out, p11s_token_engine(token));
+  add_field(out, p11s_token_slot(token));
+  p11s_buf_addf(out, "%s\t%" PRId64 "\t%" PRIu64 "\t%" PRIu64 "\t%s\t",
+                p11s_token_state_name(stats->state), since, stats->reconnects,
+                p11s_stats_get(P11S_STAT_LOGINS_REFUSED), pin_state(stats->flags));
+  add_field(out, stats->trouble);
+  p11s_buf_addstr(out, "\n");
+}
+
+static bool put(const struct p11s_report *r, const char *text, size_t len)
+{
+  int fd = open(r->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+  bool good = fd >= 0 && write(fd, text, len) == (ssize_t)len;
+
+  if (fd >= 0 && close(fd) != 0)
+    good = false;
+  good = good && rename(r->temporary, r->path) == 0;
+  if (!good && fd >= 0)
+    (void)unlink(r->temporary);
+  return good;
+}
+
+static void write_if_new(struct p11s_report *r)
+{
+  struct p11s_buf out = P11S_BUF_INIT;
+
+  p11s_buf_addf(&out, P11S_REPORT_HEAD "\t%ld\t%llu\n", (long)getpid(),
+                p11s_report_start_time(getpid()));
+  p11s_signer_each_token(r->signer, add_token, &out);
+  if (!out.failed && (r->written == NULL || strcmp(p11s_buf_text(&out), r->written) != 0)) {
+    free(r->written);
+    r->written = strdup(p11s_buf_text(&out));
+    if (!put(r, p11s_buf_text(&out), out.len) && !r->complained) {
+      r->complained = true;
+      p11s_log_event(P11S_LOG_WARNING,
+                     "%s cannot be written (%s): `backend-cmd pkcs11signer status` will not show "
+                     "this server; everything else goes on",
+                     r->path, strerror(errno));
+    }
+  }
+  p11s_buf_clear(&out);
+}
+
+static void *report_main(void *arg)
+{
+  struct p11s_report *r = arg;
+  bool stopping = false;
+
+  (void)pthread_setname_np(pthread_self(), "p11s/report");
+  while (!stopping) {
+    write_if_new(r);
+    pthread_mutex_lock(&r->lock);
+    if (!r->stopping)
+      (void)p11s_cond_wait_until(&r->changed, &r->lock, p11s_now_ms() + LOOK_EVERY_MS);
+    stopping = r->stopping;
+    pthread_mutex_unlock(&r->lock);
+  }
+  (void)unlink(r->path);
+  pthread_mutex_lock(&r->lock);
+  r->ended = true;
+  pthread_cond_broadcast(&r->changed);
+  pthread_mutex_unlock(&r->lock);
+  return NULL;
+}
+
+static void report_free(struct p11s_report *r)
+{
+  pthread_cond_destroy(&r->changed);
+  pthread_mutex_destroy(&r->lock);
+  free(r->path);
+  free(r->temporary);
+  free(r->written);
+  free(r);
+}
+
+struct p11s_report *p11s_report_start(struct p11s_signer *signer)
+{
+  const char *directory = p11s_signer_config(signer)->state_dir;
+  struct p11s_report *r;
+  sigset_t all, before;
+  bool started;
+
+  if (directory == NULL || directory[0] == '\0' || (r = calloc(1, sizeof *r)) == NULL)
+    return NULL;
+  r->signer = signer;
+  pthread_mutex_init(&r->lock, NULL);
+  p11s_cond_init(&r->changed);
+  if (asprintf(&r->path, "%s/status.%ld", directory, (long)getpid()) < 0)
+    r->path = NULL;
+  if (asprintf(&r->temporary, "%s/.status.%ld", directory, (long)getpid()) < 0)
+    r->temporary = NULL;
+  sigfillset(&all);
+  (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+  started = r->path != NULL && r->temporary != NULL &&
+            pthread_create(&r->thread, NULL, report_main, r) == 0;
+  (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (started)
+    return r;
+  report_free(r);
+  return NULL;
+}
+
+void p11s_report_stop(struct p11s_report *r, uint64_t deadline_ms)
+{
+  bool ended;
+
+  if (r == NULL || !p11s_mutex_lock_until(&r->lock, deadline_ms))
+    return;
+  r->stopping = true;
+  pthread_cond_broadcast(&r->changed);
+  while (!r->ended && p11s_cond_wait_until(&r->changed, &r->lock, deadline_ms))
+    ;
+  ended = r->ended;
+  pthread_mutex_unlock(&r->lock);
+  if (!ended)
+    return; /* it waits for a disk: left behind */
+  (void)pthread_join(r->thread, NULL);
+  report_free(r);
+}

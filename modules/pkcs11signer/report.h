@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_REPORT_H
+#define P11S_REPORT_H
+
+#include "buf.h"
+#include "err.h"
+#include "signer.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * The states of a server's tokens, for another process to read: a file
+ * STATE_DIR/status.PID, written anew when something in it has changed. It
+ * begins with a line that names process and start time, so that what a server left
+ * behind that is gone is told from what a running one says; then one line a
+ * token, its fields separated by tabs.
+ *
+ * A thread of its own looks once a second. It holds its own lock only while it
+ * sleeps, and takes the signer's and tokens' in p11s_signer_each_token().
+ */
+struct p11s_report;
+
+/* Starts the thread. NULL without a state directory, or when no thread is to be had; what cannot be
+   written is said once. */
+struct p11s_report *p11s_report_start(struct p11s_signer *signer);
+/* Ends the thread, unless it does not come back until deadline_ms; removes the file. NULL is
+   allowed. */
+void p11s_report_stop(struct p11s_report *report, uint64_t deadline_ms);
+
+/* One token of one running server. Strings are the reader's, valid during the call. */
+struct p11s_report_line {
+  pid_t pid;
+  const char *module;
+  const char *slot;
+  const char *state;
+  int64_t since; /* seconds since 1970; 0: never tried */
+  uint64_t reconnects;
+  uint64_t refused; /* PINs that tokens of this server have refused */
+  const char *pin;  /* "ok", "low", "last", "locked" */
+  const char *trouble;
+};
+typedef void (*p11s_report_fn)(const struct p11s_report_line *line, void *arg);
+
+/* Reads the files of all running servers below the directory, and removes those of servers that are
+   gone. *ret_servers: how many run. P11S_ERR_HOST when the directory cannot be read. */
+enum p11s_err p11s_report_read(const char *state_dir, p11s_report_fn fn, void *arg,
+                               unsigned *ret_servers, struct p11s_error *e);
+
+#endif

@@ -18,34 +18,68 @@ static void limits(void **state)
   assert_int_equal(p11s_crowd_limit(32), 24);
 }
 
-static void keeps_some_out(void **state)
+static void burst_then_limit(void **state)
 {
-  struct p11s_crowd crowd = {0, 2};
+  struct p11s_crowd crowd = {.limit = 2};
+  uint64_t deadline = 10000;
 
   (void)state;
-  assert_true(p11s_crowd_enter(&crowd));
-  assert_true(p11s_crowd_enter(&crowd));
-  for (int i = 0; i < 10; i++)
-    assert_false(p11s_crowd_enter(&crowd));
+  assert_true(p11s_crowd_enter(&crowd, 1000, &deadline));
+  assert_true(p11s_crowd_enter(&crowd, 1000, &deadline));
+  assert_int_equal(deadline, 10000);
+  for (int i = 0; i < 10; i++) {
+    deadline = 10000;
+    assert_true(p11s_crowd_enter(&crowd, 1000 + (uint64_t)i, &deadline));
+    assert_int_equal(deadline, 1000 + P11S_CROWD_BURST_MS); /* of the first beyond the limit */
+  }
+  deadline = 1001;
+  assert_true(p11s_crowd_enter(&crowd, 1000, &deadline));
+  assert_int_equal(deadline, 1001);
+  assert_false(p11s_crowd_enter(&crowd, 1000 + P11S_CROWD_BURST_MS, &deadline));
+  for (int i = 0; i < 12; i++)
+    p11s_crowd_leave(&crowd);
+  assert_int_equal(atomic_load(&crowd.waiting), 1);
+}
+
+/* One leaves, one comes: that is no end of the flood. */
+static void flood_goes_on(void **state)
+{
+  struct p11s_crowd crowd = {.limit = 4};
+  uint64_t now = 1000, deadline = 100000;
+
+  (void)state;
+  for (int i = 0; i < 5; i++)
+    assert_true(p11s_crowd_enter(&crowd, now, &deadline));
   p11s_crowd_leave(&crowd);
-  assert_true(p11s_crowd_enter(&crowd));
-  assert_false(p11s_crowd_enter(&crowd));
+  now += P11S_CROWD_BURST_MS;
+  for (int i = 0; i < 100; i++) {
+    p11s_crowd_leave(&crowd);
+    assert_true(p11s_crowd_enter(&crowd, now, &deadline));
+    assert_false(p11s_crowd_enter(&crowd, now, &deadline));
+  }
+  p11s_crowd_leave(&crowd);
+  p11s_crowd_leave(&crowd); /* down to a half: over */
+  for (int i = 0; i < 10; i++)
+    assert_true(p11s_crowd_enter(&crowd, now, &deadline));
 }
 
 static void no_limit(void **state)
 {
-  struct p11s_crowd crowd = {0, 0};
+  struct p11s_crowd crowd = {.limit = 0};
+  uint64_t deadline = 5;
 
   (void)state;
-  for (int i = 0; i < 1000; i++)
-    assert_true(p11s_crowd_enter(&crowd));
+  for (uint64_t i = 0; i < 1000; i++)
+    assert_true(p11s_crowd_enter(&crowd, i, &deadline));
+  assert_int_equal(deadline, 5);
 }
 
 int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(limits),
-      cmocka_unit_test(keeps_some_out),
+      cmocka_unit_test(burst_then_limit),
+      cmocka_unit_test(flood_goes_on),
       cmocka_unit_test(no_limit),
   };
 

@@ -4,24 +4,33 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /*
- * How many of PowerDNS's query threads wait for signatures. The rest must stay
- * free to answer what needs none: when every thread waits, everything waits.
+ * How many of PowerDNS's query threads wait for signatures. Some must stay
+ * free to answer what needs none: when every thread waits, everything waits,
+ * and a flood of names that were never asked for stops the server.
+ *
+ * A burst may have all threads: beyond the limit a query still waits, but only
+ * until P11S_CROWD_BURST_MS after the limit was reached. From then on the limit
+ * holds, until no more than half as many wait.
  *
  * Atomic, no lock. One per process.
  */
 struct p11s_crowd {
   atomic_uint waiting;
-  unsigned limit; /* immutable; 0: none */
+  atomic_ullong full_since_ms; /* 0: it is not */
+  unsigned limit;              /* immutable; 0: none */
 };
+
+#define P11S_CROWD_BURST_MS 500
 
 /* The limit for so many query threads: three quarters of them from 8 on, none below, where each
    thread that may not wait would be a sizable part of the server. */
 unsigned p11s_crowd_limit(unsigned threads);
 
-/* Whether one more may wait; it then has to leave. */
-bool p11s_crowd_enter(struct p11s_crowd *crowd);
+/* Whether one more may wait, and has to leave afterwards; its deadline may be made earlier. */
+bool p11s_crowd_enter(struct p11s_crowd *crowd, uint64_t now_ms, uint64_t *deadline_ms);
 void p11s_crowd_leave(struct p11s_crowd *crowd);
 
 #endif

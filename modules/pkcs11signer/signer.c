@@ -27,7 +27,7 @@ struct token_entry {
 };
 
 struct p11s_signer {
-  struct p11s_config config; /* immutable, as are the next five */
+  struct p11s_config config; /* immutable, as are the next six */
   char *pin_source;
   char *state_dir;
   unsigned char secret[32]; /* keys are named by an HMAC, as their references hold PINs */

@@ -117,6 +117,7 @@ enum p11s_err p11s_token_await(struct p11s_token *token, struct p11s_job *job, b
   struct p11s_crowd *crowd = wait.query ? token->config.crowd : NULL;
   struct p11s_error error = {P11S_OK, ""};
   enum p11s_err result;
+  uint64_t deadline_ms;
   bool may_wait;
 
   if (!is_new && p11s_job_is_done(job))
@@ -126,17 +127,18 @@ enum p11s_err p11s_token_await(struct p11s_token *token, struct p11s_job *job, b
       p11s_job_finish(job, &error);
     return p11s_error_set(e, error.code, "%s", error.text);
   }
-  may_wait = crowd == NULL || p11s_crowd_enter(crowd);
+  deadline_ms = wait.deadline_ms;
+  may_wait = crowd == NULL || p11s_crowd_enter(crowd, p11s_now_ms(), &deadline_ms);
   if (is_new && p11s_token_submit(token, job, &error) != P11S_OK)
     p11s_job_finish(job, &error);
   if (!may_wait)
     return p11s_error_set(
         e, P11S_ERR_BUSY,
         "%u queries wait for signatures already: this one is being made, ask again", crowd->limit);
-  result = p11s_job_wait(job, wait.deadline_ms, e);
+  result = p11s_job_wait(job, deadline_ms, e);
   if (crowd != NULL)
     p11s_crowd_leave(crowd);
-  if (result == P11S_ERR_TIMEOUT && wait.query)
+  if (result == P11S_ERR_TIMEOUT && wait.query && deadline_ms == wait.deadline_ms)
     p11s_token_note_overdue(token);
   return result;
 }

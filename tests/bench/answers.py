@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Cold and warm answers of the three engines, and the token by itself."""
-from installation import ALGORITHMS, BUILT_IN, MODULE, P256, RSA, SOFTWARE, ZONE
+from statistics import mean
+
+from installation import (ALGORITHMS, BUILT_IN, MODULE, P256, PLAIN, PLAIN_NAMES, RSA, SOFTWARE,
+                          ZONE)
 from process import cpu_seconds
 
 UNVERIFIED = "module, verify=no"
 SESSIONS = 8  # the module's default
 COLD_NAMES = {P256: 10_000, RSA: 3_000}
 WARM_NAMES = 1_000
-WARM_SECONDS = 2.0
+WARM_SECONDS, WARM_TURNS = 1.0, 3
 RAW_SECONDS = 1.5
 
-STEPS_A_ROUND = len(ALGORITHMS) * 5
+ENOUGH_THREADS = {"receiver_threads": 16, "distributor_threads": 1}
+
+STEPS_A_ROUND = len(ALGORITHMS) * 5 + 2
 
 
 def measure(bench) -> None:
@@ -22,11 +27,14 @@ def measure(bench) -> None:
             with bench.server(engine, algorithm) as server:
                 cold(bench, server, engine, algorithm)
                 warm(bench, server, engine, algorithm)
-                if engine != SOFTWARE:
-                    warm_and_slow(bench, server, engine, algorithm)
         bench.progress(f"{algorithm.name}, {UNVERIFIED}: cold")
         with bench.server(MODULE, algorithm, pkcs11signer_verify="no") as server:
             cold(bench, server, UNVERIFIED, algorithm)
+            unsigned(bench, server)
+    for engine in (BUILT_IN, MODULE):
+        bench.progress(f"{RSA.name}, {engine}: cold, {SESSIONS} threads and more")
+        with bench.server(engine, RSA, **ENOUGH_THREADS) as server:
+            cold(bench, server, engine, RSA, kind="cold, enough threads")
 
 
 def raw(bench, algorithm) -> None:
@@ -43,25 +51,38 @@ def loaded(bench, server, *key, **how):
     return run
 
 
-def cold(bench, server, engine, algorithm) -> None:
+def cold(bench, server, engine, algorithm, kind="cold") -> None:
     bench.load.first_answer(server, ZONE)
     names = bench.load.names((ZONE, 0, COLD_NAMES[algorithm]))
-    loaded(bench, server, "cold", engine, algorithm.name, questions=names, passes=1)
+    loaded(bench, server, kind, engine, algorithm.name, questions=names, passes=1)
+
+
+def unsigned(bench, server) -> None:
+    """What an answer without signature costs, each from the database."""
+    loaded(bench, server, "unsigned", questions=bench.load.names((PLAIN, 0, PLAIN_NAMES)),
+           passes=1)
 
 
 def warm(bench, server, engine, algorithm) -> None:
-    """Of names that `cold` has asked for."""
-    before = bench.slow.total()
-    run = loaded(bench, server, "warm", engine, algorithm.name, questions=warm_names(bench),
-                 seconds=WARM_SECONDS)
-    calls = bench.slow.total() - before
-    bench.results.add(calls / run.completed, "calls", engine, algorithm.name)
-
-
-def warm_and_slow(bench, server, engine, algorithm) -> None:
-    with bench.slow.delayed(call_ms=1):
-        loaded(bench, server, "warm 1 ms", engine, algorithm.name, questions=warm_names(bench),
-               seconds=WARM_SECONDS)
+    """Of names that `cold` has asked for, with a fast and a slow token in turn."""
+    names, key = warm_names(bench), (engine, algorithm.name)
+    rates, calls, answers, used = {0: [], 1: []}, 0, 0, 0.0
+    for _ in range(WARM_TURNS):
+        for call_ms in (0, 1) if engine != SOFTWARE else (0,):
+            with bench.slow.delayed(call_ms=call_ms):
+                calls_before, cpu_before = bench.slow.total(), cpu_seconds(server.daemon.pid)
+                run = bench.load.run(server, questions=names,
+                                     seconds=WARM_SECONDS).assert_all_answered()
+            rates[call_ms].append(run.rate)
+            if call_ms == 0:
+                calls += bench.slow.total() - calls_before
+                used += cpu_seconds(server.daemon.pid) - cpu_before
+                answers += run.completed
+    bench.results.add(mean(rates[0]), "warm", *key)
+    bench.results.add(used * 1e6 / answers, "cpu", "warm", *key)
+    bench.results.add(calls / answers, "calls", *key)
+    if rates[1]:
+        bench.results.add(mean(rates[1]), "warm 1 ms", *key)
 
 
 def warm_names(bench):

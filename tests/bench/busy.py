@@ -9,6 +9,7 @@ from load import percentile
 SIGN_MS = 50
 SESSIONS = 8
 SECONDS = 2.0
+SETTLE = 1.0  # a burst may have all threads for half a second
 RATE = 1_000
 WARM_NAMES = 1_000
 COLD = 16   # cold queries waiting at any time: twice as many as the token signs at once
@@ -30,7 +31,7 @@ class Case:
 
     @property
     def recommended(self) -> bool:
-        return self.engine == MODULE and self.distributors == 1 and self.cold < self.receivers
+        return self.engine == MODULE and self.distributors == 1
 
 
 CASES = (
@@ -63,7 +64,7 @@ def measure_case(bench, server, case: Case) -> None:
     take(bench, server, case, "idle", names)
     cold = bench.load.names((ZONE, WARM_NAMES, 20_000))
     with bench.slow.delayed(sign_ms=SIGN_MS), bench.load.behind(server, cold, case.cold):
-        time.sleep(0.3)
+        time.sleep(SETTLE)
         before = bench.slow.signatures()
         take(bench, server, case, "busy", names)
         made = bench.slow.signatures() - before

@@ -30,7 +30,7 @@ from harness.zones import many  # noqa: E402
 
 SOFTWARE, BUILT_IN, MODULE = ENGINES = ("software", "built-in", "module")
 ZONE, PLAIN = "signed.test", "plain.test"
-NAMES, PLAIN_NAMES = 20_000, 1_000
+NAMES = PLAIN_NAMES = 20_000
 COMMON = {"loglevel": "4", "cache-ttl": "0"}
 THREADS = {"receiver-threads": "2", "distributor-threads": "3"}
 

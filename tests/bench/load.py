@@ -10,6 +10,7 @@ from harness.ports import LOOPBACK
 
 CLIENTS, OUTSTANDING = 8, 50
 TIMEOUT = 5
+BEHIND_RATE = 2_000
 
 
 @dataclass
@@ -71,8 +72,9 @@ class Load:
 
     @contextmanager
     def behind(self, server, questions: Path, outstanding: int):
-        """The questions once, in the background, ended with the block."""
-        command = _dnsperf(server, questions, outstanding, "-n", 1, "-D")
+        """The questions once, in the background, ended with the block. No faster than
+        BEHIND_RATE: those that are refused at once must not be over before the block is."""
+        command = _dnsperf(server, questions, outstanding, "-n", 1, "-D", "-Q", BEHIND_RATE)
         process = self.site.runner.spawn(*command, log=self.site.place.root / "background.log")
         try:
             yield process

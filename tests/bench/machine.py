@@ -23,12 +23,16 @@ def _system() -> str:
     return found[1] if found else platform.system()
 
 
+def cpus() -> int:
+    return len(os.sched_getaffinity(0))
+
+
 def description(pdns_server: str) -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     server = re.search(r"(?i)powerdns authoritative server (\S+)",
                        subprocess.run([pdns_server, "--version"], stdout=subprocess.PIPE,
                                       stderr=subprocess.STDOUT, text=True, timeout=60).stdout)
-    parts = [f"{len(os.sched_getaffinity(0))} cores of {_processor()}", f"{memory:.0f} GiB",
+    parts = [f"{cpus()} cores of {_processor()}", f"{memory:.0f} GiB",
              f"{_system()}, Linux {platform.release()}",
              f"PowerDNS {server[1]}" if server else "", _package("softhsm2"), _package("libssl3"),
              _package("dnsperf")]

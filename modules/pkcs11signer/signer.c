@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "signer.h"
+#include "signer_internal.h"
 
-#include "crowd.h"
 #include "key_internal.h"
 #include "lock.h"
 #include "pinguard.h"
@@ -15,36 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BUCKETS 4096
 #define QUEUE_LIMIT 10000
 #define STUCK_LEAST_MS 1000
 #define SWEEP_IDLE_MS 600000
 #define SWEEP_EVERY_MS 60000
-
-struct token_entry {
-  struct token_entry *next;
-  struct p11s_token *token;
-};
-
-struct p11s_signer {
-  struct p11s_config config; /* immutable, as are the next six */
-  char *pin_source;
-  char *state_dir;
-  unsigned char secret[32]; /* keys are named by an HMAC, as their references hold PINs */
-  struct p11s_flights *flights;
-  struct p11s_pinguard *guard;
-  struct p11s_crowd crowd;
-
-  pthread_mutex_t lock; /* guards the rest */
-  bool stopped;
-  bool reporting;
-  struct p11s_report *report;
-  struct token_entry *tokens;
-  size_t token_count;
-  struct p11s_key *bucket[BUCKETS];
-  size_t key_count;
-  uint64_t swept_ms;
-};
 
 enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_signer **ret_signer,
                               struct p11s_error *e)
@@ -94,7 +67,8 @@ bool p11s_signer_stop(struct p11s_signer *s, uint64_t deadline_ms)
 
 static void unlink_locked(struct p11s_signer *s, struct p11s_key *key)
 {
-  struct p11s_key **at = &s->bucket[(key->identity[0] | key->identity[1] << 8) % BUCKETS];
+  struct p11s_key **at =
+      &s->bucket[(key->identity[0] | key->identity[1] << 8) % P11S_SIGNER_BUCKETS];
 
   while (*at != NULL && *at != key)
     at = &(*at)->next;
@@ -114,7 +88,7 @@ void p11s_signer_free(struct p11s_signer *s)
   if (!p11s_signer_stop(s, p11s_now_ms() + 2000))
     return;
   p11s_flights_free(s->flights);
-  for (unsigned i = 0; i < BUCKETS; i++)
+  for (unsigned i = 0; i < P11S_SIGNER_BUCKETS; i++)
     while (s->bucket[i] != NULL) {
       struct p11s_key *key = s->bucket[i];
 
@@ -184,7 +158,7 @@ static bool identify(const struct p11s_signer *s, const struct p11s_keyref *ref,
 
 static struct p11s_key *find_locked(struct p11s_signer *s, const unsigned char *identity)
 {
-  struct p11s_key *key = s->bucket[(identity[0] | identity[1] << 8) % BUCKETS];
+  struct p11s_key *key = s->bucket[(identity[0] | identity[1] << 8) % P11S_SIGNER_BUCKETS];
 
   while (key != NULL && memcmp(key->identity, identity, sizeof key->identity) != 0)
     key = key->next;
@@ -238,7 +212,7 @@ static struct p11s_key *sweep_locked(struct p11s_signer *s)
   if (now - s->swept_ms < SWEEP_EVERY_MS)
     return NULL;
   s->swept_ms = now;
-  for (unsigned i = 0; i < BUCKETS; i++)
+  for (unsigned i = 0; i < P11S_SIGNER_BUCKETS; i++)
     for (struct p11s_key **at = &s->bucket[i]; *at != NULL;) {
       struct p11s_key *key = *at;
 
@@ -256,7 +230,8 @@ static struct p11s_key *sweep_locked(struct p11s_signer *s)
 
 static void insert_locked(struct p11s_signer *s, struct p11s_key *key)
 {
-  struct p11s_key **at = &s->bucket[(key->identity[0] | key->identity[1] << 8) % BUCKETS];
+  struct p11s_key **at =
+      &s->bucket[(key->identity[0] | key->identity[1] << 8) % P11S_SIGNER_BUCKETS];
 
   key->next = *at;
   *at = key;
@@ -376,59 +351,5 @@ void p11s_signer_forget_key(struct p11s_signer *s, struct p11s_key *key)
 {
   pthread_mutex_lock(&s->lock);
   unlink_locked(s, key);
-  pthread_mutex_unlock(&s->lock);
-}
-
-void p11s_signer_each_token(struct p11s_signer *s,
-                            void (*fn)(const struct p11s_token *token,
-                                       const struct p11s_token_stats *stats, void *arg),
-                            void *arg)
-{
-  struct p11s_token_stats stats;
-
-  pthread_mutex_lock(&s->lock);
-  for (const struct token_entry *t = s->tokens; t != NULL; t = t->next) {
-    p11s_token_get_stats(t->token, &stats);
-    fn(t->token, &stats, arg);
-  }
-  pthread_mutex_unlock(&s->lock);
-}
-
-/* PKCS#11 knows no number, only these. */
-static size_t pin_tries_left(unsigned long flags)
-{
-  if ((flags & CKF_USER_PIN_LOCKED) != 0)
-    return 0;
-  if ((flags & CKF_USER_PIN_FINAL_TRY) != 0)
-    return 1;
-  return (flags & CKF_USER_PIN_COUNT_LOW) != 0 ? 2 : 3;
-}
-
-static size_t least(size_t a, size_t b)
-{
-  return a < b ? a : b;
-}
-
-void p11s_signer_get_stats(struct p11s_signer *s, struct p11s_signer_stats *ret)
-{
-  struct p11s_flights_stats flights;
-  struct p11s_token_stats stats;
-  struct token_entry *t;
-
-  memset(ret, 0, sizeof *ret);
-  ret->pin_tries_left = 3;
-  p11s_flights_get_stats(s->flights, &flights);
-  ret->under_way = flights.under_way;
-  pthread_mutex_lock(&s->lock);
-  ret->keys = s->key_count;
-  ret->tokens = s->token_count;
-  for (t = s->tokens; t != NULL; t = t->next) {
-    p11s_token_get_stats(t->token, &stats);
-    ret->queued += stats.queued;
-    ret->workers += stats.workers;
-    ret->away += stats.state == P11S_TOKEN_AWAY;
-    ret->stuck += stats.state == P11S_TOKEN_STUCK;
-    ret->pin_tries_left = least(ret->pin_tries_left, pin_tries_left(stats.flags));
-  }
   pthread_mutex_unlock(&s->lock);
 }

@@ -66,6 +66,19 @@ struct p11s_token {
 /* Starts a worker; it counts itself out of token->workers when it ends. token->lock is held. */
 bool p11s_worker_start_locked(struct p11s_token *token);
 
+/* -- worker_session.c; in a worker, without locks */
+
+/* A session for the job: the worker's own, or one for this job alone when it must write (the
+   worker closes it). Opened and logged in when there is none of use. */
+enum p11s_err p11s_worker_session_for(struct p11s_worker *w, const struct p11s_job *job,
+                                      struct p11s_session **ret, struct p11s_error *e);
+/* Opens and logs in a session, read/write for one job alone, or else for the worker to keep. */
+enum p11s_err p11s_worker_new_session(struct p11s_worker *w, bool rw, struct p11s_secret *pin,
+                                      struct p11s_session **ret, struct p11s_error *e);
+/* Closes the worker's session if it has one; handles found through it are not to be believed any
+   more. */
+void p11s_worker_drop_session(struct p11s_worker *w);
+
 /* -- token_login.c */
 
 /* In a worker: logs the session in with the PIN given, or the one that pkcs11signer-pin-source has

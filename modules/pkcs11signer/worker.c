@@ -13,126 +13,6 @@
 
 #define IDLE_MS 60000
 
-static void drop_session(struct p11s_worker *w)
-{
-  struct p11s_token *token = w->token;
-
-  if (w->session == NULL)
-    return;
-  p11s_session_close(w->session);
-  w->session = NULL;
-  pthread_mutex_lock(&token->lock);
-  token->with_session--;
-  /* Closing the last session logs out, which takes private handles with it. */
-  token->epoch++;
-  pthread_mutex_unlock(&token->lock);
-}
-
-static void note_token_locked(struct p11s_token *token, const struct p11s_slot_info *slot)
-{
-  token->flags = slot->flags;
-  token->most = token->config.sessions;
-  if (slot->max_sessions != 0 && slot->max_sessions < token->most)
-    token->most = (unsigned)slot->max_sessions;
-  if (!token->limit_known || token->limit > token->most)
-    token->limit = token->most;
-  token->limit_known = true;
-}
-
-/* For what was queued while the limit was not known. */
-static void start_more_locked(struct p11s_token *token)
-{
-  size_t waiting = p11s_queue_length(token->queue);
-
-  while (waiting > token->idle && p11s_token_has_room_locked(token) && !token->stopping &&
-         p11s_worker_start_locked(token))
-    waiting--;
-}
-
-static enum p11s_err open_session(struct p11s_token *token, bool rw, struct p11s_session **ret,
-                                  struct p11s_error *e)
-{
-  CK_FUNCTION_LIST *module;
-  enum p11s_err result = p11s_p11mod_get(token->engine, &module, e);
-
-  if (result == P11S_OK)
-    result = p11s_session_open(module, token->slot, rw, ret, e);
-  if (result == P11S_OK) {
-    p11s_stats_count(P11S_STAT_SESSIONS);
-    pthread_mutex_lock(&token->lock);
-    token->stats.sessions++;
-    note_token_locked(token, p11s_session_slot(*ret));
-    start_more_locked(token);
-    pthread_mutex_unlock(&token->lock);
-  }
-  return result;
-}
-
-static void count_session(struct p11s_token *token, int more)
-{
-  pthread_mutex_lock(&token->lock);
-  token->with_session += (unsigned)more;
-  pthread_mutex_unlock(&token->lock);
-}
-
-/* Opens and logs in a session, read/write for one job alone, or else for the worker to keep. */
-static enum p11s_err new_session(struct p11s_worker *w, bool rw, struct p11s_secret *pin,
-                                 struct p11s_session **ret, struct p11s_error *e)
-{
-  struct p11s_token *token = w->token;
-  struct p11s_session *session = NULL;
-  enum p11s_err result;
-  uint64_t generation;
-
-  pthread_mutex_lock(&token->lock);
-  generation = token->generation;
-  pthread_mutex_unlock(&token->lock);
-  /* Counted beforehand: another worker may find no session left before this one is logged in. */
-  if (!rw)
-    count_session(token, 1);
-  result = open_session(token, rw, &session, e);
-  if (result == P11S_OK)
-    result = p11s_token_log_in(token, session, pin, e);
-  if (result != P11S_OK) {
-    CK_RV rv = p11s_rv_last();
-
-    p11s_session_close(session);
-    p11s_rv_note(rv);
-    if (!rw)
-      count_session(token, -1);
-    return result;
-  }
-  if (!rw) {
-    w->session = session;
-    w->generation = generation;
-  }
-  *ret = session;
-  return P11S_OK;
-}
-
-/* The token has been away since the worker's session was opened: what it holds is stale. */
-static void drop_stale_session(struct p11s_worker *w)
-{
-  bool stale;
-
-  pthread_mutex_lock(&w->token->lock);
-  stale = w->session != NULL && w->generation != w->token->generation;
-  pthread_mutex_unlock(&w->token->lock);
-  if (stale)
-    drop_session(w);
-}
-
-/* A session that fits the job. */
-static enum p11s_err session_for(struct p11s_worker *w, const struct p11s_job *job,
-                                 struct p11s_session **ret, struct p11s_error *e)
-{
-  drop_stale_session(w);
-  if (job->ops->rw || w->session == NULL)
-    return new_session(w, job->ops->rw, job->pin, ret, e);
-  *ret = w->session;
-  return P11S_OK;
-}
-
 static void count_out_locked(struct p11s_worker *w)
 {
   w->token->workers--;
@@ -175,7 +55,7 @@ static enum p11s_err try_job(struct p11s_worker *w, struct p11s_job *job, struct
 
   p11s_rv_note(CKR_OK);
   *attempt = (struct attempt){false, w->session == NULL || job->ops->rw, 0};
-  result = session_for(w, job, &work.session, e);
+  result = p11s_worker_session_for(w, job, &work.session, e);
   if (result != P11S_OK)
     return result;
   attempt->had_session = true;
@@ -227,7 +107,7 @@ static bool try_twice(struct p11s_worker *w, struct p11s_job *job, struct attemp
     p11s_log_debug("token '%s': %s; trying once more on a fresh session", w->token->slot,
                    error->text);
     p11s_stats_count(P11S_STAT_RETRIES);
-    drop_session(w);
+    p11s_worker_drop_session(w);
     error->code = P11S_OK;
     result = try_job(w, job, attempt, error);
     if (result != P11S_OK && worth_another_try(w, result, attempt)) {
@@ -235,7 +115,7 @@ static bool try_twice(struct p11s_worker *w, struct p11s_job *job, struct attemp
 
       if (hand_back(w, job))
         return false;
-      drop_session(w);
+      p11s_worker_drop_session(w);
       p11s_rv_note(rv);
     }
   }
@@ -259,7 +139,7 @@ static void run_job(struct p11s_worker *w, struct p11s_job *job)
     p11s_job_release(job);
   }
   if (hung && keeps)
-    drop_session(w);
+    p11s_worker_drop_session(w);
 }
 
 /* Looks for a token that is away, as a job would: with a session and a login. */
@@ -273,9 +153,9 @@ static void probe(struct p11s_worker *w)
   pthread_mutex_lock(&w->token->lock);
   pin = p11s_secret_acquire(w->token->probe_pin);
   pthread_mutex_unlock(&w->token->lock);
-  drop_session(w);
+  p11s_worker_drop_session(w);
   p11s_rv_note(CKR_OK);
-  result = new_session(w, false, pin, &session, &error);
+  result = p11s_worker_new_session(w, false, pin, &session, &error);
   p11s_token_note_outcome(w->token, result, &error, NULL, pin);
   p11s_secret_release(pin);
 }
@@ -338,7 +218,7 @@ static void work(struct p11s_worker *w)
       probe(w);
       break;
     case STEP_TIDY:
-      drop_session(w);
+      p11s_worker_drop_session(w);
       break;
     case STEP_END:
       break;
@@ -375,7 +255,7 @@ static void *worker_main(void *arg)
   (void)pthread_setname_np(pthread_self(), "p11s/worker");
   enlist(&w);
   work(&w);
-  drop_session(&w);
+  p11s_worker_drop_session(&w);
   OPENSSL_thread_stop(); /* for a stop that does not wait long enough to join this thread */
   pthread_mutex_lock(&token->lock);
   delist_locked(&w);

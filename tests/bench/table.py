@@ -121,12 +121,13 @@ def _busy(r) -> list[Row]:
 
 
 def _zones(r) -> list[Row]:
-    look_ups, zone = r.get("look-ups"), r.get("bytes a zone", zones.NO_KEY)
+    look_ups, searches = r.get("look-ups"), r.get("searches")
+    zone = r.get("bytes a zone", zones.NO_KEY)
     ours, software = (r.get("bytes a zone", engine) - zone for engine in (MODULE, SOFTWARE))
     return [
         Row(f"look-ups on the token for {zones.ZONES:,} zones that share one key"
-            " (`C_FindObjectsInit`: private half, public half)",
-            "", f"{look_ups:.0f}", "2", look_ups <= 2),
+            f" (`C_FindObjectsInit`, private half and public half: {searches:.0f})",
+            "", f"{look_ups:.0f}", "1", look_ups == 1),
         Row(f"memory for a zone's reference (a software key: {software:.0f} bytes;"
             f" what PowerDNS keeps of a zone without a key: {zone:.0f})",
             "", f"{ours:.0f} bytes", "< 1024", ours < 1024)]

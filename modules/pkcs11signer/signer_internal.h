@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_SIGNER_INTERNAL_H
+#define P11S_SIGNER_INTERNAL_H
+
+#include "crowd.h"
+#include "signer.h"
+
+#include <pthread.h>
+
+/* Shared by signer.c and signer_stats.c. */
+#define P11S_SIGNER_BUCKETS 4096
+
+struct token_entry {
+  struct token_entry *next;
+  struct p11s_token *token;
+};
+
+struct p11s_signer {
+  struct p11s_config config; /* immutable, as are the next six */
+  char *pin_source;
+  char *state_dir;
+  unsigned char secret[32]; /* keys are named by an HMAC, as their references hold PINs */
+  struct p11s_flights *flights;
+  struct p11s_pinguard *guard;
+  struct p11s_crowd crowd;
+
+  pthread_mutex_t lock; /* guards the rest */
+  bool stopped;
+  bool reporting;
+  struct p11s_report *report;
+  struct token_entry *tokens;
+  size_t token_count;
+  struct p11s_key *bucket[P11S_SIGNER_BUCKETS];
+  size_t key_count;
+  uint64_t swept_ms;
+};
+
+#endif

@@ -708,6 +708,25 @@ static void idle_worker_without_session_ends(void **state)
   free_token(token);
 }
 
+/* Nobody needs the token while it is taken out, and nobody has to notice by a failure. */
+static void idle_session_is_looked_after(void **state)
+{
+  struct p11s_token *token = new_token(1);
+
+  (void)state;
+  assert_int_equal(plain(token, RIG_PIN, NULL), P11S_OK);
+  rig_fake()->refuse("C_GetSlotInfo", 1, FAKEP11_EVER, CKR_DEVICE_REMOVED);
+  atomic_store(&clock_back_ms, 120000); /* waits are over at once, when they begin anew: */
+  assert_int_equal(plain(token, RIG_PIN, NULL), P11S_OK);
+  until_state(token, P11S_TOKEN_AWAY);
+  atomic_store(&clock_back_ms, 0);
+  rig_fake()->reset();
+  until_state(token, P11S_TOKEN_READY);
+  assert_int_equal(plain(token, RIG_PIN, NULL), P11S_OK);
+  assert_true(p11s_token_stop(token, rig_later()));
+  p11s_token_free(token);
+}
+
 static void login_that_hangs_does_not_hold_stop(void **state)
 {
   struct p11s_token *token = new_token(2);
@@ -746,6 +765,7 @@ int main(void)
       cmocka_unit_test_setup(unknown_session_limit_is_found, rig_reset),
       cmocka_unit_test_setup(no_session_at_all, rig_reset),
       cmocka_unit_test_setup(idle_worker_without_session_ends, rig_reset),
+      cmocka_unit_test_setup(idle_session_is_looked_after, rig_reset),
       cmocka_unit_test_setup(login_that_hangs_does_not_hold_stop, rig_reset),
   };
 

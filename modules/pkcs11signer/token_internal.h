@@ -49,15 +49,16 @@ struct p11s_token {
   /* token_state.c */
   enum p11s_token_state state; /* never STUCK: stuck, below, says that */
   uint64_t since_ms;
-  struct p11s_error trouble;     /* why it is away */
-  uint64_t generation;           /* sessions of an earlier one are of no use */
-  bool stuck;                    /* no call comes back */
-  unsigned overdue;              /* queries that met their deadline since progress_ms */
-  uint64_t progress_ms;          /* a job ended, or began when none was running */
-  uint64_t tried_ms;             /* when a query was last let through although stuck */
-  struct p11s_worker *prober;    /* looks for a token that is away */
-  uint64_t probe_ms;             /* when it does so next */
-  struct p11s_secret *probe_pin; /* of the job that found the token away */
+  struct p11s_error trouble;  /* why it is away */
+  uint64_t generation;        /* sessions of an earlier one are of no use */
+  bool stuck;                 /* no call comes back */
+  unsigned overdue;           /* queries that met their deadline since progress_ms */
+  uint64_t progress_ms;       /* a job ended, or began when none was running */
+  uint64_t tried_ms;          /* when a query was last let through although stuck */
+  struct p11s_worker *prober; /* looks for a token that is away */
+  uint64_t probe_ms;          /* when it does so next */
+  bool have_probe_pin;
+  struct p11s_secret *probe_pin; /* the last login's; without one, the job's that found it away */
   unsigned long flags;           /* CKF_… as the token last said */
 };
 
@@ -75,6 +76,8 @@ enum p11s_err p11s_worker_session_for(struct p11s_worker *w, const struct p11s_j
 /* Opens and logs in a session, read/write for one job alone, or else for the worker to keep. */
 enum p11s_err p11s_worker_new_session(struct p11s_worker *w, bool rw, struct p11s_secret *pin,
                                       struct p11s_session **ret, struct p11s_error *e);
+/* Whether the worker's session, which it must have, is there still and logged in. */
+bool p11s_worker_session_is_good(struct p11s_worker *w);
 /* Closes the worker's session if it has one; handles found through it are not to be believed any
    more. */
 void p11s_worker_drop_session(struct p11s_worker *w);
@@ -113,6 +116,11 @@ bool p11s_token_has_room_locked(struct p11s_token *token);
 enum p11s_err p11s_token_admit(struct p11s_token *token, bool query, struct p11s_error *error);
 /* A query's deadline has passed. */
 void p11s_token_note_overdue(struct p11s_token *token);
+
+/* Which PIN (NULL: the setting's) looking for the token takes; the former one is the caller's to
+   release when the lock is not held any more. */
+struct p11s_secret *p11s_token_set_probe_pin_locked(struct p11s_token *token,
+                                                    struct p11s_secret *pin);
 
 /* Whether this worker has to look for the token now; it becomes the one who does so. When not yet:
  *ret_wake_ms is made earlier, to when it has to. */

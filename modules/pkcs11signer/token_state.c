@@ -70,6 +70,16 @@ static void enter_state_locked(struct p11s_token *token, enum p11s_token_state s
   token->since_ms = now;
 }
 
+struct p11s_secret *p11s_token_set_probe_pin_locked(struct p11s_token *token,
+                                                    struct p11s_secret *pin)
+{
+  struct p11s_secret *former = token->probe_pin;
+
+  token->probe_pin = p11s_secret_acquire(pin);
+  token->have_probe_pin = true;
+  return former;
+}
+
 static void go_away_locked(struct p11s_token *token, const struct p11s_error *why,
                            struct p11s_secret *pin, struct change *change)
 {
@@ -81,8 +91,8 @@ static void go_away_locked(struct p11s_token *token, const struct p11s_error *wh
     return;
   enter_state_locked(token, P11S_TOKEN_AWAY, change);
   token->generation++;
-  change->pin = token->probe_pin;
-  token->probe_pin = p11s_secret_acquire(pin);
+  if (!token->have_probe_pin)
+    change->pin = p11s_token_set_probe_pin_locked(token, pin);
   while ((job = p11s_queue_pop(token->queue)) != NULL) {
     job->next = change->refused;
     change->refused = job;

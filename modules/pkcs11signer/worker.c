@@ -142,7 +142,7 @@ static void run_job(struct p11s_worker *w, struct p11s_job *job)
     p11s_worker_drop_session(w);
 }
 
-/* Looks for a token that is away, as a job would: with a session and a login. */
+/* Looks whether the token is there, as a job would: with a session and a login. */
 static void probe(struct p11s_worker *w)
 {
   struct p11s_error error = {P11S_OK, ""};
@@ -160,9 +160,11 @@ static void probe(struct p11s_worker *w)
   p11s_secret_release(pin);
 }
 
-enum step { STEP_END, STEP_JOB, STEP_PROBE, STEP_TIDY };
+enum step { STEP_END, STEP_JOB, STEP_PROBE, STEP_CHECK, STEP_TIDY };
 
-/* What the worker is to do next. A worker without session and without work ends after a while. */
+/* What the worker is to do next. After a minute without work a session is looked after: a lost
+   token is better noticed before somebody needs it, and a connection kept alive; a worker without
+   one ends. */
 static enum step next_step_locked(struct p11s_worker *w, struct p11s_job **ret_job)
 {
   struct p11s_token *token = w->token;
@@ -177,6 +179,8 @@ static enum step next_step_locked(struct p11s_worker *w, struct p11s_job **ret_j
       return STEP_JOB;
     if (!in_time && w->session == NULL && token->prober != w)
       return STEP_END;
+    if (!in_time && w->session != NULL)
+      return STEP_CHECK;
     if (!in_time)
       deadline = p11s_now_ms() + IDLE_MS;
     wake = deadline;
@@ -216,6 +220,10 @@ static void work(struct p11s_worker *w)
       break;
     case STEP_PROBE:
       probe(w);
+      break;
+    case STEP_CHECK:
+      if (!p11s_worker_session_is_good(w))
+        probe(w);
       break;
     case STEP_TIDY:
       p11s_worker_drop_session(w);

@@ -7,6 +7,8 @@
 #include "stats.h"
 #include "token_internal.h"
 
+#include <string.h>
+
 void p11s_worker_drop_session(struct p11s_worker *w)
 {
   struct p11s_token *token = w->token;
@@ -96,6 +98,10 @@ enum p11s_err p11s_worker_new_session(struct p11s_worker *w, bool rw, struct p11
       count_session(token, -1);
     return result;
   }
+  pthread_mutex_lock(&token->lock);
+  pin = p11s_token_set_probe_pin_locked(token, pin);
+  pthread_mutex_unlock(&token->lock);
+  p11s_secret_release(pin);
   if (!rw) {
     w->session = session;
     w->generation = generation;
@@ -125,4 +131,15 @@ enum p11s_err p11s_worker_session_for(struct p11s_worker *w, const struct p11s_j
     return p11s_worker_new_session(w, job->ops->rw, job->pin, ret, e);
   *ret = w->session;
   return P11S_OK;
+}
+
+bool p11s_worker_session_is_good(struct p11s_worker *w)
+{
+  CK_SLOT_INFO slot;
+
+  memset(&slot, 0, sizeof slot);
+  /* C_GetSlotInfo makes OpenSC look at the reader; a session's own state it takes from memory. */
+  return p11s_session_module(w->session)->C_GetSlotInfo(p11s_session_slot(w->session)->id, &slot) ==
+             CKR_OK &&
+         (slot.flags & CKF_TOKEN_PRESENT) != 0 && p11s_session_logged_in(w->session);
 }

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "lock.h"
+#include "log.h"
 #include "p11mod.h"
 #include "softhsm.h"
 
@@ -12,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -299,6 +302,224 @@ static void fork_while_busy(void **state)
   assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
+/* -- modules that are tried beforehand: pkcs11signer-probe is a script that says this and that */
+
+#define GOOD_ONE "softhsm2\\0" SOFTHSM_MODULE "\\0-e\\0\\0\\0"
+#define CRASHING(flags) "bad\\0/none/bad.so\\0-" flags "D\\0\\0crashed when loaded\\0"
+
+static atomic_uint_fast64_t later;
+static char logged[1024];
+
+uint64_t __real_p11s_now_ms(void);
+uint64_t __wrap_p11s_now_ms(void);
+uint64_t __wrap_p11s_now_ms(void)
+{
+  return __real_p11s_now_ms() + atomic_load(&later);
+}
+
+static void note_line(enum p11s_log_level level, const char *line)
+{
+  if (level != P11S_LOG_DEBUG)
+    (void)snprintf(logged + strlen(logged), sizeof logged - strlen(logged), "%s\n", line);
+}
+
+static void probe_says(const char *text)
+{
+  char path[512];
+  FILE *file;
+
+  (void)snprintf(path, sizeof path, "%s/probe", softhsm_dir());
+  file = fopen(path, "w");
+  assert_non_null(file);
+  assert_true(fprintf(file, "#!/bin/sh\nprintf '%s\\0end\\0'\n", text) > 0);
+  assert_int_equal(fclose(file), 0);
+  assert_int_equal(chmod(path, 0700), 0);
+  assert_int_equal(setenv("PKCS11SIGNER_PROBE", path, 1), 0);
+}
+
+static int probed_setup(void **state)
+{
+  (void)state;
+  p11s_p11mod_shutdown();
+  logged[0] = 0;
+  p11s_log_set_sink(note_line);
+  return 0;
+}
+
+static int probed_teardown(void **state)
+{
+  (void)state;
+  p11s_p11mod_shutdown();
+  p11s_log_set_sink(NULL);
+  return setenv("PKCS11SIGNER_PROBE", "/nonexistent/probe", 1);
+}
+
+static void assert_refused(const char *name, const char *reason)
+{
+  CK_FUNCTION_LIST *module = NULL;
+  struct p11s_error e;
+
+  assert_int_equal(p11s_p11mod_get(name, &module, &e), P11S_ERR_NO_MODULE);
+  assert_null(module);
+  if (strstr(e.text, reason) == NULL)
+    fail_msg("'%s' is not in: %s", reason, e.text);
+}
+
+static void note_name(const char *name, void *arg)
+{
+  char *names = arg;
+
+  (void)snprintf(names + strlen(names), 256 - strlen(names), "%s ", name);
+}
+
+/* p11-kit does not know it here, so it would have been loaded had anybody tried. */
+static void crashing_module_is_left_out(void **state)
+{
+  char names[256] = "";
+
+  (void)state;
+  probe_says(CRASHING("e") GOOD_ONE);
+  assert_int_equal(list_slots(softhsm_module()), CKR_OK);
+  assert_refused("bad", "PKCS#11 module 'bad' (/none/bad.so) crashed when loaded: it is left out");
+  assert_refused("worse", "it knows: bad, softhsm2");
+  assert_int_equal(p11s_p11mod_each_name(note_name, names, NULL), P11S_OK);
+  assert_string_equal(names, "bad softhsm2 ");
+  /* Once. */
+  assert_non_null(strstr(logged, "'bad'"));
+  assert_ptr_equal(strstr(logged, "'bad'"), strrchr(logged, '(') - 6);
+}
+
+static void crashing_module_is_tried_again(void **state)
+{
+  CK_FUNCTION_LIST *module = NULL;
+
+  (void)state;
+  probe_says(CRASHING("e") GOOD_ONE);
+  assert_refused("bad", "crashed when loaded");
+  probe_says("bad\\0" SOFTHSM_MODULE "\\0-e\\0\\0\\0");
+  assert_refused("bad", "crashed when loaded");
+  atomic_fetch_add(&later, 31000);
+  probe_says("bad\\0/none/bad.so\\0-eU\\0\\0is no library\\0");
+  assert_refused("bad", "is no library");
+  probe_says("bad\\0" SOFTHSM_MODULE "\\0-e\\0\\0\\0");
+  assert_refused("bad", "is no library");
+  atomic_fetch_add(&later, 31000);
+  assert_int_equal(p11s_p11mod_get("bad", &module, NULL), P11S_OK);
+  assert_int_equal(list_slots(module), CKR_OK);
+  assert_non_null(strstr(logged, "'bad' can be loaded now"));
+}
+
+/* p11-kit itself leaves out such a one and all that come after it. */
+static void critical_module_that_does_not_load(void **state)
+{
+  (void)state;
+  softhsm_add_config("absent", "module: /nonexistent/libabsent.so\ncritical: yes\n");
+  assert_refused("softhsm2", "marked as critical");
+  p11s_p11mod_shutdown();
+  probe_says("absent\\0/nonexistent/libabsent.so\\0-ecU\\0\\0does not load\\0" GOOD_ONE);
+  assert_int_equal(list_slots(softhsm_module()), CKR_OK);
+  assert_refused("absent", "does not load: install it");
+  assert_string_equal(logged, "");
+  softhsm_add_config("absent", "module: /nonexistent/libabsent.so\n");
+}
+
+static void modules_for_this_program_only(void **state)
+{
+  CK_FUNCTION_LIST *module = NULL;
+
+  (void)state;
+  softhsm_remove_config("softhsm2");
+  probe_says(CRASHING("") GOOD_ONE);
+  assert_int_equal(list_slots(softhsm_module()), CKR_OK);
+  assert_refused("bad", "it is left out");
+  p11s_p11mod_shutdown();
+  probe_says("softhsm2\\0" SOFTHSM_MODULE "\\0-u\\0\\0\\0remote\\0\\0-\\0\\0\\0");
+  assert_int_equal(list_slots(softhsm_module()), CKR_OK);
+  assert_refused("remote", "a process of its own");
+  softhsm_add_config("softhsm2", "module: " SOFTHSM_MODULE "\n");
+  p11s_p11mod_shutdown();
+  assert_int_equal(p11s_p11mod_get("softhsm2", &module, NULL), P11S_OK);
+}
+
+/* What is in the process anyway is not left out. */
+static void module_that_powerdns_loaded_already(void **state)
+{
+  CK_FUNCTION_LIST **theirs = p11_kit_modules_load_and_initialize(0);
+
+  (void)state;
+  assert_non_null(theirs);
+  probe_says("softhsm2\\0" SOFTHSM_MODULE "\\0-eD\\0\\0does not come back\\0");
+  assert_int_equal(list_slots(softhsm_module()), CKR_OK);
+  assert_string_equal(logged, "");
+  p11s_p11mod_shutdown();
+  p11_kit_modules_finalize_and_release(theirs);
+}
+
+/* -- somebody finalizes the library under us */
+
+static void finalize_behind_our_back(void)
+{
+  CK_FUNCTION_LIST *library = p11_kit_module_load(SOFTHSM_MODULE, P11_KIT_MODULE_UNMANAGED);
+
+  assert_non_null(library);
+  assert_int_equal(library->C_Finalize(NULL), CKR_OK);
+  p11_kit_module_release(library);
+}
+
+static void *lose_in_thread(void *arg)
+{
+  (void)pthread_barrier_wait(arg);
+  p11s_p11mod_lost("softhsm2");
+  return get_in_thread(arg);
+}
+
+static void library_that_was_finalized(void **state)
+{
+  CK_FUNCTION_LIST *module = softhsm_module();
+  pthread_barrier_t barrier;
+  pthread_t threads[THREADS];
+
+  (void)state;
+  p11s_p11mod_lost("unknown");
+  finalize_behind_our_back();
+  assert_int_equal(list_slots(module), CKR_CRYPTOKI_NOT_INITIALIZED);
+  assert_int_equal(list_slots(softhsm_module()), CKR_CRYPTOKI_NOT_INITIALIZED);
+  p11s_p11mod_lost("softhsm2");
+  assert_ptr_equal(softhsm_module(), module);
+  assert_int_equal(list_slots(module), CKR_OK);
+  /* Said for nothing, and by many. */
+  p11s_p11mod_lost("softhsm2");
+  assert_int_equal(list_slots(softhsm_module()), CKR_OK);
+  finalize_behind_our_back();
+  assert_int_equal(pthread_barrier_init(&barrier, NULL, THREADS), 0);
+  for (int i = 0; i < THREADS; i++)
+    assert_int_equal(pthread_create(&threads[i], NULL, lose_in_thread, &barrier), 0);
+  for (int i = 0; i < THREADS; i++) {
+    void *got;
+
+    assert_int_equal(pthread_join(threads[i], &got), 0);
+    assert_ptr_equal(got, module);
+  }
+  assert_int_equal(pthread_barrier_destroy(&barrier), 0);
+  /* It is still ours to finalize. */
+  p11s_p11mod_shutdown();
+  assert_int_equal(list_slots(softhsm_module()), CKR_OK);
+}
+
+static void library_that_was_finalized_and_does_not_start(void **state)
+{
+  CK_FUNCTION_LIST *module = softhsm_module();
+
+  (void)state;
+  finalize_behind_our_back();
+  p11s_p11mod_lost("softhsm2");
+  assert_int_equal(setenv("SOFTHSM2_CONF", "/nonexistent/softhsm2.conf", 1), 0);
+  assert_refused("softhsm2", "does not initialize");
+  assert_int_equal(setenv("SOFTHSM2_CONF", softhsm_conf(), 1), 0);
+  assert_ptr_equal(softhsm_module(), module);
+  assert_int_equal(list_slots(module), CKR_OK);
+}
+
 static void return_values_have_names(void **state)
 {
   (void)state;
@@ -348,6 +569,8 @@ static void padded_strings(void **state)
   assert_padded("a?", "a\xc3", 2, 33);
 }
 
+#define PROBED(test) cmocka_unit_test_setup_teardown(test, probed_setup, probed_teardown)
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -361,6 +584,13 @@ int main(void)
       cmocka_unit_test(shutdown_and_again),
       cmocka_unit_test(child_starts_anew),
       cmocka_unit_test(fork_while_busy),
+      PROBED(crashing_module_is_left_out),
+      PROBED(crashing_module_is_tried_again),
+      PROBED(critical_module_that_does_not_load),
+      PROBED(modules_for_this_program_only),
+      PROBED(module_that_powerdns_loaded_already),
+      cmocka_unit_test(library_that_was_finalized),
+      cmocka_unit_test(library_that_was_finalized_and_does_not_start),
       cmocka_unit_test(return_values_have_names),
       cmocka_unit_test(lost_is_known),
       cmocka_unit_test(padded_strings),

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "p11mod.h"
 
+#include "lock.h"
 #include "log.h"
+#include "p11mod_internal.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -9,31 +11,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum state { STATE_IDLE, STATE_STARTING, STATE_READY };
-
-struct entry {
-  CK_FUNCTION_LIST *module;
-  char *name;
-  enum state state;
-  bool ours; /* we initialized it, so we finalize it */
-};
-
-/* What one p11_kit_modules_load() gave. */
-struct modules {
-  CK_FUNCTION_LIST **list;
-  struct entry *entries;
-  size_t count;
-  char *complaint; /* what p11-kit said about modules that do not load; may be NULL */
-  struct modules *forgotten;
-};
-
-/* Guards all below; taken by no one who holds it across C_Initialize. */
+/* Guards all below. Nobody holds it while modules are loaded or initialized. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static struct modules *current;
+static struct p11s_p11mods *current;
+static bool loading;
 /* Of the processes we were forked from. */
-static struct modules *forgotten;
+static struct p11s_p11mods *forgotten;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+/* Set before there are threads. */
+static void (*on_load)(void);
+
+void p11s_p11mod_on_load(void (*fn)(void))
+{
+  on_load = fn;
+}
 
 /* The parent's modules are not the child's to finalize, and freeing them here would call into
    libraries whose locks other threads may have held: they are left behind. */
@@ -44,6 +36,7 @@ static void forget_in_child(void)
 
   lock = fresh_lock;
   changed = fresh_cond;
+  loading = false;
   if (current != NULL) {
     current->forgotten = forgotten;
     forgotten = current;
@@ -56,67 +49,29 @@ static void watch_fork(void)
   (void)pthread_atfork(NULL, NULL, forget_in_child);
 }
 
-static void modules_free(struct modules *m)
-{
-  if (m == NULL)
-    return;
-  for (size_t i = 0; m->entries != NULL && i < m->count; i++)
-    free(m->entries[i].name);
-  free(m->entries);
-  free(m->complaint);
-  if (m->list != NULL)
-    p11_kit_modules_release(m->list);
-  free(m);
-}
-
-static bool fill_entries(struct modules *m)
-{
-  size_t n = 0;
-
-  while (m->list[n] != NULL)
-    n++;
-  m->entries = calloc(n + 1, sizeof *m->entries);
-  if (m->entries == NULL)
-    return false;
-  for (size_t i = 0; i < n; i++) {
-    char *name = p11_kit_module_get_name(m->list[i]);
-
-    /* No name: loaded by path by somebody else in this process. */
-    if (name != NULL)
-      m->entries[m->count++] = (struct entry){m->list[i], name, STATE_IDLE, false};
-  }
-  return true;
-}
-
+/* The first who comes loads, the others wait for him. */
 static enum p11s_err load_locked(struct p11s_error *e)
 {
-  struct modules *m;
-  const char *said;
+  struct p11s_p11mods *loaded = NULL;
+  enum p11s_err result;
 
+  while (loading)
+    pthread_cond_wait(&changed, &lock);
   if (current != NULL)
     return P11S_OK;
-  m = calloc(1, sizeof *m);
-  if (m == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  /* Not ..._and_initialize: one module that does not start must not be in the way of the others. */
-  m->list = p11_kit_modules_load(NULL, 0);
-  said = p11_kit_message();
-  if (m->list == NULL) {
-    (void)p11s_error_set(e, P11S_ERR_NO_MODULE, "p11-kit cannot load its configuration: %s",
-                         said != NULL ? said : "it does not say why");
-    modules_free(m);
-    return P11S_ERR_NO_MODULE;
-  }
-  m->complaint = said != NULL ? strdup(said) : NULL;
-  if (!fill_entries(m)) {
-    modules_free(m);
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  }
-  current = m;
-  return P11S_OK;
+  loading = true;
+  pthread_mutex_unlock(&lock);
+  result = p11s_p11mods_load(&loaded, e);
+  if (on_load != NULL)
+    on_load();
+  pthread_mutex_lock(&lock);
+  loading = false;
+  current = loaded;
+  pthread_cond_broadcast(&changed);
+  return result;
 }
 
-static struct entry *find_locked(const char *name)
+static struct p11s_p11mod_entry *find_locked(const char *name)
 {
   for (size_t i = 0; i < current->count; i++)
     if (strcmp(current->entries[i].name, name) == 0)
@@ -148,27 +103,54 @@ static bool option_is_no(CK_FUNCTION_LIST *module)
   return no;
 }
 
-/* p11-kit hands its own arguments to modules it manages; any other would take NULL to mean that
-   there are no threads. */
-static CK_RV initialize(CK_FUNCTION_LIST *module)
+static CK_RV initialize_directly(const struct p11s_p11mod_entry *entry, CK_FUNCTION_LIST *module)
 {
   CK_C_INITIALIZE_ARGS args;
 
-  if (!option_is_no(NULL) && !option_is_no(module))
-    return p11_kit_module_initialize(module);
   memset(&args, 0, sizeof args);
   args.flags = CKF_OS_LOCKING_OK;
+  args.pReserved = entry->reserved;
   return module->C_Initialize(&args);
 }
 
-static enum p11s_err start_unlocked(struct entry *entry, struct p11s_error *e)
+/* p11-kit hands its own arguments to modules it manages; any other would take NULL to mean that
+   there are no threads. */
+static CK_RV initialize(const struct p11s_p11mod_entry *entry)
 {
-  CK_RV rv = initialize(entry->module);
+  if (entry->single || option_is_no(NULL) || option_is_no(entry->module))
+    return initialize_directly(entry, entry->module);
+  return p11_kit_module_initialize(entry->module);
+}
+
+/* p11-kit believes that the module is initialized, so the library itself is asked. */
+static CK_RV initialize_again(const struct p11s_p11mod_entry *entry)
+{
+  char *path = p11_kit_module_get_filename(entry->module);
+  CK_FUNCTION_LIST *library =
+      path != NULL ? p11_kit_module_load(path, P11_KIT_MODULE_UNMANAGED) : NULL;
+  CK_RV rv;
+
+  free(path);
+  if (library == NULL) {
+    (void)p11_kit_module_finalize(entry->module);
+    return initialize(entry);
+  }
+  rv = initialize_directly(entry, library);
+  p11_kit_module_release(library);
+  return rv;
+}
+
+static enum p11s_err start_unlocked(struct p11s_p11mod_entry *entry, struct p11s_error *e)
+{
+  CK_RV rv = entry->lost ? initialize_again(entry) : initialize(entry);
   bool good = rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED;
 
   pthread_mutex_lock(&lock);
-  entry->ours = rv == CKR_OK;
-  entry->state = good ? STATE_READY : STATE_IDLE;
+  if (!entry->lost)
+    entry->ours = rv == CKR_OK;
+  if (good)
+    entry->lost = false;
+  entry->state = good ? P11S_P11MOD_READY : P11S_P11MOD_IDLE;
   pthread_cond_broadcast(&changed);
   pthread_mutex_unlock(&lock);
   if (good)
@@ -178,43 +160,107 @@ static enum p11s_err start_unlocked(struct entry *entry, struct p11s_error *e)
                         entry->name, p11s_rv_name(rv));
 }
 
+/* For an entry that has a module. */
+static enum p11s_err get_started(struct p11s_p11mod_entry *entry, struct p11s_error *e)
+{
+  bool start;
+
+  pthread_mutex_lock(&lock);
+  while (entry->state == P11S_P11MOD_STARTING)
+    pthread_cond_wait(&changed, &lock);
+  start = entry->state == P11S_P11MOD_IDLE;
+  if (start)
+    entry->state = P11S_P11MOD_STARTING;
+  pthread_mutex_unlock(&lock);
+  return start ? start_unlocked(entry, e) : P11S_OK;
+}
+
+/* Puts what was found, or not found, in the place of what was known. */
+static void take_over_locked(struct p11s_p11mod_entry *entry, struct p11s_p11mod_entry *found)
+{
+  entry->tried_ms = p11s_now_ms();
+  entry->state = P11S_P11MOD_IDLE;
+  if (found->reason != NULL || found->module != NULL) {
+    free(entry->reason);
+    entry->reason = found->reason;
+  }
+  if (found->module != NULL) {
+    entry->module = found->module;
+    entry->single = true;
+    entry->unmanaged = found->unmanaged;
+    entry->reserved = found->reserved;
+  }
+}
+
+/* True when the module that was left out is there after all. Only one thread at a time tries. */
+static bool found_again_locked(struct p11s_p11mod_entry *entry)
+{
+  struct p11s_p11mod_entry found = {0};
+
+  if (entry->module != NULL)
+    return true;
+  if (entry->state == P11S_P11MOD_STARTING ||
+      p11s_now_ms() - entry->tried_ms < P11S_P11MOD_RETRY_MS)
+    return false;
+  entry->state = P11S_P11MOD_STARTING;
+  pthread_mutex_unlock(&lock);
+  p11s_p11mod_load_again(entry->name, &found);
+  if (found.module != NULL && on_load != NULL)
+    on_load();
+  if (found.module != NULL)
+    p11s_log_event(P11S_LOG_NOTICE, "PKCS#11 module '%s' can be loaded now", entry->name);
+  pthread_mutex_lock(&lock);
+  take_over_locked(entry, &found);
+  return entry->module != NULL;
+}
+
 enum p11s_err p11s_p11mod_get(const char *name, CK_FUNCTION_LIST **ret_module, struct p11s_error *e)
 {
-  struct entry *entry = NULL;
+  struct p11s_p11mod_entry *entry = NULL;
   enum p11s_err result;
-  bool start = false;
 
   (void)pthread_once(&once, watch_fork);
   pthread_mutex_lock(&lock);
   result = load_locked(e);
-  if (result == P11S_OK) {
+  if (result == P11S_OK)
     entry = find_locked(name);
-    if (entry == NULL)
-      result = unknown_locked(name, e);
-  }
-  if (entry != NULL) {
-    while (entry->state == STATE_STARTING)
-      pthread_cond_wait(&changed, &lock);
-    start = entry->state == STATE_IDLE;
-    if (start)
-      entry->state = STATE_STARTING;
+  if (result == P11S_OK && entry == NULL)
+    result = unknown_locked(name, e);
+  if (entry != NULL && !found_again_locked(entry)) {
+    result = p11s_error_set(e, P11S_ERR_NO_MODULE, "%s",
+                            entry->reason != NULL ? entry->reason : "out of memory");
+    entry = NULL;
   }
   pthread_mutex_unlock(&lock);
-  if (start)
-    result = start_unlocked(entry, e);
+  if (entry == NULL)
+    return result;
+  result = get_started(entry, e);
   if (result == P11S_OK)
     *ret_module = entry->module;
   return result;
 }
 
+void p11s_p11mod_lost(const char *name)
+{
+  struct p11s_p11mod_entry *entry;
+
+  pthread_mutex_lock(&lock);
+  entry = current != NULL ? find_locked(name) : NULL;
+  if (entry != NULL && entry->state == P11S_P11MOD_READY) {
+    entry->lost = true;
+    entry->state = P11S_P11MOD_IDLE;
+  }
+  pthread_mutex_unlock(&lock);
+}
+
 static bool describe(const char *name, struct p11s_p11mod_info *info)
 {
-  CK_FUNCTION_LIST *module;
-  struct p11s_error error;
+  CK_FUNCTION_LIST *module = NULL;
+  struct p11s_error error = {0};
   char *path;
   CK_INFO ck;
 
-  if (p11s_p11mod_get(name, &module, &error) != P11S_OK) {
+  if (p11s_p11mod_get(name, &module, &error) != P11S_OK || module == NULL) {
     p11s_log_debug("%s", error.text);
     return false;
   }
@@ -278,7 +324,7 @@ enum p11s_err p11s_p11mod_each(void (*fn)(const struct p11s_p11mod_info *info, v
 
 void p11s_p11mod_shutdown(void)
 {
-  struct modules *m;
+  struct p11s_p11mods *m;
 
   pthread_mutex_lock(&lock);
   m = current;
@@ -287,7 +333,7 @@ void p11s_p11mod_shutdown(void)
   for (size_t i = 0; m != NULL && i < m->count; i++)
     if (m->entries[i].ours)
       (void)p11_kit_module_finalize(m->entries[i].module);
-  modules_free(m);
+  p11s_p11mods_free(m);
 }
 
 void p11s_padded_copy(char *to, size_t size, const CK_UTF8CHAR *from, size_t len)

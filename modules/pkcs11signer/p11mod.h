@@ -18,13 +18,31 @@
  * it is first asked for by name, and all stay until p11s_p11mod_shutdown().
  * In a child of fork() everything starts anew (PKCS#11 v2.40 section 5.1 with
  * p11-kit's fork detection). Functions are safe from any thread; one
- * internal mutex guards the list and is not held while a module is initialized.
+ * internal mutex guards the list and is not held while modules are loaded or
+ * initialized.
+ *
+ * Before that, another process finds out what each does when it is loaded
+ * (modprobe.h). One that would crash, hang or end this process is left out: it
+ * has an entry and a reason, and is tried again when it is asked for, every
+ * 30 s at most. The others are then loaded one by one.
+ * The first call, and such another try, may block for P11S_MODPROBE_MS and two
+ * seconds more.
  */
 
 /* The module p11-kit knows as name. Borrowed, valid until shutdown. P11S_ERR_NO_MODULE names those
-   p11-kit knows, or why the module does not initialize. */
+   p11-kit knows, or why the module does not load or initialize. */
 enum p11s_err p11s_p11mod_get(const char *name, CK_FUNCTION_LIST **ret_module,
                               struct p11s_error *e);
+
+/* Calls fn whenever libraries have been loaded, in the thread that did it. Their destructors run
+   before all exit handlers that are older, so whoever has one that needs them puts it up anew. Set
+   once, before any other call. */
+void p11s_p11mod_on_load(void (*fn)(void));
+
+/* To be told that a call gave CKR_CRYPTOKI_NOT_INITIALIZED, because somebody finalized the library:
+   the next p11s_p11mod_get() initializes it again. All its sessions are gone. Does not block; may
+   be called while others use the module, and for each of them. */
+void p11s_p11mod_lost(const char *name);
 
 /* One of p11-kit's modules. Strings are the caller's buffers. */
 struct p11s_p11mod_info {
@@ -38,7 +56,8 @@ struct p11s_p11mod_info {
 enum p11s_err p11s_p11mod_each(void (*fn)(const struct p11s_p11mod_info *info, void *arg),
                                void *arg, struct p11s_error *e);
 
-/* Calls fn with the name of each module that p11-kit could load, whether it initializes or not. */
+/* Calls fn with the name of each module, whether it initializes or not. Those that do not load are
+   among them if they could be tried beforehand. */
 enum p11s_err p11s_p11mod_each_name(void (*fn)(const char *name, void *arg), void *arg,
                                     struct p11s_error *e);
 

@@ -10,6 +10,7 @@
 extern "C" {
 #include "forkgen.h"
 #include "lock.h"
+#include "p11mod.h"
 }
 
 namespace pkcs11signer {
@@ -80,9 +81,18 @@ p11s_signer *makeSigner()
 // Destructors of a PKCS#11 library must not run under a worker that is inside it.
 void stopAtExit()
 {
-  if (s_signer != nullptr && s_generation == p11s_fork_generation()) {
+  static bool done = false;
+
+  if (!done && s_signer != nullptr && s_generation == p11s_fork_generation()) {
+    done = true;
     (void)p11s_signer_stop(s_signer, p11s_now_ms() + 1500);
   }
+}
+
+// The youngest exit handler runs first, and a library's destructors are one.
+void stopBeforeLibraries()
+{
+  (void)atexit(stopAtExit);
 }
 } // namespace
 
@@ -95,6 +105,7 @@ p11s_signer *signer()
     s_signer = makeSigner();
     s_generation = generation;
     if (first) {
+      p11s_p11mod_on_load(stopBeforeLibraries);
       (void)atexit(stopAtExit);
     }
   }

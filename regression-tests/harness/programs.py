@@ -50,6 +50,11 @@ def our_module() -> Path:
     return path
 
 
+def our_probe() -> Path:
+    """The program that tries PKCS#11 modules: beside the module's build, or where it is installed."""
+    return module_dir().parent / "pkcs11signer-probe"
+
+
 def system_module_dir() -> Path:
     """The directory of the backends that PowerDNS's packages install."""
     given = os.environ.get("PDNS_MODULE_DIR")

@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import programs
 from .deadline import wait_for
 from .identity import Identity
 from .transcript import Transcript
@@ -42,6 +43,9 @@ class Runner:
             "LC_ALL": "C.UTF-8",
             "TZ": "UTC",
         }
+        # Not installed: it would not be found.
+        if programs.our_probe().exists():
+            self.environment["PKCS11SIGNER_PROBE"] = str(programs.our_probe())
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS", "LD_PRELOAD"):
             if name in os.environ:
                 self.environment[name] = os.environ[name]

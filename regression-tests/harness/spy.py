@@ -13,16 +13,17 @@ from .token import SoftHsm
 
 SOURCE = programs.REPOSITORY / "tests/p11spy.c"
 THREADEND = Path(__file__).parent / "threadend.c"
+BADMODULE = Path(__file__).parent / "badmodule.c"
 
 
-def build(directory: Path, source: Path = SOURCE) -> Path:
+def build(directory: Path, source: Path = SOURCE, *defines: str, name: str = "") -> Path:
     """Compile it; the path of the library."""
     directory.mkdir(mode=0o755, exist_ok=True)
-    library = directory / source.with_suffix(".so").name
+    library = directory / (name or source.with_suffix(".so").name)
     flags = subprocess.run(["pkg-config", "--cflags", "p11-kit-1"], check=True, capture_output=True,
                            text=True, timeout=60).stdout.split()
     compiler = os.environ.get("CC", "cc").split()
-    done = subprocess.run([*compiler, "-shared", "-fPIC", "-O1", "-fvisibility=hidden", *flags, "-o", library,
+    done = subprocess.run([*compiler, "-shared", "-fPIC", "-O1", "-fvisibility=hidden", *flags, *defines, "-o", library,
                            source, "-ldl", "-pthread"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     library.chmod(0o755)

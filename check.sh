@@ -11,7 +11,7 @@ build=$work/build
 # Debian's own tools, whatever else the machine has in front of them.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH LC_ALL=C.UTF-8
 # Nothing of the caller's own PKCS#11, Python or make set-up gets into the tests.
-unset XDG_CONFIG_HOME XDG_CONFIG_DIRS SOFTHSM2_CONF CREDENTIALS_DIRECTORY OPENSC_CONF \
+unset PKCS11SIGNER_PROBE XDG_CONFIG_HOME XDG_CONFIG_DIRS SOFTHSM2_CONF CREDENTIALS_DIRECTORY OPENSC_CONF \
   OPENSSL_CONF LD_PRELOAD LD_LIBRARY_PATH PYTHONPATH PYTHONHOME PYTEST_ADDOPTS PYTEST_PLUGINS \
   MAKEFLAGS MFLAGS MAKELEVEL
 for name in "${!P11_KIT_@}" "${!P11SPY_@}" "${!P11SLOW_@}"; do

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a running server lets others know of its tokens: statistics, `backend-cmd status`, the log."""
+import json
+
+import pytest
+
+from harness import zones
+from harness.deadline import wait_for
+from harness.faults import Names, lines
+from harness.speed import at_once, single_key, statistic, statistics
+
+ZONE = zones.SIGNED
+
+
+@pytest.fixture
+def server(site, spy):
+    site.add_zone(zones.many(ZONE, 300))
+    single_key(site, ZONE, site.token("signing"))
+    site.set(pkcs11signer_timeout="700")
+    return site.start_server(settings={"receiver-threads": "16", "distributor-threads": "1"})
+
+
+def status(site) -> list[dict]:
+    return json.loads(site.command("status", json=True).stdout)
+
+
+def wait_for_state(site, state: str) -> dict:
+    def look():
+        found = status(site)
+        return found[0] if found and found[0]["state"] == state else None
+
+    return wait_for(f"state {state}", look)
+
+
+def test_a_token_that_is_there(site, server):
+    assert statistic(server, "tokens") == 0
+    names = Names(server, warm=5)
+    line = wait_for_state(site, "ready")
+    assert line["server"] == server.daemon.pid
+    assert (line["module"], line["slot"]) == ("softhsm2", "signing")
+    assert line["reconnects"] == 0 and "trouble" not in line
+    found = statistics(server)
+    assert found["tokens"] == 1
+    assert found["tokens-away"] == found["tokens-stuck"] == found["reconnects"] == 0
+    names.assert_warm_answered()
+
+
+def test_a_token_that_is_away(site, spy, server):
+    names = Names(server, warm=5)
+    spy.unplug()
+    names.assert_cold_refused()
+    line = wait_for_state(site, "away")
+    assert line["trouble"] and line["since"]
+    found = statistics(server)
+    assert found["tokens-away"] == 1 and found["tokens-stuck"] == 0
+    text = site.command("status").stdout
+    assert "away" in text and "signing" in text and line["trouble"] in text
+
+    spy.plug()
+    line = wait_for_state(site, "ready")
+    assert line["reconnects"] == 1 and "trouble" not in line
+    found = statistics(server)
+    assert found["tokens-away"] == 0 and found["reconnects"] == 1
+
+
+def test_a_token_that_is_stuck(site, spy, server):
+    names = Names(server, warm=5)
+    spy.rules("C_Sign hang")
+    with at_once(lambda _: names.ask_cold(timeout=30), range(8)):
+        pass
+    wait_for("stuck token", lambda: not names.cold_is_signed() and statistic(server, "tokens-stuck") == 1)
+    assert statistic(server, "tokens-away") == 0
+    wait_for_state(site, "stuck")
+    spy.rules()
+    wait_for_state(site, "ready")
+    wait_for("signature", names.cold_is_signed)
+    assert statistic(server, "tokens-stuck") == 0
+    assert statistic(server, "reconnects") == 0
+
+
+def test_who_asks_for_the_status_calls_no_token(site, spy, server):
+    Names(server, warm=5)
+    wait_for_state(site, "ready")
+    spy.forget()
+    site.command("status")
+    # PowerDNS itself has p11-kit initialize all modules.
+    assert {function for _, function in spy.calls()} <= {"C_Initialize", "C_Finalize"}
+
+
+def test_the_status_of_a_server_that_is_gone_is_not_shown(site, spy, server):
+    names = Names(server, warm=5)
+    wait_for_state(site, "ready")
+    server.stop()
+    assert status(site) == []
+    server = site.start_server()
+    names.server = server
+    names.assert_cold_signed()
+    wait_for_state(site, "ready")
+    server.daemon.kill()
+    assert status(site) == []
+    assert "no server is running" in site.command("status").stdout
+
+
+@pytest.mark.parametrize("function,rv", [("C_Sign", "0x30"), ("C_OpenSession", "0xe0")])
+def test_the_log_is_not_filled_by_a_fault_that_stays(spy, server, function, rv):
+    names = Names(server, warm=5)
+    spy.plug()
+    spy.rules(f"{function} return {rv}")
+    for _ in range(100):
+        names.assert_cold_refused()
+    assert len(lines(server, "token 'signing'")) <= 2

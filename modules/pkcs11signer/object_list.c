@@ -7,6 +7,7 @@
 #include "p11mod.h"
 
 #include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/objects.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,7 @@ static void curve_name(const struct p11s_bytes *params, char *to, size_t size)
   const char *name = NULL;
   int nid = NID_undef;
 
+  ERR_set_mark();
   if (p11s_bytes_equal(params,
                        "\x13\x0c"
                        "edwards25519",
@@ -54,6 +56,7 @@ static void curve_name(const struct p11s_bytes *params, char *to, size_t size)
     nid = OBJ_obj2nid(oid);
     ASN1_OBJECT_free(oid);
   }
+  ERR_pop_to_mark();
   if (nid == NID_ED25519)
     name = "Ed25519";
   else if (nid == NID_ED448)

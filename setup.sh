@@ -19,6 +19,8 @@ packages=(
   libcmocka-dev clang-format clang-tidy python3 python3-pytest python3-pytest-xdist
   python3-dnspython python3-requests python3-cryptography python3-asn1crypto mariadb-server
   sqlite3 unbound ldnsutils bind9-utils bind9-dnsutils gnutls-bin util-linux ca-certificates
+  # to fuzz (make fuzz)
+  clang libclang-rt-dev
   # to measure (make bench, make profile)
   dnsperf gnuplot-nox valgrind
 )
@@ -195,7 +197,8 @@ fetch_pdns_source() {
 autotools() {
   local input
   for input in "$top"/configure.ac "$top"/Makefile.am "$top"/m4/p11s_*.m4 \
-    "$top"/modules/Makefile.am "$top"/modules/pkcs11signer/Makefile.am "$top"/tests/Makefile.am; do
+    "$top"/modules/Makefile.am "$top"/modules/pkcs11signer/Makefile.am "$top"/tests/Makefile.am \
+    "$top"/tests/fuzz/Makefile.am; do
     if [ ! -x "$top/configure" ] || [ "$input" -nt "$top/configure" ]; then
       say "autoreconf"
       (cd "$top" && quietly autoreconf -fi)

@@ -73,6 +73,28 @@ AC_DEFUN([P11S_FORTIFY], [
   AC_SUBST([P11S_CPPFLAGS])
 ])
 
+# P11S_FUZZER_FLAGS
+# With --enable-fuzzers: adds what libFuzzer needs to P11S_CFLAGS, and sets P11S_FUZZER_LDFLAGS for
+# the programs that are fuzzers.
+AC_DEFUN([P11S_FUZZER_FLAGS], [
+  AS_IF([test "$enable_fuzzers" != no], [
+    AC_MSG_CHECKING([whether $CC has libFuzzer])
+    p11s_saved=$CFLAGS
+    CFLAGS="$CFLAGS -fsanitize=fuzzer"
+    AC_LINK_IFELSE(
+      [AC_LANG_SOURCE([[#include <stddef.h>
+#include <stdint.h>
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) { return data == 0 && size > 0; }]])],
+      [AC_MSG_RESULT([yes])],
+      [AC_MSG_RESULT([no])
+       AC_MSG_ERROR([--enable-fuzzers needs clang and its runtime: CC=clang. On Debian: apt-get install clang libclang-rt-dev])])
+    CFLAGS=$p11s_saved
+    AS_VAR_APPEND([P11S_CFLAGS], [" -fsanitize=fuzzer-no-link"])
+    P11S_FUZZER_LDFLAGS=-fsanitize=fuzzer
+  ])
+  AC_SUBST([P11S_FUZZER_LDFLAGS])
+])
+
 # P11S_PTHREAD
 # Adds -pthread to the flags of both languages and to the link.
 AC_DEFUN([P11S_PTHREAD], [

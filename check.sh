@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# All tests: unit tests, format, clang-tidy, and end to end against the real server.
+# All tests: unit tests, inputs of the fuzz targets, format, clang-tidy, and end to end against the
+# real server.
 # Arguments go to pytest. A stage that fails does not stop the others.
 set -uo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work=$top/.build
 build=$work/build
+replay=$work/replay
 
 # Debian's own tools, whatever else the machine has in front of them.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH LC_ALL=C.UTF-8
@@ -99,6 +101,33 @@ PYTHON
   return "$status"
 }
 
+# A build of its own, with sanitizers where the compiler has them: the core and the fuzz targets.
+build_replay() {
+  local source
+  source=$(sed -n 's/^PDNS_SOURCE = //p' "$build/Makefile")
+  mkdir -p "$replay" && cd "$replay" || return
+  if [ ! -f config.status ] || [ "$top/configure" -nt config.status ]; then
+    "$top/configure" --with-pdns-source="$source" --enable-sanitizers=address,undefined ||
+      "$top/configure" --with-pdns-source="$source" || return
+  fi
+  make -j"$(nproc)" -C modules/pkcs11signer libp11score.la &&
+    make -j"$(nproc)" -C tests/fuzz programs
+}
+
+# Every input that a fuzz target has come across: tests/fuzz/README.md. One file is one test.
+corpus() {
+  local out=$work/replay.log status
+  (build_replay) >"$out" 2>&1 || {
+    tail -n 30 "$out"
+    return 1
+  }
+  timeout --foreground -k 10 900 make -s -C "$replay/tests/fuzz" replay >"$out" 2>&1
+  status=$?
+  grep -v '^ok ' "$out"
+  add "$(grep -c '^ok ' "$out")" "$(grep -c '^FAILED ' "$out")" 0
+  return "$status"
+}
+
 tidy() {
   # How many warnings of other people's headers it kept to itself is of no use.
   timeout --foreground -k 10 1500 make -s -k -C "$build" tidy 2>&1 |
@@ -117,6 +146,7 @@ esac
 cd "$top" || exit 1
 "$top/setup.sh" || exit 1
 stage unit-tests unit_tests
+stage corpus corpus
 stage format timeout --foreground -k 10 300 make -s -C "$build" check-format
 stage tidy tidy
 stage end-to-end end_to_end "$@"

@@ -52,7 +52,7 @@ static void flood_goes_on(void **state)
     assert_true(p11s_crowd_enter(&crowd, now, &deadline));
   p11s_crowd_leave(&crowd);
   now += P11S_CROWD_BURST_MS;
-  for (int i = 0; i < 100; i++) {
+  for (int i = 0; i < 30; i++) {
     p11s_crowd_leave(&crowd);
     assert_true(p11s_crowd_enter(&crowd, now, &deadline));
     assert_false(p11s_crowd_enter(&crowd, now, &deadline));
@@ -61,6 +61,24 @@ static void flood_goes_on(void **state)
   p11s_crowd_leave(&crowd); /* down to a half: over */
   for (int i = 0; i < 10; i++)
     assert_true(p11s_crowd_enter(&crowd, now, &deadline));
+}
+
+/* Four at a time, each for 10 ms: nobody waits long, however many come. Then it hangs. */
+static void who_keeps_up_refuses_nobody(void **state)
+{
+  struct p11s_crowd crowd = {.limit = 4};
+  uint64_t now = 1000, deadline = 1000000;
+
+  (void)state;
+  for (int i = 0; i < 5; i++)
+    assert_true(p11s_crowd_enter(&crowd, now, &deadline));
+  for (; now < 10000; now += 10)
+    for (int i = 0; i < 4; i++) {
+      p11s_crowd_leave(&crowd);
+      assert_true(p11s_crowd_enter(&crowd, now, &deadline));
+    }
+  assert_true(p11s_crowd_enter(&crowd, now + P11S_CROWD_BURST_MS, &deadline));
+  assert_false(p11s_crowd_enter(&crowd, now + 2 * P11S_CROWD_BURST_MS, &deadline));
 }
 
 static void no_limit(void **state)
@@ -77,9 +95,8 @@ static void no_limit(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(limits),
-      cmocka_unit_test(burst_then_limit),
-      cmocka_unit_test(flood_goes_on),
+      cmocka_unit_test(limits),        cmocka_unit_test(burst_then_limit),
+      cmocka_unit_test(flood_goes_on), cmocka_unit_test(who_keeps_up_refuses_nobody),
       cmocka_unit_test(no_limit),
   };
 

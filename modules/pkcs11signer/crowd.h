@@ -13,17 +13,20 @@
  *
  * A burst may have all threads: beyond the limit a query still waits, but only
  * until P11S_CROWD_BURST_MS after the limit was reached. From then on the limit
- * holds, until no more than half as many wait.
+ * holds, until no more than half as many wait; but not while so many are served
+ * that the wait is short (P11S_CROWD_SHORT_MS): a token that keeps up refuses nobody.
  *
  * Atomic, no lock. One per process.
  */
 struct p11s_crowd {
   atomic_uint waiting;
   atomic_ullong full_since_ms; /* 0: it is not */
+  atomic_uint left;            /* those that have left since then */
   unsigned limit;              /* immutable; 0: none */
 };
 
 #define P11S_CROWD_BURST_MS 500
+#define P11S_CROWD_SHORT_MS 50
 
 /* The limit for so many query threads: three quarters of them from 8 on, none below, where each
    thread that may not wait would be a sizable part of the server. */

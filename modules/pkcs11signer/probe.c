@@ -313,6 +313,14 @@ struct task {
   void (*show)(const struct subject *s);
 };
 
+static void forget(struct subject *s)
+{
+  free(s->name);
+  free(s->path);
+  free(s->reserved);
+  s->name = s->path = s->reserved = NULL;
+}
+
 static bool probe(CK_FUNCTION_LIST **modules, const struct task *task)
 {
   struct subject *subjects;
@@ -329,12 +337,17 @@ static bool probe(CK_FUNCTION_LIST **modules, const struct task *task)
     describe(s, modules[i], task->program);
     if (s->name != NULL && (task->only == NULL || strcmp(s->name, task->only) == 0))
       found++;
+    else
+      forget(s);
   }
   for (size_t i = 0; i < found; i++)
     start(&subjects[i]);
   wait_for_all(subjects, found, task->deadline_ms);
   for (size_t i = 0; i < found; i++)
     task->show(&subjects[i]);
+  for (size_t i = 0; i < found; i++)
+    forget(&subjects[i]);
+  free(subjects);
   return true;
 }
 

@@ -50,11 +50,17 @@ static bool parse_token(char *text, pid_t pid, struct p11s_report_line *line)
 /* Whether the file's first line names a process that runs. */
 static bool is_running(const char *head, pid_t *ret_pid)
 {
+  static const char begin[] = P11S_REPORT_HEAD "\t";
   unsigned long long start;
+  char *end;
   long pid;
 
-  if (sscanf(head, P11S_REPORT_HEAD "\t%ld\t%llu", &pid, &start) != 2 || pid <= 0)
+  if (strncmp(head, begin, sizeof begin - 1) != 0)
     return false;
+  pid = strtol(head + sizeof begin - 1, &end, 10);
+  if (pid <= 0 || *end != '\t')
+    return false;
+  start = strtoull(end + 1, NULL, 10);
   *ret_pid = (pid_t)pid;
   return start != 0 && p11s_report_start_time(*ret_pid) == start;
 }

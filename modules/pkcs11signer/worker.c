@@ -33,7 +33,6 @@ static bool worth_another_try(const struct p11s_worker *w, enum p11s_err result,
 {
   switch (result) {
   case P11S_ERR_SIGNATURE:
-    return true;
   case P11S_ERR_NO_TOKEN:
     return true;
   case P11S_ERR_NO_KEY:

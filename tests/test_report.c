@@ -4,6 +4,7 @@
 #include "report.h"
 #include "report_internal.h"
 #include "rig.h"
+#include "softhsm.h"
 
 #include <sched.h>
 #include <setjmp.h>
@@ -18,7 +19,8 @@
 
 #include <cmocka.h>
 
-static char directory[] = "/tmp/p11s-report-XXXXXX";
+/* Below SoftHSM's, and removed with it. */
+static char directory[128];
 
 struct seen {
   unsigned lines;
@@ -171,15 +173,8 @@ static int setup(void **state)
   int result = rig_setup(state);
 
   rig_make_key("reported");
-  return result != 0 || mkdtemp(directory) == NULL ? -1 : 0;
-}
-
-static int teardown(void **state)
-{
-  char command[128];
-
-  (void)snprintf(command, sizeof command, "rm -rf '%s'", directory);
-  return system(command) != 0 || rig_teardown(state) != 0 ? -1 : 0;
+  (void)snprintf(directory, sizeof directory, "%s/reports", softhsm_dir());
+  return result != 0 || mkdir(directory, 0700) != 0 ? -1 : 0;
 }
 
 int main(void)
@@ -190,5 +185,5 @@ int main(void)
       cmocka_unit_test_setup(no_directory, rig_reset),
   };
 
-  return cmocka_run_group_tests(tests, setup, teardown);
+  return cmocka_run_group_tests(tests, setup, rig_teardown);
 }

@@ -41,6 +41,20 @@ static void burst_then_limit(void **state)
   assert_int_equal(atomic_load(&crowd.waiting), 1);
 }
 
+/* A token that keeps up serves them too, whoever comes when. */
+static void late_in_a_burst_there_is_time_enough(void **state)
+{
+  struct p11s_crowd crowd = {.limit = 1};
+  uint64_t deadline = 10000;
+
+  (void)state;
+  assert_true(p11s_crowd_enter(&crowd, 1000, &deadline));
+  assert_true(p11s_crowd_enter(&crowd, 1000, &deadline));
+  deadline = 10000;
+  assert_true(p11s_crowd_enter(&crowd, 999 + P11S_CROWD_BURST_MS, &deadline));
+  assert_int_equal(deadline, 999 + P11S_CROWD_BURST_MS + P11S_CROWD_LEAST_MS);
+}
+
 /* One leaves, one comes: that is no end of the flood. */
 static void flood_goes_on(void **state)
 {
@@ -97,7 +111,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(limits),        cmocka_unit_test(burst_then_limit),
       cmocka_unit_test(flood_goes_on), cmocka_unit_test(who_keeps_up_refuses_nobody),
-      cmocka_unit_test(no_limit),
+      cmocka_unit_test(no_limit),      cmocka_unit_test(late_in_a_burst_there_is_time_enough),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,7 @@ bool p11s_crowd_enter(struct p11s_crowd *crowd, uint64_t now_ms, uint64_t *deadl
 {
   unsigned before = atomic_fetch_add(&crowd->waiting, 1);
   unsigned long long since = 0;
+  uint64_t until;
 
   if (crowd->limit == 0 || before < crowd->limit)
     return true;
@@ -34,8 +35,11 @@ bool p11s_crowd_enter(struct p11s_crowd *crowd, uint64_t now_ms, uint64_t *deadl
     atomic_fetch_sub(&crowd->waiting, 1);
     return false;
   }
-  if (*deadline_ms > since + P11S_CROWD_BURST_MS)
-    *deadline_ms = since + P11S_CROWD_BURST_MS;
+  until = since + P11S_CROWD_BURST_MS;
+  if (until < now_ms + P11S_CROWD_LEAST_MS)
+    until = now_ms + P11S_CROWD_LEAST_MS;
+  if (*deadline_ms > until)
+    *deadline_ms = until;
   return true;
 }
 

@@ -12,9 +12,10 @@
  * and a flood of names that were never asked for stops the server.
  *
  * A burst may have all threads: beyond the limit a query still waits, but only
- * until P11S_CROWD_BURST_MS after the limit was reached. From then on the limit
- * holds, until no more than half as many wait; but not while so many are served
- * that the wait is short (P11S_CROWD_SHORT_MS): a token that keeps up refuses nobody.
+ * until P11S_CROWD_BURST_MS after the limit was reached, though never less than
+ * P11S_CROWD_LEAST_MS. From then on the limit holds, until no more than half as
+ * many wait; but not while so many are served that the wait is short
+ * (P11S_CROWD_SHORT_MS): a token that keeps up refuses nobody.
  *
  * Atomic, no lock. One per process.
  */
@@ -26,6 +27,7 @@ struct p11s_crowd {
 };
 
 #define P11S_CROWD_BURST_MS 500
+#define P11S_CROWD_LEAST_MS 250 /* time enough where the wait is short */
 #define P11S_CROWD_SHORT_MS 50
 
 /* The limit for so many query threads: three quarters of them from 8 on, none below, where each

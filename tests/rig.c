@@ -86,7 +86,7 @@ static size_t old_guard_count;
 struct p11s_pinguard *rig_guard(void)
 {
   if (guard == NULL)
-    guard = p11s_pinguard_new();
+    guard = p11s_pinguard_new(NULL);
   assert_non_null(guard);
   return guard;
 }
@@ -108,6 +108,8 @@ int rig_reset(void **state)
   guard = NULL;
   (void)state;
   fake->reset();
+  /* SoftHSM remembers that a wrong PIN was given until the right one is. */
+  rig_log_out(rig_log_in());
   return 0;
 }
 

@@ -60,6 +60,12 @@ static const struct command commands[] = {
      "Shows the tokens of the running server: ready, away or stuck.",
      "As the server itself sees them; no token is asked. PIN is ok, low (a wrong one was\n"
      "given lately), last (one try left) or locked. TROUBLE is why a token is away.\n"},
+    {"unlock-login", "TOKEN|--all", 1, 1, p11s_command_unlock_login,
+     "Has a PIN tried again that a token has refused.",
+     "A PIN that a token refused is not tried again, by no server and no pdnsutil, until\n"
+     "it is another one. Say this when it is right after all. TOKEN is a token's label, its\n"
+     "serial, a slot number or a pkcs11: URI; a token that is not there is known by label\n"
+     "or serial. Never tried, whatever is said: a PIN that is locked or on its final try.\n"},
 };
 
 #define COMMANDS (sizeof commands / sizeof *commands)
@@ -127,7 +133,7 @@ static enum p11s_err unknown_command(const char *name, struct p11s_error *e)
                           near->args[0] != '\0' ? " " : "", near->args);
   return p11s_error_set(e, P11S_ERR_SYNTAX,
                         "no such command; there are: help, modules, tokens, "
-                        "keys, assign, generate, check");
+                        "keys, assign, generate, status, check, unlock-login");
 }
 
 static enum p11s_err wrong_count(const struct command *c, size_t count, struct p11s_error *e)

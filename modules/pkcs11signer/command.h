@@ -9,7 +9,7 @@
 
 /*
  * The command line of `pdnsutil backend-cmd pkcs11signer "COMMAND …"`:
- * help, modules, tokens, keys, assign, generate, check (docs/commands.md).
+ * help, modules, tokens, keys, assign, generate, check, unlock-login (docs/commands.md).
  *
  * Words are separated by blanks; '…' and "…" keep blanks together, a
  * backslash keeps the next character (not inside '…'). `--json` anywhere

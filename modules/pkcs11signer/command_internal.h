@@ -22,7 +22,7 @@ struct p11s_command_ctx {
 
 typedef enum p11s_err (*p11s_command_fn)(const struct p11s_command_ctx *ctx, struct p11s_error *e);
 
-/* command_list.c, command_keys.c, command_assign.c, command_status.c */
+/* command_list.c, command_keys.c, command_assign.c, command_status.c, command_unlock.c */
 enum p11s_err p11s_command_modules(const struct p11s_command_ctx *ctx, struct p11s_error *e);
 enum p11s_err p11s_command_tokens(const struct p11s_command_ctx *ctx, struct p11s_error *e);
 enum p11s_err p11s_command_keys(const struct p11s_command_ctx *ctx, struct p11s_error *e);
@@ -30,6 +30,7 @@ enum p11s_err p11s_command_assign(const struct p11s_command_ctx *ctx, struct p11
 enum p11s_err p11s_command_generate(const struct p11s_command_ctx *ctx, struct p11s_error *e);
 enum p11s_err p11s_command_status(const struct p11s_command_ctx *ctx, struct p11s_error *e);
 enum p11s_err p11s_command_check(const struct p11s_command_ctx *ctx, struct p11s_error *e);
+enum p11s_err p11s_command_unlock_login(const struct p11s_command_ctx *ctx, struct p11s_error *e);
 
 /* Reads a PIN argument: "-" asks on the terminal for the token called name, "" gives NULL. The
    secret, a PIN or a PIN source, is the caller's. */

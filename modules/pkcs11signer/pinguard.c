@@ -1,45 +1,39 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the process knows of PINs, and how it gets at what others know (pinguard.h). */
 #include "pinguard.h"
 
+#include "lock.h"
+#include "log.h"
+#include "pinguard_internal.h"
+
+#include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#define TABLE_MAX 64
-#define MAC_LEN 32
+#define CHANGE_WAIT_MS 2000
 
-struct mark {
-  unsigned char token[MAC_LEN]; /* HMAC(key, serial) */
-  unsigned char pin[MAC_LEN];   /* HMAC(token, PIN) */
-};
-
-/* The last TABLE_MAX marks, as a ring. */
-struct table {
-  struct mark mark[TABLE_MAX];
-  unsigned count;
-  unsigned next;
-};
-
-struct p11s_pinguard {
-  unsigned char key[MAC_LEN]; /* immutable */
-  pthread_mutex_t lock;       /* guards the rest */
-  struct table refused;
-  struct table accepted; /* one mark a token */
-};
-
-struct p11s_pinguard *p11s_pinguard_new(void)
+struct p11s_pinguard *p11s_pinguard_new(const char *state_dir)
 {
   struct p11s_pinguard *g = calloc(1, sizeof *g);
 
   if (g == NULL)
     return NULL;
   pthread_mutex_init(&g->lock, NULL);
-  if (RAND_bytes(g->key, sizeof g->key) == 1)
+  p11s_cond_init(&g->left);
+  if (state_dir != NULL && state_dir[0] != '\0') {
+    g->dir = strdup(state_dir);
+    if (g->dir == NULL)
+      goto failed;
+  }
+  if (RAND_bytes(g->key, sizeof g->key) == 1 && p11s_pinmarks_init(&g->shared) &&
+      p11s_pinmarks_init(&g->own))
     return g;
+failed:
   p11s_pinguard_free(g);
   return NULL;
 }
@@ -48,74 +42,256 @@ void p11s_pinguard_free(struct p11s_pinguard *g)
 {
   if (g == NULL)
     return;
+  pthread_cond_destroy(&g->left);
   pthread_mutex_destroy(&g->lock);
+  free(g->dir);
   p11s_wipe(g, sizeof *g);
   free(g);
 }
 
-static bool make_mark(const struct p11s_pinguard *g, const char *serial,
-                      const struct p11s_secret *pin, struct mark *mark)
+/* -- fast hashes: of this process, in memory only */
+
+static bool digest_fast(const struct p11s_pinguard *g, const char *serial,
+                        const struct p11s_secret *pin, struct fast *ret)
 {
   return HMAC(EVP_sha256(), g->key, sizeof g->key, (const unsigned char *)serial, strlen(serial),
-              mark->token, NULL) != NULL &&
-         HMAC(EVP_sha256(), mark->token, sizeof mark->token, p11s_secret_data(pin),
-              p11s_secret_len(pin), mark->pin, NULL) != NULL;
+              ret->token, NULL) != NULL &&
+         HMAC(EVP_sha256(), ret->token, sizeof ret->token, p11s_secret_data(pin),
+              p11s_secret_len(pin), ret->pin, NULL) != NULL;
 }
 
-static struct mark *find_token(struct table *table, const struct mark *mark)
+static struct fast *find_token(struct ring *ring, const struct fast *fast)
 {
-  for (unsigned i = 0; i < table->count; i++)
-    if (memcmp(table->mark[i].token, mark->token, MAC_LEN) == 0)
-      return &table->mark[i];
+  for (unsigned i = 0; i < ring->count; i++)
+    if (memcmp(ring->entry[i].token, fast->token, MAC_LEN) == 0)
+      return &ring->entry[i];
   return NULL;
 }
 
-static void put(struct table *table, const struct mark *mark)
+static void put(struct ring *ring, const struct fast *fast)
 {
-  table->mark[table->next] = *mark;
-  table->next = (table->next + 1) % TABLE_MAX;
-  if (table->count < TABLE_MAX)
-    table->count++;
+  ring->entry[ring->next] = *fast;
+  ring->next = (ring->next + 1) % RING_MAX;
+  if (ring->count < RING_MAX)
+    ring->count++;
 }
 
-void p11s_pinguard_add(struct p11s_pinguard *g, const char *serial, const struct p11s_secret *pin)
+/* -- slow hashes: each made once */
+
+bool p11s_pinguard_hash(struct p11s_pinguard *g, const unsigned char *salt, const char *serial,
+                        const struct p11s_secret *pin, unsigned char *ret)
 {
-  struct mark mark;
+  struct slow slow;
+  bool known = false;
 
-  if (!make_mark(g, serial, pin, &mark))
-    return;
-  pthread_mutex_lock(&g->lock);
-  put(&g->refused, &mark);
-  pthread_mutex_unlock(&g->lock);
-}
-
-bool p11s_pinguard_has(struct p11s_pinguard *g, const char *serial, const struct p11s_secret *pin)
-{
-  struct mark mark;
-  bool found = false;
-
-  if (!make_mark(g, serial, pin, &mark))
+  memset(&slow, 0, sizeof slow);
+  if (!digest_fast(g, serial, pin, &slow.fast))
     return false;
   pthread_mutex_lock(&g->lock);
-  for (unsigned i = 0; i < g->refused.count && !found; i++)
-    found = memcmp(g->refused.mark[i].pin, mark.pin, MAC_LEN) == 0;
+  for (unsigned i = 0; i < RING_MAX && !known; i++) {
+    const struct slow *s = &g->slow[i];
+
+    known = s->set && memcmp(&s->fast, &slow.fast, sizeof slow.fast) == 0 &&
+            memcmp(s->salt, salt, sizeof s->salt) == 0;
+    if (known)
+      memcpy(ret, s->hash, sizeof s->hash);
+  }
   pthread_mutex_unlock(&g->lock);
-  return found;
+  if (known)
+    return true;
+  slow.set = true;
+  memcpy(slow.salt, salt, sizeof slow.salt);
+  if (!p11s_pinmarks_hash(salt, serial, pin, slow.hash))
+    return false;
+  memcpy(ret, slow.hash, sizeof slow.hash);
+  pthread_mutex_lock(&g->lock);
+  g->slow[g->slow_next] = slow;
+  g->slow_next = (g->slow_next + 1) % RING_MAX;
+  pthread_mutex_unlock(&g->lock);
+  return true;
 }
 
-void p11s_pinguard_accept(struct p11s_pinguard *g, const char *serial,
-                          const struct p11s_secret *pin)
-{
-  struct mark mark, *known;
+/* -- the file */
 
-  if (!make_mark(g, serial, pin, &mark))
+static void complain(struct p11s_pinguard *g, const char *what)
+{
+  int why = errno;
+  bool first;
+
+  pthread_mutex_lock(&g->lock);
+  first = !g->complained;
+  g->complained = true;
+  pthread_mutex_unlock(&g->lock);
+  errno = why;
+  if (first)
+    p11s_log_event(P11S_LOG_WARNING,
+                   "state directory %s: %s: %m; which PINs were refused is forgotten when this "
+                   "process ends, so wrong ones may be tried again by the next: make it writable "
+                   "for the server's user, or set pkcs11signer-state-dir",
+                   g->dir, what);
+}
+
+static void uncomplain(struct p11s_pinguard *g)
+{
+  pthread_mutex_lock(&g->lock);
+  g->complained = false;
+  pthread_mutex_unlock(&g->lock);
+}
+
+static void forget_news_locked(struct p11s_pinguard *g, const char *serial)
+{
+  struct ring *news = &g->news;
+  struct fast fast;
+
+  if (!digest_fast(g, serial, NULL, &fast))
+    return;
+  for (unsigned i = 0; i < news->count; i++)
+    if (memcmp(news->entry[i].token, fast.token, MAC_LEN) == 0)
+      memset(&news->entry[i], 0, sizeof news->entry[i]);
+}
+
+/* Takes a list read from the file, or written to it, for the one that counts. What unlock-login has
+   put there since holds for what could not be written, too. */
+static void install(struct p11s_pinguard *g, const struct p11s_pinmarks *marks,
+                    const struct p11s_pinfile_id *id)
+{
+  pthread_mutex_lock(&g->lock);
+  for (size_t i = 0; i < marks->count; i++) {
+    const struct p11s_pinmark *mark = &marks->mark[i];
+
+    if (mark->kind != P11S_PINMARK_UNLOCKED ||
+        p11s_pinmarks_find(&g->shared, mark->kind, mark->serial, mark->hash) != NULL)
+      continue;
+    (void)p11s_pinmarks_remove(&g->own, P11S_PINMARK_REFUSED, mark->serial, NULL);
+    (void)p11s_pinmarks_remove(&g->own, P11S_PINMARK_TRYING, mark->serial, NULL);
+    forget_news_locked(g, mark->serial);
+  }
+  g->shared = *marks;
+  g->shared_id = *id;
+  pthread_mutex_unlock(&g->lock);
+}
+
+static bool is_current(struct p11s_pinguard *g)
+{
+  struct p11s_pinfile_id id;
+  bool same;
+
+  (void)p11s_pinfile_id(g->dir, &id);
+  pthread_mutex_lock(&g->lock);
+  same = memcmp(&id, &g->shared_id, sizeof id) == 0;
+  pthread_mutex_unlock(&g->lock);
+  return same;
+}
+
+/* Reads the file when it is another one than last time; false when there is none that helps. */
+static bool load(struct p11s_pinguard *g, struct p11s_pinmarks *m)
+{
+  struct p11s_pinfile_id id;
+
+  memset(&id, 0, sizeof id);
+  switch (p11s_pinfile_read(g->dir, m, &id)) {
+  case P11S_PINFILE_OK:
+    install(g, m, &id);
+    return true;
+  case P11S_PINFILE_CORRUPT:
+    p11s_log_event(P11S_LOG_WARNING,
+                   "%s/refused-pins is damaged or of another version: it was renamed to "
+                   "refused-pins.corrupt; which PINs were refused is not known any more, so wrong "
+                   "ones may be tried again: check the PINs",
+                   g->dir);
+    break;
+  case P11S_PINFILE_NONE:
+    break;
+  case P11S_PINFILE_UNUSABLE:
+    complain(g, "refused-pins cannot be read");
+    return false; /* what was read before still holds */
+  }
+  if (!p11s_pinmarks_init(m))
+    return false;
+  install(g, m, &id);
+  return true;
+}
+
+void p11s_pinguard_refresh(struct p11s_pinguard *g)
+{
+  struct p11s_pinmarks m;
+
+  if (g->dir != NULL && !is_current(g))
+    (void)load(g, &m);
+}
+
+static bool same_marks(const struct p11s_pinmarks *a, const struct p11s_pinmarks *b)
+{
+  return a->count == b->count && memcmp(a->salt, b->salt, sizeof a->salt) == 0 &&
+         memcmp(a->mark, b->mark, a->count * sizeof a->mark[0]) == 0;
+}
+
+/* In the file; false when it could not be written. */
+static bool change_shared(struct p11s_pinguard *g, struct p11s_pin_change *change)
+{
+  unsigned char hash[P11S_PIN_HASH_LEN];
+  struct p11s_pinmarks m, before;
+  struct p11s_pinfile_id id;
+  bool done = false;
+  int why, lock = p11s_pinfile_lock(g->dir, P11S_PINFILE_CHANGE, p11s_now_ms() + CHANGE_WAIT_MS);
+
+  if (lock < 0) {
+    complain(g, "refused-pins.lock cannot be locked");
+    return false;
+  }
+  if (load(g, &m) && p11s_pinguard_hash(g, m.salt, change->serial, change->pin, hash)) {
+    before = m;
+    change->apply(&m, hash, change);
+    done = same_marks(&before, &m);
+    if (!done && p11s_pinfile_write(g->dir, &m, &id) == P11S_PINFILE_OK) {
+      install(g, &m, &id);
+      uncomplain(g);
+      done = true;
+    } else if (!done) {
+      complain(g, "refused-pins cannot be written");
+    }
+  }
+  why = errno;
+  (void)close(lock);
+  errno = why;
+  return done;
+}
+
+bool p11s_pinguard_change(struct p11s_pinguard *g, struct p11s_pin_change *change)
+{
+  unsigned char hash[P11S_PIN_HASH_LEN];
+  bool written = g->dir != NULL && change_shared(g, change);
+  int why = errno;
+  bool also;
+
+  pthread_mutex_lock(&g->lock);
+  also = !written || g->own.count > 0;
+  pthread_mutex_unlock(&g->lock);
+  if (also && p11s_pinguard_hash(g, g->own.salt, change->serial, change->pin, hash)) {
+    pthread_mutex_lock(&g->lock);
+    change->apply(&g->own, hash, change);
+    pthread_mutex_unlock(&g->lock);
+  }
+  errno = why;
+  return written;
+}
+
+/* -- what the process itself has seen */
+
+void p11s_pinguard_accepted(struct p11s_pinguard *g, const char *serial,
+                            const struct p11s_secret *pin)
+{
+  struct fast fast, *known;
+
+  if (!digest_fast(g, serial, pin, &fast))
     return;
   pthread_mutex_lock(&g->lock);
-  known = find_token(&g->accepted, &mark);
+  known = find_token(&g->accepted, &fast);
   if (known != NULL)
-    *known = mark;
+    *known = fast;
   else
-    put(&g->accepted, &mark);
+    put(&g->accepted, &fast);
+  forget_news_locked(g, serial);
   pthread_mutex_unlock(&g->lock);
 }
 
@@ -123,14 +299,39 @@ enum p11s_pin_proof p11s_pinguard_proof(struct p11s_pinguard *g, const char *ser
                                         const struct p11s_secret *pin)
 {
   enum p11s_pin_proof proof = P11S_PIN_UNKNOWN;
-  struct mark mark, *known;
+  struct fast fast, *known;
 
-  if (!make_mark(g, serial, pin, &mark))
+  if (!digest_fast(g, serial, pin, &fast))
     return proof;
   pthread_mutex_lock(&g->lock);
-  known = find_token(&g->accepted, &mark);
+  known = find_token(&g->accepted, &fast);
   if (known != NULL)
-    proof = CRYPTO_memcmp(known->pin, mark.pin, MAC_LEN) == 0 ? P11S_PIN_PROVEN : P11S_PIN_OTHER;
+    proof = CRYPTO_memcmp(known->pin, fast.pin, MAC_LEN) == 0 ? P11S_PIN_PROVEN : P11S_PIN_OTHER;
   pthread_mutex_unlock(&g->lock);
-  return proof;
+  if (proof != P11S_PIN_OTHER || g->dir == NULL)
+    return proof;
+  /* It may have been changed, and another process may have logged in with the new one. */
+  p11s_pinguard_refresh(g);
+  if (!p11s_pinguard_is_marked(g, P11S_PINMARK_PROVEN, serial, pin))
+    return proof;
+  p11s_pinguard_accepted(g, serial, pin);
+  return P11S_PIN_PROVEN;
+}
+
+bool p11s_pinguard_is_news(struct p11s_pinguard *g, const char *serial,
+                           const struct p11s_secret *pin, enum p11s_err reason)
+{
+  struct fast fast;
+  bool known = false;
+
+  if (!digest_fast(g, serial, pin, &fast))
+    return true;
+  fast.pin[0] = (unsigned char)reason; /* the other 31 bytes still tell PINs apart */
+  pthread_mutex_lock(&g->lock);
+  for (unsigned i = 0; i < g->news.count && !known; i++)
+    known = memcmp(&g->news.entry[i], &fast, sizeof fast) == 0;
+  if (!known)
+    put(&g->news, &fast);
+  pthread_mutex_unlock(&g->lock);
+  return !known;
 }

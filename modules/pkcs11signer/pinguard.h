@@ -2,39 +2,94 @@
 #ifndef P11S_PINGUARD_H
 #define P11S_PINGUARD_H
 
+#include "err.h"
 #include "secret.h"
+#include "slot.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /*
- * What is known of PINs without trying them: which ones a token has refused,
- * so that none is tried twice (smart cards lock after three), and which one
- * it was last logged in with. One per process, as login belongs to token and process,
- * by whatever name a reference calls the token.
+ * What is known of PINs without trying them, so that no wrong one is tried twice (smart cards
+ * lock after three). One guard per process; what it knows outlives the process, and is shared with
+ * other processes, in the state directory (pinfile.h). Without one, or when it cannot be
+ * used, which is logged once, the guard remembers for itself.
  *
- * PINs are remembered as HMAC-SHA-256 under a random key of this process,
- * together with the token's serial number. Any thread; an internal lock, which is
- * the innermost of all.
+ * A login goes through enter, permit, C_Login, leave (login.h does). Between enter and leave no
+ * other thread, and with a state directory no other process, is at a login to the same token.
+ *
+ * permit says no
+ *   - to a PIN that this token has refused;
+ *   - to a PIN whose login began and never ended, unless the token took that PIN before: the
+ *     process died on the way, and whether a try was used up is not known. So the mark is written
+ *     before C_Login, not behind it: a process that dies again and again locks no card;
+ *   - while the token says that a wrong PIN was given lately (count_low), to a PIN that it has not
+ *     taken before. Exceptions: one try after unlock-login; and one after our own PIN was the wrong
+ *     one, as somebody has to be able to correct it. That leaves the third one to people.
+ * Marks of a token go when it takes the PIN, or when unlock-login is said.
+ *
+ * Threads: any. guard->lock is the innermost but log.c's; no file is touched under it.
  */
 struct p11s_pinguard;
+struct p11s_pin_try;
 
-struct p11s_pinguard *p11s_pinguard_new(void);
+/* state_dir NULL or "": none. Touches no file. */
+struct p11s_pinguard *p11s_pinguard_new(const char *state_dir);
 void p11s_pinguard_free(struct p11s_pinguard *g);
 
-/* Remembers a refused PIN; of more than 64 the oldest is forgotten. */
-void p11s_pinguard_add(struct p11s_pinguard *g, const char *serial, const struct p11s_secret *pin);
-bool p11s_pinguard_has(struct p11s_pinguard *g, const char *serial, const struct p11s_secret *pin);
+/* Whether the token has refused this PIN. Costs a slow hash the first time, then a stat(). */
+bool p11s_pinguard_refused(struct p11s_pinguard *g, const char *serial,
+                           const struct p11s_secret *pin);
 
-/* Remembers the PIN that a login succeeded with, in place of an earlier one of this token. */
-void p11s_pinguard_accept(struct p11s_pinguard *g, const char *serial,
-                          const struct p11s_secret *pin);
+/* P11S_ERR_PIN_REFUSED with what to do. */
+enum p11s_err p11s_pinguard_refused_error(const struct p11s_slot_info *slot, struct p11s_error *e);
+
+/* Waits for logins of others to this token. P11S_ERR_TIMEOUT when one does not end in this process;
+   after that of another process is not waited for longer than P11S_PINGUARD_PATIENCE_MS. What is
+   given must outlive the try. */
+#define P11S_PINGUARD_PATIENCE_MS 5000
+enum p11s_err p11s_pinguard_enter(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
+                                  const struct p11s_secret *pin, struct p11s_pin_try **ret_try,
+                                  struct p11s_error *e);
+/* Whether C_Login may be called; slot->flags are the token's, read behind enter.
+   P11S_ERR_PIN_REFUSED, P11S_ERR_PIN_LOCKED (count_low), P11S_ERR_TIMEOUT (another process is at
+   it). */
+enum p11s_err p11s_pinguard_permit(struct p11s_pin_try *t, struct p11s_error *e);
+
+enum p11s_pin_outcome {
+  P11S_PIN_ACCEPTED,
+  P11S_PIN_REFUSED,
+  P11S_PIN_NO_VERDICT, /* not tried, or the token failed otherwise */
+};
+/* Ends and frees the try. */
+void p11s_pinguard_leave(struct p11s_pin_try *t, enum p11s_pin_outcome outcome);
+
+/* Whether this reason not to log in is met for the first time since the token last took a PIN. */
+bool p11s_pinguard_is_news(struct p11s_pinguard *g, const char *serial,
+                           const struct p11s_secret *pin, enum p11s_err reason);
 
 enum p11s_pin_proof {
   P11S_PIN_UNKNOWN, /* no login to this token was ours */
-  P11S_PIN_PROVEN,
-  P11S_PIN_OTHER, /* a token has one PIN at a time: while it is logged in, this one is wrong */
+  P11S_PIN_PROVEN,  /* it is logged in with this one, or took it from another process since */
+  P11S_PIN_OTHER,   /* a token has one PIN at a time: while it is logged in, this one is wrong */
 };
 enum p11s_pin_proof p11s_pinguard_proof(struct p11s_pinguard *g, const char *serial,
                                         const struct p11s_secret *pin);
+
+/* -- unlock-login */
+
+/* A token that something is remembered of. */
+struct p11s_pin_subject {
+  char serial[17];
+  char label[33];
+  size_t refused; /* PINs refused, or whose login was cut short */
+};
+/* At most max of them, the longest known first; returns how many. */
+size_t p11s_pinguard_subjects(struct p11s_pinguard *g, struct p11s_pin_subject *ret, size_t max);
+
+/* Forgets the token's refused PINs and allows one try, in all processes that share the state
+   directory. P11S_ERR_HOST when that cannot be written. */
+enum p11s_err p11s_pinguard_unlock(struct p11s_pinguard *g, const char *serial, const char *label,
+                                   size_t *ret_refused, struct p11s_error *e);
 
 #endif

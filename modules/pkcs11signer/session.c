@@ -126,8 +126,7 @@ bool p11s_session_logged_in(struct p11s_session *s)
   return (s->slot.flags & CKF_LOGIN_REQUIRED) == 0 || user_is_logged_in(s);
 }
 
-/* What the token says about its PIN, before any try is spent on it. */
-static enum p11s_err check_pin_state(struct p11s_session *s, struct p11s_error *e)
+enum p11s_err p11s_session_check_pin(struct p11s_session *s, struct p11s_error *e)
 {
   const struct p11s_slot_info *slot = &s->slot;
   CK_TOKEN_INFO token;
@@ -199,7 +198,7 @@ enum p11s_err p11s_session_login(struct p11s_session *s, const struct p11s_secre
   p11s_rv_note(CKR_USER_ALREADY_LOGGED_IN);
   if (user_is_logged_in(s))
     return P11S_OK;
-  result = check_pin_state(s, e);
+  result = p11s_session_check_pin(s, e);
   if (result != P11S_OK)
     return result;
   if (p11s_secret_len(pin) == 0)

@@ -38,10 +38,15 @@ const struct p11s_mechanisms *p11s_session_mechanisms(struct p11s_session *s, st
 /* Whether the token wants no login, or the application is logged in already (C_GetSessionInfo). */
 bool p11s_session_logged_in(struct p11s_session *s);
 
-/* C_Login(CKU_USER) once with the PIN. CKR_USER_ALREADY_LOGGED_IN is success, but says nothing
-   about this PIN: p11s_rv_last() then is that, else CKR_OK. Never tries when the token says that
-   its PIN is locked or on the final try (CK_TOKEN_INFO.flags, read freshly): P11S_ERR_PIN_LOCKED.
-   P11S_ERR_PIN_REFUSED for CKR_PIN_INCORRECT, CKR_PIN_LEN_RANGE, CKR_PIN_INVALID. */
+/* What the token says about its PIN (CK_TOKEN_INFO.flags, read freshly into the session's slot),
+   before any try is spent on it. P11S_ERR_PIN_LOCKED when it is locked or on its final try: that
+   one is left to people. P11S_ERR_NO_PIN when it is typed at the reader. */
+enum p11s_err p11s_session_check_pin(struct p11s_session *s, struct p11s_error *e);
+
+/* C_Login(CKU_USER) once with the PIN, behind p11s_session_check_pin(). CKR_USER_ALREADY_LOGGED_IN
+   is success, but says nothing about this PIN: p11s_rv_last() then is that, else CKR_OK.
+   P11S_ERR_PIN_REFUSED for CKR_PIN_INCORRECT, CKR_PIN_LEN_RANGE, CKR_PIN_INVALID. To be called by
+   p11s_login() (login.h), which knows the PINs that were refused before. */
 enum p11s_err p11s_session_login(struct p11s_session *s, const struct p11s_secret *pin,
                                  struct p11s_error *e);
 

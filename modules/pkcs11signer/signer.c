@@ -33,7 +33,7 @@ enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_sign
   s->state_dir = strdup(config->state_dir != NULL ? config->state_dir : "");
   s->config.state_dir = s->state_dir;
   s->flights = p11s_flights_new();
-  s->guard = p11s_pinguard_new();
+  s->guard = p11s_pinguard_new(s->state_dir);
   s->crowd.limit = p11s_crowd_limit(config->query_threads);
   s->swept_ms = p11s_now_ms();
   if (s->pin_source == NULL || s->state_dir == NULL || s->flights == NULL || s->guard == NULL ||
@@ -113,6 +113,11 @@ void p11s_signer_free(struct p11s_signer *s)
 const struct p11s_config *p11s_signer_config(const struct p11s_signer *s)
 {
   return &s->config;
+}
+
+struct p11s_pinguard *p11s_signer_pinguard(struct p11s_signer *s)
+{
+  return s->guard;
 }
 
 struct p11s_flights *p11s_signer_flights(struct p11s_signer *s)

@@ -20,6 +20,7 @@
  */
 struct p11s_signer;
 struct p11s_flights;
+struct p11s_pinguard;
 
 struct p11s_config {
   const char *pin_source;       /* "" or NULL: none */
@@ -60,6 +61,9 @@ void p11s_key_release(struct p11s_key *key);
 
 /* Where p11s_sign() keeps what is under way. Borrowed. */
 struct p11s_flights *p11s_signer_flights(struct p11s_signer *signer);
+
+/* What is known of PINs (pinguard.h). Borrowed. */
+struct p11s_pinguard *p11s_signer_pinguard(struct p11s_signer *signer);
 
 /* Deadlines from now, by setting. */
 uint64_t p11s_signer_query_deadline(const struct p11s_signer *signer);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Which PIN a token is logged in with, and when a login is tried (token_internal.h, job.h). */
 #include "lock.h"
+#include "login.h"
 #include "pin.h"
-#include "rv.h"
-#include "stats.h"
 #include "token_internal.h"
 
 #define LOGIN_WAIT_MS 30000
@@ -34,35 +33,17 @@ static void login_gate_leave(struct p11s_token *token)
   pthread_mutex_unlock(&token->lock);
 }
 
-static bool refused_before(struct p11s_token *token, const char *serial,
-                           const struct p11s_secret *pin)
-{
-  if (p11s_pinguard_has(token->config.guard, serial, pin))
-    return true;
-  pthread_mutex_lock(&token->lock);
-  token->stats.logins++;
-  pthread_mutex_unlock(&token->lock);
-  return false;
-}
-
 static enum p11s_err login_with(struct p11s_token *token, struct p11s_session *session,
                                 const struct p11s_secret *pin, struct p11s_error *e)
 {
-  const struct p11s_slot_info *slot = p11s_session_slot(session);
-  enum p11s_err result;
+  bool tried;
+  enum p11s_err result = p11s_login(token->config.guard, session, pin, &tried, e);
 
-  if (refused_before(token, slot->serial, pin))
-    return p11s_error_set(e, P11S_ERR_PIN_REFUSED,
-                          "token '%s' (serial %s) has refused this PIN before: it is not tried "
-                          "again; correct the PIN",
-                          slot->label, slot->serial);
-  p11s_stats_count(P11S_STAT_LOGINS);
-  result = p11s_session_login(session, pin, e);
-  if (result == P11S_ERR_PIN_REFUSED) {
-    p11s_stats_count(P11S_STAT_LOGINS_REFUSED);
-    p11s_pinguard_add(token->config.guard, slot->serial, pin);
-  } else if (result == P11S_OK && p11s_rv_last() == CKR_OK) /* not when others were quicker */
-    p11s_pinguard_accept(token->config.guard, slot->serial, pin);
+  if (tried) {
+    pthread_mutex_lock(&token->lock);
+    token->stats.logins++;
+    pthread_mutex_unlock(&token->lock);
+  }
   return result;
 }
 
@@ -83,9 +64,12 @@ enum p11s_err p11s_work_prove_pin(const struct p11s_work *work, struct p11s_erro
   p11s_secret_release(pin);
   if (proof != P11S_PIN_OTHER)
     return P11S_OK;
-  return p11s_error_set(e, P11S_ERR_PIN_REFUSED,
-                        "token '%s' (serial %s) is logged in, but not with this PIN: correct it",
-                        slot->label, slot->serial);
+  return p11s_error_set(
+      e, P11S_ERR_PIN_REFUSED,
+      "token '%s' (serial %s) is logged in, but not with this PIN: correct it; if the "
+      "PIN was changed on the token, log in once with the new one, e.g. by "
+      "pdnsutil backend-cmd pkcs11signer check",
+      slot->label, slot->serial);
 }
 
 enum p11s_err p11s_token_log_in(struct p11s_token *token, struct p11s_session *session,

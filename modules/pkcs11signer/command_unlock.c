@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "command_internal.h"
+#include "p11mod.h"
+#include "pinguard.h"
+#include "pinmarks.h"
+#include "slot.h"
+#include "table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The columns. */
+enum { TOKEN, SERIAL, FORGOTTEN };
+
+struct unlock {
+  struct p11s_pinguard *guard;
+  struct p11s_table *table;
+  struct p11s_buf text;
+};
+
+static enum p11s_err unlock_one(struct unlock *u, const char *serial, const char *label,
+                                struct p11s_error *e)
+{
+  size_t forgotten = 0;
+  enum p11s_err err = p11s_pinguard_unlock(u->guard, serial, label, &forgotten, e);
+
+  if (err != P11S_OK)
+    return err;
+  p11s_table_row(u->table);
+  p11s_table_string(u->table, TOKEN, label);
+  p11s_table_string(u->table, SERIAL, serial);
+  p11s_table_number(u->table, FORGOTTEN, forgotten);
+  if (forgotten == 0)
+    p11s_buf_addf(
+        &u->text,
+        "no refused PIN of token '%s' (serial %s) was remembered; the next login is tried "
+        "once even if the token says that a wrong PIN was given lately\n",
+        label, serial);
+  else
+    p11s_buf_addf(&u->text, "%zu refused PIN%s of token '%s' (serial %s) forgotten; %s\n",
+                  forgotten, forgotten == 1 ? "" : "s", label, serial,
+                  forgotten == 1 ? "it will be tried once more" : "each will be tried once more");
+  return P11S_OK;
+}
+
+/* -- tokens that something is remembered of: need not be there */
+
+static enum p11s_err unlock_all(struct unlock *u, struct p11s_error *e)
+{
+  struct p11s_pin_subject known[P11S_PINMARKS_MAX];
+  size_t count = p11s_pinguard_subjects(u->guard, known, P11S_PINMARKS_MAX);
+  enum p11s_err err = P11S_OK;
+
+  for (size_t i = 0; i < count && err == P11S_OK; i++)
+    if (known[i].refused > 0)
+      err = unlock_one(u, known[i].serial, known[i].label, e);
+  if (err == P11S_OK && p11s_table_rows(u->table) == 0)
+    p11s_buf_addstr(&u->text, "no refused PIN is remembered\n");
+  return err;
+}
+
+/* *ret_at: the one that answers to name; count when none does. */
+static enum p11s_err find_known(const struct p11s_pin_subject *known, size_t count,
+                                const char *name, size_t *ret_at, struct p11s_error *e)
+{
+  size_t at = count;
+
+  for (size_t i = 0; i < count; i++) {
+    if (strcmp(known[i].serial, name) == 0) {
+      *ret_at = i;
+      return P11S_OK;
+    }
+    if (strcmp(known[i].label, name) != 0)
+      continue;
+    if (at < count)
+      return p11s_error_set(e, P11S_ERR_AMBIGUOUS,
+                            "two tokens answer to '%s', serial %s and serial %s; name one by its "
+                            "serial",
+                            name, known[at].serial, known[i].serial);
+    at = i;
+  }
+  *ret_at = at;
+  return P11S_OK;
+}
+
+/* -- tokens that are there */
+
+struct search {
+  const char *spec;
+  bool found;
+  struct p11s_slot_info info;
+};
+
+static void search_module(const struct p11s_p11mod_info *module, void *arg)
+{
+  struct search *search = arg;
+  CK_FUNCTION_LIST *functions = NULL;
+
+  if (!search->found && p11s_p11mod_get(module->name, &functions, NULL) == P11S_OK)
+    search->found = p11s_slot_find(functions, search->spec, &search->info, NULL) == P11S_OK;
+}
+
+static enum p11s_err unlock_named(struct unlock *u, const char *name, struct p11s_error *e)
+{
+  struct p11s_pin_subject known[P11S_PINMARKS_MAX];
+  size_t count = p11s_pinguard_subjects(u->guard, known, P11S_PINMARKS_MAX), at = 0;
+  struct search search = {name, false, {0}};
+  struct p11s_buf others = P11S_BUF_INIT;
+  enum p11s_err err = find_known(known, count, name, &at, e);
+
+  if (err != P11S_OK)
+    return err;
+  if (at < count)
+    return unlock_one(u, known[at].serial, known[at].label, e);
+  (void)p11s_p11mod_each(search_module, &search, NULL);
+  if (search.found)
+    return unlock_one(u, search.info.serial, search.info.label, e);
+  for (size_t i = 0; i < count; i++)
+    if (known[i].refused > 0)
+      p11s_buf_addf(&others, "%s'%s' (serial %s)", others.len > 0 ? ", " : "", known[i].label,
+                    known[i].serial);
+  err = p11s_error_set(e, P11S_ERR_NO_TOKEN,
+                       "no token '%s' is there, and nothing is remembered of one; refused PINs are "
+                       "remembered of: %s",
+                       name, others.len > 0 ? p11s_buf_text(&others) : "none");
+  p11s_buf_clear(&others);
+  return err;
+}
+
+enum p11s_err p11s_command_unlock_login(const struct p11s_command_ctx *ctx, struct p11s_error *e)
+{
+  static const char *const columns[] = {"token", "serial", "forgotten", NULL};
+  struct unlock u = {p11s_signer_pinguard(ctx->signer), p11s_table_new(columns), P11S_BUF_INIT};
+  enum p11s_err err;
+
+  if (strcmp(ctx->arg[0], "--all") == 0)
+    err = unlock_all(&u, e);
+  else
+    err = unlock_named(&u, ctx->arg[0], e);
+  if (err == P11S_OK && ctx->json)
+    err = p11s_table_print(u.table, true, ctx->out, e);
+  else if (err == P11S_OK)
+    p11s_buf_addstr(ctx->out, p11s_buf_text(&u.text));
+  p11s_buf_clear(&u.text);
+  p11s_table_free(u.table);
+  return err;
+}

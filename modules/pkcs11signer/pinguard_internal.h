@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_PINGUARD_INTERNAL_H
+#define P11S_PINGUARD_INTERNAL_H
+
+#include "pinfile.h"
+#include "pinguard.h"
+#include "pinmarks.h"
+
+#include <pthread.h>
+
+/* Shared by pinguard.c (what is known), pinguard_try.c (the rules); nobody else includes it. */
+#define RING_MAX 64
+#define MAC_LEN 32
+
+struct fast {
+  unsigned char token[MAC_LEN]; /* HMAC(key, serial) */
+  unsigned char pin[MAC_LEN];   /* HMAC(token, PIN) */
+};
+
+/* The last RING_MAX, the next one in place of the oldest. */
+struct ring {
+  struct fast entry[RING_MAX];
+  unsigned count;
+  unsigned next;
+};
+
+struct slow {
+  bool set;
+  struct fast fast;
+  unsigned char salt[P11S_PIN_SALT_LEN];
+  unsigned char hash[P11S_PIN_HASH_LEN];
+};
+
+struct p11s_pinguard {
+  unsigned char key[MAC_LEN]; /* immutable, like dir */
+  char *dir;                  /* NULL: none */
+
+  pthread_mutex_t lock; /* guards the rest */
+  pthread_cond_t left;  /* a try has ended */
+  struct p11s_pin_try *tries;
+  struct p11s_pinmarks shared; /* the file, when shared_id was its version */
+  struct p11s_pinfile_id shared_id;
+  struct p11s_pinmarks own; /* what could not be written; its salt is immutable */
+  bool complained;          /* that the directory cannot be used */
+  struct ring accepted;     /* the PIN of the last login, one a token */
+  struct ring news;         /* what was logged; pin[0] is the reason */
+  struct slow slow[RING_MAX];
+  unsigned slow_next;
+};
+
+/* The slow hash, from memory when it was made before. */
+bool p11s_pinguard_hash(struct p11s_pinguard *g, const unsigned char *salt, const char *serial,
+                        const struct p11s_secret *pin, unsigned char *ret);
+
+/* Reads the file anew if it is another one than last time. */
+void p11s_pinguard_refresh(struct p11s_pinguard *g);
+
+/* As far as it was read. */
+bool p11s_pinguard_is_marked(struct p11s_pinguard *g, enum p11s_pinmark_kind kind,
+                             const char *serial, const struct p11s_secret *pin);
+
+/* A change to what is known of one PIN, or of a token's (pin NULL). */
+struct p11s_pin_change {
+  /* hash: the PIN's, with the salt of m. May be called twice, and under a lock: makes no call. */
+  void (*apply)(struct p11s_pinmarks *m, const unsigned char *hash, struct p11s_pin_change *change);
+  const char *serial;
+  const char *label;
+  const struct p11s_secret *pin;
+  bool one_more;               /* a corrected PIN may be tried */
+  const unsigned char *random; /* unlock-login's */
+  size_t removed;              /* out: how many PINs were forgotten */
+};
+/* Changes the list in the file; where that is not possible, the process's own, and returns false.
+ */
+bool p11s_pinguard_change(struct p11s_pinguard *g, struct p11s_pin_change *change);
+
+/* The token took the PIN from this process. */
+void p11s_pinguard_accepted(struct p11s_pinguard *g, const char *serial,
+                            const struct p11s_secret *pin);
+
+#endif

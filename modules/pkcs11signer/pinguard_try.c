@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One login: whether it may be tried, and what is remembered of it (pinguard.h). */
+#include "lock.h"
+#include "pinguard_internal.h"
+
+#include <errno.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LOGIN_WAIT_MS 30000
+
+struct p11s_pin_try {
+  struct p11s_pin_try *next; /* guarded by the guard's lock */
+  struct p11s_pinguard *g;   /* immutable, like the next two */
+  const struct p11s_slot_info *slot;
+  const struct p11s_secret *pin;
+  int lock;            /* keeps other processes out; -1: not to be had */
+  bool others_at_it;   /* another process had it for too long */
+  bool marked;         /* TRYING was written */
+  bool took_allowance; /* UNLOCKED or ONE_MORE was used up */
+  bool count_low;      /* what the token said before the try */
+};
+
+/* -- questions */
+
+/* In one list. The hash is made without a lock, and only when there is something to compare. */
+static bool is_in(struct p11s_pinguard *g, const struct p11s_pinmarks *m,
+                  enum p11s_pinmark_kind kind, const char *serial, const struct p11s_secret *pin)
+{
+  unsigned char salt[P11S_PIN_SALT_LEN], hash[P11S_PIN_HASH_LEN];
+  bool any, found;
+
+  pthread_mutex_lock(&g->lock);
+  any = p11s_pinmarks_find(m, kind, serial, NULL) != NULL;
+  memcpy(salt, m->salt, sizeof salt);
+  pthread_mutex_unlock(&g->lock);
+  if (!any || !p11s_pinguard_hash(g, salt, serial, pin, hash))
+    return false;
+  pthread_mutex_lock(&g->lock);
+  found = p11s_pinmarks_find(m, kind, serial, hash) != NULL;
+  pthread_mutex_unlock(&g->lock);
+  return found;
+}
+
+bool p11s_pinguard_is_marked(struct p11s_pinguard *g, enum p11s_pinmark_kind kind,
+                             const char *serial, const struct p11s_secret *pin)
+{
+  return is_in(g, &g->shared, kind, serial, pin) || is_in(g, &g->own, kind, serial, pin);
+}
+
+/* Another process may have been luckier than what could not be written here. */
+static bool is_refused(struct p11s_pinguard *g, const char *serial, const struct p11s_secret *pin)
+{
+  return p11s_pinguard_is_marked(g, P11S_PINMARK_REFUSED, serial, pin) &&
+         !p11s_pinguard_is_marked(g, P11S_PINMARK_PROVEN, serial, pin);
+}
+
+bool p11s_pinguard_refused(struct p11s_pinguard *g, const char *serial,
+                           const struct p11s_secret *pin)
+{
+  p11s_pinguard_refresh(g);
+  return is_refused(g, serial, pin);
+}
+
+enum p11s_err p11s_pinguard_refused_error(const struct p11s_slot_info *slot, struct p11s_error *e)
+{
+  return p11s_error_set(e, P11S_ERR_PIN_REFUSED,
+                        "token '%s' (serial %s) has refused this PIN before: it is not tried "
+                        "again; correct the PIN, or if it is right after all, say: pdnsutil "
+                        "backend-cmd pkcs11signer \"unlock-login %s\"",
+                        slot->label, slot->serial, slot->serial);
+}
+
+static bool has_allowance(struct p11s_pinguard *g, const char *serial)
+{
+  bool found;
+
+  pthread_mutex_lock(&g->lock);
+  found = p11s_pinmarks_find(&g->shared, P11S_PINMARK_UNLOCKED, serial, NULL) != NULL ||
+          p11s_pinmarks_find(&g->shared, P11S_PINMARK_ONE_MORE, serial, NULL) != NULL ||
+          p11s_pinmarks_find(&g->own, P11S_PINMARK_ONE_MORE, serial, NULL) != NULL;
+  pthread_mutex_unlock(&g->lock);
+  return found;
+}
+
+/* -- changes */
+
+static void drop_allowances(struct p11s_pinmarks *m, const char *serial)
+{
+  (void)p11s_pinmarks_remove(m, P11S_PINMARK_UNLOCKED, serial, NULL);
+  (void)p11s_pinmarks_remove(m, P11S_PINMARK_ONE_MORE, serial, NULL);
+}
+
+static void mark_trying(struct p11s_pinmarks *m, const unsigned char *hash,
+                        struct p11s_pin_change *c)
+{
+  drop_allowances(m, c->serial);
+  p11s_pinmarks_put(m, P11S_PINMARK_TRYING, c->serial, c->label, hash);
+}
+
+static void mark_accepted(struct p11s_pinmarks *m, const unsigned char *hash,
+                          struct p11s_pin_change *c)
+{
+  drop_allowances(m, c->serial);
+  (void)p11s_pinmarks_remove(m, P11S_PINMARK_TRYING, c->serial, hash);
+  (void)p11s_pinmarks_remove(m, P11S_PINMARK_REFUSED, c->serial, hash);
+  if (p11s_pinmarks_find(m, P11S_PINMARK_PROVEN, c->serial, hash) != NULL)
+    return;
+  (void)p11s_pinmarks_remove(m, P11S_PINMARK_PROVEN, c->serial, NULL);
+  p11s_pinmarks_put(m, P11S_PINMARK_PROVEN, c->serial, c->label, hash);
+}
+
+static void mark_refused(struct p11s_pinmarks *m, const unsigned char *hash,
+                         struct p11s_pin_change *c)
+{
+  (void)p11s_pinmarks_remove(m, P11S_PINMARK_TRYING, c->serial, hash);
+  (void)p11s_pinmarks_remove(m, P11S_PINMARK_PROVEN, c->serial, hash);
+  p11s_pinmarks_put(m, P11S_PINMARK_REFUSED, c->serial, c->label, hash);
+  if (c->one_more)
+    p11s_pinmarks_put(m, P11S_PINMARK_ONE_MORE, c->serial, c->label, NULL);
+}
+
+static void unmark_trying(struct p11s_pinmarks *m, const unsigned char *hash,
+                          struct p11s_pin_change *c)
+{
+  (void)p11s_pinmarks_remove(m, P11S_PINMARK_TRYING, c->serial, hash);
+  if (c->one_more)
+    p11s_pinmarks_put(m, P11S_PINMARK_ONE_MORE, c->serial, c->label, NULL);
+}
+
+static void mark_unlocked(struct p11s_pinmarks *m, const unsigned char *hash,
+                          struct p11s_pin_change *c)
+{
+  (void)hash;
+  drop_allowances(m, c->serial);
+  c->removed += p11s_pinmarks_remove(m, P11S_PINMARK_REFUSED, c->serial, NULL);
+  c->removed += p11s_pinmarks_remove(m, P11S_PINMARK_TRYING, c->serial, NULL);
+  p11s_pinmarks_put(m, P11S_PINMARK_UNLOCKED, c->serial, c->label, c->random);
+}
+
+/* -- one login */
+
+static bool is_busy_locked(const struct p11s_pinguard *g, const char *serial)
+{
+  const struct p11s_pin_try *t = g->tries;
+
+  while (t != NULL && strcmp(t->slot->serial, serial) != 0)
+    t = t->next;
+  return t != NULL;
+}
+
+/* Where in the lock file a token's logins are locked; that two may share a place does no harm. */
+static uint32_t place_of(const char *serial)
+{
+  uint32_t hash = 2166136261U; /* FNV-1a */
+
+  for (; *serial != '\0'; serial++)
+    hash = (hash ^ (unsigned char)*serial) * 16777619U;
+  return (hash & 0x3fffffffU) + P11S_PINFILE_CHANGE + 1;
+}
+
+enum p11s_err p11s_pinguard_enter(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
+                                  const struct p11s_secret *pin, struct p11s_pin_try **ret_try,
+                                  struct p11s_error *e)
+{
+  uint64_t deadline = p11s_now_ms() + LOGIN_WAIT_MS;
+  struct p11s_pin_try *t = calloc(1, sizeof *t);
+  bool busy;
+
+  if (t == NULL)
+    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  *t = (struct p11s_pin_try){.g = g, .slot = slot, .pin = pin, .lock = -1};
+  pthread_mutex_lock(&g->lock);
+  while ((busy = is_busy_locked(g, slot->serial)) &&
+         p11s_cond_wait_until(&g->left, &g->lock, deadline))
+    ;
+  if (!busy) {
+    t->next = g->tries;
+    g->tries = t;
+  }
+  pthread_mutex_unlock(&g->lock);
+  if (busy) {
+    free(t);
+    return p11s_error_set(e, P11S_ERR_TIMEOUT, "token '%s': another login does not end",
+                          slot->label);
+  }
+  if (g->dir != NULL) {
+    t->lock = p11s_pinfile_lock(g->dir, place_of(slot->serial),
+                                p11s_now_ms() + P11S_PINGUARD_PATIENCE_MS);
+    t->others_at_it = t->lock < 0 && errno == EAGAIN;
+    p11s_pinguard_refresh(g);
+  }
+  *ret_try = t;
+  return P11S_OK;
+}
+
+static enum p11s_err cut_short(const struct p11s_pin_try *t, struct p11s_error *e)
+{
+  const struct p11s_slot_info *slot = t->slot;
+
+  if (t->others_at_it)
+    return p11s_error_set(e, P11S_ERR_TIMEOUT,
+                          "another process is logging in to token '%s' (serial %s) with this PIN, "
+                          "and the token does not answer it",
+                          slot->label, slot->serial);
+  return p11s_error_set(e, P11S_ERR_PIN_REFUSED,
+                        "a login to token '%s' (serial %s) with this PIN was cut short (the "
+                        "process ended), so whether it is right is not known: it is not tried "
+                        "again; if it is right, say: pdnsutil backend-cmd pkcs11signer "
+                        "\"unlock-login %s\"",
+                        slot->label, slot->serial, slot->serial);
+}
+
+enum p11s_err p11s_pinguard_permit(struct p11s_pin_try *t, struct p11s_error *e)
+{
+  const struct p11s_slot_info *slot = t->slot;
+  struct p11s_pin_change trying = {
+      .apply = mark_trying, .serial = slot->serial, .label = slot->label, .pin = t->pin};
+  bool proven = p11s_pinguard_is_marked(t->g, P11S_PINMARK_PROVEN, slot->serial, t->pin);
+
+  if (is_refused(t->g, slot->serial, t->pin))
+    return p11s_pinguard_refused_error(slot, e);
+  if (!proven && p11s_pinguard_is_marked(t->g, P11S_PINMARK_TRYING, slot->serial, t->pin))
+    return cut_short(t, e);
+  t->count_low = (slot->flags & CKF_USER_PIN_COUNT_LOW) != 0;
+  if (t->count_low && !proven && !has_allowance(t->g, slot->serial))
+    return p11s_error_set(e, P11S_ERR_PIN_LOCKED,
+                          "token '%s' (serial %s) says that a wrong PIN was given lately, and this "
+                          "one was never used there: it is not tried; log in once with the right "
+                          "PIN, e.g. pkcs11-tool --login --test, or say: pdnsutil backend-cmd "
+                          "pkcs11signer \"unlock-login %s\"",
+                          slot->label, slot->serial, slot->serial);
+  if (proven)
+    return P11S_OK;
+  t->took_allowance = has_allowance(t->g, slot->serial);
+  t->marked = true;
+  (void)p11s_pinguard_change(t->g, &trying);
+  return P11S_OK;
+}
+
+static void remember(struct p11s_pin_try *t, enum p11s_pin_outcome outcome)
+{
+  struct p11s_pin_change change = {
+      .serial = t->slot->serial, .label = t->slot->label, .pin = t->pin};
+
+  switch (outcome) {
+  case P11S_PIN_ACCEPTED:
+    change.apply = mark_accepted;
+    p11s_pinguard_accepted(t->g, t->slot->serial, t->pin);
+    break;
+  case P11S_PIN_REFUSED:
+    change.apply = mark_refused;
+    change.one_more = !t->count_low;
+    break;
+  case P11S_PIN_NO_VERDICT:
+    if (!t->marked)
+      return;
+    change.apply = unmark_trying;
+    change.one_more = t->took_allowance;
+    break;
+  }
+  (void)p11s_pinguard_change(t->g, &change);
+}
+
+void p11s_pinguard_leave(struct p11s_pin_try *t, enum p11s_pin_outcome outcome)
+{
+  struct p11s_pin_try **at;
+  struct p11s_pinguard *g;
+
+  if (t == NULL)
+    return;
+  g = t->g;
+  remember(t, outcome);
+  if (t->lock >= 0)
+    (void)close(t->lock);
+  pthread_mutex_lock(&g->lock);
+  for (at = &g->tries; *at != t; at = &(*at)->next)
+    ;
+  *at = t->next;
+  pthread_cond_broadcast(&g->left);
+  pthread_mutex_unlock(&g->lock);
+  free(t);
+}
+
+/* -- unlock-login */
+
+size_t p11s_pinguard_subjects(struct p11s_pinguard *g, struct p11s_pin_subject *ret, size_t max)
+{
+  size_t count = 0;
+
+  p11s_pinguard_refresh(g);
+  pthread_mutex_lock(&g->lock);
+  for (size_t i = 0; i < g->shared.count; i++) {
+    const struct p11s_pinmark *mark = &g->shared.mark[i];
+    size_t j = 0;
+
+    while (j < count && strcmp(ret[j].serial, mark->serial) != 0)
+      j++;
+    if (j == max)
+      continue;
+    if (j == count) {
+      count++;
+      ret[j].refused = 0;
+      memcpy(ret[j].serial, mark->serial, sizeof ret[j].serial);
+    }
+    memcpy(ret[j].label, mark->label, sizeof ret[j].label); /* the newest */
+    ret[j].refused += mark->kind == P11S_PINMARK_REFUSED || mark->kind == P11S_PINMARK_TRYING;
+  }
+  pthread_mutex_unlock(&g->lock);
+  return count;
+}
+
+enum p11s_err p11s_pinguard_unlock(struct p11s_pinguard *g, const char *serial, const char *label,
+                                   size_t *ret_refused, struct p11s_error *e)
+{
+  unsigned char random[P11S_PIN_HASH_LEN];
+  struct p11s_pin_change change = {
+      .apply = mark_unlocked, .serial = serial, .label = label, .random = random};
+
+  if (g->dir == NULL)
+    return p11s_error_set(e, P11S_ERR_HOST,
+                          "there is no state directory (pkcs11signer-state-dir), so what a server "
+                          "refuses is known to it alone: restart it to have the PIN tried again");
+  if (RAND_bytes(random, sizeof random) != 1)
+    return p11s_error_set(e, P11S_ERR_NOMEM, "no random numbers");
+  if (!p11s_pinguard_change(g, &change))
+    return p11s_error_set(e, P11S_ERR_HOST,
+                          "the state directory %s cannot be written: %m; run this as the server's "
+                          "user, or as root",
+                          g->dir);
+  *ret_refused = change.removed;
+  return P11S_OK;
+}

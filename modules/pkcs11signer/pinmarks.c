@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "pinmarks.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TITLE "pkcs11signer refused-pins 1\n"
+#define SCRYPT_N 16384
+#define SCRYPT_R 8
+#define SCRYPT_P 1
+#define SCRYPT_MEMORY (64UL * 1024 * 1024) /* more than it takes */
+#define HEX_MAX P11S_PIN_HASH_LEN
+
+static const char *const kinds[P11S_PINMARK_KINDS] = {"refused", "trying", "proven", "unlocked",
+                                                      "one-more"};
+
+bool p11s_pinmarks_init(struct p11s_pinmarks *m)
+{
+  memset(m, 0, sizeof *m);
+  return RAND_bytes(m->salt, sizeof m->salt) == 1;
+}
+
+bool p11s_pinmarks_hash(const unsigned char *salt, const char *serial,
+                        const struct p11s_secret *pin, unsigned char *ret_hash)
+{
+  unsigned char both[P11S_PIN_SALT_LEN + sizeof((struct p11s_pinmark *)NULL)->serial];
+  size_t len = 0;
+
+  memcpy(both, salt, P11S_PIN_SALT_LEN);
+  for (; serial[len] != '\0'; len++) { /* the serial without its end: the lengths say where it is */
+    if (P11S_PIN_SALT_LEN + len == sizeof both)
+      return false;
+    both[P11S_PIN_SALT_LEN + len] = (unsigned char)serial[len];
+  }
+  return EVP_PBE_scrypt((const char *)p11s_secret_data(pin), p11s_secret_len(pin), both,
+                        P11S_PIN_SALT_LEN + len, SCRYPT_N, SCRYPT_R, SCRYPT_P, SCRYPT_MEMORY,
+                        ret_hash, P11S_PIN_HASH_LEN) == 1;
+}
+
+static bool matches(const struct p11s_pinmark *mark, enum p11s_pinmark_kind kind,
+                    const char *serial, const unsigned char *hash)
+{
+  return mark->kind == kind && strcmp(mark->serial, serial) == 0 &&
+         (hash == NULL || CRYPTO_memcmp(mark->hash, hash, sizeof mark->hash) == 0);
+}
+
+const struct p11s_pinmark *p11s_pinmarks_find(const struct p11s_pinmarks *m,
+                                              enum p11s_pinmark_kind kind, const char *serial,
+                                              const unsigned char *hash)
+{
+  for (size_t i = m->count; i > 0; i--)
+    if (matches(&m->mark[i - 1], kind, serial, hash))
+      return &m->mark[i - 1];
+  return NULL;
+}
+
+size_t p11s_pinmarks_remove(struct p11s_pinmarks *m, enum p11s_pinmark_kind kind,
+                            const char *serial, const unsigned char *hash)
+{
+  size_t kept = 0, before = m->count;
+
+  for (size_t i = 0; i < before; i++)
+    if (!matches(&m->mark[i], kind, serial, hash))
+      m->mark[kept++] = m->mark[i];
+  m->count = kept;
+  return before - kept;
+}
+
+void p11s_pinmarks_put(struct p11s_pinmarks *m, enum p11s_pinmark_kind kind, const char *serial,
+                       const char *label, const unsigned char *hash)
+{
+  static const unsigned char zeros[P11S_PIN_HASH_LEN];
+  struct p11s_pinmark *mark;
+
+  if (hash == NULL)
+    hash = zeros;
+  if (p11s_pinmarks_find(m, kind, serial, hash) != NULL)
+    return;
+  if (m->count == P11S_PINMARKS_MAX) {
+    m->count--;
+    memmove(&m->mark[0], &m->mark[1], m->count * sizeof m->mark[0]);
+  }
+  mark = &m->mark[m->count++];
+  memset(mark, 0, sizeof *mark);
+  mark->kind = kind;
+  (void)snprintf(mark->serial, sizeof mark->serial, "%s", serial);
+  (void)snprintf(mark->label, sizeof mark->label, "%s", label);
+  memcpy(mark->hash, hash, sizeof mark->hash);
+}
+
+/* -- writing */
+
+static void add_hex(struct p11s_buf *out, const unsigned char *data, size_t len)
+{
+  for (size_t i = 0; i < len; i++)
+    p11s_buf_addf(out, "%02x", data[i]);
+}
+
+static bool is_plain(char c)
+{
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+         c == '_' || c == '-';
+}
+
+static void add_name(struct p11s_buf *out, const char *text)
+{
+  if (text[0] == '\0')
+    p11s_buf_addstr(out, "%");
+  for (; *text != '\0'; text++) {
+    if (is_plain(*text))
+      p11s_buf_add(out, text, 1);
+    else
+      p11s_buf_addf(out, "%%%02X", (unsigned)(unsigned char)*text);
+  }
+}
+
+void p11s_pinmarks_format(const struct p11s_pinmarks *m, struct p11s_buf *out)
+{
+  unsigned char sum[EVP_MAX_MD_SIZE];
+  unsigned len = 0;
+
+  p11s_buf_addstr(out, TITLE "salt ");
+  add_hex(out, m->salt, sizeof m->salt);
+  p11s_buf_addstr(out, "\n");
+  for (size_t i = 0; i < m->count; i++) {
+    const struct p11s_pinmark *mark = &m->mark[i];
+
+    p11s_buf_addf(out, "%s ", kinds[mark->kind]);
+    add_name(out, mark->serial);
+    p11s_buf_addstr(out, " ");
+    add_name(out, mark->label);
+    p11s_buf_addstr(out, " ");
+    add_hex(out, mark->hash, sizeof mark->hash);
+    p11s_buf_addstr(out, "\n");
+  }
+  if (out->failed || EVP_Digest(out->data, out->len, sum, &len, EVP_sha256(), NULL) != 1) {
+    out->failed = true;
+    return;
+  }
+  p11s_buf_addstr(out, "end ");
+  add_hex(out, sum, len);
+  p11s_buf_addstr(out, "\n");
+}
+
+/* -- reading: as far as needed to write it again, which must give the same */
+
+static bool read_hex(const char *text, unsigned char *to, size_t len)
+{
+  char two[3] = "", *end;
+
+  if (strlen(text) != 2 * len)
+    return false;
+  for (size_t i = 0; i < len; i++) {
+    memcpy(two, text + 2 * i, 2);
+    to[i] = (unsigned char)strtoul(two, &end, 16);
+    if (*end != '\0')
+      return false;
+  }
+  return true;
+}
+
+static bool read_name(const char *text, char *to, size_t size)
+{
+  size_t len = 0;
+
+  if (strcmp(text, "%") == 0)
+    text = "";
+  for (; *text != '\0'; text++) {
+    unsigned char byte = (unsigned char)*text;
+
+    if (*text == '%') {
+      char two[3] = {text[1], text[1] != '\0' ? text[2] : '\0', '\0'};
+
+      if (!read_hex(two, &byte, 1) || byte == 0)
+        return false;
+      text += 2;
+    }
+    if (len + 1 >= size)
+      return false;
+    to[len++] = (char)byte;
+  }
+  to[len] = '\0';
+  return true;
+}
+
+static bool read_mark(const char *line, struct p11s_pinmark *mark)
+{
+  char kind[16], serial[64], label[128], hash[2 * HEX_MAX + 1];
+
+  memset(mark, 0, sizeof *mark);
+  if (sscanf(line, "%15s %63s %127s %64s", kind, serial, label, hash) != 4)
+    return false;
+  for (unsigned i = 0; i < P11S_PINMARK_KINDS; i++)
+    if (strcmp(kind, kinds[i]) == 0) {
+      mark->kind = (enum p11s_pinmark_kind)i;
+      return read_name(serial, mark->serial, sizeof mark->serial) &&
+             read_name(label, mark->label, sizeof mark->label) &&
+             read_hex(hash, mark->hash, sizeof mark->hash);
+    }
+  return false;
+}
+
+static bool read_lines(char *text, struct p11s_pinmarks *m)
+{
+  char *rest = NULL, *line = strtok_r(text, "\n", &rest);
+  bool ended = false;
+
+  for (unsigned number = 0; line != NULL; line = strtok_r(NULL, "\n", &rest), number++) {
+    if (number == 0)
+      continue; /* the title */
+    if (number == 1) {
+      if (strncmp(line, "salt ", 5) != 0 || !read_hex(line + 5, m->salt, sizeof m->salt))
+        return false;
+    } else if (strncmp(line, "end ", 4) == 0) {
+      ended = true;
+    } else if (ended || m->count == P11S_PINMARKS_MAX || !read_mark(line, &m->mark[m->count++])) {
+      return false;
+    }
+  }
+  return ended;
+}
+
+bool p11s_pinmarks_parse(const char *text, size_t len, struct p11s_pinmarks *ret)
+{
+  struct p11s_buf again = P11S_BUF_INIT;
+  struct p11s_pinmarks *m = NULL;
+  char *copy = NULL;
+  bool good = false;
+
+  if (len > P11S_PINMARKS_TEXT_MAX || memchr(text, '\0', len) != NULL ||
+      strncmp(text, TITLE, sizeof TITLE - 1) != 0)
+    return false;
+  copy = strndup(text, len);
+  m = calloc(1, sizeof *m);
+  if (copy != NULL && m != NULL && read_lines(copy, m)) {
+    p11s_pinmarks_format(m, &again);
+    good = !again.failed && again.len == len && memcmp(again.data, text, len) == 0;
+  }
+  if (good)
+    *ret = *m;
+  p11s_buf_clear(&again);
+  free(copy);
+  free(m);
+  return good;
+}

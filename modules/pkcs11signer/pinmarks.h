@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_PINMARKS_H
+#define P11S_PINMARKS_H
+
+#include "buf.h"
+#include "secret.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * What is remembered of logins: a short list of marks, and its form as a text.
+ *
+ * A PIN is in it as the scrypt hash of PIN, token's serial and the list's salt (16 MiB and about
+ * 50 ms for each guess), as a fast hash of a few digits could be searched by whoever reads the
+ * text. Neither the PIN nor its length is. Labels are kept for people.
+ *
+ * The text, one mark a line, the oldest first:
+ *
+ *   pkcs11signer refused-pins 1
+ *   salt HEX
+ *   refused SERIAL LABEL HASH
+ *   end SHA-256 of all before this line
+ *
+ * In SERIAL and LABEL, bytes other than letters, digits, '.', '_' and '-' are %XX; "%" is an empty
+ * one. No locks: a list belongs to its caller.
+ */
+#define P11S_PINMARKS_MAX 64 /* of more, the oldest goes */
+#define P11S_PINMARKS_TEXT_MAX 32768
+#define P11S_PIN_SALT_LEN 16
+#define P11S_PIN_HASH_LEN 32
+
+enum p11s_pinmark_kind {
+  P11S_PINMARK_REFUSED,  /* the token said that this PIN is wrong */
+  P11S_PINMARK_TRYING,   /* a login with it began; how it ended is not known (yet) */
+  P11S_PINMARK_PROVEN,   /* the last PIN that the token took; one a token */
+  P11S_PINMARK_UNLOCKED, /* unlock-login was said: one try. The hash is a random number */
+  P11S_PINMARK_ONE_MORE, /* one try, because it was our own PIN that was wrong. No hash */
+};
+#define P11S_PINMARK_KINDS 5
+
+struct p11s_pinmark {
+  enum p11s_pinmark_kind kind;
+  char serial[17];
+  char label[33];
+  unsigned char hash[P11S_PIN_HASH_LEN];
+};
+
+struct p11s_pinmarks {
+  unsigned char salt[P11S_PIN_SALT_LEN];
+  size_t count;
+  struct p11s_pinmark mark[P11S_PINMARKS_MAX];
+};
+
+/* Empty, with a salt of its own; false when there are no random numbers. */
+bool p11s_pinmarks_init(struct p11s_pinmarks *m);
+
+/* The slow hash; false when it cannot be made (no memory). */
+bool p11s_pinmarks_hash(const unsigned char *salt, const char *serial,
+                        const struct p11s_secret *pin, unsigned char *ret_hash);
+
+/* The newest mark of this kind and token; with hash, of this PIN. NULL when there is none. */
+const struct p11s_pinmark *p11s_pinmarks_find(const struct p11s_pinmarks *m,
+                                              enum p11s_pinmark_kind kind, const char *serial,
+                                              const unsigned char *hash);
+/* Takes those that p11s_pinmarks_find() would find away; returns how many. */
+size_t p11s_pinmarks_remove(struct p11s_pinmarks *m, enum p11s_pinmark_kind kind,
+                            const char *serial, const unsigned char *hash);
+/* Appends a mark; hash NULL: zeros. One that says the same already stays where it is. */
+void p11s_pinmarks_put(struct p11s_pinmarks *m, enum p11s_pinmark_kind kind, const char *serial,
+                       const char *label, const unsigned char *hash);
+
+void p11s_pinmarks_format(const struct p11s_pinmarks *m, struct p11s_buf *out);
+/* false, and *ret untouched, for anything but what p11s_pinmarks_format() writes. */
+bool p11s_pinmarks_parse(const char *text, size_t len, struct p11s_pinmarks *ret);
+
+#endif

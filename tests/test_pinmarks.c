@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The list of marks and its text. */
+#include "pinmarks.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const unsigned char hash_a[P11S_PIN_HASH_LEN] = {0xaa, 1},
+                           hash_b[P11S_PIN_HASH_LEN] = {0xbb};
+
+static struct p11s_pinmarks *new_list(void)
+{
+  struct p11s_pinmarks *m = malloc(sizeof *m);
+
+  assert_non_null(m);
+  assert_true(p11s_pinmarks_init(m));
+  return m;
+}
+
+static struct p11s_pinmarks *sample(void)
+{
+  struct p11s_pinmarks *m = new_list();
+
+  p11s_pinmarks_put(m, P11S_PINMARK_REFUSED, "s1", "a token (User)", hash_a);
+  p11s_pinmarks_put(m, P11S_PINMARK_TRYING, "", "", hash_b);
+  p11s_pinmarks_put(m, P11S_PINMARK_PROVEN, "0123456789abcdef", "\xc3\xa4 100%\t!", hash_a);
+  p11s_pinmarks_put(m, P11S_PINMARK_UNLOCKED, "s2", "%41", hash_b);
+  p11s_pinmarks_put(m, P11S_PINMARK_ONE_MORE, "s2", "01234567890123456789012345678901", NULL);
+  return m;
+}
+
+static void text_comes_back(void **state)
+{
+  struct p11s_pinmarks *m = sample(), *again = new_list();
+  struct p11s_buf text = P11S_BUF_INIT;
+
+  (void)state;
+  p11s_pinmarks_format(m, &text);
+  assert_false(text.failed);
+  assert_non_null(strstr(text.data, "\nrefused s1 a%20token%20%28User%29 aa01"));
+  assert_non_null(strstr(text.data, "\ntrying % % bb00"));
+  assert_true(p11s_pinmarks_parse(text.data, text.len, again));
+  assert_memory_equal(m, again, sizeof *m);
+  p11s_buf_clear(&text);
+  free(m);
+  free(again);
+}
+
+static void a_full_list_comes_back(void **state)
+{
+  struct p11s_pinmarks *m = new_list(), *again = new_list();
+  static const char label[] = "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
+                              "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff";
+  unsigned char hash[P11S_PIN_HASH_LEN] = {0};
+  struct p11s_buf text = P11S_BUF_INIT;
+
+  (void)state;
+  for (unsigned i = 0; i < 2 * P11S_PINMARKS_MAX; i++) {
+    hash[0] = (unsigned char)i;
+    p11s_pinmarks_put(m, P11S_PINMARK_UNLOCKED, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+                      label, hash);
+  }
+  assert_int_equal(m->count, P11S_PINMARKS_MAX);
+  assert_int_equal(m->mark[0].hash[0], P11S_PINMARKS_MAX); /* the oldest went */
+  p11s_pinmarks_format(m, &text);
+  assert_true(text.len <= P11S_PINMARKS_TEXT_MAX);
+  assert_true(p11s_pinmarks_parse(text.data, text.len, again));
+  assert_memory_equal(m, again, sizeof *m);
+  p11s_buf_clear(&text);
+  free(m);
+  free(again);
+}
+
+static void anything_else_is_refused(void **state)
+{
+  static const char *const others[] = {
+      "",
+      "\n",
+      "pkcs11signer refused-pins 1\n",
+      "pkcs11signer refused-pins 2\nsalt 00\n",
+      "#!/bin/sh\n",
+      "pkcs11signer refused-pins 1\nsalt 00112233445566778899aabbccddeeff\n"};
+  struct p11s_pinmarks *m = sample(), *again = new_list();
+  struct p11s_pinmarks *untouched = malloc(sizeof *untouched);
+  struct p11s_buf text = P11S_BUF_INIT;
+  char *bad;
+
+  (void)state;
+  *untouched = *again;
+  for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+    assert_false(p11s_pinmarks_parse(others[i], strlen(others[i]), again));
+  p11s_pinmarks_format(m, &text);
+  bad = malloc(text.len + 1);
+  assert_non_null(bad);
+  for (size_t len = 0; len < text.len; len++) /* cut off anywhere */
+    assert_false(p11s_pinmarks_parse(text.data, len, again));
+  for (size_t at = 0; at < text.len; at++) { /* any byte another one */
+    memcpy(bad, text.data, text.len);
+    bad[at] = (char)(bad[at] ^ 1);
+    assert_false(p11s_pinmarks_parse(bad, text.len, again));
+    bad[at] = '\0';
+    assert_false(p11s_pinmarks_parse(bad, text.len, again));
+  }
+  memcpy(bad, text.data, text.len);
+  bad[text.len] = '\n'; /* something behind it */
+  assert_false(p11s_pinmarks_parse(bad, text.len + 1, again));
+  assert_memory_equal(again, untouched, sizeof *again);
+  p11s_buf_clear(&text);
+  free(bad);
+  free(m);
+  free(again);
+  free(untouched);
+}
+
+static void a_mark_is_of_its_kind_token_and_pin(void **state)
+{
+  struct p11s_pinmarks *m = sample();
+  size_t count = m->count;
+
+  (void)state;
+  assert_non_null(p11s_pinmarks_find(m, P11S_PINMARK_REFUSED, "s1", hash_a));
+  assert_non_null(p11s_pinmarks_find(m, P11S_PINMARK_REFUSED, "s1", NULL));
+  assert_null(p11s_pinmarks_find(m, P11S_PINMARK_REFUSED, "s1", hash_b));
+  assert_null(p11s_pinmarks_find(m, P11S_PINMARK_REFUSED, "s2", hash_a));
+  assert_null(p11s_pinmarks_find(m, P11S_PINMARK_TRYING, "s1", hash_a));
+  p11s_pinmarks_put(m, P11S_PINMARK_REFUSED, "s1", "a token (User)", hash_a);
+  assert_int_equal(m->count, count); /* known already */
+  assert_int_equal(p11s_pinmarks_remove(m, P11S_PINMARK_REFUSED, "s1", hash_b), 0);
+  assert_int_equal(p11s_pinmarks_remove(m, P11S_PINMARK_REFUSED, "s1", NULL), 1);
+  assert_null(p11s_pinmarks_find(m, P11S_PINMARK_REFUSED, "s1", NULL));
+  assert_int_equal(m->count, count - 1);
+  free(m);
+}
+
+static void hash_is_of_salt_serial_and_pin(void **state)
+{
+  static const unsigned char salt[P11S_PIN_SALT_LEN] = {1}, other_salt[P11S_PIN_SALT_LEN] = {2};
+  struct p11s_secret *pin = p11s_secret_new("123456", 6), *other = p11s_secret_new("123457", 6);
+  unsigned char hash[P11S_PIN_HASH_LEN], again[P11S_PIN_HASH_LEN];
+
+  (void)state;
+  assert_true(p11s_pinmarks_hash(salt, "s1", pin, hash));
+  assert_true(p11s_pinmarks_hash(salt, "s1", pin, again));
+  assert_memory_equal(hash, again, sizeof hash);
+  assert_true(p11s_pinmarks_hash(other_salt, "s1", pin, again));
+  assert_memory_not_equal(hash, again, sizeof hash);
+  assert_true(p11s_pinmarks_hash(salt, "s11", pin, again));
+  assert_memory_not_equal(hash, again, sizeof hash);
+  assert_true(p11s_pinmarks_hash(salt, "s1", other, again));
+  assert_memory_not_equal(hash, again, sizeof hash);
+  assert_true(p11s_pinmarks_hash(salt, "s1", NULL, again)); /* no PIN is one too */
+  assert_true(p11s_pinmarks_hash(salt, "", pin, again));
+  p11s_secret_release(pin);
+  p11s_secret_release(other);
+}
+
+int main(void)
+{
+  static const struct CMUnitTest tests[] = {
+      cmocka_unit_test(text_comes_back),
+      cmocka_unit_test(a_full_list_comes_back),
+      cmocka_unit_test(anything_else_is_refused),
+      cmocka_unit_test(a_mark_is_of_its_kind_token_and_pin),
+      cmocka_unit_test(hash_is_of_salt_serial_and_pin),
+  };
+
+  return cmocka_run_group_tests_name("pinmarks", tests, NULL, NULL);
+}

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""No PIN in a core dump of the running server, in its log, or in what any tool says.
+
+docs/security.md says what PowerDNS itself keeps when the PIN stands in the table.
+"""
+import base64
+import re
+import secrets
+import socket
+import string
+import subprocess
+from pathlib import Path
+
+import dns.message
+import dns.rcode
+import pytest
+
+from harness import programs, zones
+from harness.deadline import wait_for
+from harness.ports import LOOPBACK
+from harness.validate import assert_signed, keys_of
+
+ZONE = zones.SIGNED
+TALKATIVE = {"loglevel": "9", "log_dns_queries": "yes", "log_dns_details": "yes", "query_logging": "yes",
+             "log_timestamp": "yes"}
+PAGES = 65536
+TALKATIVE_ENVIRONMENT = {"P11_KIT_DEBUG": "all"}
+
+
+def long_pin() -> str:
+    """So long that wherever it is found it is this PIN."""
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(30))
+
+
+def shapes(pin: str) -> dict[str, bytes]:
+    """The PIN as it might stand somewhere. Base64 depends on what comes before it; the first and
+    last digits depend on their neighbours."""
+    raw = pin.encode()
+    found = {"plain": raw, "second half": raw[15:], "hex": raw.hex().encode(), "HEX": raw.hex().upper().encode(),
+             "UTF-16LE": pin.encode("utf-16-le"), "UTF-16BE": pin.encode("utf-16-be"), "reversed": raw[::-1]}
+    for before in range(3):
+        found[f"base64 +{before}"] = base64.b64encode(b"x" * before + raw)[4 if before else 0:-4]
+    return found
+
+
+def shapes_in(data: bytes, *pins: str) -> list[str]:
+    return [f"PIN {n}: {name}" for n, pin in enumerate(pins) for name, shape in shapes(pin).items()
+            if data.find(shape) >= 0]
+
+
+def core_dump(server) -> bytes:
+    """Of the running server, without the pages that are all zeros: those are most of it."""
+    stem = server.site.place.root / "memory"
+    path = Path(f"{stem}.{server.daemon.pid}")
+    done = subprocess.run([programs.program("gcore"), "-o", stem, str(server.daemon.pid)],
+                          capture_output=True, text=True, timeout=120, cwd=server.site.place.root)
+    try:
+        assert done.returncode == 0 and path.stat().st_size > 1 << 20, done.stdout + done.stderr
+        zeros = bytes(PAGES)
+        with open(path, "rb") as file:
+            data = b"".join(some for some in iter(lambda: file.read(PAGES), b"") if some != zeros)
+    finally:
+        path.unlink(missing_ok=True)
+    # Else nothing was proven: what the server certainly has in memory is there.
+    assert data.find(ZONE.encode()) >= 0 and data.find(b"dns keys") >= 0
+    return data
+
+
+def assert_core_clean(server, *pins: str) -> None:
+    found = shapes_in(core_dump(server), *pins)
+    assert not found, f"in the core dump: {found}"
+
+
+def assert_words_clean(server, *pins: str) -> None:
+    """The log, and whatever was said to anybody."""
+    for origin, text in server.site.transcript.texts():
+        found = shapes_in(text.encode(), *pins)
+        assert not found, f"{origin}: {found}"
+    assert len(server.log) > 1000, "the server was not talkative"
+
+
+class Prepared:
+    """A key on a token with a long PIN."""
+
+    def __init__(self, site):
+        self.site = site
+        self.pin = long_pin()
+        site.add_zone(zones.small(ZONE))
+        self.token = site.hsm.init_token("dns keys", self.pin)
+        self.token.make_key("a key")
+        self.environment = {}
+        site.set(**TALKATIVE)
+
+    def source(self, way: str, pin: str) -> str:
+        """What is to stand in the table."""
+        site = self.site
+        if way == "credential":
+            self.environment["CREDENTIALS_DIRECTORY"] = str(site.place.directory("credentials"))
+            site.place.file("credentials/hsm", pin)
+            return "credential:hsm"
+        path = site.place.file("pin", f"{pin}\n")
+        if way == "setting":
+            site.set(pkcs11signer_pin_source=f"file:{path}")
+            return ""
+        return f"file:{path}"
+
+    def assign(self, pin: str):
+        return self.site.command("assign", ZONE, "ecdsa256", "ksk", "softhsm2", self.token.label, pin, "a key",
+                                 env=self.environment)
+
+    def start(self):
+        self.site.pdnsutil("rectify-zone", ZONE, env=self.environment)
+        return self.site.start_server(env={**self.environment, **TALKATIVE_ENVIRONMENT})
+
+    def use_everything(self, server) -> None:
+        """Whoever may say something about a key."""
+        site, environment = self.site, self.environment
+        assert_signed(server.ask(f"www.{ZONE}"), keys_of(server, ZONE))
+        assert server.transfer(ZONE)
+        for key in server.api("GET", f"/zones/{ZONE}./cryptokeys", status=200).json():
+            server.api("GET", f"/zones/{ZONE}./cryptokeys/{key['id']}", status=200)
+        server.api("PUT", f"/zones/{ZONE}./rectify", status=200)
+        server.api("GET", "/config", status=200)
+        for words in (("check",), ("list",), ("status",), ("tokens", "softhsm2")):
+            site.command(*words, check=False, env=environment)
+        for words in (("show-zone", ZONE), ("list-keys",), ("export-zone-key", ZONE, "1"), ("check-zone", ZONE)):
+            site.pdnsutil(*words, check=False, env=environment)
+        for words in (("show", "*"), ("current-config",), ("rping",)):
+            server.control(*words)
+
+
+@pytest.fixture
+def prepared(site):
+    return Prepared(site)
+
+
+@pytest.mark.parametrize("way", ["file", "credential", "setting"])
+def test_a_pin_from_a_source_is_nowhere(prepared, way):
+    prepared.assign(prepared.source(way, prepared.pin))
+    server = prepared.start()
+    prepared.use_everything(server)
+    assert_core_clean(server, prepared.pin)
+    assert_words_clean(server, prepared.pin)
+    server.stop()
+
+
+def test_a_refused_pin_is_nowhere(prepared):
+    """Nor the one that comes after it."""
+    site, wrong = prepared.site, prepared.site.transcript.secret(long_pin())
+    prepared.assign(prepared.source("file", prepared.pin))
+    site.place.file("pin", wrong)
+    server = prepared.start()
+    for n in range(3):
+        assert server.ask(f"host{n}.{ZONE}").rcode() == dns.rcode.SERVFAIL
+    assert_core_clean(server, wrong)
+    site.place.file("pin", prepared.pin)
+    wait_for("answer with the right PIN", lambda: server.ask(f"www.{ZONE}").rcode() == dns.rcode.NOERROR)
+    assert_core_clean(server, prepared.pin, wrong)
+    assert_words_clean(server, prepared.pin, wrong)
+    server.stop()
+
+
+@pytest.mark.parametrize("call", ["C_Login", "C_OpenSession", "C_Sign"])
+def test_while_a_call_hangs_the_pin_is_nowhere(prepared, spy, call):
+    """Nor after it: the PIN is in the hands of the module until C_Login returns."""
+    prepared.assign(prepared.source("file", prepared.pin))
+    server = prepared.start()
+    spy.forget()
+    spy.rules(f"{call} hang")
+    query = dns.message.make_query(f"www.{ZONE}", "A", want_dnssec=True).to_wire()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(query, (LOOPBACK, server.port))
+        wait_for(call, lambda: spy.count(call))
+        if call == "C_Login":
+            assert_own_copies_guarded(server, prepared.pin)
+        assert_core_clean(server, prepared.pin)
+    spy.rules()
+    wait_for("answer", lambda: server.ask(f"www.{ZONE}").rcode() == dns.rcode.NOERROR)
+    assert_core_clean(server, prepared.pin)
+    assert_words_clean(server, prepared.pin)
+    server.stop()
+
+
+# -- the PIN in the table
+
+def test_a_pin_in_the_table_is_in_no_log_and_no_answer(prepared):
+    """PowerDNS and the database's client keep copies of the row, so a core dump has the PIN:
+    docs/security.md. The module's own copy is locked in memory and left out of the dump."""
+    prepared.assign(prepared.pin)
+    server = prepared.start()
+    prepared.use_everything(server)
+    assert_own_copies_guarded(server, prepared.pin)
+    assert_words_clean(server, prepared.pin)
+    server.stop()
+
+
+def test_what_makes_a_pin_in_the_table_worse_than_a_source(prepared):
+    """If this one fails, PowerDNS has learned to wipe its copies: change docs/security.md."""
+    prepared.assign(prepared.pin)
+    server = prepared.start()
+    prepared.use_everything(server)
+    assert shapes_in(core_dump(server), prepared.pin), "not found: good news"
+    server.stop()
+
+
+class Mapping:
+    def __init__(self, header: str, lines: list[str]):
+        self.first, self.end = (int(part, 16) for part in header.split()[0].split("-"))
+        self.flags = next((line.split()[1:] for line in lines if line.startswith("VmFlags:")), [])
+
+
+def mappings(pid: int) -> list[Mapping]:
+    parts = re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ rw)", Path(f"/proc/{pid}/smaps").read_text())
+    return [Mapping(*((part.splitlines()[0], part.splitlines()[1:]))) for part in parts if " rw" in part[:64]]
+
+
+def assert_own_copies_guarded(server, pin: str) -> None:
+    """There is a copy in memory that no core dump has; it is locked, so it is never swapped out."""
+    guarded = []
+    with open(f"/proc/{server.daemon.pid}/mem", "rb", buffering=0) as memory:
+        for mapping in mappings(server.daemon.pid):
+            if "dd" in mapping.flags:
+                memory.seek(mapping.first)
+                if pin.encode() in memory.read(mapping.end - mapping.first):
+                    guarded.append(mapping)
+    assert guarded, "the module has no copy, or a core dump has it"
+    assert all("lo" in mapping.flags for mapping in guarded), [mapping.flags for mapping in guarded]

@@ -18,7 +18,7 @@ packages=(
   # to test
   libcmocka-dev clang-format clang-tidy python3 python3-pytest python3-pytest-xdist
   python3-dnspython python3-requests python3-cryptography python3-asn1crypto mariadb-server
-  sqlite3 unbound ldnsutils bind9-utils bind9-dnsutils gnutls-bin util-linux ca-certificates
+  sqlite3 unbound ldnsutils bind9-utils bind9-dnsutils gnutls-bin util-linux ca-certificates gdb
   # to fuzz (make fuzz)
   clang libclang-rt-dev
   # to measure (make bench, make profile)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A token that signs wrongly: bits flipped, too short, too long, all zeros."""
+"""A token that signs wrongly: bits flipped, too short, too long, far too long, all zeros."""
 import dns.exception
 import dns.rcode
 import pytest
@@ -12,7 +12,7 @@ from harness.validate import assert_signed, assert_transfer_verifies, keys_of
 
 ZONE = zones.SIGNED
 KINDS = {"rsasha256": "RSA-2048", "ecdsa256": "P-256", "ed25519": "Ed25519"}
-FAULTS = ("corrupt", "short", "long", "zero")
+FAULTS = ("corrupt", "short", "long", "huge", "zero")
 HOSTS = 40
 PREFIX = "[pkcs11signer] "
 

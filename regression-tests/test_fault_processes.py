@@ -26,7 +26,7 @@ from harness.server import BIND_FAILURES, Server
 from harness.validate import assert_signed, keys_of
 
 ZONE = zones.SIGNED
-STARTS = 200
+STARTS = int(os.environ.get("P11S_STARTS", "200"))  # fewer where a sanitizer makes each slow
 AT_ONCE = 12
 DEADLINE = 30  # seconds for one start, one answer and one stop
 SIGNS_OF_A_CRASH = re.compile(r"terminate called|Got a signal|Sanitizer|stack smashing|double free|corrupted")

@@ -558,17 +558,17 @@ static void lengths_of_signatures(void **state)
   (void)state;
   assert_int_equal(odd_signature(13, 64, signature, &len), P11S_OK);
   assert_int_equal(len, 64);
-  assert_int_equal(odd_signature(13, 72, signature, &len), P11S_ERR_TOKEN); /* DER */
-  assert_int_equal(odd_signature(13, 63, signature, &len), P11S_ERR_TOKEN);
+  assert_int_equal(odd_signature(13, 72, signature, &len), P11S_ERR_SIGNATURE); /* DER */
+  assert_int_equal(odd_signature(13, 63, signature, &len), P11S_ERR_SIGNATURE);
   assert_int_equal(odd_signature(14, 96, signature, &len), P11S_OK);
-  assert_int_equal(odd_signature(14, 0, signature, &len), P11S_ERR_TOKEN);
+  assert_int_equal(odd_signature(14, 0, signature, &len), P11S_ERR_SIGNATURE);
   assert_int_equal(odd_signature(15, 64, signature, &len), P11S_OK);
-  assert_int_equal(odd_signature(15, 32, signature, &len), P11S_ERR_TOKEN);
-  assert_int_equal(odd_signature(8, 0, signature, &len), P11S_ERR_TOKEN);
-  assert_int_equal(odd_signature(8, 1024, signature, &len), P11S_ERR_TOKEN);
-  assert_int_equal(odd_signature(8, 513, signature, &len), P11S_ERR_TOKEN);
-  assert_int_equal(odd_signature(8, CK_UNAVAILABLE_INFORMATION, signature, &len), P11S_ERR_TOKEN);
-  assert_int_equal(odd_signature(13, CK_UNAVAILABLE_INFORMATION, signature, &len), P11S_ERR_TOKEN);
+  assert_int_equal(odd_signature(15, 32, signature, &len), P11S_ERR_SIGNATURE);
+  assert_int_equal(odd_signature(8, 0, signature, &len), P11S_ERR_SIGNATURE);
+  assert_int_equal(odd_signature(8, 1024, signature, &len), P11S_ERR_SIGNATURE);
+  assert_int_equal(odd_signature(8, 513, signature, &len), P11S_ERR_SIGNATURE);
+  assert_int_equal(odd_signature(8, CK_UNAVAILABLE_INFORMATION, signature, &len), P11S_ERR_SIGNATURE);
+  assert_int_equal(odd_signature(13, CK_UNAVAILABLE_INFORMATION, signature, &len), P11S_ERR_SIGNATURE);
 }
 
 static void rsa_without_leading_zeros(void **state)
@@ -590,7 +590,7 @@ static void rsa_without_leading_zeros(void **state)
   modulus_len = 129;
   assert_int_equal(odd_signature(8, 127, signature, &len), P11S_OK);
   assert_int_equal(len, 128);
-  assert_int_equal(odd_signature(8, 129, signature, &len), P11S_ERR_TOKEN);
+  assert_int_equal(odd_signature(8, 129, signature, &len), P11S_ERR_SIGNATURE);
   /* a modulus that claims to be larger than any we have room for */
   modulus_len = ROOM + 2;
   assert_int_equal(odd_signature(8, 127, signature, &len), P11S_ERR_TOKEN);

@@ -118,6 +118,16 @@ static bool digest(const struct p11s_algorithm *alg, const unsigned char *messag
   return false;
 }
 
+/* What to do with a signature that is not to be used; e says why not. */
+static enum p11s_err refuse(struct p11s_key *key, struct p11s_work *work, const struct grip *grip,
+                            const struct p11s_error *e)
+{
+  note_proof(key, work, grip, false);
+  p11s_stats_count(P11S_STAT_BAD_SIGNATURES);
+  say_faulty(key, e);
+  return P11S_ERR_SIGNATURE;
+}
+
 enum p11s_err p11s_key_sign_work(struct p11s_key *key, struct p11s_work *work,
                                  const unsigned char *message, size_t message_len, bool verify,
                                  unsigned char *signature, size_t *len, struct p11s_error *e)
@@ -139,6 +149,8 @@ enum p11s_err p11s_key_sign_work(struct p11s_key *key, struct p11s_work *work,
     result = p11s_session_sign(work->session, key->alg, &grip.plan, grip.handle, hash,
                                key->alg->digest_len, signature, len, e);
   }
+  if (result == P11S_ERR_SIGNATURE)
+    return refuse(key, work, &grip, e);
   if (result != P11S_OK || (!verify && grip.proven))
     return result;
   if (grip.plan.whole_message
@@ -149,13 +161,10 @@ enum p11s_err p11s_key_sign_work(struct p11s_key *key, struct p11s_work *work,
       note_proof(key, work, &grip, true);
     return P11S_OK;
   }
-  note_proof(key, work, &grip, false);
-  p11s_stats_count(P11S_STAT_BAD_SIGNATURES);
   (void)p11s_error_set(e, P11S_ERR_SIGNATURE,
                        "the token's signature does not verify with the key's public half: it is "
                        "not used");
-  say_faulty(key, e);
-  return P11S_ERR_SIGNATURE;
+  return refuse(key, work, &grip, e);
 }
 
 enum p11s_err p11s_key_check_work(struct p11s_key *key, struct p11s_work *work,

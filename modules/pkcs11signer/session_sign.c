@@ -141,7 +141,7 @@ static enum p11s_err finish(const struct p11s_session *s, const struct p11s_algo
 
   p11s_rv_note(CKR_OK);
   if (made_len == 0 || made_len > want || (alg->family != P11S_RSA && made_len != want))
-    return p11s_error_set(e, P11S_ERR_TOKEN,
+    return p11s_error_set(e, P11S_ERR_SIGNATURE,
                           "C_Sign: a signature of %zu bytes where algorithm %u (%s) has %zu",
                           made_len, alg->number, alg->mnemonic, want);
   if (want > *len)

@@ -4,8 +4,11 @@
 #include "logsink.hh"
 #include "pdns-compat.hh"
 
+#include <cstdio>
 #include <cstdlib>
+#include <iostream>
 #include <mutex>
+#include <unistd.h>
 
 extern "C" {
 #include "forkgen.h"
@@ -78,21 +81,31 @@ p11s_signer *makeSigner()
   return made;
 }
 
-// Destructors of a PKCS#11 library must not run under a worker that is inside it.
-void stopAtExit()
+// Destructors of a PKCS#11 library must not run under a worker that is inside it. A server's threads
+// are all still running, and PowerDNS crashes when one of them answers a query meanwhile, or asks
+// OpenSSL for something: so nothing is destroyed there.
+void stopAtExit(int status, void * /* unused */)
 {
   static bool done = false;
 
-  if (!done && s_signer != nullptr && s_generation == p11s_fork_generation()) {
+  if (s_signer == nullptr || s_generation != p11s_fork_generation()) {
+    return;
+  }
+  if (!done) {
     done = true;
     (void)p11s_signer_stop(s_signer, p11s_now_ms() + 1500);
+  }
+  if (getPDNSVersion != nullptr) { // a server, not pdnsutil
+    std::cout << std::flush;
+    (void)fflush(nullptr);
+    _exit(status);
   }
 }
 
 // The youngest exit handler runs first, and a library's destructors are one.
 void stopBeforeLibraries()
 {
-  (void)atexit(stopAtExit);
+  (void)on_exit(stopAtExit, nullptr);
 }
 } // namespace
 
@@ -106,7 +119,7 @@ p11s_signer *signer()
     s_generation = generation;
     if (first) {
       p11s_p11mod_on_load(stopBeforeLibraries);
-      (void)atexit(stopAtExit);
+      (void)on_exit(stopAtExit, nullptr);
     }
   }
   return s_signer;

@@ -14,6 +14,7 @@ from .token import SoftHsm
 SOURCE = programs.REPOSITORY / "tests/p11spy.c"
 THREADEND = Path(__file__).parent / "threadend.c"
 BADMODULE = Path(__file__).parent / "badmodule.c"
+PROBE = programs.our_probe().name[:15]  # as the name of its thread
 
 
 def build(directory: Path, source: Path = SOURCE, *defines: str, name: str = "") -> Path:
@@ -49,6 +50,7 @@ class Spy:
         self._lines: tuple[str, ...] = ()
         self._out = ""  # how the token is out; "": it is there
         self._plugs = 0
+        self._logouts = 0
         self._tags = itertools.count(1)
         runner.environment["P11SPY_MODULE"] = str(hsm.library)
         runner.environment["P11SPY_LOG"] = str(self.log)
@@ -67,7 +69,8 @@ class Spy:
         self._write()
 
     def _write(self) -> None:
-        token = [f"token plugs {self._plugs}"] + ([f"token {self._out}"] if self._out else [])
+        token = [f"token plugs {self._plugs}", f"token logouts {self._logouts}"]
+        token += [f"token {self._out}"] if self._out else []
         self.place.file("spy/rules", "".join(f"{line}\n" for line in [*self._lines, *token]))
 
     def fail_once(self, function: str, rv: int) -> str:
@@ -85,6 +88,11 @@ class Spy:
         self._plugs += 1
         self._write()
 
+    def log_out(self) -> None:
+        """Sessions stay open, but nobody is logged in to the token any more."""
+        self._logouts += 1
+        self._write()
+
     # -- what has happened
 
     def forget(self) -> None:
@@ -95,9 +103,9 @@ class Spy:
             os.truncate(path, 0)
 
     def calls(self) -> list[tuple[str, str]]:
-        """(thread name, function) of each call since forget()."""
+        """(thread name, function) of each call since forget(), but for those of the program that tries modules."""
         pairs = [line.rsplit(" ", 1) for line in self.log.read_text().splitlines()]
-        return [(thread, function) for thread, function in pairs]
+        return [(thread, function) for thread, function in pairs if thread != PROBE]
 
     def count(self, function: str) -> int:
         return sum(f == function for _, f in self.calls())

@@ -7,7 +7,7 @@ import pytest
 from harness import zones
 from harness.deadline import wait_for
 from harness.faults import LOST, Names, is_refused, is_signed, lines
-from harness.speed import statistic
+from harness.speed import answers, at_once, statistic
 from harness.validate import assert_signed, keys_of
 
 ZONE = zones.SIGNED
@@ -24,7 +24,7 @@ def served(site, algorithm="ecdsa256", kind="P-256", **settings):
     site.assign(ZONE, algorithm, "ksk", token, "a key")
     site.pdnsutil("rectify-zone", ZONE)
     site.set(**settings)
-    return token, site.start_server()
+    return token, site.start_server(settings={"receiver-threads": "4", "distributor-threads": "1"})
 
 
 def spelled(label: str, number: int) -> str:
@@ -98,6 +98,26 @@ def test_sessions_and_handles_are_not_lost_by_retries(site, spy):
         names.assert_cold_signed()
     opened, closed = spy.outcomes("C_OpenSession"), spy.outcomes("C_CloseSession")
     assert opened == closed == ["0x0"] * len(LOST)
+
+
+def test_a_login_that_is_lost_under_many_sessions(site, spy):
+    """All of them lose it at once; one login brings it back for all."""
+    _, server = served(site, pkcs11signer_timeout="20000")
+    names = Names(server, warm=1)
+    spy.rules("C_Sign delay 20")
+    with at_once(lambda _: names.ask_cold(timeout=30), range(16)) as asked:
+        answers(asked)
+    for _ in range(3):
+        opened = statistic(server, "sessions-opened")
+        spy.log_out()
+        spy.forget()
+        with at_once(lambda _: names.ask_cold(timeout=30), range(16)) as asked:
+            for answer in answers(asked):
+                assert_signed(answer, names.keys)
+        assert spy.outcomes("C_Login") == ["0x0"]
+        assert statistic(server, "sessions-opened") > opened
+    assert statistic(server, "failures") == statistic(server, "timeouts") == 0
+    assert lines(server, "token") == []
 
 
 def test_a_call_that_fails_twice_is_an_error_for_that_query_alone(site, spy):

@@ -145,6 +145,24 @@ def test_one_session_hangs_and_the_others_go_on(served, spy):
     names.assert_cold_signed()
 
 
+def test_a_token_with_one_session_gets_another_when_it_hangs(site, served, spy):
+    """When that one works, everything does, although the first still hangs."""
+    site.set(pkcs11signer_sessions="1")
+    server = served()
+    names = Names(server, warm=5)
+    spy.forget()
+    spy.rules("C_Sign hang 1")
+    with at_once(lambda _: names.ask_cold(timeout=PATIENCE), range(8)) as asked:
+        assert all(is_refused(answer) for answer in answers(asked))
+    wait_for("signature", names.cold_is_signed)
+    for _ in range(10):
+        names.assert_cold_signed()
+    assert spy.outcomes("C_Sign").count("hangs") == 1
+    spy.rules()
+    wait_for("end of all", lambda: statistic(server, "under-way") == 0)
+    names.assert_cold_signed()
+
+
 def test_a_late_signature_is_used(served, spy):
     """What hung is not wasted: it serves the next one who asks."""
     server = served()

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from harness import zones
 from harness.deadline import wait_for
 from harness.faults import Names, is_refused, lines
-from harness.speed import single_key, statistic
+from harness.speed import answers, at_once, single_key, statistic, wait_for_statistic
 from harness.validate import assert_signed, keys_of
 
 ZONE = zones.SIGNED
@@ -200,6 +200,30 @@ def test_a_change_is_logged_once_and_says_what_to_do(site, spy):
     names.assert_cold_signed()
     away, back = lines(server, "token 'signing'", "softhsm2")
     assert "is back after" in back
+
+
+def test_out_and_in_again_under_load(site, spy):
+    """Whoever is being signed for is refused, or answered rightly; nothing is left over."""
+    _, server = served(site, settings={"receiver-threads": "8", "distributor-threads": "1"})
+    names = Names(server, warm=20)
+    for how in WAYS:
+        spy.rules("C_Sign delay 20")
+        with at_once(lambda _: names.ask_cold(timeout=30), range(30)) as asked:
+            spy.forget()
+            wait_for("signatures under way", lambda: spy.count("C_Sign") >= 3)
+            spy.unplug(how)
+            names.assert_warm_answered()
+            for answer in answers(asked):
+                if not is_refused(answer):
+                    assert_signed(answer, names.keys)
+        assert names.assert_cold_refused() < AT_ONCE
+        plug(spy, server)
+        spy.rules()
+        for _ in range(10):
+            names.assert_cold_signed()
+    wait_for_statistic(server, "under-way", 0)
+    assert statistic(server, "queue") == 0
+    assert statistic(server, "timeouts") == 0
 
 
 # -- another key

@@ -32,6 +32,7 @@
  *     token unplugged-opensc    likewise, but C_GetTokenInfo and C_OpenSession say CKR_OK
  *     token unplugged-unseen    likewise, and C_GetSlotInfo says that it is there
  *     token plugs 3             it has been out and in again since this number was another one
+ *     token logouts 3           somebody has logged out since this number was another one
  *     token named LABEL         what is said of functions and of the token is said of that token
  *                               alone; calls that concern none are concerned all the same
  *

@@ -31,8 +31,9 @@ static size_t sessions_known;
 static unsigned long sessions_open;
 static unsigned long phantoms;
 static bool out_seen;   /* the token was out at the last call */
-static bool plugs_seen; /* plugs says something */
+static bool plugs_seen; /* the two say something */
 static unsigned long last_plugs;
+static unsigned long last_logouts;
 
 static struct open_session *find_session_locked(CK_SESSION_HANDLE handle)
 {
@@ -122,21 +123,34 @@ static void cut_off_locked(void)
   }
 }
 
+/* Sessions stay open. */
+static void log_out_locked(void)
+{
+  for (size_t i = 0; i < sessions_known; i++)
+    if (!sessions[i].dead && is_meant(sessions[i].slot) &&
+        module->C_Logout(sessions[i].handle) == CKR_OK)
+      return;
+}
+
 static enum presence look(void)
 {
   enum presence presence = rule("token", "unplugged", NULL)          ? OUT
                            : rule("token", "unplugged-opensc", NULL) ? OUT_OPENSC
                            : rule("token", "unplugged-unseen", NULL) ? OUT_UNSEEN
                                                                      : PRESENT;
-  unsigned long plugs = 0;
+  unsigned long plugs = 0, logouts = 0;
 
   rule("token", "plugs", &plugs);
+  rule("token", "logouts", &logouts);
   pthread_mutex_lock(&sessions_lock);
   if ((presence != PRESENT && !out_seen) || (plugs_seen && plugs != last_plugs))
     cut_off_locked();
+  if (plugs_seen && logouts != last_logouts)
+    log_out_locked();
   out_seen = presence != PRESENT;
   plugs_seen = true;
   last_plugs = plugs;
+  last_logouts = logouts;
   pthread_mutex_unlock(&sessions_lock);
   return presence;
 }

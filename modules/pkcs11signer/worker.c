@@ -46,6 +46,13 @@ static bool worth_another_try(const struct p11s_worker *w, enum p11s_err result,
   }
 }
 
+/* Behind calls to the token: somebody in this process may have finalized its library. */
+static void look_after_module(const struct p11s_worker *w, enum p11s_err result)
+{
+  if (result != P11S_OK && p11s_rv_last() == CKR_CRYPTOKI_NOT_INITIALIZED)
+    p11s_p11mod_lost(w->token->engine);
+}
+
 static enum p11s_err try_job(struct p11s_worker *w, struct p11s_job *job, struct attempt *attempt,
                              struct p11s_error *e)
 {
@@ -55,14 +62,17 @@ static enum p11s_err try_job(struct p11s_worker *w, struct p11s_job *job, struct
   p11s_rv_note(CKR_OK);
   *attempt = (struct attempt){false, w->session == NULL || job->ops->rw, 0};
   result = p11s_worker_session_for(w, job, &work.session, e);
-  if (result != P11S_OK)
+  if (result != P11S_OK) {
+    look_after_module(w, result);
     return result;
+  }
   attempt->had_session = true;
   pthread_mutex_lock(&w->token->lock);
   work.epoch = w->token->epoch;
   attempt->generation = w->token->generation;
   pthread_mutex_unlock(&w->token->lock);
   result = job->ops->run(job, &work, e);
+  look_after_module(w, result);
   if (job->ops->rw) {
     CK_RV rv = p11s_rv_last();
 
@@ -155,6 +165,7 @@ static void probe(struct p11s_worker *w)
   p11s_worker_drop_session(w);
   p11s_rv_note(CKR_OK);
   result = p11s_worker_new_session(w, false, pin, &session, &error);
+  look_after_module(w, result);
   p11s_token_note_outcome(w->token, result, &error, NULL, pin);
   p11s_secret_release(pin);
 }

@@ -567,8 +567,10 @@ static void lengths_of_signatures(void **state)
   assert_int_equal(odd_signature(8, 0, signature, &len), P11S_ERR_SIGNATURE);
   assert_int_equal(odd_signature(8, 1024, signature, &len), P11S_ERR_SIGNATURE);
   assert_int_equal(odd_signature(8, 513, signature, &len), P11S_ERR_SIGNATURE);
-  assert_int_equal(odd_signature(8, CK_UNAVAILABLE_INFORMATION, signature, &len), P11S_ERR_SIGNATURE);
-  assert_int_equal(odd_signature(13, CK_UNAVAILABLE_INFORMATION, signature, &len), P11S_ERR_SIGNATURE);
+  assert_int_equal(odd_signature(8, CK_UNAVAILABLE_INFORMATION, signature, &len),
+                   P11S_ERR_SIGNATURE);
+  assert_int_equal(odd_signature(13, CK_UNAVAILABLE_INFORMATION, signature, &len),
+                   P11S_ERR_SIGNATURE);
 }
 
 static void rsa_without_leading_zeros(void **state)

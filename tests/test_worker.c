@@ -55,6 +55,7 @@ static enum p11s_err run(struct p11s_job *job, struct p11s_work *work, struct p1
 {
   struct test_job *j = (struct test_job *)job;
   CK_SESSION_INFO info = {0};
+  CK_RV rv;
 
   if (j->started != NULL)
     rig_event_note(j->started);
@@ -62,12 +63,12 @@ static enum p11s_err run(struct p11s_job *job, struct p11s_work *work, struct p1
     rig_event_wait(j->gate, 1);
   j->session[j->runs] = p11s_session_handle(work->session);
   j->epoch[j->runs] = work->epoch;
-  (void)rig_fake()->behind()->C_GetSessionInfo(j->session[j->runs], &info);
+  rv = rig_fake()->behind()->C_GetSessionInfo(j->session[j->runs], &info);
   j->state[j->runs] = info.state;
   (void)pthread_getname_np(pthread_self(), j->thread, sizeof j->thread);
   (void)pthread_sigmask(SIG_BLOCK, NULL, &j->blocked);
   if (j->runs++ < j->failures) {
-    p11s_rv_note(j->rv);
+    p11s_rv_note(j->rv != CKR_OK ? j->rv : rv);
     return p11s_error_set(e, j->result, "run %u failed", j->runs);
   }
   if (j->stain)
@@ -330,6 +331,24 @@ static void lost_session_gets_another_try(void **state)
     p11s_job_release(&j->job);
     free_token(token);
   }
+}
+
+static void finalized_library_is_initialized_again(void **state)
+{
+  struct p11s_token *token = new_token(1);
+  struct test_job *j = new_job(&ops, RIG_PIN);
+  struct p11s_error e = {P11S_OK, ""};
+
+  (void)state;
+  assert_int_equal(plain(token, RIG_PIN, &e), P11S_OK);
+  assert_int_equal(rig_fake()->behind()->C_Finalize(NULL), CKR_OK);
+  j->failures = 1;
+  j->result = P11S_ERR_TOKEN; /* with what C_GetSessionInfo says */
+  assert_int_equal(run_on(token, j, &e), P11S_OK);
+  assert_int_equal(j->runs, 2);
+  assert_int_equal(j->state[1], CKS_RO_USER_FUNCTIONS);
+  p11s_job_release(&j->job);
+  free_token(token);
 }
 
 static void there_is_no_third_try(void **state)
@@ -767,6 +786,8 @@ int main(void)
       cmocka_unit_test_setup(idle_worker_without_session_ends, rig_reset),
       cmocka_unit_test_setup(idle_session_is_looked_after, rig_reset),
       cmocka_unit_test_setup(login_that_hangs_does_not_hold_stop, rig_reset),
+      /* The last: SoftHSM's token is in another slot afterwards. */
+      cmocka_unit_test_setup(finalized_library_is_initialized_again, rig_reset),
   };
 
   return cmocka_run_group_tests_name("worker", tests, rig_setup, rig_teardown);

@@ -81,9 +81,9 @@ p11s_signer *makeSigner()
   return made;
 }
 
-// Destructors of a PKCS#11 library must not run under a worker that is inside it. A server's threads
-// are all still running, and PowerDNS crashes when one of them answers a query meanwhile, or asks
-// OpenSSL for something: so nothing is destroyed there.
+// Destructors of a PKCS#11 library must not run under a worker that is inside it. A server's
+// threads are all still running, and PowerDNS crashes when one of them answers a query meanwhile,
+// or asks OpenSSL for something: so nothing is destroyed there.
 void stopAtExit(int status, void * /* unused */)
 {
   static bool done = false;

@@ -23,7 +23,8 @@
  *
  * Two more are taken by nobody who holds one of these, and their holders take none but the log's:
  * p11mod.c's own (the list of modules) and report.c's (what its thread is to do). A lock on
- * STATE_DIR/refused-pins.lock (pinfile.h) is a file's, and held over C_Login: that is what it is for.
+ * STATE_DIR/refused-pins.lock (pinfile.h) is a file's, and held over C_Login: that is what it is
+ * for.
  */
 
 /* Milliseconds since some fixed point (CLOCK_MONOTONIC). */

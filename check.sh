@@ -26,6 +26,7 @@ summary=()
 # Runs one stage. A stage that is not made of tests, or that fails though no test did, counts as
 # one failure.
 stage() { # name, command…
+  wanted "$1" || return 0
   local name=$1 start=$SECONDS failed_before=$failed result=ok
   shift
   echo "== $name"
@@ -135,9 +136,29 @@ tidy() {
   return "${PIPESTATUS[0]}"
 }
 
+# Other PowerDNS versions, in chroots, where their headers are given.
+other_versions() {
+  local out=$work/matrix.log status line
+  "$top/regression-tests/matrix.sh" -- "$@" 2>&1 | tee "$out"
+  status=${PIPESTATUS[0]}
+  while read -r line; do
+    # Three numbers, three arguments.
+    # shellcheck disable=SC2086
+    add $line
+  done < <(sed -nE 's/^[a-z]+: ([0-9]+) passed, ([0-9]+) failed, ([0-9]+) skipped$/\1 \2 \3/p' "$out")
+  return "$status"
+}
+
+only='' not_tested=''
+wanted() { [ -z "$only" ] || [[ ,$only, == *",$1,"* ]]; }
+
 case ${1-} in
+--only)
+  only=$2
+  shift 2
+  ;;
 --help | -h)
-  echo "usage: check.sh [ARGUMENT OF PYTEST]..."
+  echo "usage: check.sh [--only STAGE,...] [ARGUMENT OF PYTEST]..."
   echo "  All tests; check.sh -k NAME runs only some of those in regression-tests/."
   exit 0
   ;;
@@ -150,8 +171,15 @@ stage corpus corpus
 stage format timeout --foreground -k 10 300 make -s -C "$build" check-format
 stage tidy tidy
 stage end-to-end end_to_end "$@"
+if [ -n "${PDNS_SOURCES-}" ]; then
+  stage versions other_versions "$@"
+elif wanted versions; then
+  not_tested=$("$top/regression-tests/matrix.sh" --list | paste -sd, | sed 's/,/, /g')
+fi
 
 echo
 printf '%s\n' "${summary[@]}"
+[ -z "$not_tested" ] ||
+  echo "not tested: $not_tested: PDNS_SOURCES=DIR, with their headers, does it (regression-tests/README.md)"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]

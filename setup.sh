@@ -5,32 +5,39 @@
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+pdns_version=
 work=$top/.build
 log=$work/setup.log
 
 packages=(
   # to build
   build-essential autoconf automake libtool pkg-config dpkg-dev libboost-dev libssl-dev
-  libp11-kit-dev
+  libp11-kit-dev liblmdb-dev libmariadb-dev
   # to run
   pdns-server pdns-tools pdns-backend-sqlite3 pdns-backend-mysql pdns-backend-lmdb pdns-backend-bind
-  p11-kit p11-kit-modules softhsm2 opensc
+  p11-kit p11-kit-modules softhsm2 opensc opensc-pkcs11 pcscd
   # to test
   libcmocka-dev clang-format clang-tidy python3 python3-pytest python3-pytest-xdist
   python3-dnspython python3-requests python3-cryptography python3-asn1crypto mariadb-server
   sqlite3 unbound ldnsutils bind9-utils bind9-dnsutils gnutls-bin util-linux ca-certificates gdb
+  vsmartcard-vpcd iproute2 faketime curl
+  swtpm libtss2-tcti-swtpm0 tpm2-abrmd libtss2-tcti-tabrmd0 libtpm2-pkcs11-1 dbus-daemon dbus-bin
+  opencryptoki libnss3 libnss3-tools
   # to fuzz (make fuzz)
   clang libclang-rt-dev
   # to measure (make bench, make profile)
   dnsperf gnuplot-nox valgrind
 )
 # Installing these must not leave one of them running that was not running before.
-services=(pdns.service mariadb.service unbound.service pcscd.service pcscd.socket)
+services=(pdns.service mariadb.service unbound.service pcscd.service pcscd.socket
+  pkcsslotd.service tpm2-abrmd.service)
 
 usage() {
   echo "usage: setup.sh [--no-build]"
   echo "  Installs what is needed, fetches the headers of the installed PowerDNS, and builds."
   echo "  --no-build   packages and PowerDNS headers only"
+  echo "  P11S_PDNS_SOURCE=DIR in the environment: the unpacked source of PowerDNS, not to be fetched."
+  echo "  It may be of another release of the same branch; what comes of that, the tests must show."
 }
 
 say() { echo "== $*"; }
@@ -162,13 +169,20 @@ private_apt() {
     -o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30 "$@" </dev/null
 }
 
-# Sets pdns_source. The source is complete when it holds the name of its version.
+# Sets pdns_source, and pdns_version where the source may be of another release. The source is complete when it holds the name of its version.
 fetch_pdns_source() {
   local version upstream dir download=$work/apt/download
   version=$(dpkg-query -W -f '${source:Version}' pdns-server 2>/dev/null) ||
     die "pdns-server is not installed"
   upstream=${version#*:}
   upstream=${upstream%-*}
+  if [ -n "${P11S_PDNS_SOURCE-}" ]; then
+    [ -f "$P11S_PDNS_SOURCE/pdns/dnsbackend.hh" ] ||
+      die "P11S_PDNS_SOURCE=$P11S_PDNS_SOURCE is not the source of PowerDNS"
+    pdns_source=$(cd "$P11S_PDNS_SOURCE" && pwd)
+    pdns_version=$upstream
+    return 0
+  fi
   dir=$work/pdns-source/pdns-$upstream
   pdns_source=$dir
   [ "$(cat "$dir/.complete" 2>/dev/null)" != "$version" ] || return 0
@@ -182,8 +196,11 @@ fetch_pdns_source() {
   cd "$download"
   private_apt source --download-only --only-source "pdns=$version" >>"$log" 2>&1 || {
     tail -n 10 "$log" >&2
-    die "no package source of this machine has the source of PowerDNS $version. If that" \
-      "version is no longer offered, upgrade pdns-server and run setup.sh again."
+    die "the source of PowerDNS $version, for its headers, could not be had from this machine's" \
+      "package sources (above is what apt says). If that version is no longer offered there, upgrade" \
+      "pdns-server and run setup.sh again. If the source packages are not offered at all, get" \
+      "PowerDNS's source yourself (release $upstream, or tag auth-$upstream of its public" \
+      "repository), unpack it as pdns-$upstream, and run P11S_PDNS_SOURCE=DIRECTORY ./setup.sh."
   }
   # Checksums were apt's to check.
   quietly dpkg-source --no-check --no-copy -x "pdns_${version#*:}.dsc" "$dir"
@@ -215,7 +232,8 @@ build() {
   if [ ! -f config.status ] || [ "$top/configure" -nt config.status ] ||
     ! grep -qF "$pdns_source" config.status; then
     say "configure"
-    quietly "$top/configure" --enable-werror --with-pdns-source="$pdns_source"
+    quietly "$top/configure" --enable-werror --with-mysql --with-pdns-source="$pdns_source" \
+      ${pdns_version:+--with-pdns-version="$pdns_version"}
   fi
   say "make"
   quietly make -j"$(nproc)"

@@ -25,7 +25,9 @@ AC_DEFUN([P11S_ADD_FLAGS], [
 AC_DEFUN([P11S_COMMON_FLAGS], [
   P11S_ADD_FLAGS([$1], [-Wall -Wextra -Wconversion -Wshadow])
   P11S_ADD_FLAGS([$1], [-fstack-protector-strong])
-  AS_IF([test "$enable_werror" = yes], [P11S_ADD_FLAGS([$1], [-Werror])])
+  # That a newer library would like another function better is no reason not to build.
+  AS_IF([test "$enable_werror" = yes],
+    [P11S_ADD_FLAGS([$1], [-Werror -Wno-error=deprecated-declarations])])
   AS_IF([test "$enable_sanitizers" != no], [
     p11s_before=$$1
     P11S_ADD_FLAGS([$1], [-fsanitize=$enable_sanitizers])
@@ -39,7 +41,7 @@ AC_DEFUN([P11S_COMMON_FLAGS], [
 ])
 
 # P11S_LINK_FLAGS
-# Sets P11S_LDFLAGS.
+# Sets P11S_LDFLAGS, and P11S_NO_UNDEFINED for what must find all its names at link time.
 AC_DEFUN([P11S_LINK_FLAGS], [
   for p11s_flag in -Wl,-z,relro -Wl,-z,now; do
     AC_MSG_CHECKING([whether the linker takes $p11s_flag])
@@ -53,6 +55,9 @@ AC_DEFUN([P11S_LINK_FLAGS], [
   done
   AS_IF([test "$enable_sanitizers" != no],
     [AS_VAR_APPEND([P11S_LDFLAGS], [" -fsanitize=$enable_sanitizers"])])
+  # libtool links C++ libraries with -nostdlib: a sanitizer's runtime is the program's to bring along.
+  AS_IF([test "$enable_sanitizers" = no], [P11S_NO_UNDEFINED=-Wl,--no-undefined])
+  AC_SUBST([P11S_NO_UNDEFINED])
   AC_SUBST([P11S_LDFLAGS])
 ])
 

@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The PowerDNS that the module is built for.
 
+# P11S_PDNS_BRANCH(VARIABLE, VERSION)
+# 4.9 of 4.9.18.
+AC_DEFUN([P11S_PDNS_BRANCH],
+  [$1=`AS_ECHO(["$2"]) | sed 's/^\(@<:@0-9@:>@*\.@<:@0-9@:>@*\)\..*/\1/'`])
+
 # P11S_PDNS_SOURCE
-# --with-pdns-source. Sets PDNS_SOURCE, PDNS_CPPFLAGS and P11S_PDNS_VERSION.
+# --with-pdns-source and --with-pdns-version. Sets PDNS_SOURCE, PDNS_CPPFLAGS, P11S_PDNS_VERSION and
+# P11S_PDNS_NUMBER.
 AC_DEFUN([P11S_PDNS_SOURCE], [
   AC_ARG_WITH([pdns-source],
     [AS_HELP_STRING([--with-pdns-source=DIR],
@@ -16,7 +22,8 @@ AC_DEFUN([P11S_PDNS_SOURCE], [
   AC_SUBST([PDNS_SOURCE])
 
   AC_MSG_CHECKING([for the version of the PowerDNS source])
-  # Releases have a generated configure or, where meson builds, a .version file.
+  # Releases have a generated configure or a .version file. A tag of the repository has neither: there
+  # the directory says it, as pdns-4.9.17.
   P11S_PDNS_VERSION=
   AS_IF([test -f "$PDNS_SOURCE/configure"],
     [P11S_PDNS_VERSION=`sed -n "s/^PACKAGE_VERSION='\(.*\)'$/\1/p" "$PDNS_SOURCE/configure" | sed 1q`])
@@ -25,12 +32,37 @@ AC_DEFUN([P11S_PDNS_SOURCE], [
   AS_IF([test -z "$P11S_PDNS_VERSION" && test -f "$PDNS_SOURCE/.version"],
     [P11S_PDNS_VERSION=`sed 1q "$PDNS_SOURCE/.version"`])
   AS_IF([test -z "$P11S_PDNS_VERSION"],
+    [P11S_PDNS_VERSION=`AS_ECHO(["$PDNS_SOURCE"]) | sed -n 's,.*/pdns-\(@<:@0-9@:>@@<:@^/@:>@*\)$,\1,p'`])
+  AS_IF([test -z "$P11S_PDNS_VERSION"],
     [AC_MSG_RESULT([unknown])
-     AC_MSG_ERROR(["$PDNS_SOURCE" does not say which PowerDNS version it is. Use the source of a release, as "apt-get source pdns" unpacks it.])])
+     AC_MSG_ERROR(["$PDNS_SOURCE" does not say which PowerDNS version it is. Use the source of a release, as "apt-get source pdns" unpacks it, or call the directory of a tag pdns-VERSION.])])
   AC_MSG_RESULT([$P11S_PDNS_VERSION])
+
+  AC_ARG_WITH([pdns-version],
+    [AS_HELP_STRING([--with-pdns-version=VERSION],
+      [the PowerDNS you run, when the source is of another release of the same branch; the tests must then show that it works])],
+    [], [with_pdns_version=])
+  AS_CASE([$with_pdns_version],
+    [''|yes|no|$P11S_PDNS_VERSION], [],
+    [P11S_PDNS_BRANCH([p11s_theirs], [$P11S_PDNS_VERSION])
+     P11S_PDNS_BRANCH([p11s_wanted], [$with_pdns_version])
+     AS_IF([test "$p11s_theirs" != "$p11s_wanted"],
+       [AC_MSG_ERROR([the headers of PowerDNS $P11S_PDNS_VERSION will not do for "$with_pdns_version": give --with-pdns-source a source of that branch.])])
+     AC_MSG_WARN([the headers of PowerDNS $P11S_PDNS_VERSION are taken for those of $with_pdns_version.])
+     P11S_PDNS_VERSION=$with_pdns_version])
+  # 4.9.18 is 40918. What follows the third number (-rc1) does not count.
+  P11S_PDNS_NUMBER=`AS_ECHO(["$P11S_PDNS_VERSION"]) | sed -n 's/^\(@<:@0-9@:>@@<:@0-9@:>@*\)\.\(@<:@0-9@:>@@<:@0-9@:>@*\)\.\(@<:@0-9@:>@@<:@0-9@:>@*\).*/\1 \2 \3/p' | awk '{ print ($[]1 * 100 + $[]2) * 100 + $[]3 }'`
+  AS_IF([test -z "$P11S_PDNS_NUMBER"],
+    [AC_MSG_ERROR(["$P11S_PDNS_VERSION" is not the version of a PowerDNS release, such as 4.9.18.])])
+  AS_IF([test "$P11S_PDNS_NUMBER" -lt 40700],
+    [AC_MSG_ERROR([PowerDNS $P11S_PDNS_VERSION is too old: 4.7 is the oldest that this module knows.])])
+  AS_IF([test "$P11S_PDNS_NUMBER" -ge 50200],
+    [AC_MSG_WARN([PowerDNS $P11S_PDNS_VERSION is newer than all that this module was tried with (4.7, 4.9, 5.1); run ./check.sh])])
   AC_SUBST([P11S_PDNS_VERSION])
   AC_DEFINE_UNQUOTED([P11S_PDNS_VERSION], ["$P11S_PDNS_VERSION"],
     [The PowerDNS version that the module is built for.])
+  AC_DEFINE_UNQUOTED([P11S_PDNS_NUMBER], [$P11S_PDNS_NUMBER],
+    [The same as a number: 40918 for 4.9.18.])
 
   # Some PowerDNS headers include "config.h" whatever is defined, and the source
   # is not configured. They find an empty one; what they ask for is defined below.
@@ -39,7 +71,7 @@ AC_DEFUN([P11S_PDNS_SOURCE], [
 
   # -isystem: warnings in PowerDNS headers are not ours.
   PDNS_CPPFLAGS="-isystem `pwd`/pdns-config -isystem $PDNS_SOURCE -isystem $PDNS_SOURCE/pdns"
-  PDNS_CPPFLAGS="$PDNS_CPPFLAGS -DPDNS_AUTH -DHAVE_EVP_MD_CTX_NEW -DHAVE_EVP_MD_CTX_FREE"
+  PDNS_CPPFLAGS="$PDNS_CPPFLAGS -DPDNS_AUTH -DHAVE_LIBCRYPTO -DHAVE_EVP_MD_CTX_NEW -DHAVE_EVP_MD_CTX_FREE"
   AC_SUBST([PDNS_CPPFLAGS])
 
   AC_LANG_PUSH([C++])
@@ -73,6 +105,8 @@ AC_DEFUN([P11S_PDNS_SOURCE], [
 # into it by the layout that the headers state.
 AC_DEFUN([P11S_PDNS_SERVER], [
   AC_ARG_VAR([PDNS_SERVER], [pdns_server program whose version is compared])
+  AC_ARG_VAR([PDNSUTIL], [pdnsutil program that must have what the module needs, too])
+  AC_PATH_PROG([PDNSUTIL], [pdnsutil], [], [$PATH$PATH_SEPARATOR/usr/local/bin$PATH_SEPARATOR/usr/bin])
   AC_PATH_PROG([PDNS_SERVER], [pdns_server], [],
     [$PATH$PATH_SEPARATOR/usr/local/sbin$PATH_SEPARATOR/usr/sbin$PATH_SEPARATOR/sbin])
   AS_IF([test -z "$PDNS_SERVER"],

@@ -7,6 +7,7 @@
 
 struct fakehost_row fakehost_rows[FAKEHOST_ROWS];
 unsigned fakehost_row_count;
+void (*fakehost_demands)(const char *zone, unsigned weeks, const struct p11s_demand_sink *sink);
 
 static const char *const zones[] = {"example.net.", "example.org."};
 static bool refuse_adding, refuse_listing;
@@ -25,6 +26,7 @@ void fakehost_reset(void)
   while (fakehost_row_count > 0)
     free(fakehost_rows[--fakehost_row_count].content);
   refuse_adding = refuse_listing = false;
+  fakehost_demands = NULL;
 }
 
 static unsigned put(const char *zone, unsigned flags, bool active, bool published,
@@ -113,4 +115,16 @@ static enum p11s_err add_row(void *ctx, const struct p11s_row *row, int64_t *ret
   return P11S_OK;
 }
 
-const struct p11s_host fakehost = {NULL, zone_check, each_zone, each_row, add_row};
+static enum p11s_err each_demand(void *ctx, const char *zone, unsigned weeks,
+                                 const struct p11s_demand_sink *sink, struct p11s_error *e)
+{
+  (void)ctx;
+  must(!listing, "called back");
+  if (refuse_listing)
+    return p11s_error_set(e, P11S_ERR_HOST, "the database does not answer");
+  if (fakehost_demands != NULL)
+    fakehost_demands(zone, weeks, sink);
+  return P11S_OK;
+}
+
+const struct p11s_host fakehost = {NULL, zone_check, each_zone, each_row, add_row, each_demand};

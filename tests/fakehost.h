@@ -31,6 +31,10 @@ void fakehost_put(const char *zone, unsigned flags, const char *content, size_t 
 void fakehost_refuse_adding(bool refuse);
 void fakehost_refuse_listing(bool refuse);
 
+/* What PowerDNS would have signed of a zone; NULL: nothing. */
+extern void (*fakehost_demands)(const char *zone, unsigned weeks,
+                                const struct p11s_demand_sink *sink);
+
 extern const struct p11s_host fakehost;
 
 #endif

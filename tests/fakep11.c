@@ -43,8 +43,6 @@
   F(C_SetAttributeValue,                                                                           \
     (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_PTR attrs, CK_ULONG n),      \
     (session, object, attrs, n))                                                                   \
-  F(C_FindObjectsInit, (CK_SESSION_HANDLE session, CK_ATTRIBUTE_PTR attrs, CK_ULONG n),            \
-    (session, attrs, n))                                                                           \
   F(C_FindObjects,                                                                                 \
     (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE_PTR objects, CK_ULONG room, CK_ULONG_PTR n),      \
     (session, objects, room, n))                                                                   \
@@ -59,6 +57,7 @@
 
 #define ALL_FUNCTIONS(F)                                                                           \
   PLAIN_FUNCTIONS(F)                                                                               \
+  F(C_FindObjectsInit, , )                                                                         \
   F(C_GetTokenInfo, , )                                                                            \
   F(C_Sign, , )
 
@@ -98,6 +97,7 @@ static unsigned calls[FUNCTIONS];
 static unsigned blocked[FUNCTIONS];
 static unsigned releases[FUNCTIONS]; /* a blocked call waits for the next one */
 static CK_FLAGS flags_set, flags_cleared;
+static bool loose_search;
 static CK_ULONG max_sessions;
 
 /* -- the script */
@@ -160,6 +160,22 @@ static CK_RV enter(enum function f, bool *ret_corrupt)
 PLAIN_FUNCTIONS(DEFINE)
 #undef DEFINE
 
+static CK_RV fake_C_FindObjectsInit(CK_SESSION_HANDLE session, CK_ATTRIBUTE_PTR attrs, CK_ULONG n)
+{
+  bool corrupt, loose;
+  CK_RV rv = enter(FN_C_FindObjectsInit, &corrupt);
+
+  pthread_mutex_lock(&lock);
+  loose = loose_search;
+  pthread_mutex_unlock(&lock);
+  for (CK_ULONG i = 0; loose && i < n; i++)
+    if (attrs[i].type == CKA_CLASS) {
+      attrs += i;
+      n = 1;
+    }
+  return rv != CKR_OK ? rv : real->C_FindObjectsInit(session, attrs, n);
+}
+
 static CK_RV fake_C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info)
 {
   bool corrupt;
@@ -209,6 +225,7 @@ static void control_reset(void)
   for (enum function f = 0; f < FUNCTIONS; f++)
     releases[f]++;
   flags_set = flags_cleared = 0;
+  loose_search = false;
   max_sessions = 0;
   pthread_cond_broadcast(&changed);
   pthread_mutex_unlock(&lock);
@@ -258,6 +275,13 @@ static void control_delay(const char *function, unsigned first, unsigned count, 
 static void control_corrupt(unsigned first, unsigned count)
 {
   add_rule("C_Sign", CORRUPT, first, count, CKR_OK, 0);
+}
+
+static void control_search_loosely(void)
+{
+  pthread_mutex_lock(&lock);
+  loose_search = true;
+  pthread_mutex_unlock(&lock);
 }
 
 static void control_token_info(CK_FLAGS set, CK_FLAGS clear, CK_ULONG sessions)
@@ -344,6 +368,7 @@ const struct fakep11 fakep11 = {
     .block = control_block,
     .delay = control_delay,
     .corrupt = control_corrupt,
+    .search_loosely = control_search_loosely,
     .token_info = control_token_info,
     .wait_blocked = control_wait_blocked,
     .release = control_release,

@@ -32,6 +32,8 @@ struct fakep11 {
   void (*delay)(const char *function, unsigned first, unsigned count, unsigned ms);
   /* C_Sign only: one bit of the signature is flipped. */
   void (*corrupt)(unsigned first, unsigned count);
+  /* C_FindObjectsInit looks at CKA_CLASS alone, as some tokens do. */
+  void (*search_loosely)(void);
   /* What C_GetTokenInfo says: flags set and cleared, ulMaxSessionCount unless 0. */
   void (*token_info)(CK_FLAGS set, CK_FLAGS clear, CK_ULONG max_sessions);
 

@@ -25,11 +25,13 @@
  *     C_GetTokenInfo flags 0x40000   set these flags
  *     C_GetTokenInfo clear 0x4       clear these flags
  *     C_GetTokenInfo sessions 2      the most sessions it says it can have
- *     slots empty 2             so many readers without a token before the
- *                               module's slots, and as many behind
- *     token unplugged           the token is out: its sessions say CKR_DEVICE_REMOVED, and for ever
- *                               after CKR_SESSION_HANDLE_INVALID; the login is gone
- *     token unplugged-opensc    likewise, but C_GetTokenInfo and C_OpenSession say CKR_OK
+ *     C_FindObjects hide 2           objects of this class (2: public keys) are not found
+ *     C_GetAttributeValue raw-point  CKA_EC_POINT of a public key is no DER OCTET STRING
+ *     C_GetAttributeValue lend 0x181 a private key has this attribute of its public key, which is
+ * the one of the same CKA_ID; 0x129 is made of its P-256 point slots empty 2             so many
+ * readers without a token before the module's slots, and as many behind token unplugged the token
+ * is out: its sessions say CKR_DEVICE_REMOVED, and for ever after CKR_SESSION_HANDLE_INVALID; the
+ * login is gone token unplugged-opensc    likewise, but C_GetTokenInfo and C_OpenSession say CKR_OK
  *     token unplugged-unseen    likewise, and C_GetSlotInfo says that it is there
  *     token plugs 3             it has been out and in again since this number was another one
  *     token logouts 3           somebody has logged out since this number was another one
@@ -40,7 +42,7 @@
  * line makes it another one.
  */
 #define _GNU_SOURCE
-#include "p11spy_token.h"
+#include "p11spy_objects.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -337,6 +339,30 @@ static CK_RV spy_C_CloseAllSessions(CK_SLOT_ID slot)
   return done("C_CloseAllSessions", at_slot(slot), rv);
 }
 
+/* -- objects */
+
+static CK_RV spy_C_FindObjects(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE_PTR objects,
+                               CK_ULONG room, CK_ULONG_PTR n)
+{
+  struct where where = at_session(session);
+  CK_RV rv;
+
+  if (!intercept("C_FindObjects", where, &rv))
+    rv = find_shown(session, objects, room, n);
+  return done("C_FindObjects", where, rv);
+}
+
+static CK_RV spy_C_GetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                                     CK_ATTRIBUTE_PTR attrs, CK_ULONG n)
+{
+  struct where where = at_session(session);
+  CK_RV rv;
+
+  if (!intercept("C_GetAttributeValue", where, &rv))
+    rv = get_attributes(session, object, attrs, n);
+  return done("C_GetAttributeValue", where, rv);
+}
+
 /* -- signatures */
 
 static CK_RV spy_C_SignInit(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
@@ -434,20 +460,12 @@ PASS_SESSION(C_CreateObject,
              (session, attrs, n, object))
 PASS_SESSION(C_DestroyObject, (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object),
              (session, object))
-PASS_SESSION(C_GetAttributeValue,
-             (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_PTR attrs,
-              CK_ULONG n),
-             (session, object, attrs, n))
 PASS_SESSION(C_SetAttributeValue,
              (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_PTR attrs,
               CK_ULONG n),
              (session, object, attrs, n))
 PASS_SESSION(C_FindObjectsInit, (CK_SESSION_HANDLE session, CK_ATTRIBUTE_PTR attrs, CK_ULONG n),
              (session, attrs, n))
-PASS_SESSION(C_FindObjects,
-             (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE_PTR objects, CK_ULONG room,
-              CK_ULONG_PTR n),
-             (session, objects, room, n))
 PASS_SESSION(C_FindObjectsFinal, (CK_SESSION_HANDLE session), (session))
 PASS_SESSION(C_DigestInit, (CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism),
              (session, mechanism))

@@ -5,6 +5,7 @@
 
 #include "lock.h"
 #include "object.h"
+#include "slot.h"
 #include "softhsm.h"
 
 #include <dlfcn.h>
@@ -103,11 +104,18 @@ int rig_teardown(void **state)
 
 int rig_reset(void **state)
 {
+  struct p11s_slot_info info;
+  struct p11s_error e;
+
   if (guard != NULL && old_guard_count < sizeof old_guards / sizeof old_guards[0])
     old_guards[old_guard_count++] = guard;
   guard = NULL;
   (void)state;
   fake->reset();
+  /* After a C_Finalize SoftHSM's token is in another slot. */
+  if (p11s_slot_find(softhsm_module(), RIG_TOKEN, &info, &e) != P11S_OK)
+    fail_msg("%s", e.text);
+  slot = info.id;
   /* SoftHSM remembers that a wrong PIN was given until the right one is. */
   rig_log_out(rig_log_in());
   return 0;
@@ -126,7 +134,7 @@ static void must(CK_RV rv, const char *call)
     fail_msg("%s: %s", call, p11s_rv_name(rv));
 }
 
-void rig_make_key(const char *label)
+static void make_key(const char *label, CK_BBOOL consent)
 {
   CK_FUNCTION_LIST *module = softhsm_module();
   CK_SESSION_HANDLE session = softhsm_session(slot, true, RIG_PIN);
@@ -138,18 +146,27 @@ void rig_make_key(const char *label)
                                     {CKA_EC_PARAMS, (void *)alg->ec_params, alg->ec_params_len},
                                     {CKA_LABEL, (void *)label, strlen(label)},
                                     {CKA_ID, &id, sizeof id}};
-  CK_ATTRIBUTE private_template[] = {{CKA_TOKEN, &yes, sizeof yes},
-                                     {CKA_PRIVATE, &yes, sizeof yes},
-                                     {CKA_SIGN, &yes, sizeof yes},
-                                     {CKA_LABEL, (void *)label, strlen(label)},
-                                     {CKA_ID, &id, sizeof id}};
+  CK_ATTRIBUTE private_template[] = {
+      {CKA_TOKEN, &yes, sizeof yes}, {CKA_PRIVATE, &yes, sizeof yes},
+      {CKA_SIGN, &yes, sizeof yes},  {CKA_LABEL, (void *)label, strlen(label)},
+      {CKA_ID, &id, sizeof id},      {CKA_ALWAYS_AUTHENTICATE, &consent, sizeof consent}};
   CK_OBJECT_HANDLE public_key, private_key;
 
   id++;
-  must(module->C_GenerateKeyPair(session, &mechanism, public_template, 4, private_template, 5,
+  must(module->C_GenerateKeyPair(session, &mechanism, public_template, 4, private_template, 6,
                                  &public_key, &private_key),
        "C_GenerateKeyPair");
   must(module->C_CloseSession(session), "C_CloseSession");
+}
+
+void rig_make_key(const char *label)
+{
+  make_key(label, CK_FALSE);
+}
+
+void rig_make_consent_key(const char *label)
+{
+  make_key(label, CK_TRUE);
 }
 
 /* All that match (class or label NULL: any), at most 64, from an open session. */

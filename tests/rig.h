@@ -38,6 +38,8 @@ void rig_watchdog(void);
 
 /* A P-256 pair. */
 void rig_make_key(const char *label);
+/* Likewise, with CKA_ALWAYS_AUTHENTICATE. */
+void rig_make_consent_key(const char *label);
 void rig_remove_private(const char *label);
 void rig_remove_public(const char *label);
 void rig_remove_key(const char *label);

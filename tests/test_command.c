@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 static const char *const names[] = {"help",   "modules",  "tokens", "keys",
-                                    "assign", "generate", "check"};
+                                    "assign", "generate", "check",  "warm"};
 #define NAMES (sizeof names / sizeof *names)
 
 static const char assign_usage[] = "assign ZONE ALGORITHM ksk|zsk MODULE SLOT PIN LABEL [PUBLABEL]";

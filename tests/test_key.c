@@ -338,6 +338,25 @@ static void generates_and_undoes(void **state)
   rig_signer_free(signer);
 }
 
+/* A search may give what it was not asked for: only the new pair is removed. */
+static void undoing_spares_the_other_keys(void **state)
+{
+  struct p11s_signer *signer = rig_signer(1);
+  struct p11s_key *key = rig_key(signer, "made", RIG_PIN);
+  unsigned before = rig_objects(NULL);
+  struct p11s_error e;
+
+  (void)state;
+  rig_fake()->search_loosely();
+  if (p11s_key_generate(key, 0, rig_later(), &e) != P11S_OK)
+    fail_msg("%s", e.text);
+  assert_int_equal(p11s_key_undo_generate(key, rig_later(), &e), P11S_OK);
+  assert_int_equal(rig_objects("made"), 0);
+  assert_int_equal(rig_objects(NULL), before);
+  p11s_key_release(key);
+  rig_signer_free(signer);
+}
+
 /* Not even where the token has no key of that name: a new one could not be the pinned one. */
 static void generate_refuses_a_pinned_reference(void **state)
 {
@@ -443,6 +462,7 @@ int main(void)
       cmocka_unit_test_setup(check_finds_another_key, rig_reset),
       cmocka_unit_test_setup(public_half_may_be_missing, rig_reset),
       cmocka_unit_test_setup(generates_and_undoes, rig_reset),
+      cmocka_unit_test_setup(undoing_spares_the_other_keys, rig_reset),
       cmocka_unit_test_setup(generate_refuses_a_pinned_reference, rig_reset),
       cmocka_unit_test_setup(generate_refuses_a_wrong_size, rig_reset),
       cmocka_unit_test_setup(late_pair_does_not_stay, rig_reset),

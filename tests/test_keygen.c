@@ -267,6 +267,9 @@ static CK_RV changed_generate(CK_SESSION_HANDLE s, CK_MECHANISM *mechanism, CK_A
   for (CK_ULONG i = 0; i < n_private; i++)
     if (private[i].type == disliked)
       return generate_rv;
+  for (CK_ULONG i = 0; i < n_public; i++)
+    if (public[i].type == disliked)
+      return generate_rv;
   if (disliked == 0 && generate_rv != CKR_OK)
     return generate_rv;
   return softhsm_module()->C_GenerateKeyPair(s, mechanism, public, n_public, private, n_private,
@@ -343,7 +346,7 @@ static void tokens_that_know_fewer_attributes(void **state)
   assert_int_equal(
       p11s_keygen_make(&changed, session, p11s_algorithm_find(13), 0, "few", &pair, &key, NULL),
       P11S_OK);
-  assert_int_equal(generated, 2);
+  assert_int_equal(generated, 3);
   assert_flag(pair.private_key, CKA_SENSITIVE, true);
   assert_flag(pair.private_key, CKA_EXTRACTABLE, false);
   p11s_pubkey_free(key);
@@ -351,6 +354,24 @@ static void tokens_that_know_fewer_attributes(void **state)
   /* What has to be there is not given up. */
   disliked = CKA_SENSITIVE;
   assert_fails(&changed, 13, 0, "few", P11S_ERR_TOKEN, "CKR_ATTRIBUTE_TYPE_INVALID");
+}
+
+/* As with a TPM behind tpm2-pkcs11. */
+static void tokens_with_one_bit_for_signing_and_encrypting(void **state)
+{
+  struct p11s_keypair pair;
+  struct p11s_pubkey *key;
+
+  (void)state;
+  disliked = CKA_ENCRYPT;
+  generate_rv = CKR_GENERAL_ERROR;
+  assert_int_equal(
+      p11s_keygen_make(&changed, session, p11s_algorithm_find(8), 1024, "tpm", &pair, &key, NULL),
+      P11S_OK);
+  assert_int_equal(generated, 2);
+  assert_private_key_is_safe(pair.private_key);
+  p11s_pubkey_free(key);
+  assert_int_equal(p11s_keygen_destroy(softhsm_module(), session, &pair, NULL), P11S_OK);
 }
 
 static void what_generating_can_say(void **state)
@@ -496,6 +517,7 @@ int main(void)
       cmocka_unit_test(read_only_session),
       cmocka_unit_test_setup(ids_that_cannot_be_set, changed_setup),
       cmocka_unit_test_setup(tokens_that_know_fewer_attributes, changed_setup),
+      cmocka_unit_test_setup(tokens_with_one_bit_for_signing_and_encrypting, changed_setup),
       cmocka_unit_test_setup(what_generating_can_say, changed_setup),
       cmocka_unit_test_setup(mechanisms_not_there, changed_setup),
       cmocka_unit_test_setup(readable_keys_do_not_stay, changed_setup),

@@ -151,6 +151,22 @@ static void program_that_does_not_end(void **state)
   assert_int_equal(close(fd.fd), 0);
 }
 
+/* What it said counts. */
+static void program_that_closes_its_output_and_does_not_end(void **state)
+{
+  struct p11s_modprobe probe;
+
+  (void)state;
+  program_is("printf '\\0end\\0'; exec sleep 60 >&-");
+  (void)alarm(20);
+  assert_true(p11s_modprobe_run(NULL, 100, &probe));
+  (void)alarm(0);
+  assert_int_equal(probe.count, 0);
+  p11s_modprobe_clear(&probe);
+  assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+  assert_int_equal(errno, ECHILD);
+}
+
 /* Its parent may block and ignore signals, which a program inherits. */
 static void arguments_and_signals(void **state)
 {
@@ -185,6 +201,7 @@ int main(void)
       cmocka_unit_test(output_that_is_not_complete),
       cmocka_unit_test(program_that_cannot_be_run),
       cmocka_unit_test(program_that_does_not_end),
+      cmocka_unit_test(program_that_closes_its_output_and_does_not_end),
       cmocka_unit_test(arguments_and_signals),
   };
 

@@ -367,6 +367,89 @@ static void public_object_with_the_same_id_first(void **state)
   p11s_pubkey_free(b_key);
 }
 
+/* Pairs share their id (PKCS#11 v2.40 section 4.7.2); a label is only a name. */
+static void the_id_says_more_than_the_label(void **state)
+{
+  struct p11s_pubkey *right, *wrong;
+  struct p11s_keypair pair = pair_of(13, "key", "A", &right);
+  struct p11s_keypair other = pair_of(13, "other", "B", &wrong);
+
+  (void)state;
+  set(pair.public_key, CKA_LABEL, "its public half", 15);
+  set(other.public_key, CKA_LABEL, "key", 3);
+  assert_public(13, pair.private_key, "key", NULL, right);
+  /* but for one that was given */
+  assert_public(13, pair.private_key, "key", "key", wrong);
+  p11s_pubkey_free(right);
+  p11s_pubkey_free(wrong);
+}
+
+/* -- a token that keeps the public half with the private key */
+
+static CK_OBJECT_HANDLE keeper;
+static CK_ATTRIBUTE kept[2];
+
+static CK_RV keeping_attribute(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *attr,
+                               CK_ULONG n)
+{
+  assert_int_equal(n, 1);
+  for (size_t i = 0; object == keeper && i < 2; i++) {
+    if (kept[i].pValue == NULL || kept[i].type != attr->type)
+      continue;
+    if (attr->pValue != NULL && attr->ulValueLen >= kept[i].ulValueLen)
+      memcpy(attr->pValue, kept[i].pValue, kept[i].ulValueLen);
+    attr->ulValueLen = kept[i].ulValueLen;
+    return CKR_OK;
+  }
+  return module->C_GetAttributeValue(s, object, attr, n);
+}
+
+static enum p11s_err read_kept(const struct p11s_pubkey *expected)
+{
+  CK_FUNCTION_LIST keeping = *module;
+  struct p11s_pubkey *key = NULL;
+  struct p11s_error e;
+  enum p11s_err result;
+
+  keeping.C_GetAttributeValue = keeping_attribute;
+  result = p11s_object_read_public(&keeping, session, p11s_algorithm_find(13), keeper, "alone",
+                                   NULL, &key, &e);
+  if (result == P11S_OK)
+    assert_true(p11s_pubkey_equal(key, expected));
+  p11s_pubkey_free(key);
+  return result;
+}
+
+static void public_half_with_the_private_key(void **state)
+{
+  /* SubjectPublicKeyInfo of a P-256 key, up to the point (RFC 5480) */
+  unsigned char info[91] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48,
+                            0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
+                            0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04};
+  struct p11s_pubkey *key;
+  struct p11s_keypair pair = pair_of(13, "alone", "", &key);
+  size_t len;
+
+  (void)state;
+  memcpy(info + 27, p11s_pubkey_data(key, &len), 64);
+  assert_int_equal(len, 64);
+  destroy(pair.public_key);
+  keeper = pair.private_key;
+  memset(kept, 0, sizeof kept);
+  assert_int_equal(read_kept(key), P11S_ERR_NO_KEY);
+  kept[0] = (CK_ATTRIBUTE){CKA_PUBLIC_KEY_INFO, info, sizeof info};
+  assert_int_equal(read_kept(key), P11S_OK);
+  kept[0].ulValueLen--;
+  assert_int_equal(read_kept(key), P11S_ERR_KEY_TYPE);
+  kept[0].ulValueLen = 0; /* as SoftHSM has it */
+  assert_int_equal(read_kept(key), P11S_ERR_NO_KEY);
+  /* the point, raw, goes first */
+  kept[0].ulValueLen = 5;
+  kept[1] = (CK_ATTRIBUTE){CKA_EC_POINT, info + 26, 65};
+  assert_int_equal(read_kept(key), P11S_OK);
+  p11s_pubkey_free(key);
+}
+
 static void public_object_of_another_label(void **state)
 {
   struct p11s_pubkey *key;
@@ -809,6 +892,8 @@ int main(void)
       FRESH(public_objects),
       FRESH(public_object_with_the_same_id_first),
       FRESH(public_object_of_another_label),
+      FRESH(the_id_says_more_than_the_label),
+      FRESH(public_half_with_the_private_key),
       FRESH(rsa_from_the_private_key),
       FRESH(no_public_half),
       FRESH(public_key_of_another_type),

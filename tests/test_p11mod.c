@@ -2,6 +2,8 @@
 #include "lock.h"
 #include "log.h"
 #include "p11mod.h"
+#include "p11mod_internal.h"
+#include "p11reread.h"
 #include "softhsm.h"
 
 #include <pthread.h>
@@ -21,6 +23,7 @@
 #include <cmocka.h>
 
 #define THREADS 8
+#define REREAD_MS 30000
 /* Of Debian's p11-kit-modules, which p11-kit itself pulls in. */
 #define TRUST_MODULE "/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-trust.so"
 
@@ -476,20 +479,26 @@ static void *lose_in_thread(void *arg)
 static void library_that_was_finalized(void **state)
 {
   CK_FUNCTION_LIST *module = softhsm_module();
+  uint64_t life = p11s_p11mod_life("softhsm2");
   pthread_barrier_t barrier;
   pthread_t threads[THREADS];
 
   (void)state;
   p11s_p11mod_lost("unknown");
+  assert_int_equal(p11s_p11mod_life("unknown"), 0);
+  assert_int_not_equal(life, 0);
   finalize_behind_our_back();
   assert_int_equal(list_slots(module), CKR_CRYPTOKI_NOT_INITIALIZED);
   assert_int_equal(list_slots(softhsm_module()), CKR_CRYPTOKI_NOT_INITIALIZED);
   p11s_p11mod_lost("softhsm2");
   assert_ptr_equal(softhsm_module(), module);
   assert_int_equal(list_slots(module), CKR_OK);
+  assert_int_not_equal(p11s_p11mod_life("softhsm2"), life);
+  life = p11s_p11mod_life("softhsm2");
   /* Said for nothing, and by many. */
   p11s_p11mod_lost("softhsm2");
   assert_int_equal(list_slots(softhsm_module()), CKR_OK);
+  assert_int_equal(p11s_p11mod_life("softhsm2"), life);
   finalize_behind_our_back();
   assert_int_equal(pthread_barrier_init(&barrier, NULL, THREADS), 0);
   for (int i = 0; i < THREADS; i++)
@@ -518,6 +527,71 @@ static void library_that_was_finalized_and_does_not_start(void **state)
   assert_int_equal(setenv("SOFTHSM2_CONF", softhsm_conf(), 1), 0);
   assert_ptr_equal(softhsm_module(), module);
   assert_int_equal(list_slots(module), CKR_OK);
+}
+
+/* -- we do it ourselves, for what may be new on a card */
+
+static void library_that_is_finalized_here(void **state)
+{
+  CK_FUNCTION_LIST *module;
+
+  (void)state;
+  p11s_p11mod_shutdown();
+  atomic_store(&later, 0);
+  assert_false(p11s_p11mod_is_old("softhsm2", REREAD_MS));
+  module = softhsm_module();
+  assert_false(p11s_p11mod_is_old("unknown", REREAD_MS));
+  assert_false(p11s_p11mod_is_old("softhsm2", REREAD_MS));
+  atomic_store(&later, P11S_P11MOD_OLD_MS);
+  assert_true(p11s_p11mod_is_old("softhsm2", REREAD_MS));
+  assert_true(p11s_p11mod_finalize_library("softhsm2"));
+  assert_int_equal(list_slots(module), CKR_CRYPTOKI_NOT_INITIALIZED);
+  assert_false(p11s_p11mod_finalize_library("softhsm2"));
+  assert_ptr_equal(softhsm_module(), module);
+  assert_int_equal(list_slots(module), CKR_OK);
+  /* Not again soon. */
+  atomic_store(&later, 2 * P11S_P11MOD_OLD_MS);
+  assert_false(p11s_p11mod_is_old("softhsm2", REREAD_MS));
+  atomic_store(&later, P11S_P11MOD_OLD_MS + REREAD_MS);
+  assert_true(p11s_p11mod_is_old("softhsm2", REREAD_MS));
+  atomic_store(&later, 0);
+}
+
+static void a_library_that_has_nothing_to_lose_is_started_anew(void **state)
+{
+  struct p11s_gate *gate = p11s_gate_get("softhsm2");
+  CK_FUNCTION_LIST *module;
+  CK_SESSION_HANDLE session;
+  CK_SESSION_INFO info;
+
+  (void)state;
+  p11s_p11mod_shutdown();
+  atomic_store(&later, 0);
+  module = softhsm_module();
+  session = softhsm_session(softhsm_token("t", USER_PIN), false, USER_PIN);
+  p11s_gate_enter(gate);
+  assert_false(p11s_p11mod_restart("softhsm2", gate, REREAD_MS));
+  atomic_store(&later, 3 * REREAD_MS);
+  assert_true(p11s_p11mod_restart("softhsm2", gate, REREAD_MS));
+  assert_false(p11s_p11mod_restart("softhsm2", gate, REREAD_MS));
+  p11s_gate_leave(gate);
+  assert_int_equal(module->C_GetSessionInfo(session, &info), CKR_SESSION_HANDLE_INVALID);
+  atomic_store(&later, 0);
+}
+
+static void only_opensc_is_made_to_look_again(void **state)
+{
+  CK_FUNCTION_LIST *module = softhsm_module();
+  struct p11s_gate *gate = p11s_gate_get("softhsm2");
+
+  (void)state;
+  atomic_store(&later, 2 * REREAD_MS);
+  assert_true(p11s_p11mod_is_old("softhsm2", REREAD_MS));
+  p11s_gate_enter(gate);
+  assert_false(p11s_p11mod_reread("softhsm2", gate, 0));
+  p11s_gate_leave(gate);
+  assert_int_equal(list_slots(module), CKR_OK);
+  atomic_store(&later, 0);
 }
 
 static void return_values_have_names(void **state)
@@ -591,6 +665,9 @@ int main(void)
       PROBED(module_that_powerdns_loaded_already),
       cmocka_unit_test(library_that_was_finalized),
       cmocka_unit_test(library_that_was_finalized_and_does_not_start),
+      cmocka_unit_test(library_that_is_finalized_here),
+      cmocka_unit_test(a_library_that_has_nothing_to_lose_is_started_anew),
+      cmocka_unit_test(only_opensc_is_made_to_look_again),
       cmocka_unit_test(return_values_have_names),
       cmocka_unit_test(lost_is_known),
       cmocka_unit_test(padded_strings),

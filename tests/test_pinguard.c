@@ -484,6 +484,24 @@ static void knows_the_accepted_pin(void **state)
   p11s_pinguard_free(g);
 }
 
+static void an_accepted_pin_is_taken_no_more(void **state)
+{
+  struct p11s_pinguard *g = new_guard(NULL);
+
+  (void)state;
+  right(g, "a1", "1234");
+  right(g, "a2", "5678");
+  wrong(g, "a1", "9999"); /* says nothing about the one that was taken */
+  assert_int_equal(proof(g, "a1", "4321"), P11S_PIN_OTHER);
+  wrong(g, "a1", "1234");
+  assert_true(refused(g, "a1", "1234"));
+  assert_int_equal(proof(g, "a1", "4321"), P11S_PIN_UNKNOWN);
+  assert_int_equal(proof(g, "a2", "5678"), P11S_PIN_PROVEN);
+  right(g, "a1", "4321");
+  assert_int_equal(proof(g, "a1", "4321"), P11S_PIN_PROVEN);
+  p11s_pinguard_free(g);
+}
+
 static void another_process_proves_a_changed_pin(void **state)
 {
   struct p11s_pinguard *server = new_guard(dir), *tool = new_guard(dir);
@@ -786,6 +804,7 @@ int main(void)
       TEST(subjects_are_listed),
       TEST(a_login_cut_short_is_not_tried_again),
       TEST(knows_the_accepted_pin),
+      TEST(an_accepted_pin_is_taken_no_more),
       TEST(another_process_proves_a_changed_pin),
       TEST(news_is_told_once),
       TEST(directory_that_is_no_help),

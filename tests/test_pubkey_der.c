@@ -523,6 +523,29 @@ static enum p11s_err make_certificate(unsigned algorithm, const struct bytes *de
   return err;
 }
 
+/* SubjectPublicKeyInfo */
+static struct bytes public_info(EVP_PKEY *pkey)
+{
+  struct bytes b = {{0}, 0};
+  unsigned char *at = b.at;
+
+  assert_in_range(i2d_PUBKEY(pkey, NULL), 1, sizeof b.at - 1);
+  b.len = (size_t)i2d_PUBKEY(pkey, &at);
+  return b;
+}
+
+static void assert_info(unsigned algorithm, EVP_PKEY *pkey, const struct p11s_pubkey *expected)
+{
+  struct bytes der = public_info(pkey);
+  struct p11s_pubkey *key = NULL;
+  struct p11s_error e;
+
+  if (p11s_pubkey_from_info(p11s_algorithm_find(algorithm), der.at, der.len, &key, &e) != P11S_OK)
+    fail_msg("%s", e.text);
+  assert_true(p11s_pubkey_equal(key, expected));
+  p11s_pubkey_free(key);
+}
+
 static void test_certificate(void **state)
 {
   static const unsigned algorithms[] = {7, 8, 13, 14, 15, 16};
@@ -547,11 +570,31 @@ static void test_certificate(void **state)
     else
       assert_int_equal(make_ec(algorithm, NULL, raw_point(pkey), &direct, NULL), P11S_OK);
     assert_true(p11s_pubkey_equal(key, direct));
+    assert_info(algorithm, pkey, direct);
     p11s_pubkey_free(key);
     p11s_pubkey_free(direct);
     EVP_PKEY_free(pkey);
   }
   EVP_PKEY_free(signer);
+}
+
+static void test_info_malformed(void **state)
+{
+  EVP_PKEY *pkey = generate(13);
+  struct bytes der = public_info(pkey);
+  struct p11s_pubkey *key = NULL;
+  struct p11s_error e;
+
+  (void)state;
+  for (size_t len = 0; len < der.len; len++)
+    assert_int_equal(p11s_pubkey_from_info(p11s_algorithm_find(13), der.at, len, &key, &e),
+                     P11S_ERR_KEY_TYPE);
+  assert_int_equal(p11s_pubkey_from_info(p11s_algorithm_find(13), der.at, der.len + 1, &key, &e),
+                   P11S_ERR_KEY_TYPE);
+  assert_int_equal(p11s_pubkey_from_info(p11s_algorithm_find(14), der.at, der.len, &key, &e),
+                   P11S_ERR_KEY_TYPE);
+  assert_null(key);
+  EVP_PKEY_free(pkey);
 }
 
 static void test_certificate_of_another_type(void **state)
@@ -668,6 +711,7 @@ int main(void)
       cmocka_unit_test(test_rsa_long_exponent),
       cmocka_unit_test(test_rsa_refused),
       cmocka_unit_test(test_certificate),
+      cmocka_unit_test(test_info_malformed),
       cmocka_unit_test(test_certificate_of_another_type),
       cmocka_unit_test(test_certificate_of_another_curve),
       cmocka_unit_test(test_certificate_malformed),

@@ -26,6 +26,8 @@ struct seen {
   unsigned lines;
   pid_t pid;
   char module[64], slot[256], state[16], pin[16], trouble[1024];
+  struct p11s_rate rate;
+  unsigned room;
   int64_t since;
 };
 
@@ -36,6 +38,8 @@ static void see(const struct p11s_report_line *line, void *arg)
   seen->lines++;
   seen->pid = line->pid;
   seen->since = line->since;
+  seen->rate = line->rate;
+  seen->room = line->room;
   (void)snprintf(seen->module, sizeof seen->module, "%s", line->module);
   (void)snprintf(seen->slot, sizeof seen->slot, "%s", line->slot);
   (void)snprintf(seen->state, sizeof seen->state, "%s", line->state);
@@ -151,7 +155,54 @@ static void leftovers_are_not_believed(void **state)
   assert_int_equal(read_all(&seen), 1);
   assert_int_equal(seen.lines, 1); /* a line cut short is left out */
   assert_string_equal(seen.trouble, "why");
+  assert_int_equal(p11s_rate_best(&seen.rate), P11S_RATE_LEVELS); /* it does not say */
+  (void)snprintf(text, sizeof text, "%s/status.5", directory);
+  assert_int_equal(unlink(text), 0);
   assert_int_equal(p11s_report_start_time(0), 0);
+}
+
+/* With what an earlier version did not write, and with what a later one may. */
+static void rates_are_read(void **state)
+{
+  char text[256];
+  struct seen seen;
+
+  (void)state;
+  (void)snprintf(text, sizeof text,
+                 "%s\t%ld\t%llu\nm\ts\tready\t1\t0\t0\tok\t\t0:20:20:400000\t5\tmore\t\n",
+                 P11S_REPORT_HEAD, (long)getpid(), p11s_report_start_time(getpid()));
+  put("status.6", text);
+  assert_int_equal(read_all(&seen), 1);
+  assert_int_equal(seen.lines, 1);
+  assert_int_equal(seen.rate.level[0].count, 20);
+  assert_int_equal(seen.rate.level[0].us, 400000);
+  assert_int_equal(seen.room, 5);
+  (void)snprintf(text, sizeof text, "%s/status.6", directory);
+  assert_int_equal(unlink(text), 0);
+}
+
+/* A try opens no session after the first one, and is measured from then on. */
+static void signatures_are_measured(void **state)
+{
+  struct p11s_signer *signer = reporting_signer(directory);
+  struct p11s_key *key = rig_key(signer, "reported", RIG_PIN);
+  struct seen seen;
+
+  (void)state;
+  rig_fake()->delay("C_Sign", 1, FAKEP11_EVER, 20);
+  for (unsigned i = 0; i < 5; i++)
+    assert_int_equal(p11s_key_try(key, rig_later(), NULL), P11S_OK);
+  p11s_key_release(key);
+  do { /* rates follow within ten seconds */
+    sched_yield();
+    (void)read_all(&seen);
+  } while (seen.rate.level[0].count < 4);
+  assert_int_equal(seen.rate.level[0].count, 4);
+  assert_true(seen.rate.level[0].us >= 4 * 20000);
+  assert_true(p11s_rate_at(&seen.rate, 0) <= 50);
+  assert_true(seen.room > 0);
+  rig_fake()->reset();
+  rig_signer_free(signer);
 }
 
 static void no_directory(void **state)
@@ -182,6 +233,8 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(follows_the_token, rig_reset),
       cmocka_unit_test_setup(leftovers_are_not_believed, rig_reset),
+      cmocka_unit_test_setup(rates_are_read, rig_reset),
+      cmocka_unit_test_setup(signatures_are_measured, rig_reset),
       cmocka_unit_test_setup(no_directory, rig_reset),
   };
 

@@ -50,7 +50,7 @@ static struct p11s_session *opened(bool rw)
 static enum p11s_err login(struct p11s_session *s, const char *pin, struct p11s_error *e)
 {
   struct p11s_secret *secret = p11s_secret_new(pin, strlen(pin));
-  enum p11s_err result = p11s_session_login(s, secret, e);
+  enum p11s_err result = p11s_session_login(s, CKU_USER, secret, e);
 
   p11s_secret_release(secret);
   return result;
@@ -103,7 +103,7 @@ static void log_in(void **state)
 
   (void)state;
   assert_false(p11s_session_logged_in(s));
-  assert_int_equal(p11s_session_login(s, NULL, &e), P11S_ERR_NO_PIN);
+  assert_int_equal(p11s_session_login(s, CKU_USER, NULL, &e), P11S_ERR_NO_PIN);
   assert_int_equal(login(s, "", &e), P11S_ERR_NO_PIN);
   assert_int_equal(login(s, USER_PIN, &e), P11S_OK);
   assert_true(p11s_session_logged_in(s));
@@ -201,7 +201,7 @@ static void the_last_tries_are_not_ours(void **state)
   }
   extra_flags = CKF_PROTECTED_AUTHENTICATION_PATH;
   assert_int_equal(login(s, USER_PIN, &e), P11S_ERR_NO_PIN);
-  assert_non_null(strstr(e.text, "PIN pad"));
+  assert_non_null(strstr(e.text, "keypad"));
   assert_int_equal(logins, 0);
   extra_flags = CKF_USER_PIN_COUNT_LOW;
   assert_int_equal(login(s, USER_PIN, &e), P11S_OK);
@@ -369,13 +369,13 @@ static enum p11s_err sign(const struct key *key, const struct p11s_sign_plan *pl
   unsigned digest_len;
 
   if (plan->whole_message)
-    return p11s_session_sign(key->session, key->alg, plan, key->pair.private_key, message,
+    return p11s_session_sign(key->session, key->alg, plan, key->pair.private_key, NULL, message,
                              sizeof message, signature, len, e);
   assert_int_equal(EVP_Digest(message, sizeof message, digest, &digest_len,
                               EVP_get_digestbyname(key->alg->digest), NULL),
                    1);
-  return p11s_session_sign(key->session, key->alg, plan, key->pair.private_key, digest, digest_len,
-                           signature, len, e);
+  return p11s_session_sign(key->session, key->alg, plan, key->pair.private_key, NULL, digest,
+                           digest_len, signature, len, e);
 }
 
 static void assert_signs(const struct key *key, const struct p11s_sign_plan *plan)
@@ -412,7 +412,7 @@ static void all_algorithms(void **state)
     make_key(&key, softhsm_module(), alg->number, alg->family == P11S_RSA ? 1024 : 0);
     assert_signs(&key, &plan);
     /* And as with a token that hashes itself, where SoftHSM can. */
-    plan = (struct p11s_sign_plan){alg->hashing, true};
+    plan = (struct p11s_sign_plan){alg->hashing, true, false};
     if (p11s_mechanisms_have(p11s_session_mechanisms(key.session, NULL), alg->hashing))
       assert_signs(&key, &plan);
     drop_key(&key);
@@ -422,7 +422,7 @@ static void all_algorithms(void **state)
 static void failed_signatures(void **state)
 {
   unsigned char signature[512];
-  struct p11s_sign_plan plan = {CKM_ECDSA, false};
+  struct p11s_sign_plan plan = {CKM_ECDSA, false, false};
   size_t len = sizeof signature;
   CK_BBOOL no = CK_FALSE;
   struct p11s_error e;
@@ -431,8 +431,8 @@ static void failed_signatures(void **state)
   (void)state;
   make_key(&key, softhsm_module(), 13, 0);
   /* a digest of the wrong length */
-  assert_int_equal(p11s_session_sign(key.session, key.alg, &plan, key.pair.private_key, message, 20,
-                                     signature, &len, &e),
+  assert_int_equal(p11s_session_sign(key.session, key.alg, &plan, key.pair.private_key, NULL,
+                                     message, 20, signature, &len, &e),
                    P11S_ERR_TOKEN);
   assert_int_equal(p11s_session_rv(key.session), CKR_OK);
   /* no room */
@@ -477,7 +477,7 @@ static CK_RV odd_rv;
 static CK_ULONG odd_params_wanted; /* 0: none */
 static CK_ULONG modulus_len;
 static unsigned char modulus_first; /* byte */
-static int sign_inits;
+static int sign_inits, signs, sign_logins;
 
 static CK_RV odd_sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
 {
@@ -493,6 +493,7 @@ static CK_RV odd_sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG data_le
   (void)session;
   (void)data;
   (void)data_len;
+  signs++;
   if (odd_rv == CKR_OK && odd_len <= *len)
     memset(signature, 0xab, odd_len);
   *len = odd_len;
@@ -525,7 +526,7 @@ static int odd_setup(void **state)
   odd_params_wanted = 0;
   modulus_len = 128;
   modulus_first = 0xcd;
-  sign_inits = 0;
+  sign_inits = signs = sign_logins = 0;
   return 0;
 }
 
@@ -534,7 +535,7 @@ static enum p11s_err odd_signature(unsigned number, CK_ULONG token_gives, unsign
                                    size_t *len)
 {
   const struct p11s_algorithm *alg = p11s_algorithm_find(number);
-  struct p11s_sign_plan plan = {alg->raw, alg->family == P11S_EDDSA};
+  struct p11s_sign_plan plan = {alg->raw, alg->family == P11S_EDDSA, false};
   struct p11s_session *s = opened_on(&wrapped, "token", false);
   unsigned char input[64] = {0};
   struct p11s_error e;
@@ -542,7 +543,7 @@ static enum p11s_err odd_signature(unsigned number, CK_ULONG token_gives, unsign
 
   *len = ROOM;
   odd_len = token_gives;
-  result = p11s_session_sign(s, alg, &plan, 1, input,
+  result = p11s_session_sign(s, alg, &plan, 1, NULL, input,
                              alg->family == P11S_EDDSA ? 10 : alg->digest_len, signature, len, &e);
   if (result != P11S_OK)
     assert_int_equal(result, e.code);
@@ -609,6 +610,148 @@ static void buffer_too_small(void **state)
   assert_int_equal(p11s_rv_last(), CKR_BUFFER_TOO_SMALL);
 }
 
+/* -- a key that may be used with some mechanisms only */
+
+static CK_MECHANISM_TYPE allowed[4];
+static CK_ULONG allowed_len; /* bytes */
+static CK_RV allowed_rv;
+
+static CK_RV allowed_attribute(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                               CK_ATTRIBUTE *attr, CK_ULONG n)
+{
+  (void)session;
+  (void)object;
+  (void)n;
+  if (attr->type != CKA_ALLOWED_MECHANISMS)
+    return CKR_ATTRIBUTE_TYPE_INVALID;
+  if (attr->pValue != NULL)
+    memcpy(attr->pValue, allowed, allowed_len);
+  attr->ulValueLen = allowed_len;
+  return allowed_rv;
+}
+
+static struct p11s_sign_plan plan_with(unsigned number, enum p11s_err expected)
+{
+  const struct p11s_algorithm *alg = p11s_algorithm_find(number);
+  struct p11s_sign_plan plan;
+  struct p11s_session *s;
+  struct p11s_error e;
+
+  wrapped.C_GetAttributeValue = allowed_attribute;
+  s = opened_on(&wrapped, "token", false);
+  assert_int_equal(p11s_session_plan(s, alg, &plan, &e), P11S_OK);
+  assert_int_equal(p11s_session_plan_for_key(s, alg, 1, &plan, &e), expected);
+  p11s_session_close(s);
+  return plan;
+}
+
+static void assert_plan(unsigned number, CK_MECHANISM_TYPE mechanism, bool whole_message)
+{
+  struct p11s_sign_plan plan = plan_with(number, P11S_OK);
+
+  assert_int_equal(plan.mechanism, mechanism);
+  assert_int_equal(plan.whole_message, whole_message);
+}
+
+static void mechanisms_of_a_key(void **state)
+{
+  (void)state;
+  allowed_rv = CKR_OK;
+  allowed_len = 0;
+  assert_plan(8, CKM_RSA_PKCS, false);
+  allowed[0] = CKM_SHA512_RSA_PKCS;
+  allowed[1] = CKM_SHA256_RSA_PKCS;
+  allowed_len = 2 * sizeof allowed[0];
+  assert_plan(8, CKM_SHA256_RSA_PKCS, true);
+  assert_plan(10, CKM_SHA512_RSA_PKCS, true);
+  /* what cannot be done with it is for C_SignInit to say */
+  assert_plan(5, CKM_RSA_PKCS, false);
+  /* the last one is cut off */
+  allowed_len--;
+  assert_plan(8, CKM_RSA_PKCS, false);
+  allowed[0] = CKM_SHA256_RSA_PKCS;
+  allowed[1] = CKM_RSA_PKCS;
+  allowed_len = 2 * sizeof allowed[0];
+  assert_plan(8, CKM_RSA_PKCS, false);
+  /* not offered by the token */
+  allowed[0] = CKM_ECDSA_SHA256;
+  allowed_len = sizeof allowed[0];
+  assert_plan(13, CKM_ECDSA, false);
+  allowed_rv = CKR_DEVICE_ERROR;
+  (void)plan_with(8, P11S_ERR_TOKEN);
+}
+
+/* -- a login for each signature */
+
+static enum p11s_err sign_login_result;
+
+static enum p11s_err sign_login(struct p11s_session *s, void *arg, struct p11s_error *e)
+{
+  assert_ptr_equal(arg, &sign_logins);
+  assert_non_null(s);
+  assert_int_equal(sign_inits, 1);
+  assert_int_equal(signs, 0);
+  sign_logins++;
+  return sign_login_result == P11S_OK ? P11S_OK : p11s_error_set(e, sign_login_result, "no");
+}
+
+/* Whether the session is spoilt by it. */
+static bool sign_with_login(enum p11s_err login_says, enum p11s_err expected)
+{
+  const struct p11s_algorithm *alg = p11s_algorithm_find(13);
+  struct p11s_sign_plan plan = {alg->raw, false, true};
+  struct p11s_sign_login login = {sign_login, &sign_logins};
+  struct p11s_session *s = opened_on(&wrapped, "token", false);
+  unsigned char input[32] = {0}, signature[ROOM];
+  struct p11s_error e;
+  size_t len = ROOM;
+  bool spoilt;
+
+  odd_len = 64;
+  sign_login_result = login_says;
+  assert_int_equal(
+      p11s_session_sign(s, alg, &plan, 1, &login, input, sizeof input, signature, &len, &e),
+      expected);
+  spoilt = p11s_session_is_spoilt(s);
+  p11s_session_close(s);
+  return spoilt;
+}
+
+static void login_for_a_signature(void **state)
+{
+  (void)state;
+  assert_false(sign_with_login(P11S_OK, P11S_OK));
+  assert_int_equal(sign_logins, 1);
+  assert_int_equal(signs, 1);
+}
+
+static void login_for_a_signature_refused(void **state)
+{
+  (void)state;
+  assert_true(sign_with_login(P11S_ERR_PIN_REFUSED, P11S_ERR_PIN_REFUSED));
+  assert_int_equal(sign_logins, 1);
+  assert_int_equal(signs, 0);
+}
+
+static void no_login_when_nothing_was_begun(void **state)
+{
+  (void)state;
+  odd_params_wanted = 1000;
+  assert_false(sign_with_login(P11S_OK, P11S_ERR_TOKEN));
+  assert_int_equal(sign_logins, 0);
+}
+
+/* Every error but CKR_BUFFER_TOO_SMALL ends what C_SignInit began. */
+static void what_spoils_a_session(void **state)
+{
+  (void)state;
+  odd_rv = CKR_DEVICE_ERROR;
+  assert_false(sign_with_login(P11S_OK, P11S_ERR_TOKEN));
+  sign_inits = signs = 0;
+  odd_rv = CKR_BUFFER_TOO_SMALL;
+  assert_true(sign_with_login(P11S_OK, P11S_ERR_TOKEN));
+}
+
 static void eddsa_parameters(void **state)
 {
   unsigned char signature[ROOM];
@@ -647,6 +790,11 @@ int main(void)
       cmocka_unit_test_setup(lengths_of_signatures, odd_setup),
       cmocka_unit_test_setup(rsa_without_leading_zeros, odd_setup),
       cmocka_unit_test_setup(buffer_too_small, odd_setup),
+      cmocka_unit_test_setup(mechanisms_of_a_key, wrapped_setup),
+      cmocka_unit_test_setup(login_for_a_signature, odd_setup),
+      cmocka_unit_test_setup(login_for_a_signature_refused, odd_setup),
+      cmocka_unit_test_setup(no_login_when_nothing_was_begun, odd_setup),
+      cmocka_unit_test_setup(what_spoils_a_session, odd_setup),
       cmocka_unit_test_setup(eddsa_parameters, odd_setup),
   };
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Signing: one signature under way per message, deadlines, late signatures, lost sessions. */
 /*
- * wrap: p11s_job_wait p11s_job_finish p11s_token_run
+ * wrap: p11s_job_wait p11s_job_finish p11s_token_await p11s_now_ms
  */
 #include "sign.h"
 #include "lock.h"
 #include "rig.h"
+#include "stats.h"
 #include "token.h"
 
 #include <setjmp.h>
@@ -15,6 +16,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -31,6 +33,10 @@ enum p11s_err __real_p11s_token_await(struct p11s_token *, struct p11s_job *, bo
 enum p11s_err __wrap_p11s_token_await(struct p11s_token *, struct p11s_job *, bool,
                                       struct p11s_wait, struct p11s_error *);
 
+uint64_t __real_p11s_now_ms(void);
+uint64_t __wrap_p11s_now_ms(void);
+
+static atomic_uint clock_ahead_ms; /* so much longer than meant, all waiting goes on */
 static struct rig_event waiting = RIG_EVENT_INIT;  /* callers that wait for a job */
 static struct rig_event finished = RIG_EVENT_INIT; /* jobs that are done, and dealt with */
 static atomic_uint submit_after;                   /* a new job is submitted when so many wait */
@@ -53,6 +59,11 @@ enum p11s_err __wrap_p11s_token_await(struct p11s_token *token, struct p11s_job 
   if (is_new)
     rig_event_wait(&waiting, atomic_load(&submit_after));
   return __real_p11s_token_await(token, job, is_new, wait, e);
+}
+
+uint64_t __wrap_p11s_now_ms(void)
+{
+  return __real_p11s_now_ms() + atomic_load(&clock_ahead_ms);
 }
 
 /* -- signing */
@@ -679,6 +690,64 @@ static int setup(void **state)
   return 0;
 }
 
+/* -- looking for the key */
+
+/* Four workers with a session each want it. */
+static void one_worker_looks_for_the_key_of_all(void **state)
+{
+  uint64_t before = p11s_stats_get(P11S_STAT_KEY_LOOKUPS);
+  struct bench b;
+
+  (void)state;
+  atomic_store(&clock_ahead_ms, 60000);
+  b = set_up(4, "signing", RIG_PIN);
+  rig_fake()->block("C_FindObjectsInit", 1, FAKEP11_EVER);
+  for (unsigned i = 0; i < 4; i++)
+    ask(&b, i);
+  assert_true(rig_fake()->wait_blocked("C_FindObjectsInit", 1));
+  while (rig_fake()->calls("C_OpenSession") < 4)
+    usleep(1000); /* the program's watchdog ends it */
+  rig_fake()->release("C_FindObjectsInit");
+  rig_event_wait(&finished, 4);
+  for (unsigned i = 0; i < 4; i++)
+    must_sign(&b, i);
+  assert_int_equal(p11s_stats_get(P11S_STAT_KEY_LOOKUPS), before + 1);
+  tear_down(&b);
+  atomic_store(&clock_ahead_ms, 0);
+}
+
+static void nobody_waits_long_for_one_who_looks_for_the_key(void **state)
+{
+  uint64_t before = p11s_stats_get(P11S_STAT_KEY_LOOKUPS);
+  struct bench b = set_up(4, "signing", RIG_PIN);
+
+  (void)state;
+  rig_fake()->block("C_FindObjectsInit", 1, 1);
+  for (unsigned i = 0; i < 4; i++)
+    ask(&b, i);
+  assert_true(rig_fake()->wait_blocked("C_FindObjectsInit", 1));
+  rig_event_wait(&finished, 3);
+  assert_true(p11s_stats_get(P11S_STAT_KEY_LOOKUPS) > before + 1);
+  rig_fake()->release("C_FindObjectsInit");
+  rig_event_wait(&finished, 4);
+  tear_down(&b);
+}
+
+/* A look-up that fails is no reason for the others to fail. */
+static void the_next_one_looks_for_the_key_when_the_first_has_failed(void **state)
+{
+  struct bench b = set_up(4, "signing", RIG_PIN);
+
+  (void)state;
+  rig_fake()->refuse("C_FindObjectsInit", 1, 1, CKR_DEVICE_ERROR);
+  for (unsigned i = 0; i < 4; i++)
+    ask(&b, i);
+  rig_event_wait(&finished, 4);
+  for (unsigned i = 0; i < 4; i++)
+    must_sign(&b, i);
+  tear_down(&b);
+}
+
 int main(void)
 {
   static const struct CMUnitTest tests[] = {
@@ -706,6 +775,9 @@ int main(void)
       cmocka_unit_test_setup(messages_of_any_size, rig_reset),
       cmocka_unit_test_setup(short_buffer_is_not_overrun, rig_reset),
       cmocka_unit_test_setup(crowd_is_served, rig_reset),
+      cmocka_unit_test_setup(one_worker_looks_for_the_key_of_all, rig_reset),
+      cmocka_unit_test_setup(nobody_waits_long_for_one_who_looks_for_the_key, rig_reset),
+      cmocka_unit_test_setup(the_next_one_looks_for_the_key_when_the_first_has_failed, rig_reset),
   };
 
   return cmocka_run_group_tests_name("sign", tests, setup, rig_teardown);

@@ -4,6 +4,7 @@
  * wrap: p11s_now_ms
  */
 #include "lock.h"
+#include "p11reread.h"
 #include "rig.h"
 #include "token.h"
 #include "token_internal.h"
@@ -31,6 +32,19 @@ static atomic_ullong clock_back_ms;
 uint64_t __wrap_p11s_now_ms(void)
 {
   return __real_p11s_now_ms() - atomic_load(&clock_back_ms);
+}
+
+/* Linked in place of p11s_p11mod_restart(): SoftHSM's token would be in another slot afterwards. */
+bool __wrap_p11s_p11mod_restart(const char *name, struct p11s_gate *gate, unsigned interval_ms);
+static atomic_uint restarts;
+
+bool __wrap_p11s_p11mod_restart(const char *name, struct p11s_gate *gate, unsigned interval_ms)
+{
+  (void)name;
+  (void)gate;
+  (void)interval_ms;
+  atomic_fetch_add(&restarts, 1);
+  return false;
 }
 
 /* -- a job that does what it is told and notes what it was given */
@@ -121,10 +135,15 @@ static struct p11s_token *new_token(unsigned sessions)
   return token;
 }
 
-static void free_token(struct p11s_token *token)
+static void end_token(struct p11s_token *token)
 {
   assert_true(p11s_token_stop(token, rig_later()));
   p11s_token_free(token);
+}
+
+static void free_token(struct p11s_token *token)
+{
+  end_token(token);
   /* whatever the test did, no session is left open */
   assert_int_equal(rig_fake()->calls("C_CloseSession"), rig_fake()->calls("C_OpenSession"));
 }
@@ -348,7 +367,56 @@ static void finalized_library_is_initialized_again(void **state)
   assert_int_equal(j->runs, 2);
   assert_int_equal(j->state[1], CKS_RO_USER_FUNCTIONS);
   p11s_job_release(&j->job);
-  free_token(token);
+  end_token(token); /* the first session went with the library */
+}
+
+/* Two jobs at once, on two sessions. */
+static void run_together(struct p11s_token *token, struct test_job *jobs[2])
+{
+  struct rig_event started = RIG_EVENT_INIT, gate = RIG_EVENT_INIT;
+
+  for (int i = 0; i < 2; i++) {
+    jobs[i] = new_job(&ops, RIG_PIN);
+    jobs[i]->started = &started;
+    jobs[i]->gate = &gate;
+    assert_int_equal(p11s_token_submit(token, &jobs[i]->job, NULL), P11S_OK);
+  }
+  rig_event_wait(&started, 2);
+  rig_event_note(&gate);
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(p11s_job_wait(&jobs[i]->job, rig_later(), NULL), P11S_OK);
+    assert_int_equal(jobs[i]->state[0], CKS_RO_USER_FUNCTIONS);
+  }
+  assert_int_not_equal(jobs[0]->session[0], jobs[1]->session[0]);
+}
+
+static void release_both(struct test_job *jobs[2])
+{
+  p11s_job_release(&jobs[0]->job);
+  p11s_job_release(&jobs[1]->job);
+}
+
+/* Their numbers may be those of others by now, which must be neither used nor closed. */
+static void sessions_of_an_earlier_life_are_forgotten(void **state)
+{
+  struct p11s_token *token = new_token(2);
+  struct test_job *before[2], *after[2], *j = new_job(&ops, RIG_PIN);
+
+  (void)state;
+  run_together(token, before);
+  assert_int_equal(rig_fake()->behind()->C_Finalize(NULL), CKR_OK);
+  rig_fake()->reset();
+  j->failures = 1;
+  j->result = P11S_ERR_TOKEN; /* with what C_GetSessionInfo says */
+  assert_int_equal(run_on(token, j, NULL), P11S_OK);
+  run_together(token, after);
+  assert_int_equal(rig_fake()->calls("C_CloseSession"), 0);
+  assert_int_equal(rig_fake()->calls("C_OpenSession"), 2);
+  assert_true(j->epoch[1] > before[0]->epoch[0] && j->epoch[1] > before[1]->epoch[0]);
+  release_both(before);
+  release_both(after);
+  p11s_job_release(&j->job);
+  free_token(token); /* both of the new ones are closed */
 }
 
 static void there_is_no_third_try(void **state)
@@ -498,11 +566,12 @@ static void queue_of_a_token_gone_away(void **state)
   rig_fake()->release("C_GetSlotList");
   rig_fake()->refuse("C_OpenSession", 1, FAKEP11_EVER, CKR_DEVICE_REMOVED);
   for (size_t i = 0; i < 8; i++) {
-    assert_int_equal(p11s_job_wait(&jobs[i]->job, rig_later(), &e), P11S_ERR_TOKEN);
+    assert_int_equal(p11s_job_wait(&jobs[i]->job, rig_later(), &e), P11S_ERR_NO_SLOTS);
     assert_int_equal(jobs[i]->runs, 0);
     p11s_job_release(&jobs[i]->job);
   }
-  assert_int_equal(p11s_token_submit(token, NULL, &e), P11S_ERR_TOKEN);
+  assert_int_equal(p11s_token_submit(token, NULL, &e), P11S_ERR_NO_SLOTS);
+  assert_true(atomic_load(&restarts) > 0);
   free_token(token);
 }
 
@@ -786,8 +855,8 @@ int main(void)
       cmocka_unit_test_setup(idle_worker_without_session_ends, rig_reset),
       cmocka_unit_test_setup(idle_session_is_looked_after, rig_reset),
       cmocka_unit_test_setup(login_that_hangs_does_not_hold_stop, rig_reset),
-      /* The last: SoftHSM's token is in another slot afterwards. */
       cmocka_unit_test_setup(finalized_library_is_initialized_again, rig_reset),
+      cmocka_unit_test_setup(sessions_of_an_earlier_life_are_forgotten, rig_reset),
   };
 
   return cmocka_run_group_tests_name("worker", tests, rig_setup, rig_teardown);

@@ -77,6 +77,20 @@ enum p11s_err p11s_attribute_read_ulong(CK_FUNCTION_LIST *module, CK_SESSION_HAN
   return P11S_OK;
 }
 
+enum p11s_err p11s_attribute_read_bool(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                       CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, bool *ret,
+                                       struct p11s_error *e)
+{
+  CK_BBOOL value = CK_FALSE;
+  CK_ATTRIBUTE attr = {type, &value, sizeof value};
+  CK_RV rv = module->C_GetAttributeValue(session, object, &attr, 1);
+
+  if (rv != CKR_OK && !is_absent(rv) && rv != CKR_BUFFER_TOO_SMALL)
+    return p11s_rv_error(e, rv, "C_GetAttributeValue");
+  *ret = rv == CKR_OK && attr.ulValueLen == sizeof value && value != CK_FALSE;
+  return P11S_OK;
+}
+
 void p11s_bytes_clear(struct p11s_bytes *b)
 {
   free(b->data);

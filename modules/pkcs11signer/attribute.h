@@ -30,6 +30,11 @@ enum p11s_err p11s_attribute_read_ulong(CK_FUNCTION_LIST *module, CK_SESSION_HAN
                                         CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
                                         bool *ret_given, CK_ULONG *ret_value, struct p11s_error *e);
 
+/* *ret is false when the token does not give it, or not as a CK_BBOOL. */
+enum p11s_err p11s_attribute_read_bool(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                       CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, bool *ret,
+                                       struct p11s_error *e);
+
 void p11s_bytes_clear(struct p11s_bytes *b);
 bool p11s_bytes_equal(const struct p11s_bytes *a, const void *data, size_t len);
 /* Lower-case hex of at most (size - 1) / 2 bytes; "" when there are none. */

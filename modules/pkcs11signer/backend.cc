@@ -92,7 +92,7 @@ bool Backend::getDomainKeys(const compat::Zone &zone, std::vector<KeyData> &keys
   bool answered = false;
 
   for (auto *sibling : d_siblings) {
-    answered = sibling->getDomainKeys(zone, rows);
+    answered = compat::takes(*sibling, zone) && sibling->getDomainKeys(zone, rows);
     if (answered) {
       break;
     }
@@ -151,6 +151,17 @@ bool Backend::inTransaction()
 }
 
 string Backend::directBackendCmd(const string &query)
+{
+  const auto fresh = compat::backendsForCommand();
+  for (const auto &backend : fresh) {
+    if (auto *ours = dynamic_cast<Backend *>(backend.get())) {
+      return ours->runCommand(query);
+    }
+  }
+  return runCommand(query);
+}
+
+string Backend::runCommand(const string &query)
 {
   const p11s_host host = hostFor(*this);
   p11s_error error{};

@@ -9,7 +9,7 @@ namespace pkcs11signer {
 // The DNSBackend that stands before the one with the data: it holds no zone and answers key calls
 // only, by passing them to its siblings and wrapping what refers to a key on a token, so that
 // PowerDNS makes our engine for it.
-class Backend : public DNSBackend {
+class Backend : public compat::Dataless {
 public:
   explicit Backend(const string &suffix);
   ~Backend() override;
@@ -18,23 +18,6 @@ public:
 
   void addSibling(DNSBackend *sibling);
   const std::vector<DNSBackend *> &siblings() const { return d_siblings; }
-
-  // No data here.
-  void lookup(const QType & /* qtype */, const DNSName & /* qdomain */, compat::DomainId /* id */,
-              DNSPacket * /* packet */) override
-  {
-  }
-  bool get(DNSResourceRecord & /* record */) override { return false; }
-  bool list(const compat::Zone & /* zone */, compat::DomainId /* id */,
-            bool /* disabled */) override
-  {
-    return false;
-  }
-  bool getSOA(const compat::Zone & /* zone */, SOAData & /* soa */) override { return false; }
-  void getAllDomains(vector<DomainInfo> * /* domains */, bool /* getSerial */,
-                     bool /* disabled */) override
-  {
-  }
 
   // Keys. What is not overridden here PowerDNS asks of the siblings itself.
   bool getDomainKeys(const compat::Zone &zone, std::vector<KeyData> &keys) override;
@@ -49,7 +32,8 @@ public:
   string directBackendCmd(const string &query) override;
 
 private:
-  DNSBackend &first() const; // throws DBException when there is none
+  string runCommand(const string &query); // with these siblings
+  DNSBackend &first() const;              // throws DBException when there is none
 
   std::vector<DNSBackend *> d_siblings; // not owned: the UeberBackend's, made and deleted after us
 };

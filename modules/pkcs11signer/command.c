@@ -59,13 +59,39 @@ static const struct command commands[] = {
     {"status", "", 0, 0, p11s_command_status,
      "Shows the tokens of the running server: ready, away or stuck.",
      "As the server itself sees them; no token is asked. PIN is ok, low (a wrong one was\n"
-     "given lately), last (one try left) or locked. TROUBLE is why a token is away.\n"},
+     "given lately), last (one try left) or locked. TROUBLE is why a token is away. Below:\n"
+     "until when all that was served in the last week is stored (see budget).\n"},
     {"unlock-login", "TOKEN|--all", 1, 1, p11s_command_unlock_login,
      "Has a PIN tried again that a token has refused.",
      "A PIN that a token refused is not tried again, by no server and no pdnsutil, until\n"
      "it is another one. Say this when it is right after all. TOKEN is a token's label, its\n"
      "serial, a slot number or a pkcs11: URI; a token that is not there is known by label\n"
      "or serial. Never tried, whatever is said: a PIN that is locked or on its final try.\n"},
+    {"forecast", "[ZONE] [--measure]", 0, 2, p11s_command_forecast,
+     "Says whether tokens keep up, and what would help.",
+     "From how fast the running servers' tokens have signed lately, and from how many\n"
+     "signatures a week takes: those that are stored, or with ZONE all that the zone can\n"
+     "need. --measure has each token make a few signatures and goes by that.\n"},
+    {"budget", "[ZONE]", 0, 1, p11s_command_budget,
+     "Shows until when each zone can be served without the token.",
+     "That is what was asked for this week and last week: SERVED says how many signatures.\n"
+     "What was never asked for needs the token.\n"},
+    {"sign-ahead", "ZONE|all [WEEKS]", 1, 2, p11s_command_sign_ahead,
+     "Makes the signatures of the weeks to come now.",
+     "Of what was asked for this week and last week, for WEEKS weeks ahead (1 to 8; when not\n"
+     "given, pkcs11signer-sign-ahead), which the server would do by itself, but slowly. Ctrl-C\n"
+     "ends it; the same command goes on from there.\n"},
+    {"warm", "ZONE [WEEKS]", 1, 2, p11s_command_warm,
+     "Signs all of a zone, for this week and for weeks ahead.",
+     "Every RRset and its denials, asked for or not. What the store has is not signed again.\n"
+     "WEEKS is how many weeks ahead, 0 to 8; pkcs11signer-sign-ahead when not given.\n"
+     "All sessions are used, so queries for what is not signed yet may wait meanwhile. Ctrl-C\n"
+     "ends it; the same command goes on from there.\n"},
+    {"store", "stats|verify|purge [ZONE]", 1, 2, p11s_command_store,
+     "Shows, verifies or empties the store of signatures.",
+     "stats says how many there are and what room they take; verify checks each with the\n"
+     "public keys of the table, deletes those that are wrong, and fails when there were\n"
+     "any; purge deletes them. Of one zone or of all; servers may go on running.\n"},
 };
 
 #define COMMANDS (sizeof commands / sizeof *commands)
@@ -131,9 +157,11 @@ static enum p11s_err unknown_command(const char *name, struct p11s_error *e)
   if (near != NULL)
     return p11s_error_set(e, P11S_ERR_SYNTAX, "no such command; did you mean: %s%s%s", near->name,
                           near->args[0] != '\0' ? " " : "", near->args);
-  return p11s_error_set(e, P11S_ERR_SYNTAX,
-                        "no such command; there are: help, modules, tokens, "
-                        "keys, assign, generate, status, check, unlock-login");
+  return p11s_error_set(
+      e, P11S_ERR_SYNTAX,
+      "no such command; there are: help, modules, tokens, "
+      "keys, assign, generate, status, check, budget, sign-ahead, unlock-login, forecast, warm, "
+      "store");
 }
 
 static enum p11s_err wrong_count(const struct command *c, size_t count, struct p11s_error *e)

@@ -9,7 +9,8 @@
 
 /*
  * The command line of `pdnsutil backend-cmd pkcs11signer "COMMAND …"`:
- * help, modules, tokens, keys, assign, generate, check, unlock-login (docs/commands.md).
+ * help, modules, tokens, keys, assign, generate, check, status, unlock-login,
+ * forecast, warm, store (docs/commands.md).
  *
  * Words are separated by blanks; '…' and "…" keep blanks together, a
  * backslash keeps the next character (not inside '…'). `--json` anywhere

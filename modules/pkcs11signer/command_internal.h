@@ -32,6 +32,40 @@ enum p11s_err p11s_command_status(const struct p11s_command_ctx *ctx, struct p11
 enum p11s_err p11s_command_check(const struct p11s_command_ctx *ctx, struct p11s_error *e);
 enum p11s_err p11s_command_unlock_login(const struct p11s_command_ctx *ctx, struct p11s_error *e);
 
+/* command_collect.c */
+struct p11s_key;
+struct p11s_command_keys {
+  struct p11s_key **key; /* each with a reference; one may be there twice */
+  size_t count;
+};
+/* All that the references of a zone name, or of all zones (NULL), with their public halves as far
+   as these can be had: asks tokens. keys: empty at first; to be released whatever comes of it. */
+enum p11s_err p11s_command_collect_keys(const struct p11s_command_ctx *ctx, const char *zone,
+                                        struct p11s_command_keys *keys, struct p11s_error *e);
+/* The one with that id in the store (store.h), or NULL. Borrowed. */
+struct p11s_key *p11s_command_find_key(const struct p11s_command_keys *keys,
+                                       const unsigned char *id);
+void p11s_command_release_keys(struct p11s_command_keys *keys);
+
+/* command_forecast.c */
+enum p11s_err p11s_command_forecast(const struct p11s_command_ctx *ctx, struct p11s_error *e);
+
+/* command_budget.c */
+enum p11s_err p11s_command_budget(const struct p11s_command_ctx *ctx, struct p11s_error *e);
+/* Until when the token may be away, as text. false: nothing is known to be served. */
+bool p11s_command_away_until(struct p11s_signer *signer, char *text, size_t size);
+
+/* command_ahead.c */
+enum p11s_err p11s_command_sign_ahead(const struct p11s_command_ctx *ctx, struct p11s_error *e);
+
+/* command_warm.c */
+/* pkcs11signer-sign-ahead */
+unsigned p11s_command_weeks_ahead(const struct p11s_command_ctx *ctx);
+enum p11s_err p11s_command_warm(const struct p11s_command_ctx *ctx, struct p11s_error *e);
+
+/* command_store.c */
+enum p11s_err p11s_command_store(const struct p11s_command_ctx *ctx, struct p11s_error *e);
+
 /* Reads a PIN argument: "-" asks on the terminal for the token called name, "" gives NULL. The
    secret, a PIN or a PIN source, is the caller's. */
 enum p11s_err p11s_command_pin(const char *text, const char *name, struct p11s_secret **ret_pin,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "command_internal.h"
 #include "keyref.h"
+#include "login.h"
 #include "object.h"
 #include "p11mod.h"
 #include "pin.h"
@@ -54,19 +55,31 @@ static enum p11s_err keys_login(const struct p11s_command_ctx *ctx, struct p11s_
   struct p11s_secret *given = NULL;
   struct p11s_secret *pin = NULL;
   enum p11s_err err;
+  bool tried;
 
   *ret_seen_all = p11s_session_logged_in(session);
+  if (p11s_session_no_pin_to_give(session, NULL) != P11S_OK)
+    return P11S_OK;
   if (*ret_seen_all || (text[0] == '\0' && (source == NULL || source[0] == '\0')))
     return P11S_OK;
   err = p11s_command_pin(text, token, &given, e);
   if (err == P11S_OK)
     err = p11s_pin_get(given, source, token, &pin, e);
   if (err == P11S_OK)
-    err = p11s_session_login(session, pin, e);
+    err = p11s_login(p11s_signer_pinguard(ctx->signer), session, CKU_USER, pin, &tried, e);
   p11s_secret_release(pin);
   p11s_secret_release(given);
   *ret_seen_all = err == P11S_OK;
   return err;
+}
+
+static const char *not_logged_in(const struct p11s_session *session)
+{
+  if (p11s_session_no_pin_to_give(session, NULL) != P11S_OK)
+    return "Not logged in: private keys are not shown. The token takes its PIN from a keypad of "
+           "its own.\n";
+  return "Not logged in: private keys are not shown. Give a PIN, a PIN source or '-', or set "
+         "pkcs11signer-pin-source.\n";
 }
 
 static enum p11s_err keys_list(const struct p11s_command_ctx *ctx, struct p11s_session *session,
@@ -85,8 +98,7 @@ static enum p11s_err keys_list(const struct p11s_command_ctx *ctx, struct p11s_s
   if (err == P11S_OK && !ctx->json && p11s_table_rows(keys.table) == 0)
     p11s_buf_addf(ctx->out, "no keys on token %s\n", p11s_session_slot(session)->label);
   if (err == P11S_OK && !ctx->json && !seen_all)
-    p11s_buf_addstr(ctx->out, "Not logged in: private keys are not shown. Give a PIN, a PIN source "
-                              "or '-', or set pkcs11signer-pin-source.\n");
+    p11s_buf_addstr(ctx->out, not_logged_in(session));
   p11s_table_free(keys.table);
   return err;
 }

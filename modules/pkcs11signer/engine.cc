@@ -15,11 +15,6 @@ extern "C" {
 
 namespace pkcs11signer {
 namespace {
-std::unique_ptr<DNSCryptoKeyEngine> makeEngine(unsigned int algorithm)
-{
-  return std::make_unique<Engine>(algorithm - P11S_WRAP_ALGORITHM);
-}
-
 // UDP queries are answered on threads of these two names, and must not wait as long as others.
 bool isQueryThread()
 {
@@ -50,10 +45,11 @@ void Engine::registerMakers()
 {
   static std::once_flag s_once;
   std::call_once(s_once, [] {
-    report(P11S_WRAP_ALGORITHM, makeEngine);
+    constexpr auto make = compat::makeEngine<Engine, P11S_WRAP_ALGORITHM>;
+    report(P11S_WRAP_ALGORITHM, make);
     const p11s_algorithm *algorithm = nullptr;
     for (size_t i = 0; (algorithm = p11s_algorithm_at(i)) != nullptr; ++i) {
-      report(P11S_WRAP_ALGORITHM + algorithm->number, makeEngine);
+      report(P11S_WRAP_ALGORITHM + algorithm->number, make);
     }
   });
 }
@@ -128,7 +124,7 @@ bool Engine::verify(const std::string &message, const std::string &signature) co
                             signature.size());
 }
 
-std::string Engine::getPubKeyHash() const
+std::string Engine::publicKeyHash() const
 {
   return {reinterpret_cast<const char *>(p11s_pubkey_hash(publicKey())), 32};
 }
@@ -151,15 +147,13 @@ int Engine::getBits() const
   }
 }
 
-bool Engine::checkKey(vector<string> *messages) const
+bool Engine::checkKey(compat::KeyMessages messages) const
 {
   try {
     (void)publicKey();
     return true;
   } catch (const PDNSException &e) {
-    if (messages != nullptr) {
-      messages->push_back(e.reason);
-    }
+    compat::addMessage(messages, e.reason);
     return false;
   }
 }

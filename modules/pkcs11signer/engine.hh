@@ -15,9 +15,9 @@ namespace pkcs11signer {
 //
 // A row that cannot be used makes an engine all the same, so that the zone can be shown and
 // repaired: it throws DBException, which means SERVFAIL, only where the key itself is needed.
-class Engine : public DNSCryptoKeyEngine {
+class Engine : public compat::KeyEngine {
 public:
-  explicit Engine(unsigned int algorithm) : DNSCryptoKeyEngine(algorithm) {}
+  using compat::KeyEngine::KeyEngine;
   ~Engine() override;
   Engine(const Engine &) = delete;
   Engine &operator=(const Engine &) = delete;
@@ -31,15 +31,16 @@ public:
   storvector_t convertToISCVector() const override;
   std::string sign(const std::string &message) const override;
   bool verify(const std::string &message, const std::string &signature) const override;
-  std::string getPubKeyHash() const override;
+  std::string publicKeyHash() const override;
   std::string getPublicKeyString() const override;
   int getBits() const override;
-  bool checkKey(vector<string> *messages) const override;
+  bool checkKey(compat::KeyMessages messages) const override;
   void fromISCMap(DNSKEYRecordContent &drc, stormap_t &stormap) override;
   void fromPublicKeyString(const std::string &content) override;
 
+  p11s_key *key() const; // borrowed; throws when the row is broken
+
 private:
-  p11s_key *key() const; // throws when the row is broken
   const p11s_pubkey *publicKey() const;
   [[noreturn]] void fail(const std::string &reason) const;
 

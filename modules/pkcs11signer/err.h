@@ -20,6 +20,7 @@ enum p11s_err {
   P11S_ERR_NOMEM,        /* out of memory */
   P11S_ERR_SYNTAX,       /* key reference, URI or command line is malformed */
   P11S_ERR_NO_MODULE,    /* p11-kit knows no module of this name, or it does not load */
+  P11S_ERR_NO_SLOTS,     /* the module has no slots at all, or cannot say which */
   P11S_ERR_NO_TOKEN,     /* no such token, or it is not there now */
   P11S_ERR_NO_KEY,       /* the token is there, the key is not */
   P11S_ERR_AMBIGUOUS,    /* two tokens, or two keys, answer to the name */

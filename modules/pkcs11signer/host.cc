@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "host.hh"
 
+#include "demand.hh"
+
 #include <openssl/crypto.h>
 
 // Callbacks from C: no exception may leave them.
@@ -25,10 +27,10 @@ const std::vector<DNSBackend *> &siblingsOf(void *ctx)
 p11s_err zoneCheck(void *ctx, const char *zone, p11s_error *error)
 {
   return guarded(error, [&] {
-    const compat::Zone name{DNSName(zone)};
+    const compat::Zone name = compat::zoneNamed(zone);
     DomainInfo info;
     for (auto *sibling : siblingsOf(ctx)) {
-      if (sibling->getDomainInfo(name, info, false)) {
+      if (compat::takes(*sibling, name) && sibling->getDomainInfo(name, info, false)) {
         return P11S_OK;
       }
     }
@@ -57,11 +59,11 @@ p11s_err eachZone(void *ctx, p11s_zone_fn fn, void *arg, p11s_error *error)
 p11s_err eachRow(void *ctx, const char *zone, p11s_row_fn fn, void *arg, p11s_error *error)
 {
   return guarded(error, [&] {
-    const compat::Zone name{DNSName(zone)};
+    const compat::Zone name = compat::zoneNamed(zone);
     const std::string text = compat::zoneText(name);
     std::vector<DNSBackend::KeyData> keys;
     for (auto *sibling : siblingsOf(ctx)) {
-      if (sibling->getDomainKeys(name, keys)) {
+      if (compat::takes(*sibling, name) && sibling->getDomainKeys(name, keys)) {
         break;
       }
     }
@@ -87,9 +89,9 @@ p11s_err addRow(void *ctx, const p11s_row *row, int64_t *ret_id, p11s_error *err
   key.published = row->published;
   key.content.assign(row->content, row->content_len);
   const p11s_err result = guarded(error, [&] {
-    const compat::Zone name{DNSName(row->zone)};
+    const compat::Zone name = compat::zoneNamed(row->zone);
     for (auto *sibling : siblingsOf(ctx)) {
-      if (sibling->addDomainKey(name, key, *ret_id)) {
+      if (compat::takes(*sibling, name) && sibling->addDomainKey(name, key, *ret_id)) {
         return P11S_OK;
       }
     }
@@ -100,11 +102,20 @@ p11s_err addRow(void *ctx, const p11s_row *row, int64_t *ret_id, p11s_error *err
   wipe(key.content);
   return result;
 }
+
+p11s_err eachDemand(void * /* ctx */, const char *zone, unsigned weeks,
+                    const p11s_demand_sink *sink, p11s_error *error)
+{
+  return guarded(error, [&] {
+    Demands(compat::zoneNamed(zone), weeks, *sink).all();
+    return P11S_OK;
+  });
+}
 } // namespace
 
 p11s_host hostFor(Backend &backend)
 {
-  return p11s_host{&backend, zoneCheck, eachZone, eachRow, addRow};
+  return p11s_host{&backend, zoneCheck, eachZone, eachRow, addRow, eachDemand};
 }
 
 void wipe(std::string &text)

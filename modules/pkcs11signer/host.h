@@ -31,6 +31,27 @@ struct p11s_row {
 typedef bool (*p11s_row_fn)(const struct p11s_row *row, void *arg);
 typedef bool (*p11s_zone_fn)(const char *zone, void *arg);
 
+/*
+ * A message that PowerDNS would have signed for some query of a zone (sign.h), with this week's
+ * times. Borrowed for the call, the key too.
+ */
+struct p11s_key;
+#define P11S_EVERY_WEEK (-1)
+struct p11s_demand {
+  struct p11s_key *key;
+  const unsigned char *message;
+  size_t len;
+  int week; /* asked for in this week (0) or so many weeks later only, or in every one */
+};
+
+struct p11s_demand_sink {
+  /* Returning false ends it. May take its time, but not call the host. */
+  bool (*demand)(const struct p11s_demand *demand, void *arg);
+  /* What cannot be signed in advance, and why: a clause ("LUA records at 3 names: …"). */
+  void (*left_out)(const char *what, void *arg);
+  void *arg;
+};
+
 struct p11s_host {
   void *ctx;
   /* P11S_ERR_HOST when the zone does not exist or its name is malformed. */
@@ -42,6 +63,11 @@ struct p11s_host {
   /* Stores a row as it is given; row->id is ignored. */
   enum p11s_err (*add_row)(void *ctx, const struct p11s_row *row, int64_t *ret_id,
                            struct p11s_error *e);
+  /* All that PowerDNS signs of a zone with keys on tokens, this week and in the weeks ahead: DNSKEY
+     first, each message once. Weeks ahead differ in their times only, or are said apart. Reads the
+     whole zone; asks tokens for public keys that are not known. */
+  enum p11s_err (*each_demand)(void *ctx, const char *zone, unsigned weeks,
+                               const struct p11s_demand_sink *sink, struct p11s_error *e);
 };
 
 #endif

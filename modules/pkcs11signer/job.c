@@ -8,6 +8,7 @@ void p11s_job_init(struct p11s_job *job, const struct p11s_job_ops *ops, struct 
   job->ops = ops;
   job->pin = p11s_secret_acquire(pin);
   job->lane = 0;
+  job->background = false;
   job->urgent = true; /* administration, and finding keys that others wait for */
   atomic_init(&job->refs, 1);
   job->next = NULL;

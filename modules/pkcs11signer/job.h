@@ -51,6 +51,8 @@ struct p11s_job {
   struct p11s_secret *pin;        /* immutable; the reference's PIN or PIN source, may be NULL */
   uint64_t lane;                  /* immutable once submitted; whose turn: queue.h. 0 and */
   bool urgent;                    /* true from p11s_job_init() */
+  bool signs;      /* immutable likewise; one signature, no more: its time counts (rate.h) */
+  bool background; /* nobody waits for it; guarded by the token's lock while queued */
   atomic_uint refs;
   struct p11s_job *next; /* guarded by the token's lock while queued */
   pthread_mutex_t lock;  /* guards the rest */

@@ -2,6 +2,7 @@
 #include "key.h"
 
 #include "key_internal.h"
+#include "lock.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +67,7 @@ enum p11s_err p11s_key_new(struct p11s_signer *signer, const struct p11s_keyref 
   if (key == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   pthread_mutex_init(&key->lock, NULL);
+  p11s_cond_init(&key->found);
   key->signer = signer;
   key->alg = alg;
   key->token = token;
@@ -87,6 +89,7 @@ void p11s_key_free(struct p11s_key *key)
     return;
   p11s_keyref_free(key->ref);
   p11s_pubkey_free(atomic_load(&key->public_key));
+  pthread_cond_destroy(&key->found);
   pthread_mutex_destroy(&key->lock);
   free(key);
 }
@@ -126,12 +129,11 @@ const struct p11s_pubkey *p11s_key_public(const struct p11s_key *key)
   return atomic_load_explicit(&key->public_key, memory_order_acquire);
 }
 
-void p11s_key_publish(struct p11s_key *key, struct p11s_pubkey *public_key)
+bool p11s_key_publish(struct p11s_key *key, struct p11s_pubkey *public_key)
 {
   struct p11s_pubkey *expected = NULL;
 
-  if (!atomic_compare_exchange_strong(&key->public_key, &expected, public_key))
-    p11s_pubkey_free(public_key);
+  return atomic_compare_exchange_strong(&key->public_key, &expected, public_key);
 }
 
 void p11s_key_error_prefix(const struct p11s_key *key, struct p11s_error *e)

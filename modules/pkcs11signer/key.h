@@ -16,7 +16,8 @@
  * threads whose references say the same (p11s_signer_key() interns them).
  *
  * Its public key is known at once when the reference pins it, else when a
- * worker has read it from the token for the first time; from then on it never
+ * worker has read it from the token for the first time, or, while the token cannot be asked, from
+ * what the signature store kept of an earlier process; from then on it never
  * changes and is read without a lock. A private key handle is found again in
  * every epoch of its token, compared with that public key, and refused when it differs.
  *
@@ -54,6 +55,10 @@ enum p11s_err p11s_key_resolve(struct p11s_key *key, struct p11s_wait wait,
 /* Goes to the token in any case: finds token and key, logs in, compares the public key with the
    pinned one, makes one signature and verifies it. The public key is known afterwards. */
 enum p11s_err p11s_key_check(struct p11s_key *key, uint64_t deadline_ms, struct p11s_error *e);
+
+/* Has the token make one signature that nobody needs, and verifies it: to see how long that takes
+   (rate.h). */
+enum p11s_err p11s_key_try(struct p11s_key *key, uint64_t deadline_ms, struct p11s_error *e);
 
 /* Makes the key pair that the reference names, which must not be there yet and not be pinned;
    bits as in keygen.h. The public key is known afterwards. */

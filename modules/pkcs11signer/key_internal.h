@@ -11,8 +11,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Shared by key.c (the object), key_work.c (what workers do), key_job.c (asking them to) and the
- * signer's table. */
+/* Shared by key.c (the object), key_work.c (what workers do), key_job.c (asking them to),
+ * key_store.c (what is kept) and the signer's table. */
 struct p11s_key {
   /* immutable */
   struct p11s_signer *signer;
@@ -31,6 +31,9 @@ struct p11s_key {
   uint64_t idle_since_ms;
 
   pthread_mutex_t lock; /* guards the rest */
+  pthread_cond_t found; /* a worker has ended looking for the key */
+  unsigned finding;     /* workers that look for it, in that epoch */
+  uint64_t finding_epoch;
   struct p11s_job *resolving;
   bool have_handle;
   bool proven; /* a signature by this handle has verified */
@@ -43,8 +46,17 @@ struct p11s_key {
 /* "key 'label' on token 'slot'", for messages. */
 void p11s_key_error_prefix(const struct p11s_key *key, struct p11s_error *e);
 
-/* Publishes the public key unless one is known; key takes ownership or frees. */
-void p11s_key_publish(struct p11s_key *key, struct p11s_pubkey *public_key);
+/* Publishes the public key unless one is known. true: the key owns it now. */
+bool p11s_key_publish(struct p11s_key *key, struct p11s_pubkey *public_key);
+
+/* Keeps the public key, which is known and proven, for when the token cannot be asked; one that is
+   pinned needs none of this. No wait. */
+void p11s_key_remember(struct p11s_key *key);
+/* Whether the public key is the one that was kept: proven by an earlier process. */
+bool p11s_key_is_kept(struct p11s_key *key);
+/* Publishes what was kept. Says so in the log, with why the token could not be asked. false:
+   nothing was kept. */
+bool p11s_key_recall(struct p11s_key *key, const struct p11s_error *why);
 
 /* In a worker: signs message. Finds the key when its handle is not known in work->epoch, hashes
    on the CPU, verifies the signature when asked to or when this handle has not proven itself.
@@ -53,7 +65,13 @@ enum p11s_err p11s_key_sign_work(struct p11s_key *key, struct p11s_work *work,
                                  const unsigned char *message, size_t message_len, bool verify,
                                  unsigned char *signature, size_t *len, struct p11s_error *e);
 
+/* In a worker: find and compare; sign and verify a test message unless that has been done before.
+ */
+enum p11s_err p11s_key_resolve_work(struct p11s_key *key, struct p11s_work *work,
+                                    struct p11s_error *e);
 /* In a worker: find, compare, sign and verify a test message. */
+/* One signature, on whatever handle there is. */
+enum p11s_err p11s_key_try_work(struct p11s_key *key, struct p11s_work *work, struct p11s_error *e);
 enum p11s_err p11s_key_check_work(struct p11s_key *key, struct p11s_work *work,
                                   struct p11s_error *e);
 /* In a worker, read/write session. */

@@ -28,6 +28,16 @@ static enum p11s_err run_check(struct p11s_job *job, struct p11s_work *work, str
   return p11s_key_check_work(((struct key_job *)job)->key, work, e);
 }
 
+static enum p11s_err run_try(struct p11s_job *job, struct p11s_work *work, struct p11s_error *e)
+{
+  return p11s_key_try_work(((struct key_job *)job)->key, work, e);
+}
+
+static enum p11s_err run_resolve(struct p11s_job *job, struct p11s_work *work, struct p11s_error *e)
+{
+  return p11s_key_resolve_work(((struct key_job *)job)->key, work, e);
+}
+
 static enum p11s_err run_generate(struct p11s_job *job, struct p11s_work *work,
                                   struct p11s_error *e)
 {
@@ -73,8 +83,9 @@ static void resolve_finished(struct p11s_job *job)
     p11s_job_release(job);
 }
 
-static const struct p11s_job_ops resolve_ops = {run_check, resolve_finished, destroy, false};
+static const struct p11s_job_ops resolve_ops = {run_resolve, resolve_finished, destroy, false};
 static const struct p11s_job_ops check_ops = {run_check, NULL, destroy, false};
+static const struct p11s_job_ops try_ops = {run_try, NULL, destroy, false};
 static const struct p11s_job_ops generate_ops = {run_generate, NULL, destroy, true};
 static const struct p11s_job_ops undo_ops = {run_undo, NULL, destroy, true};
 
@@ -88,6 +99,7 @@ static struct p11s_job *make_job(struct p11s_key *key, const struct p11s_job_ops
   p11s_job_init(&j->job, ops, p11s_key_pin(key));
   j->key = p11s_key_acquire(key);
   j->bits = bits;
+  j->job.signs = ops == &try_ops;
   atomic_init(&j->fate, UNDECIDED);
   return &j->job;
 }
@@ -127,9 +139,21 @@ static struct p11s_job *join_resolve(struct p11s_key *key, bool *ret_new)
   return job;
 }
 
+/* The token is away, stuck, or too slow for this caller. */
+static bool cannot_be_asked(struct p11s_key *key, enum p11s_err result)
+{
+  struct p11s_token_stats stats;
+
+  if (result == P11S_ERR_TIMEOUT)
+    return true;
+  p11s_token_get_stats(key->token, &stats);
+  return stats.state == P11S_TOKEN_AWAY || stats.state == P11S_TOKEN_STUCK;
+}
+
 enum p11s_err p11s_key_resolve(struct p11s_key *key, struct p11s_wait wait,
                                const struct p11s_pubkey **ret_public, struct p11s_error *e)
 {
+  struct p11s_error error = {P11S_OK, ""};
   struct p11s_job *job;
   enum p11s_err result;
   bool is_new;
@@ -138,9 +162,10 @@ enum p11s_err p11s_key_resolve(struct p11s_key *key, struct p11s_wait wait,
     job = join_resolve(key, &is_new);
     if (job == NULL)
       return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-    result = p11s_token_await(key->token, job, is_new, wait, e);
+    result = p11s_token_await(key->token, job, is_new, wait, &error);
     p11s_job_release(job);
-    if (result != P11S_OK) {
+    if (result != P11S_OK && !(cannot_be_asked(key, result) && p11s_key_recall(key, &error))) {
+      (void)p11s_error_set(e, result, "%s", error.text);
       p11s_key_error_prefix(key, e);
       return result;
     }
@@ -152,6 +177,11 @@ enum p11s_err p11s_key_resolve(struct p11s_key *key, struct p11s_wait wait,
 enum p11s_err p11s_key_check(struct p11s_key *key, uint64_t deadline_ms, struct p11s_error *e)
 {
   return run_on_token(key, &check_ops, 0, deadline_ms, e);
+}
+
+enum p11s_err p11s_key_try(struct p11s_key *key, uint64_t deadline_ms, struct p11s_error *e)
+{
+  return run_on_token(key, &try_ops, 0, deadline_ms, e);
 }
 
 enum p11s_err p11s_key_generate(struct p11s_key *key, unsigned bits, uint64_t deadline_ms,

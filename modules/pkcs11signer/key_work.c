@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What workers do with a key: find it on the token, prove that it is the one, sign (key.h). */
+#include "attribute.h"
+#include "consent.h"
 #include "key_internal.h"
+#include "lock.h"
 #include "log.h"
 #include "object.h"
+#include "object_internal.h"
 #include "p11mod.h"
 #include "sign.h"
 #include "stats.h"
@@ -10,6 +14,10 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
+
+/* How long a worker waits for another one that looks for the same key: less than it takes until a
+   token counts as stuck. */
+#define FIND_WAIT_MS 500
 
 /* What a worker knows of the key for the length of one job. */
 struct grip {
@@ -20,13 +28,14 @@ struct grip {
 
 static enum p11s_err compare(struct p11s_key *key, struct p11s_pubkey *found, struct p11s_error *e)
 {
-  const struct p11s_pubkey *known = p11s_key_public(key);
+  bool same;
 
-  if (known == NULL || p11s_pubkey_equal(known, found)) {
-    p11s_key_publish(key, found);
+  if (p11s_key_publish(key, found))
     return P11S_OK;
-  }
+  same = p11s_pubkey_equal(p11s_key_public(key), found);
   p11s_pubkey_free(found);
+  if (same)
+    return P11S_OK;
   return p11s_error_set(e, P11S_ERR_KEY_MISMATCH,
                         "another key stands there under this label: its public key is not the %s "
                         "one; put the right key back, or assign the new one to the zone",
@@ -45,6 +54,11 @@ static enum p11s_err find(struct p11s_key *key, struct p11s_work *work, struct g
   result = p11s_session_plan(work->session, key->alg, &grip->plan, e);
   if (result == P11S_OK)
     result = p11s_object_find_private(module, session, key->alg, key->ref->label, &grip->handle, e);
+  if (result == P11S_OK)
+    result = p11s_session_plan_for_key(work->session, key->alg, grip->handle, &grip->plan, e);
+  if (result == P11S_OK)
+    result = p11s_attribute_read_bool(module, session, grip->handle, CKA_ALWAYS_AUTHENTICATE,
+                                      &grip->plan.consent, e);
   if (result != P11S_OK)
     return result;
   result = p11s_object_read_public(module, session, key->alg, grip->handle, key->ref->label,
@@ -57,33 +71,59 @@ static enum p11s_err find(struct p11s_key *key, struct p11s_work *work, struct g
   return result;
 }
 
+/* true: its handle is known. Else it is this worker's to find: only one looks for it at a time,
+   unless that takes long. Whoever gets false calls end_finding(). */
+static bool begin_finding(struct p11s_key *key, uint64_t epoch, struct grip *grip)
+{
+  uint64_t deadline = p11s_now_ms() + FIND_WAIT_MS;
+  bool have, in_time = true;
+
+  pthread_mutex_lock(&key->lock);
+  for (;;) {
+    have = key->have_handle && key->handle_epoch == epoch;
+    if (have || !in_time || key->finding == 0 || key->finding_epoch != epoch)
+      break;
+    in_time = p11s_cond_wait_until(&key->found, &key->lock, deadline);
+  }
+  if (have) {
+    *grip = (struct grip){key->handle, key->plan, key->proven};
+  } else {
+    key->finding++;
+    key->finding_epoch = epoch;
+  }
+  pthread_mutex_unlock(&key->lock);
+  return have;
+}
+
+/* grip: what was found, or NULL. */
+static void end_finding(struct p11s_key *key, uint64_t epoch, const struct grip *grip)
+{
+  pthread_mutex_lock(&key->lock);
+  if (grip != NULL) {
+    key->have_handle = true;
+    key->handle = grip->handle;
+    key->handle_epoch = epoch;
+    key->plan = grip->plan;
+    key->proven = false;
+  }
+  key->finding--;
+  pthread_cond_broadcast(&key->found);
+  pthread_mutex_unlock(&key->lock);
+}
+
 static enum p11s_err take_grip(struct p11s_key *key, struct p11s_work *work, struct grip *grip,
                                struct p11s_error *e)
 {
-  bool have;
   enum p11s_err result;
 
-  pthread_mutex_lock(&key->lock);
-  have = key->have_handle && key->handle_epoch == work->epoch;
-  if (have)
-    *grip = (struct grip){key->handle, key->plan, key->proven};
-  pthread_mutex_unlock(&key->lock);
-  if (have)
+  if (begin_finding(key, work->epoch, grip))
     return P11S_OK;
   grip->proven = false;
   result = p11s_work_prove_pin(work, e);
   if (result == P11S_OK)
     result = find(key, work, grip, e);
-  if (result != P11S_OK)
-    return result;
-  pthread_mutex_lock(&key->lock);
-  key->have_handle = true;
-  key->handle = grip->handle;
-  key->handle_epoch = work->epoch;
-  key->plan = grip->plan;
-  key->proven = false;
-  pthread_mutex_unlock(&key->lock);
-  return P11S_OK;
+  end_finding(key, work->epoch, result == P11S_OK ? grip : NULL);
+  return result;
 }
 
 static void note_proof(struct p11s_key *key, struct p11s_work *work, const struct grip *grip,
@@ -118,6 +158,28 @@ static bool digest(const struct p11s_algorithm *alg, const unsigned char *messag
   return false;
 }
 
+/* input is the message or its hash, as the plan wants it. */
+static enum p11s_err sign_on_token(const struct p11s_key *key, struct p11s_work *work,
+                                   const struct grip *grip, const unsigned char *input,
+                                   size_t input_len, unsigned char *signature, size_t *len,
+                                   struct p11s_error *e)
+{
+  struct p11s_consent consent;
+  struct p11s_sign_login login = {p11s_consent_login, &consent};
+  enum p11s_err result;
+
+  if (!grip->plan.consent)
+    return p11s_session_sign(work->session, key->alg, &grip->plan, grip->handle, NULL, input,
+                             input_len, signature, len, e);
+  result = p11s_consent_begin(work, &consent, e);
+  if (result != P11S_OK)
+    return result;
+  result = p11s_session_sign(work->session, key->alg, &grip->plan, grip->handle, &login, input,
+                             input_len, signature, len, e);
+  p11s_consent_end(&consent);
+  return result;
+}
+
 /* What to do with a signature that is not to be used; e says why not. */
 static enum p11s_err refuse(struct p11s_key *key, struct p11s_work *work, const struct grip *grip,
                             const struct p11s_error *e)
@@ -141,13 +203,11 @@ enum p11s_err p11s_key_sign_work(struct p11s_key *key, struct p11s_work *work,
   if (result != P11S_OK)
     return result;
   if (grip.plan.whole_message) {
-    result = p11s_session_sign(work->session, key->alg, &grip.plan, grip.handle, message,
-                               message_len, signature, len, e);
+    result = sign_on_token(key, work, &grip, message, message_len, signature, len, e);
   } else {
     if (!digest(key->alg, message, message_len, hash, e))
       return P11S_ERR_TOKEN;
-    result = p11s_session_sign(work->session, key->alg, &grip.plan, grip.handle, hash,
-                               key->alg->digest_len, signature, len, e);
+    result = sign_on_token(key, work, &grip, hash, key->alg->digest_len, signature, len, e);
   }
   if (result == P11S_ERR_SIGNATURE)
     return refuse(key, work, &grip, e);
@@ -167,17 +227,43 @@ enum p11s_err p11s_key_sign_work(struct p11s_key *key, struct p11s_work *work,
   return refuse(key, work, &grip, e);
 }
 
-enum p11s_err p11s_key_check_work(struct p11s_key *key, struct p11s_work *work,
-                                  struct p11s_error *e)
+static enum p11s_err sign_test_message(struct p11s_key *key, struct p11s_work *work,
+                                       struct p11s_error *e)
 {
   static const unsigned char message[] = "pkcs11signer: is this the key?";
   unsigned char signature[P11S_SIGNATURE_MAX];
   size_t len = sizeof signature;
+  enum p11s_err result;
 
+  result = p11s_key_sign_work(key, work, message, sizeof message - 1, true, signature, &len, e);
+  if (result == P11S_OK)
+    p11s_key_remember(key);
+  return result;
+}
+
+enum p11s_err p11s_key_try_work(struct p11s_key *key, struct p11s_work *work, struct p11s_error *e)
+{
+  return sign_test_message(key, work, e);
+}
+
+enum p11s_err p11s_key_resolve_work(struct p11s_key *key, struct p11s_work *work,
+                                    struct p11s_error *e)
+{
+  struct grip grip;
+  enum p11s_err result = take_grip(key, work, &grip, e);
+
+  if (result != P11S_OK || p11s_key_is_kept(key))
+    return result;
+  return sign_test_message(key, work, e);
+}
+
+enum p11s_err p11s_key_check_work(struct p11s_key *key, struct p11s_work *work,
+                                  struct p11s_error *e)
+{
   pthread_mutex_lock(&key->lock);
   key->have_handle = false; /* whoever asks for a check wants to know what is there now */
   pthread_mutex_unlock(&key->lock);
-  return p11s_key_sign_work(key, work, message, sizeof message - 1, true, signature, &len, e);
+  return sign_test_message(key, work, e);
 }
 
 enum p11s_err p11s_key_generate_work(struct p11s_key *key, unsigned bits, struct p11s_work *work,
@@ -194,7 +280,10 @@ enum p11s_err p11s_key_generate_work(struct p11s_key *key, unsigned bits, struct
     result = p11s_keygen_make(module, session, key->alg, bits, key->ref->label, &pair, &made, e);
   if (result != P11S_OK)
     return result;
-  p11s_key_publish(key, made);
+  if (p11s_key_publish(key, made))
+    p11s_key_remember(key);
+  else
+    p11s_pubkey_free(made);
   pthread_mutex_lock(&key->lock);
   key->have_pair = true;
   key->have_handle = false;
@@ -202,29 +291,30 @@ enum p11s_err p11s_key_generate_work(struct p11s_key *key, unsigned bits, struct
   return P11S_OK;
 }
 
-/* All objects of one class with the key's label: p11s_keygen_make() saw to it that there were none
- * before. */
+/* All objects of one class with the key's label, each asked whether it has it: p11s_keygen_make()
+   saw to it that there were none before. */
 static enum p11s_err destroy_class(struct p11s_key *key, struct p11s_work *work,
                                    CK_OBJECT_CLASS class, struct p11s_error *e)
 {
   CK_FUNCTION_LIST *module = p11s_session_module(work->session);
   CK_SESSION_HANDLE session = p11s_session_handle(work->session);
-  CK_ATTRIBUTE template[] = {{CKA_CLASS, &class, sizeof class},
-                             {CKA_LABEL, key->ref->label, strlen(key->ref->label)}};
-  CK_OBJECT_HANDLE found[4];
-  CK_ULONG count = 0;
-  CK_RV rv = module->C_FindObjectsInit(session, template, 2);
+  struct p11s_object_name name;
+  struct p11s_handles found = {NULL, 0};
+  CK_RV rv = CKR_OK;
+  enum p11s_err result = p11s_object_name_parse(key->ref->label, class, &name, e);
 
-  if (rv == CKR_OK) {
-    rv = module->C_FindObjects(session, found, 4, &count);
-    (void)module->C_FindObjectsFinal(session);
-  }
-  for (CK_ULONG i = 0; rv == CKR_OK && i < count && i < 4; i++)
-    rv = module->C_DestroyObject(session, found[i]);
-  if (rv == CKR_OK)
-    return P11S_OK;
-  return p11s_error_set(e, P11S_ERR_TOKEN, "the key pair could not be removed again: %s",
-                        p11s_rv_name(rv));
+  if (result != P11S_OK)
+    return result;
+  result = p11s_objects_named(module, session, class, &name, &found, e);
+  for (size_t i = 0; rv == CKR_OK && i < found.count; i++)
+    rv = module->C_DestroyObject(session, found.list[i]);
+  if (rv != CKR_OK)
+    result = p11s_rv_error(e, rv, "C_DestroyObject");
+  if (result != P11S_OK && e != NULL)
+    p11s_error_prefix(e, "the key pair could not be removed again");
+  p11s_handles_clear(&found);
+  p11s_object_name_clear(&name);
+  return result;
 }
 
 enum p11s_err p11s_key_undo_work(struct p11s_key *key, struct p11s_work *work, struct p11s_error *e)

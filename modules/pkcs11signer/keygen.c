@@ -4,6 +4,7 @@
 #include "attribute.h"
 #include "mechanism.h"
 #include "object.h"
+#include "object_internal.h"
 #include "rv.h"
 #include "uri.h"
 
@@ -43,9 +44,13 @@ static void add_private(struct request *r, CK_ATTRIBUTE_TYPE type, const void *v
   add(r->private_template, &r->private_count, type, value, len);
 }
 
-/* restricted: also forbid by name what some tokens allow by default and others do not know. */
+/* What else the key may be used for is forbidden by name, as some tokens allow it by default.
+   Others do not know the attributes. A TPM has one bit for signing and encrypting: what forbids the
+   public key to encrypt forbids the private one to sign. */
+enum restriction { RESTRICT_NONE, RESTRICT_PRIVATE, RESTRICT_BOTH };
+
 static void fill_request(struct request *r, const struct p11s_algorithm *alg, unsigned bits,
-                         const char *label, bool restricted)
+                         const char *label, enum restriction restriction)
 {
   static const unsigned char exponent[] = {1, 0, 1};
   const size_t flag = sizeof(CK_BBOOL);
@@ -72,9 +77,11 @@ static void fill_request(struct request *r, const struct p11s_algorithm *alg, un
   add_private(r, CKA_SIGN, &r->yes, flag);
   add_private(r, CKA_LABEL, label, strlen(label));
   add_private(r, CKA_ID, r->id, ID_LEN);
-  if (restricted) {
+  if (restriction == RESTRICT_BOTH) {
     add_public(r, CKA_ENCRYPT, &r->no, flag);
     add_public(r, CKA_WRAP, &r->no, flag);
+  }
+  if (restriction != RESTRICT_NONE) {
     add_private(r, CKA_DECRYPT, &r->no, flag);
     add_private(r, CKA_UNWRAP, &r->no, flag);
     add_private(r, CKA_SIGN_RECOVER, &r->no, flag);
@@ -84,7 +91,8 @@ static void fill_request(struct request *r, const struct p11s_algorithm *alg, un
 static bool dislikes_template(CK_RV rv)
 {
   return rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_VALUE_INVALID ||
-         rv == CKR_ATTRIBUTE_READ_ONLY || rv == CKR_TEMPLATE_INCONSISTENT;
+         rv == CKR_ATTRIBUTE_READ_ONLY || rv == CKR_TEMPLATE_INCONSISTENT ||
+         rv == CKR_GENERAL_ERROR; /* tpm2-pkcs11 */
 }
 
 static enum p11s_err generate_failed(CK_RV rv, const struct p11s_algorithm *alg, unsigned bits,
@@ -120,9 +128,9 @@ static enum p11s_err generate(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE sessio
   /* Random until the public key is known, so that two can never be the same. */
   if (RAND_bytes(r.id, ID_LEN) != 1)
     return p11s_error_set(e, P11S_ERR_TOKEN, "no random numbers");
-  for (int restricted = 1; restricted >= 0; restricted--) {
+  for (int restriction = RESTRICT_BOTH; restriction >= RESTRICT_NONE; restriction--) {
     *ret_pair = (struct p11s_keypair){CK_INVALID_HANDLE, CK_INVALID_HANDLE};
-    fill_request(&r, alg, bits, label, restricted != 0);
+    fill_request(&r, alg, bits, label, (enum restriction)restriction);
     rv = module->C_GenerateKeyPair(session, &r.mechanism, r.public_template, r.public_count,
                                    r.private_template, r.private_count, &ret_pair->public_key,
                                    &ret_pair->private_key);
@@ -182,19 +190,21 @@ static enum p11s_err check_label(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE ses
     return p11s_error_set(e, P11S_ERR_SYNTAX, "a new key needs a label that is no URI, not '%s'",
                           label);
   for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
-    CK_OBJECT_CLASS class = classes[i];
-    CK_ATTRIBUTE template[] = {{CKA_CLASS, &class, sizeof class},
-                               {CKA_LABEL, (void *)label, strlen(label)}};
+    struct p11s_object_name name;
     struct p11s_handles found;
-    enum p11s_err result = p11s_objects_search(module, session, template, 2, &found, e);
-    bool is_there = result == P11S_OK && found.count > 0;
+    enum p11s_err result = p11s_object_name_parse(label, classes[i], &name, e);
+    bool is_there;
+
+    if (result == P11S_OK)
+      result = p11s_objects_named(module, session, classes[i], &name, &found, e);
+    is_there = result == P11S_OK && found.count > 0;
 
     if (result != P11S_OK)
       return result;
     p11s_handles_clear(&found);
     if (is_there)
       return p11s_error_set(e, P11S_ERR_EXISTS, "the token has a %s key '%s' already",
-                            class == CKO_PRIVATE_KEY ? "private" : "public", label);
+                            classes[i] == CKO_PRIVATE_KEY ? "private" : "public", label);
   }
   return P11S_OK;
 }

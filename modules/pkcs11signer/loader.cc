@@ -2,17 +2,14 @@
 #include "pkcs11signer-config.h"
 
 #include "backend.hh"
+#include "served.hh"
 #include "settings.hh"
 
 namespace pkcs11signer {
 namespace {
-// Why this PowerDNS, or the way we were launched in it, will not do; empty when it will.
+// Why the way we were launched will not do; empty when it will.
 std::string objection(const std::string &suffix)
 {
-  if (getPDNSVersion != nullptr && getPDNSVersion() != P11S_PDNS_VERSION) {
-    return "this module was built for PowerDNS " P11S_PDNS_VERSION " and cannot run in " +
-           getPDNSVersion() + "; build it for this version";
-  }
   if (!suffix.empty()) {
     return "pkcs11signer cannot be launched under a name of its own ('" + suffix + "')";
   }
@@ -50,19 +47,37 @@ public:
     declare(suffix, "transfer-timeout", "the same for TCP, transfers and pdnsutil", "30000");
     declare(suffix, "verify", "whether to verify each fresh signature in software", "yes");
     declare(suffix, "state-dir", "directory for what must outlive the process", P11S_STATE_DIR);
+    declare(suffix, "store",
+            "where signatures are kept beyond a restart: none, lmdb (a file) or mysql (a file, and "
+            "a database that several servers share)",
+            "lmdb");
+    declare(suffix, "sign-ahead", "weeks for which signatures are made in advance, 0 to 8", "1");
+    declare(suffix, "ahead-rate",
+            "signatures a second made in advance, for each token; 0: half of what it does", "0");
+    declare(suffix, "store-size", "largest size of that file, in MiB", "256");
+    declare(suffix, "mysql-host", "host of that database, the primary; empty: this machine", "");
+    declare(suffix, "mysql-socket", "its socket, when it is on this machine", "");
+    declare(suffix, "mysql-port", "its port; 0: 3306", "0");
+    declare(suffix, "mysql-user", "user to connect as", "");
+    declare(suffix, "mysql-password", "password, or file:PATH, env:NAME or credential:NAME", "");
+    declare(suffix, "mysql-password-file", "file that holds the password", "");
+    declare(suffix, "mysql-dbname", "name of the database", "");
+    declare(suffix, "mysql-timeout", "longest wait of a query for its answer, in milliseconds",
+            "20");
+    declareAnswerSettings();
   }
 
   DNSBackend *make(const string &suffix) override { return new Backend(suffix); }
 };
-
-// Runs when PowerDNS loads the shared object.
-struct Loader {
-  Loader()
-  {
-    compat::report(new Factory);
-    g_log << Logger::Info << "[pkcs11signer] version " PACKAGE_VERSION
-          << " for PowerDNS " P11S_PDNS_VERSION << endl;
-  }
-} s_loader;
 } // namespace
 } // namespace pkcs11signer
+
+// Called once by gate.cc, in the PowerDNS that this was built for.
+extern "C" __attribute__((visibility("default"))) void p11s_shim_start();
+extern "C" void p11s_shim_start()
+{
+  using namespace pkcs11signer;
+  compat::report(new Factory);
+  g_log << Logger::Info << "[pkcs11signer] version " PACKAGE_VERSION
+        << " for PowerDNS " P11S_PDNS_VERSION << endl;
+}

@@ -21,14 +21,19 @@
  *   6. struct p11s_pinguard .lock  PINs refused and accepted
  *   7. log.c's own                 what was logged when
  *
- * Two more are taken by nobody who holds one of these, and their holders take none but the log's:
- * p11mod.c's own (the list of modules) and report.c's (what its thread is to do). A lock on
- * STATE_DIR/refused-pins.lock (pinfile.h) is a file's, and held over C_Login: that is what it is
- * for.
+ * Some are taken by nobody who holds one of these, and their holders take none but the log's:
+ * p11mod.c's own (the list of modules), p11gate.c's (who is in which library), report.c's (what its
+ * thread is to do), ahead.c's (the same), struct p11s_store's (what is to be written), struct
+ * p11s_lmdb's (read transactions at hand) and struct p11s_mysql's (look-ups and writes that wait).
+ * A lock on STATE_DIR/refused-pins.lock (pinfile.h) is a file's, and held over C_Login: that is
+ * what it is for.
  */
 
 /* Milliseconds since some fixed point (CLOCK_MONOTONIC). */
 uint64_t p11s_now_ms(void);
+
+/* The same in microseconds. */
+uint64_t p11s_now_us(void);
 
 /* How long somebody waits, and who. */
 struct p11s_wait {

@@ -19,7 +19,8 @@ static enum p11s_pin_outcome outcome_of(enum p11s_err result)
 }
 
 static enum p11s_err try_login(struct p11s_pinguard *g, struct p11s_session *session,
-                               const struct p11s_secret *pin, bool *ret_tried, struct p11s_error *e)
+                               CK_USER_TYPE user, const struct p11s_secret *pin, bool *ret_tried,
+                               struct p11s_error *e)
 {
   const struct p11s_slot_info *slot = p11s_session_slot(session);
   enum p11s_pin_outcome outcome = P11S_PIN_NO_VERDICT;
@@ -34,7 +35,7 @@ static enum p11s_err try_login(struct p11s_pinguard *g, struct p11s_session *ses
   if (result == P11S_OK) {
     *ret_tried = true;
     p11s_stats_count(P11S_STAT_LOGINS);
-    result = p11s_session_login(session, pin, e);
+    result = p11s_session_login(session, user, pin, e);
     outcome = outcome_of(result);
   }
   if (outcome == P11S_PIN_REFUSED)
@@ -43,7 +44,7 @@ static enum p11s_err try_login(struct p11s_pinguard *g, struct p11s_session *ses
   return result;
 }
 
-enum p11s_err p11s_login(struct p11s_pinguard *g, struct p11s_session *session,
+enum p11s_err p11s_login(struct p11s_pinguard *g, struct p11s_session *session, CK_USER_TYPE user,
                          const struct p11s_secret *pin, bool *ret_tried, struct p11s_error *e)
 {
   const struct p11s_slot_info *slot = p11s_session_slot(session);
@@ -57,7 +58,7 @@ enum p11s_err p11s_login(struct p11s_pinguard *g, struct p11s_session *session,
   if (p11s_pinguard_refused(g, slot->serial, pin))
     result = p11s_pinguard_refused_error(slot, &error);
   else
-    result = try_login(g, session, pin, ret_tried, &error);
+    result = try_login(g, session, user, pin, ret_tried, &error);
   if (result == P11S_OK)
     return result;
   if ((result == P11S_ERR_PIN_REFUSED || result == P11S_ERR_PIN_LOCKED) &&

@@ -9,13 +9,14 @@
 #include <stdbool.h>
 
 /*
- * Logging a session in under the guard's rules: every login of the module goes this way.
- * Calls PKCS#11, may block on the token and on other processes' logins to it.
+ * Logging a session in, or in for one signature, under the guard's rules: every login of the module
+ * goes this way. Calls PKCS#11, may block on the token and on other processes' logins to it.
  *
  * A PIN that is refused, or not tried, is logged once with what to do, until the token takes a PIN.
- * *ret_tried: C_Login was called. Errors: those of p11s_pinguard_permit() and p11s_session_login().
+ * user as in p11s_session_login(). *ret_tried: C_Login was called. Errors: those of
+ * p11s_pinguard_permit() and p11s_session_login().
  */
-enum p11s_err p11s_login(struct p11s_pinguard *g, struct p11s_session *session,
+enum p11s_err p11s_login(struct p11s_pinguard *g, struct p11s_session *session, CK_USER_TYPE user,
                          const struct p11s_secret *pin, bool *ret_tried, struct p11s_error *e);
 
 #endif

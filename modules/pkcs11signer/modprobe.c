@@ -2,84 +2,16 @@
 #include "modprobe.h"
 
 #include "buf.h"
-#include "lock.h"
+#include "helper.h"
 #include "log.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-/* Beyond the program's own deadline. */
-#define GRACE_MS 2000
-#define OUTPUT_MAX (1024 * 1024)
 
 enum { FIELD_NAME, FIELD_PATH, FIELD_FLAGS, FIELD_RESERVED, FIELD_REASON, FIELDS };
-
-static const char *program(void)
-{
-  const char *given = secure_getenv("PKCS11SIGNER_PROBE");
-
-  return given != NULL ? given : P11S_PROBE;
-}
-
-/* PowerDNS ignores some signals, workers block all of them, and both would be inherited. */
-static int set_attributes(posix_spawnattr_t *attributes)
-{
-  sigset_t none, all;
-
-  (void)sigemptyset(&none);
-  (void)sigfillset(&all);
-  (void)posix_spawnattr_setsigmask(attributes, &none);
-  (void)posix_spawnattr_setsigdefault(attributes, &all);
-  (void)posix_spawnattr_setpgroup(attributes, 0);
-  return posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                                  POSIX_SPAWN_SETPGROUP);
-}
-
-/* What a library that is about to crash has to say would stand in the log without a prefix. */
-static int set_files(posix_spawn_file_actions_t *files, int output)
-{
-  int error = posix_spawn_file_actions_addopen(files, STDIN_FILENO, "/dev/null", O_RDWR, 0);
-
-  if (error == 0)
-    error = posix_spawn_file_actions_adddup2(files, STDIN_FILENO, STDERR_FILENO);
-  if (error == 0)
-    error = posix_spawn_file_actions_adddup2(files, output, STDOUT_FILENO);
-  return error;
-}
-
-static int spawn(const char *only, unsigned deadline_ms, int output, pid_t *ret_pid)
-{
-  posix_spawn_file_actions_t files;
-  posix_spawnattr_t attributes;
-  char deadline[16];
-  char *argv[] = {(char *)program(), program_invocation_short_name, deadline, (char *)only, NULL};
-  int error = posix_spawn_file_actions_init(&files);
-
-  if (error != 0)
-    return error;
-  (void)snprintf(deadline, sizeof deadline, "%u", deadline_ms);
-  error = posix_spawnattr_init(&attributes);
-  if (error == 0) {
-    error = set_attributes(&attributes);
-    if (error == 0)
-      error = set_files(&files, output);
-    if (error == 0)
-      error = posix_spawn(ret_pid, argv[0], &files, &attributes, argv, environ);
-    (void)posix_spawnattr_destroy(&attributes);
-  }
-  (void)posix_spawn_file_actions_destroy(&files);
-  return error;
-}
 
 static bool is_complete(struct p11s_buf *output)
 {
@@ -92,61 +24,22 @@ static bool is_complete(struct p11s_buf *output)
   return true;
 }
 
-/* True when all was read. */
-static bool read_until(int input, uint64_t deadline, struct p11s_buf *output)
-{
-  while (output->len < OUTPUT_MAX && !output->failed) {
-    uint64_t now = p11s_now_ms();
-    struct pollfd fd = {input, POLLIN, 0};
-    char block[4096];
-    ssize_t n;
-
-    if (now >= deadline)
-      return false;
-    if (poll(&fd, 1, (int)(deadline - now)) <= 0)
-      continue;
-    n = read(input, block, sizeof block);
-    if (n > 0)
-      p11s_buf_add(output, block, (size_t)n);
-    else if (n == 0 || errno != EINTR)
-      return n == 0 && is_complete(output);
-  }
-  return false;
-}
-
-/* Where SIGCHLD is ignored there is nothing to wait for. */
-static void reap(pid_t pid, bool finished)
-{
-  if (!finished)
-    (void)kill(-pid, SIGKILL);
-  while (waitpid(pid, NULL, 0) == -1 && errno == EINTR)
-    continue;
-}
-
 static bool run(const char *only, unsigned deadline_ms, struct p11s_buf *output)
 {
-  uint64_t deadline = p11s_now_ms() + deadline_ms + GRACE_MS;
-  int fds[2], error;
-  bool finished;
-  pid_t pid;
+  char deadline[16];
+  const char *argument[] = {program_invocation_short_name, deadline, only, NULL};
+  struct p11s_error error;
 
-  if (pipe2(fds, O_CLOEXEC) != 0) {
-    p11s_log_debug("PKCS#11 modules are not tried beforehand: no pipe: %s", strerror(errno));
+  (void)snprintf(deadline, sizeof deadline, "%u", deadline_ms);
+  if (p11s_helper_run(argument, deadline_ms, output, &error) != P11S_OK) {
+    p11s_log_debug("PKCS#11 modules are not tried beforehand: %s", error.text);
     return false;
   }
-  error = spawn(only, deadline_ms, fds[1], &pid);
-  (void)close(fds[1]);
-  if (error != 0) {
-    (void)close(fds[0]);
-    p11s_log_debug("PKCS#11 modules are not tried beforehand: %s: %s", program(), strerror(error));
-    return false;
-  }
-  finished = read_until(fds[0], deadline, output);
-  (void)close(fds[0]);
-  reap(pid, finished);
-  if (!finished)
-    p11s_log_debug("PKCS#11 modules are not known beforehand: %s did not finish", program());
-  return finished;
+  if (is_complete(output))
+    return true;
+  p11s_log_debug("PKCS#11 modules are not known beforehand: the program that tries them did not "
+                 "finish");
+  return false;
 }
 
 static bool fill(struct p11s_modprobe_module *m, char *const field[FIELDS])
@@ -208,7 +101,8 @@ bool p11s_modprobe_run(const char *only, unsigned deadline_ms, struct p11s_modpr
   else
     good = run(only, deadline_ms, &output);
   if (good && !parse(output.data, output.len, &probe)) {
-    p11s_log_debug("PKCS#11 modules are not known beforehand: %s is of another version", program());
+    p11s_log_debug("PKCS#11 modules are not known beforehand: the program that tries them is of "
+                   "another version");
     good = false;
   }
   p11s_buf_clear(&output);

@@ -28,8 +28,9 @@ enum p11s_err p11s_object_find_private(CK_FUNCTION_LIST *module, CK_SESSION_HAND
 /*
  * The public half of a private key, from, in this order: the public key
  * object (same CKA_ID as the private key among those with pub_label or, when that is NULL, label;
- * else the only one with that label; else the only one with that CKA_ID), the private key's own
- * attributes, a certificate with the same CKA_ID or label. P11S_ERR_NO_KEY when
+ * else the only one with that CKA_ID; else the only one with that label; a pub_label that was given
+ * goes before the CKA_ID), the private key's own attributes, a certificate with the same CKA_ID or
+ * label. P11S_ERR_NO_KEY when
  * none of them has it, P11S_ERR_KEY_TYPE when it is of another type, curve or size.
  */
 enum p11s_err p11s_object_read_public(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
@@ -39,7 +40,8 @@ enum p11s_err p11s_object_read_public(CK_FUNCTION_LIST *module, CK_SESSION_HANDL
                                       struct p11s_error *e);
 
 /* The public key that an object's own attributes hold (CKA_MODULUS and CKA_PUBLIC_EXPONENT, or
-   CKA_EC_POINT). P11S_ERR_NO_KEY when the token does not give them, P11S_ERR_KEY_TYPE. */
+   CKA_EC_POINT; else CKA_PUBLIC_KEY_INFO, PKCS#11 v2.40 section 4.9). P11S_ERR_NO_KEY when the
+   token does not give them, P11S_ERR_KEY_TYPE. */
 enum p11s_err p11s_object_public_from(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
                                       const struct p11s_algorithm *alg, CK_OBJECT_HANDLE object,
                                       struct p11s_pubkey **ret_key, struct p11s_error *e);

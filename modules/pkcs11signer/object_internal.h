@@ -5,7 +5,7 @@
 #include "attribute.h"
 #include "uri.h"
 
-/* What object.c, object_public.c and object_list.c share. */
+/* What object.c, object_public.c and object_list.c share, and keygen.c and key_work.c need. */
 
 /* The objects of a class that have the name, each asked again whether it really has. The caller
    clears *ret. */

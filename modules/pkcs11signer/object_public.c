@@ -13,6 +13,7 @@ struct search {
   CK_OBJECT_HANDLE private_key;
   struct p11s_bytes id;         /* the private key's; empty: it has none */
   struct p11s_object_name name; /* of the public key */
+  bool named;                   /* by a label of its own */
   struct p11s_error first;      /* what was wrong with the first source that has a key at all */
 };
 
@@ -54,10 +55,27 @@ static enum p11s_err read_ec(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session
   return result;
 }
 
+static enum p11s_err read_info(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                               const struct p11s_algorithm *alg, CK_OBJECT_HANDLE object,
+                               struct p11s_pubkey **ret_key, struct p11s_error *e)
+{
+  struct p11s_bytes info;
+  enum p11s_err result =
+      p11s_attribute_read(module, session, object, CKA_PUBLIC_KEY_INFO, &info, e);
+
+  if (result == P11S_OK && info.len > 0)
+    result = p11s_pubkey_from_info(alg, info.data, info.len, ret_key, e);
+  else if (result == P11S_OK)
+    result = p11s_error_set(e, P11S_ERR_NO_KEY, "the token gives no public key");
+  p11s_bytes_clear(&info);
+  return result;
+}
+
 enum p11s_err p11s_object_public_from(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
                                       const struct p11s_algorithm *alg, CK_OBJECT_HANDLE object,
                                       struct p11s_pubkey **ret_key, struct p11s_error *e)
 {
+  struct p11s_error said = {P11S_OK, ""};
   CK_ULONG type;
   bool given;
   enum p11s_err result =
@@ -70,8 +88,15 @@ enum p11s_err p11s_object_public_from(CK_FUNCTION_LIST *module, CK_SESSION_HANDL
         e, P11S_ERR_KEY_TYPE, "the public key is of type %s, algorithm %u (%s) needs %s",
         p11s_key_type_name(type), alg->number, alg->mnemonic, p11s_algorithm_kind(alg));
   if (alg->family == P11S_RSA)
-    return read_rsa(module, session, alg, object, ret_key, e);
-  return read_ec(module, session, alg, object, ret_key, e);
+    result = read_rsa(module, session, alg, object, ret_key, e);
+  else
+    result = read_ec(module, session, alg, object, ret_key, e);
+  if (result != P11S_ERR_NO_KEY)
+    return result;
+  result = read_info(module, session, alg, object, ret_key, &said);
+  if (result != P11S_ERR_NO_KEY && e != NULL)
+    *e = said;
+  return result;
 }
 
 /* A source that does not have the key, or another one, must not hide the next: only what would hit
@@ -111,34 +136,51 @@ static enum p11s_err search_by_id(struct search *s, CK_OBJECT_CLASS class, struc
   return p11s_objects_named(s->module, s->session, class, &name, ret, e);
 }
 
+/* The one of them that has the private key's id. */
+static enum p11s_err with_id(struct search *s, const struct p11s_handles *labelled,
+                             CK_OBJECT_HANDLE *ret_object, bool *ret_found, struct p11s_error *e)
+{
+  enum p11s_err result = P11S_OK;
+
+  for (size_t i = 0; result == P11S_OK && s->id.len > 0 && !*ret_found && i < labelled->count;
+       i++) {
+    *ret_object = labelled->list[i];
+    result = has_id(s, *ret_object, ret_found, e);
+  }
+  return result;
+}
+
+static void take_only(const struct p11s_handles *objects, CK_OBJECT_HANDLE *ret_object,
+                      bool *ret_found)
+{
+  if (*ret_found || objects->count != 1)
+    return;
+  *ret_object = objects->list[0];
+  *ret_found = true;
+}
+
 /* The public key object, by the rules in object.h; P11S_ERR_NO_KEY when none is clearly meant. */
 static enum p11s_err find_public(struct search *s, CK_OBJECT_HANDLE *ret_object,
                                  struct p11s_error *e)
 {
   struct p11s_handles labelled, same_id = {NULL, 0};
-  CK_OBJECT_HANDLE found = 0;
-  bool is_found = false;
+  CK_OBJECT_HANDLE object = 0;
+  bool found = false;
   enum p11s_err result =
       p11s_objects_named(s->module, s->session, CKO_PUBLIC_KEY, &s->name, &labelled, e);
 
-  for (size_t i = 0; result == P11S_OK && s->id.len > 0 && !is_found && i < labelled.count; i++) {
-    found = labelled.list[i];
-    result = has_id(s, found, &is_found, e);
-  }
-  if (result == P11S_OK && !is_found && labelled.count == 1) {
-    found = labelled.list[0];
-    is_found = true;
-  }
-  if (result == P11S_OK && !is_found)
+  if (result == P11S_OK)
+    result = with_id(s, &labelled, &object, &found, e);
+  if (result == P11S_OK && !found)
     result = search_by_id(s, CKO_PUBLIC_KEY, &same_id, e);
-  if (result == P11S_OK && !is_found && same_id.count == 1) {
-    found = same_id.list[0];
-    is_found = true;
+  if (result == P11S_OK) {
+    take_only(s->named ? &labelled : &same_id, &object, &found);
+    take_only(s->named ? &same_id : &labelled, &object, &found);
+    if (!found)
+      result = p11s_error_set(e, P11S_ERR_NO_KEY, "no public key object");
   }
-  if (result == P11S_OK && is_found)
-    *ret_object = found;
-  else if (result == P11S_OK)
-    result = p11s_error_set(e, P11S_ERR_NO_KEY, "no public key object");
+  if (result == P11S_OK)
+    *ret_object = object;
   p11s_handles_clear(&labelled);
   p11s_handles_clear(&same_id);
   return result;
@@ -228,7 +270,11 @@ enum p11s_err p11s_object_read_public(CK_FUNCTION_LIST *module, CK_SESSION_HANDL
                                       const char *pub_label, struct p11s_pubkey **ret_key,
                                       struct p11s_error *e)
 {
-  struct search s = {.module = module, .session = session, .alg = alg, .private_key = private_key};
+  struct search s = {.module = module,
+                     .session = session,
+                     .alg = alg,
+                     .private_key = private_key,
+                     .named = pub_label != NULL};
   struct p11s_error said = {P11S_OK, ""};
   enum p11s_err result;
 

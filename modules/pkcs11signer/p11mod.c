@@ -117,7 +117,7 @@ static CK_RV initialize_directly(const struct p11s_p11mod_entry *entry, CK_FUNCT
    there are no threads. */
 static CK_RV initialize(const struct p11s_p11mod_entry *entry)
 {
-  if (entry->single || option_is_no(NULL) || option_is_no(entry->module))
+  if (entry->alone || entry->single || option_is_no(NULL) || option_is_no(entry->module))
     return initialize_directly(entry, entry->module);
   return p11_kit_module_initialize(entry->module);
 }
@@ -125,14 +125,15 @@ static CK_RV initialize(const struct p11s_p11mod_entry *entry)
 /* p11-kit believes that the module is initialized, so the library itself is asked. */
 static CK_RV initialize_again(const struct p11s_p11mod_entry *entry)
 {
-  char *path = p11_kit_module_get_filename(entry->module);
+  char *path = entry->alone ? NULL : p11_kit_module_get_filename(entry->module);
   CK_FUNCTION_LIST *library =
       path != NULL ? p11_kit_module_load(path, P11_KIT_MODULE_UNMANAGED) : NULL;
   CK_RV rv;
 
   free(path);
   if (library == NULL) {
-    (void)p11_kit_module_finalize(entry->module);
+    if (!entry->alone)
+      (void)p11_kit_module_finalize(entry->module);
     return initialize(entry);
   }
   rv = initialize_directly(entry, library);
@@ -148,8 +149,13 @@ static enum p11s_err start_unlocked(struct p11s_p11mod_entry *entry, struct p11s
   pthread_mutex_lock(&lock);
   if (!entry->lost)
     entry->ours = rv == CKR_OK;
-  if (good)
+  if (good) {
     entry->lost = false;
+    entry->ready_ms = p11s_now_ms();
+    /* Said to be lost for nothing: then its sessions are still there. */
+    if (rv == CKR_OK || entry->life == 0)
+      entry->life++;
+  }
   entry->state = good ? P11S_P11MOD_READY : P11S_P11MOD_IDLE;
   pthread_cond_broadcast(&changed);
   pthread_mutex_unlock(&lock);
@@ -253,33 +259,72 @@ void p11s_p11mod_lost(const char *name)
   pthread_mutex_unlock(&lock);
 }
 
-static bool describe(const char *name, struct p11s_p11mod_info *info)
+uint64_t p11s_p11mod_life(const char *name)
 {
-  CK_FUNCTION_LIST *module = NULL;
-  struct p11s_error error = {0};
-  char *path;
-  CK_INFO ck;
+  struct p11s_p11mod_entry *entry;
+  uint64_t life;
 
-  if (p11s_p11mod_get(name, &module, &error) != P11S_OK || module == NULL) {
-    p11s_log_debug("%s", error.text);
-    return false;
+  pthread_mutex_lock(&lock);
+  entry = current != NULL ? find_locked(name) : NULL;
+  life = entry != NULL ? entry->life : 0;
+  pthread_mutex_unlock(&lock);
+  return life;
+}
+
+bool p11s_p11mod_is_old(const char *name, unsigned interval_ms)
+{
+  struct p11s_p11mod_entry *entry;
+  bool old = false;
+
+  pthread_mutex_lock(&lock);
+  entry = current != NULL ? find_locked(name) : NULL;
+  if (entry != NULL && entry->state == P11S_P11MOD_READY)
+    old = p11s_now_ms() - entry->ready_ms >= (entry->reread ? interval_ms : P11S_P11MOD_OLD_MS);
+  pthread_mutex_unlock(&lock);
+  return old;
+}
+
+CK_FUNCTION_LIST *p11s_p11mod_in_use(size_t i, const char **ret_name, bool *ret_end)
+{
+  const struct p11s_p11mod_entry *entry;
+  CK_FUNCTION_LIST *module = NULL;
+
+  pthread_mutex_lock(&lock);
+  *ret_end = current == NULL || i >= current->count;
+  if (!*ret_end) {
+    entry = &current->entries[i];
+    *ret_name = entry->name;
+    module = entry->state != P11S_P11MOD_IDLE ? entry->module : NULL;
   }
-  memset(info, 0, sizeof *info);
-  memset(&ck, 0, sizeof ck);
-  (void)snprintf(info->name, sizeof info->name, "%s", name);
-  path = p11_kit_module_get_filename(module);
-  (void)snprintf(info->path, sizeof info->path, "%s", path != NULL ? path : "");
-  free(path);
-  p11s_error_clean(info->path);
-  if (module->C_GetInfo(&ck) == CKR_OK) {
-    p11s_padded_copy(info->description, sizeof info->description, ck.libraryDescription,
-                     sizeof ck.libraryDescription);
-    p11s_padded_copy(info->manufacturer, sizeof info->manufacturer, ck.manufacturerID,
-                     sizeof ck.manufacturerID);
-    (void)snprintf(info->version, sizeof info->version, "%u.%u", ck.libraryVersion.major,
-                   ck.libraryVersion.minor);
+  pthread_mutex_unlock(&lock);
+  return module;
+}
+
+struct p11s_p11mod_entry *p11s_p11mod_begin_anew(const char *name)
+{
+  struct p11s_p11mod_entry *entry;
+
+  pthread_mutex_lock(&lock);
+  entry = current != NULL ? find_locked(name) : NULL;
+  if (entry != NULL && entry->state == P11S_P11MOD_READY)
+    entry->reread = true;
+  else
+    entry = NULL;
+  pthread_mutex_unlock(&lock);
+  return entry;
+}
+
+void p11s_p11mod_set_idle(struct p11s_p11mod_entry *entry, CK_FUNCTION_LIST *alone)
+{
+  pthread_mutex_lock(&lock);
+  if (alone != NULL) {
+    entry->former = entry->single ? entry->module : NULL;
+    entry->module = alone;
+    entry->alone = true;
+    entry->ours = false;
   }
-  return true;
+  entry->state = P11S_P11MOD_IDLE;
+  pthread_mutex_unlock(&lock);
 }
 
 enum p11s_err p11s_p11mod_each_name(void (*fn)(const char *name, void *arg), void *arg,
@@ -300,28 +345,6 @@ enum p11s_err p11s_p11mod_each_name(void (*fn)(const char *name, void *arg), voi
   return result;
 }
 
-struct each {
-  void (*fn)(const struct p11s_p11mod_info *info, void *arg);
-  void *arg;
-};
-
-static void each_info(const char *name, void *arg)
-{
-  const struct each *each = arg;
-  struct p11s_p11mod_info info;
-
-  if (describe(name, &info))
-    each->fn(&info, each->arg);
-}
-
-enum p11s_err p11s_p11mod_each(void (*fn)(const struct p11s_p11mod_info *info, void *arg),
-                               void *arg, struct p11s_error *e)
-{
-  struct each each = {fn, arg};
-
-  return p11s_p11mod_each_name(each_info, &each, e);
-}
-
 void p11s_p11mod_shutdown(void)
 {
   struct p11s_p11mods *m;
@@ -331,20 +354,9 @@ void p11s_p11mod_shutdown(void)
   current = NULL;
   pthread_mutex_unlock(&lock);
   for (size_t i = 0; m != NULL && i < m->count; i++)
-    if (m->entries[i].ours)
+    if (m->entries[i].ours && m->entries[i].alone)
+      (void)m->entries[i].module->C_Finalize(NULL);
+    else if (m->entries[i].ours)
       (void)p11_kit_module_finalize(m->entries[i].module);
   p11s_p11mods_free(m);
-}
-
-void p11s_padded_copy(char *to, size_t size, const CK_UTF8CHAR *from, size_t len)
-{
-  /* Some tokens pad with NUL instead of blanks. */
-  len = strnlen((const char *)from, len);
-  while (len > 0 && from[len - 1] == ' ')
-    len--;
-  if (len >= size)
-    len = size - 1;
-  memcpy(to, from, len);
-  to[len] = 0;
-  p11s_error_clean(to);
 }

@@ -9,6 +9,7 @@
 #include <p11-kit/p11-kit.h>
 #include <p11-kit/pkcs11.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * PKCS#11 modules as p11-kit manages them. PowerDNS's built-in engine uses the
@@ -43,6 +44,11 @@ void p11s_p11mod_on_load(void (*fn)(void));
    the next p11s_p11mod_get() initializes it again. All its sessions are gone. Does not block; may
    be called while others use the module, and for each of them. */
 void p11s_p11mod_lost(const char *name);
+
+/* Changes whenever the library was initialized anew (never back to what it was): sessions and
+   handles of an earlier life are gone, and their numbers may be those of others now. 0: none yet.
+ */
+uint64_t p11s_p11mod_life(const char *name);
 
 /* One of p11-kit's modules. Strings are the caller's buffers. */
 struct p11s_p11mod_info {

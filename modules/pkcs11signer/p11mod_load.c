@@ -10,8 +10,10 @@
 
 static void entry_clear(struct p11s_p11mod_entry *entry)
 {
-  if (entry->single && entry->module != NULL)
+  if ((entry->single || entry->alone) && entry->module != NULL)
     p11_kit_module_release(entry->module);
+  if (entry->former != NULL)
+    p11_kit_module_release(entry->former);
   free(entry->name);
   free(entry->reason);
   free(entry->reserved);

@@ -2,31 +2,293 @@
 #pragma once
 
 // Every difference between PowerDNS versions, and the only place where its headers come in.
-// So far: 4.7.
+// 4.7 to 5.1; P11S_PDNS_NUMBER is 40703 for 4.7.3 (m4/p11s_pdns.m4).
+
+#include "pkcs11signer-config.h"
 
 #include <dnsbackend.hh>
 #include <dnssecinfra.hh>
 
 #include <arguments.hh>
+#include <base32.hh>
+#include <dnsrecords.hh>
+#include <dnsseckeeper.hh>
 #include <logger.hh>
+#include <ueberbackend.hh>
 
+#include <memory>
 #include <string>
+#include <type_traits>
+#include <vector>
 
 namespace pkcs11signer {
 namespace compat {
-using Zone = DNSName; // ZoneName from 5.0
-using DomainId = int; // domainid_t from 5.0
+// --- zones
+
+#if P11S_PDNS_NUMBER >= 50000
+using Zone = ZoneName;
+using DomainId = domainid_t;
+
+inline Zone zoneNamed(const std::string &text)
+{
+  return Zone(text);
+}
+
+// A zone with a variant may only be shown to backends that know of them.
+inline bool takes(DNSBackend &backend, const Zone &zone)
+{
+  return !zone.hasVariant() || (backend.getCapabilities() & DNSBackend::CAP_VIEWS) != 0;
+}
+#else
+using Zone = DNSName;
+using DomainId = int;
+
+inline Zone zoneNamed(const std::string &text)
+{
+  return Zone(text);
+}
+
+inline bool takes(DNSBackend & /* backend */, const Zone & /* zone */)
+{
+  return true;
+}
+#endif
 
 inline std::string zoneText(const Zone &zone)
 {
   return zone.makeLowerCase().toString();
 }
 
-// The repository of backend factories holds raw pointers that it deletes (unique_ptr from 4.9.1).
+// --- a backend that holds no data
+
+class Dataless : public DNSBackend {
+public:
+  void lookup(const QType & /* qtype */, const DNSName & /* qdomain */, DomainId /* id */,
+              DNSPacket * /* packet */) override
+  {
+  }
+  bool get(DNSResourceRecord & /* record */) override { return false; }
+  bool list(const Zone & /* zone */, DomainId /* id */, bool /* disabled */) override
+  {
+    return false;
+  }
+  void getAllDomains(vector<DomainInfo> * /* domains */, bool /* getSerial */,
+                     bool /* disabled */) override
+  {
+  }
+#if P11S_PDNS_NUMBER >= 50000
+  bool getSOA(const Zone & /* zone */, DomainId /* id */, SOAData & /* soa */) override
+  {
+    return false;
+  }
+  // Keys of zones with variants come to us too: siblings that know no variants are spared them.
+  unsigned int getCapabilities() override
+  {
+    return CAP_DIRECT | CAP_VIEWS;
+  }
+#else
+  bool getSOA(const Zone & /* zone */, SOAData & /* soa */) override
+  {
+    return false;
+  }
+#endif
+};
+
+// --- factories
+
+// What the repository holds: raw pointers that it owns, or from 4.9.1 owning ones.
+#if P11S_PDNS_NUMBER >= 40901
+using OwnedFactory = std::unique_ptr<BackendFactory>;
+#else
+using OwnedFactory = BackendFactory *;
+#endif
+
 inline void report(BackendFactory *factory)
 {
-  BackendMakers().report(factory);
+  BackendMakers().report(OwnedFactory(factory));
 }
+
+// Puts a factory that owns the present one in its place.
+template <typename Wrapper> void wrapFactory(OwnedFactory &place)
+{
+#if P11S_PDNS_NUMBER >= 40901
+  place = std::make_unique<Wrapper>(place.release());
+#else
+  place = new Wrapper(place);
+#endif
+}
+
+// From 4.9 on pdnsutil has deleted all other backends when it runs a backend's command, so that
+// one needs a set of its own. Empty where they are still there.
+inline std::vector<std::unique_ptr<DNSBackend>> backendsForCommand()
+{
+#if P11S_PDNS_NUMBER >= 40900
+  return BackendMakers().all();
+#else
+  return {};
+#endif
+}
+
+// --- keys
+
+#if P11S_PDNS_NUMBER >= 40800
+using KeyMessages = std::optional<std::reference_wrapper<std::vector<std::string>>>;
+
+inline void addMessage(const KeyMessages &messages, const std::string &text)
+{
+  if (messages) {
+    messages->get().push_back(text);
+  }
+}
+#else
+using KeyMessages = std::vector<std::string> *;
+
+inline void addMessage(KeyMessages messages, const std::string &text)
+{
+  if (messages != nullptr) {
+    messages->push_back(text);
+  }
+}
+#endif
+
+class KeyEngine : public DNSCryptoKeyEngine {
+public:
+  using DNSCryptoKeyEngine::DNSCryptoKeyEngine;
+#if P11S_PDNS_NUMBER < 40800
+  // 4.7 finds signatures in its cache by this, later versions by the DNSKEY.
+  std::string getPubKeyHash() const override
+  {
+    return publicKeyHash();
+  }
+#endif
+  virtual std::string publicKeyHash() const = 0;
+};
+
+// The function that makes engines of this class, for algorithm numbers that are Offset too large.
+#if P11S_PDNS_NUMBER >= 50100
+template <typename Engine, unsigned int Offset>
+std::unique_ptr<DNSCryptoKeyEngine> makeEngine(Logr::log_t log, unsigned int algorithm)
+{
+  return std::make_unique<Engine>(log, algorithm - Offset);
+}
+#else
+template <typename Engine, unsigned int Offset>
+std::unique_ptr<DNSCryptoKeyEngine> makeEngine(unsigned int algorithm)
+{
+  return std::make_unique<Engine>(algorithm - Offset);
+}
+#endif
+
+// --- what `warm` reads of a zone and signs; exported by pdns_server and by pdnsutil
+
+#if P11S_PDNS_NUMBER >= 40800
+using Content = std::shared_ptr<const DNSRecordContent>;
+
+inline const Content &contentOf(const DNSRecord &record)
+{
+  return record.getContent();
+}
+inline std::shared_ptr<DNSRecordContent> parseContent(uint16_t type, const std::string &text)
+{
+  return DNSRecordContent::make(type, QClass::IN, text);
+}
+#else
+using Content = std::shared_ptr<DNSRecordContent>;
+
+inline const Content &contentOf(const DNSRecord &record)
+{
+  return record.d_content;
+}
+inline std::shared_ptr<DNSRecordContent> parseContent(uint16_t type, const std::string &text)
+{
+  return DNSRecordContent::mastermake(type, QClass::IN, text);
+}
+#endif
+
+#if P11S_PDNS_NUMBER >= 50000
+inline const DNSName &nameOf(const SOAData &soa)
+{
+  return soa.qname();
+}
+inline const ZoneName &zoneOf(const SOAData &soa)
+{
+  return soa.zonename;
+}
+#else
+inline const DNSName &nameOf(const SOAData &soa)
+{
+  return soa.qname;
+}
+inline const DNSName &zoneOf(const SOAData &soa)
+{
+  return soa.qname;
+}
+#endif
+
+#if P11S_PDNS_NUMBER >= 50100
+inline std::unique_ptr<DNSSECKeeper> makeKeeper(UeberBackend &db)
+{
+  return std::make_unique<DNSSECKeeper>(nullptr, &db);
+}
+inline uint32_t startOfWeek()
+{
+  return getStartOfWeek().first;
+}
+inline uint32_t editedSerial(const SOAData &soa, const std::string &kind)
+{
+  return calculateEditSOA(soa.serial, kind, soa.zonename, nullptr);
+}
+inline DSRecordContent makeDs(const SOAData &soa, const DNSKEYRecordContent &key, uint8_t digest)
+{
+  return makeDSFromDNSKey(nullptr, soa.qname(), key, digest);
+}
+// Of these two settings pdnsutil knows nothing (declareAnswerSettings()).
+inline uint32_t expiryExtension()
+{
+  const bool asSpread = ::arg()["rrsig-expiry-extend"] == "soa-edit-spread";
+  return static_cast<uint32_t>(
+      ::arg().asNum(asSpread ? "soa-edit-spread" : "rrsig-expiry-extend", 0));
+}
+// Whether a zone's serial changes some time after the week has turned.
+inline bool isSerialLate()
+{
+  return ::arg().asNum("soa-edit-spread", 0) != 0;
+}
+inline void declareWeekSettings()
+{
+  for (const char *name : {"rrsig-expiry-extend", "soa-edit-spread"}) {
+    if (!::arg().parmIsset(name)) {
+      ::arg().set(name, "as in pdns_server") = "0";
+    }
+  }
+}
+#else
+inline std::unique_ptr<DNSSECKeeper> makeKeeper(UeberBackend &db)
+{
+  return std::make_unique<DNSSECKeeper>(&db);
+}
+inline uint32_t startOfWeek()
+{
+  return getStartOfWeek();
+}
+inline uint32_t editedSerial(const SOAData &soa, const std::string &kind)
+{
+  return calculateEditSOA(soa.serial, kind, zoneOf(soa));
+}
+inline DSRecordContent makeDs(const SOAData &soa, const DNSKEYRecordContent &key, uint8_t digest)
+{
+  return makeDSFromDNSKey(nameOf(soa), key, digest);
+}
+inline uint32_t expiryExtension()
+{
+  return 0;
+}
+inline bool isSerialLate()
+{
+  return false;
+}
+inline void declareWeekSettings() {}
+#endif
 } // namespace compat
 } // namespace pkcs11signer
 

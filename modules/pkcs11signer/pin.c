@@ -13,6 +13,12 @@
 
 #define MAX_PIN ((size_t)1024)
 
+/* What errors say it is, and where it comes from. */
+struct origin {
+  const char *what;
+  const char *source;
+};
+
 #define FILE_PREFIX "file:"
 #define ENV_PREFIX "env:"
 #define CREDENTIAL_PREFIX "credential:"
@@ -40,7 +46,7 @@ static enum p11s_err no_memory(struct p11s_error *e)
 
 /* Drops the newline and makes the secret. A stray control character would cost a try at the token.
  */
-static enum p11s_err make_pin(const char *source, const char *text, size_t len,
+static enum p11s_err make_pin(const struct origin *from, const char *text, size_t len,
                               struct p11s_secret **ret_pin, struct p11s_error *e)
 {
   struct p11s_secret *pin;
@@ -51,14 +57,15 @@ static enum p11s_err make_pin(const char *source, const char *text, size_t len,
     len -= len > 0 && text[len - 1] == '\r';
   }
   if (len == 0)
-    return p11s_error_set(e, P11S_ERR_NO_PIN, "the PIN from %s is empty", source);
+    return p11s_error_set(e, P11S_ERR_NO_PIN, "the %s from %s is empty", from->what, from->source);
   if (len > MAX_PIN)
-    return p11s_error_set(e, P11S_ERR_NO_PIN, "the PIN from %s is longer than %zu bytes", source,
-                          MAX_PIN);
+    return p11s_error_set(e, P11S_ERR_NO_PIN, "the %s from %s is longer than %zu bytes", from->what,
+                          from->source, MAX_PIN);
   for (i = 0; i < len; i++)
     if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
       return p11s_error_set(e, P11S_ERR_NO_PIN,
-                            "the PIN from %s has a line break or control character in it", source);
+                            "the %s from %s has a line break or control character in it",
+                            from->what, from->source);
   pin = p11s_secret_new(text, len);
   if (pin == NULL)
     return no_memory(e);
@@ -67,24 +74,25 @@ static enum p11s_err make_pin(const char *source, const char *text, size_t len,
 }
 
 /* Who may have written the file, and who may read it. */
-static enum p11s_err check_file(const char *source, const struct stat *st, bool guarded,
+static enum p11s_err check_file(const struct origin *from, const struct stat *st, bool guarded,
                                 struct p11s_error *e)
 {
   if (!S_ISREG(st->st_mode))
-    return p11s_error_set(e, P11S_ERR_NO_PIN, "the PIN source %s is not a regular file", source);
+    return p11s_error_set(e, P11S_ERR_NO_PIN, "the %s source %s is not a regular file", from->what,
+                          from->source);
   if (!guarded && st->st_uid != 0 && st->st_uid != geteuid())
     return p11s_error_set(e, P11S_ERR_NO_PIN,
-                          "the PIN source %s belongs to user %u; it must belong to root or to the "
+                          "the %s source %s belongs to user %u; it must belong to root or to the "
                           "server's user %u",
-                          source, (unsigned)st->st_uid, (unsigned)geteuid());
+                          from->what, from->source, (unsigned)st->st_uid, (unsigned)geteuid());
   if (!guarded && (st->st_mode & 0007) != 0)
     return p11s_error_set(e, P11S_ERR_NO_PIN,
-                          "the PIN source %s is open to all users (mode %04o); use chmod o-rwx",
-                          source, (unsigned)st->st_mode & 07777);
+                          "the %s source %s is open to all users (mode %04o); use chmod o-rwx",
+                          from->what, from->source, (unsigned)st->st_mode & 07777);
   if (st->st_size > (off_t)MAX_PIN)
     return p11s_error_set(e, P11S_ERR_NO_PIN,
-                          "the PIN source %s has %lld bytes, at most %zu are allowed", source,
-                          (long long)st->st_size, MAX_PIN);
+                          "the %s source %s has %lld bytes, at most %zu are allowed", from->what,
+                          from->source, (long long)st->st_size, MAX_PIN);
   return P11S_OK;
 }
 
@@ -107,7 +115,7 @@ static ssize_t read_all(int fd, char *to, size_t size)
 }
 
 /* guarded: the directory keeps others out, so owner and mode of the file do not matter. */
-static enum p11s_err read_file(const char *source, const char *path, bool guarded,
+static enum p11s_err read_file(const struct origin *from, const char *path, bool guarded,
                                struct p11s_secret **ret_pin, struct p11s_error *e)
 {
   /* one more than allowed, in case the file has grown since fstat */
@@ -120,41 +128,44 @@ static enum p11s_err read_file(const char *source, const char *path, bool guarde
   /* a FIFO must not hang the server, nor a terminal become its own */
   fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (fd < 0)
-    return p11s_error_set(e, P11S_ERR_NO_PIN, "cannot open the PIN source %s: %m", source);
+    return p11s_error_set(e, P11S_ERR_NO_PIN, "cannot open the %s source %s: %m", from->what,
+                          from->source);
   if (fstat(fd, &st) != 0) {
-    err = p11s_error_set(e, P11S_ERR_NO_PIN, "cannot read the PIN source %s: %m", source);
+    err = p11s_error_set(e, P11S_ERR_NO_PIN, "cannot read the %s source %s: %m", from->what,
+                         from->source);
     goto out;
   }
-  err = check_file(source, &st, guarded, e);
+  err = check_file(from, &st, guarded, e);
   if (err != P11S_OK)
     goto out;
   len = read_all(fd, text, sizeof text);
   if (len < 0)
-    err = p11s_error_set(e, P11S_ERR_NO_PIN, "cannot read the PIN source %s: %m", source);
+    err = p11s_error_set(e, P11S_ERR_NO_PIN, "cannot read the %s source %s: %m", from->what,
+                         from->source);
   else if ((size_t)len > MAX_PIN)
-    err = p11s_error_set(e, P11S_ERR_NO_PIN, "the PIN source %s has more than %zu bytes", source,
-                         MAX_PIN);
+    err = p11s_error_set(e, P11S_ERR_NO_PIN, "the %s source %s has more than %zu bytes", from->what,
+                         from->source, MAX_PIN);
   else
-    err = make_pin(source, text, (size_t)len, ret_pin, e);
+    err = make_pin(from, text, (size_t)len, ret_pin, e);
   p11s_wipe(text, sizeof text);
 out:
   (void)close(fd);
   return err;
 }
 
-static enum p11s_err read_env(const char *source, const char *name, struct p11s_secret **ret_pin,
-                              struct p11s_error *e)
+static enum p11s_err read_env(const struct origin *from, const char *name,
+                              struct p11s_secret **ret_pin, struct p11s_error *e)
 {
   const char *value = getenv(name);
 
   if (value == NULL)
     return p11s_error_set(e, P11S_ERR_NO_PIN,
-                          "the PIN source %s: the server has no environment variable of that name",
-                          source);
-  return make_pin(source, value, strlen(value), ret_pin, e);
+                          "the %s source %s: the server has no environment variable of that name",
+                          from->what, from->source);
+  return make_pin(from, value, strlen(value), ret_pin, e);
 }
 
-static enum p11s_err read_credential(const char *source, const char *name,
+static enum p11s_err read_credential(const struct origin *from, const char *name,
                                      struct p11s_secret **ret_pin, struct p11s_error *e)
 {
   const char *directory = getenv("CREDENTIALS_DIRECTORY");
@@ -164,37 +175,37 @@ static enum p11s_err read_credential(const char *source, const char *name,
   if (name[0] == '\0' || strchr(name, '/') != NULL || strcmp(name, ".") == 0 ||
       strcmp(name, "..") == 0)
     return p11s_error_set(e, P11S_ERR_NO_PIN,
-                          "the PIN source %s: expected a credential's name after the colon",
-                          source);
+                          "the %s source %s: expected a credential's name after the colon",
+                          from->what, from->source);
   if (directory == NULL || directory[0] != '/')
     return p11s_error_set(e, P11S_ERR_NO_PIN,
-                          "the PIN source %s: no $CREDENTIALS_DIRECTORY; use LoadCredential= in "
+                          "the %s source %s: no $CREDENTIALS_DIRECTORY; use LoadCredential= in "
                           "the systemd unit",
-                          source);
+                          from->what, from->source);
   p11s_buf_addf(&path, "%s/%s", directory, name);
   if (path.failed)
     err = no_memory(e);
   else
-    err = read_file(source, p11s_buf_text(&path), true, ret_pin, e);
+    err = read_file(from, p11s_buf_text(&path), true, ret_pin, e);
   p11s_buf_clear(&path);
   return err;
 }
 
-static enum p11s_err read_source(const char *source, struct p11s_secret **ret_pin,
+static enum p11s_err read_source(const struct origin *from, struct p11s_secret **ret_pin,
                                  struct p11s_error *e)
 {
-  const char *rest = after_prefix(source, ENV_PREFIX);
+  const char *source = from->source, *rest = after_prefix(source, ENV_PREFIX);
 
   if (rest != NULL)
-    return read_env(source, rest, ret_pin, e);
+    return read_env(from, rest, ret_pin, e);
   rest = after_prefix(source, CREDENTIAL_PREFIX);
   if (rest != NULL)
-    return read_credential(source, rest, ret_pin, e);
+    return read_credential(from, rest, ret_pin, e);
   rest = source + strlen(FILE_PREFIX);
   if (rest[0] != '/')
-    return p11s_error_set(e, P11S_ERR_NO_PIN, "the PIN source %s: expected an absolute path",
-                          source);
-  return read_file(source, rest, false, ret_pin, e);
+    return p11s_error_set(e, P11S_ERR_NO_PIN, "the %s source %s: expected an absolute path",
+                          from->what, from->source);
+  return read_file(from, rest, false, ret_pin, e);
 }
 
 /* The label as part of a file name: no '/', and not "." or "..". */
@@ -242,8 +253,32 @@ static enum p11s_err read_default(const char *source, const char *token_label,
                           "the setting " SETTING " must begin with file:, env: or credential:");
   err = expand(source, token_label, &expanded, e);
   if (err == P11S_OK)
-    err = read_source(p11s_buf_text(&expanded), ret_pin, e);
+    err = read_source(&(struct origin){"PIN", p11s_buf_text(&expanded)}, ret_pin, e);
   p11s_buf_clear(&expanded);
+  return err;
+}
+
+enum p11s_err p11s_pin_read(const char *what, struct p11s_secret *given,
+                            struct p11s_secret **ret_secret, struct p11s_error *e)
+{
+  const char *text = (const char *)p11s_secret_data(given);
+
+  if (p11s_pin_is_source(text) && strlen(text) == p11s_secret_len(given))
+    return read_source(&(struct origin){what, text}, ret_secret, e);
+  *ret_secret = p11s_secret_acquire(given);
+  return P11S_OK;
+}
+
+enum p11s_err p11s_pin_read_file(const char *what, const char *path,
+                                 struct p11s_secret **ret_secret, struct p11s_error *e)
+{
+  struct p11s_buf source = P11S_BUF_INIT;
+  enum p11s_err err;
+
+  p11s_buf_addf(&source, FILE_PREFIX "%s", path);
+  err = source.failed ? no_memory(e)
+                      : read_source(&(struct origin){what, p11s_buf_text(&source)}, ret_secret, e);
+  p11s_buf_clear(&source);
   return err;
 }
 
@@ -251,14 +286,8 @@ enum p11s_err p11s_pin_get(struct p11s_secret *given, const char *default_source
                            const char *token_label, struct p11s_secret **ret_pin,
                            struct p11s_error *e)
 {
-  const char *text = (const char *)p11s_secret_data(given);
-
-  if (p11s_secret_len(given) > 0) {
-    if (p11s_pin_is_source(text) && strlen(text) == p11s_secret_len(given))
-      return read_source(text, ret_pin, e);
-    *ret_pin = p11s_secret_acquire(given);
-    return P11S_OK;
-  }
+  if (p11s_secret_len(given) > 0)
+    return p11s_pin_read("PIN", given, ret_pin, e);
   if (default_source != NULL && default_source[0] != '\0')
     return read_default(default_source, token_label, ret_pin, e);
   return p11s_error_set(e, P11S_ERR_NO_PIN,

@@ -34,6 +34,13 @@ enum p11s_err p11s_pin_get(struct p11s_secret *given, const char *default_source
                            const char *token_label, struct p11s_secret **ret_pin,
                            struct p11s_error *e);
 
+/* The same for another secret, what it is ("password") being what errors call it: given is the
+   secret itself or a source; path is a file's name. Here too P11S_ERR_NO_PIN says why not. */
+enum p11s_err p11s_pin_read(const char *what, struct p11s_secret *given,
+                            struct p11s_secret **ret_secret, struct p11s_error *e);
+enum p11s_err p11s_pin_read_file(const char *what, const char *path,
+                                 struct p11s_secret **ret_secret, struct p11s_error *e);
+
 /* Asks on the terminal without echo (or reads one line of standard input when that is no terminal).
  */
 enum p11s_err p11s_pin_ask(const char *prompt, struct p11s_secret **ret_pin, struct p11s_error *e);

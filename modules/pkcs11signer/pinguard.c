@@ -295,6 +295,20 @@ void p11s_pinguard_accepted(struct p11s_pinguard *g, const char *serial,
   pthread_mutex_unlock(&g->lock);
 }
 
+void p11s_pinguard_not_accepted(struct p11s_pinguard *g, const char *serial,
+                                const struct p11s_secret *pin)
+{
+  struct fast fast, *known;
+
+  if (!digest_fast(g, serial, pin, &fast))
+    return;
+  pthread_mutex_lock(&g->lock);
+  known = find_token(&g->accepted, &fast);
+  if (known != NULL && CRYPTO_memcmp(known->pin, fast.pin, MAC_LEN) == 0)
+    memset(known, 0, sizeof *known);
+  pthread_mutex_unlock(&g->lock);
+}
+
 enum p11s_pin_proof p11s_pinguard_proof(struct p11s_pinguard *g, const char *serial,
                                         const struct p11s_secret *pin)
 {

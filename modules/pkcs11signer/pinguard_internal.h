@@ -77,5 +77,8 @@ bool p11s_pinguard_change(struct p11s_pinguard *g, struct p11s_pin_change *chang
 /* The token took the PIN from this process. */
 void p11s_pinguard_accepted(struct p11s_pinguard *g, const char *serial,
                             const struct p11s_secret *pin);
+/* It takes that one no more: it was changed there, and which one is right is not known. */
+void p11s_pinguard_not_accepted(struct p11s_pinguard *g, const char *serial,
+                                const struct p11s_secret *pin);
 
 #endif

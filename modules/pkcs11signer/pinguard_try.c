@@ -252,6 +252,7 @@ static void remember(struct p11s_pin_try *t, enum p11s_pin_outcome outcome)
     break;
   case P11S_PIN_REFUSED:
     change.apply = mark_refused;
+    p11s_pinguard_not_accepted(t->g, t->slot->serial, t->pin);
     change.one_more = !t->count_low;
     break;
   case P11S_PIN_NO_VERDICT:

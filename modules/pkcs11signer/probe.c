@@ -4,6 +4,7 @@
  *
  *   pkcs11signer-probe                              for people: one line a module
  *   pkcs11signer-probe PROGRAM MILLISECONDS [MODULE]
+ *   pkcs11signer-probe --copy-store MILLISECONDS FROM TO      see probe_store.h
  *
  * Lets p11-kit read its configuration for a program called pkcs11signer, with this program
  * itself in the place of every module's file, so that nothing of others is loaded. Then a child
@@ -11,6 +12,8 @@
  * x-init-reserved and reason of each to stdout, each with a NUL, and "end". PROGRAM is who
  * asks: flag e says that p11-kit's enable-in and disable-in let it have the module.
  */
+#include "probe_store.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -356,6 +359,10 @@ int main(int argc, char **argv)
   struct task task = {PROGRAM, NULL, USUAL_MS, print_subject};
   CK_FUNCTION_LIST **modules;
 
+  if (argc == 5 && strcmp(argv[1], "--copy-store") == 0) {
+    prepare((unsigned)strtoul(argv[2], NULL, 10), false);
+    return p11s_probe_copy_store(argv[3], argv[4]);
+  }
   if (argc == 2 || argc > 4) {
     (void)fprintf(stderr, "usage: pkcs11signer-probe\n"
                           "  Says of each of p11-kit's modules whether it can be loaded.\n");

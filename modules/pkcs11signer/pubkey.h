@@ -38,6 +38,10 @@ enum p11s_err p11s_pubkey_from_certificate(const struct p11s_algorithm *alg,
                                            const unsigned char *der, size_t len,
                                            struct p11s_pubkey **ret_key, struct p11s_error *e);
 
+/* From a SubjectPublicKeyInfo in DER (CKA_PUBLIC_KEY_INFO). */
+enum p11s_err p11s_pubkey_from_info(const struct p11s_algorithm *alg, const unsigned char *der,
+                                    size_t len, struct p11s_pubkey **ret_key, struct p11s_error *e);
+
 void p11s_pubkey_free(struct p11s_pubkey *key);
 
 /* The DNSKEY public key field. Borrowed. */

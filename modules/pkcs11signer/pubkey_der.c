@@ -331,3 +331,23 @@ enum p11s_err p11s_pubkey_from_certificate(const struct p11s_algorithm *alg,
   ERR_pop_to_mark();
   return err;
 }
+
+enum p11s_err p11s_pubkey_from_info(const struct p11s_algorithm *alg, const unsigned char *der,
+                                    size_t len, struct p11s_pubkey **ret_key, struct p11s_error *e)
+{
+  const unsigned char *at = der;
+  EVP_PKEY *pkey = NULL;
+  enum p11s_err err;
+
+  ERR_set_mark();
+  if (len <= INT_MAX)
+    pkey = d2i_PUBKEY(NULL, &at, (long)len);
+  if (pkey == NULL || at != der + len)
+    err = p11s_error_set(e, P11S_ERR_KEY_TYPE,
+                         "the public key of %zu bytes is no SubjectPublicKeyInfo (DER)", len);
+  else
+    err = from_pkey(alg, pkey, ret_key, e);
+  EVP_PKEY_free(pkey);
+  ERR_pop_to_mark();
+  return err;
+}

@@ -2,14 +2,12 @@
 #include "queue.h"
 
 #include "job.h"
+#include "week.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define BUCKETS 256
-#define TYPE_SOA 6
-#define TYPE_DNSKEY 48
-#define SIGNER_OFFSET 18 /* behind type, algorithm, labels, TTL, expiration, inception, tag */
 
 /* The waiting jobs of one zone. It exists only while there are any. */
 struct lane {
@@ -30,6 +28,7 @@ struct ring {
 struct p11s_queue {
   struct ring urgent;
   struct ring normal;
+  struct p11s_job *background; /* by their next; few, as nobody waits for them */
   size_t length;
 };
 
@@ -81,10 +80,25 @@ static struct lane *get_lane(struct ring *ring, uint64_t id)
   return *at;
 }
 
+static bool push_background(struct p11s_queue *queue, struct p11s_job *job)
+{
+  struct p11s_job **last = &queue->background;
+
+  while (*last != NULL)
+    last = &(*last)->next;
+  job->next = NULL;
+  *last = job;
+  queue->length++;
+  return true;
+}
+
 bool p11s_queue_push(struct p11s_queue *queue, struct p11s_job *job)
 {
-  struct lane *lane = get_lane(job->urgent ? &queue->urgent : &queue->normal, job->lane);
+  struct lane *lane;
 
+  if (job->background)
+    return push_background(queue, job);
+  lane = get_lane(job->urgent ? &queue->urgent : &queue->normal, job->lane);
   if (lane == NULL)
     return false;
   job->next = NULL;
@@ -124,15 +138,47 @@ static struct p11s_job *pop_from(struct ring *ring)
   return job;
 }
 
+static struct p11s_job *pop_background(struct p11s_queue *queue)
+{
+  struct p11s_job *job = queue->background;
+
+  if (job != NULL) {
+    queue->background = job->next;
+    job->next = NULL;
+  }
+  return job;
+}
+
 struct p11s_job *p11s_queue_pop(struct p11s_queue *queue)
 {
   struct p11s_job *job = pop_from(&queue->urgent);
 
   if (job == NULL)
     job = pop_from(&queue->normal);
+  if (job == NULL)
+    job = pop_background(queue);
   if (job != NULL)
     queue->length--;
   return job;
+}
+
+bool p11s_queue_promote(struct p11s_queue *queue, struct p11s_job *job)
+{
+  struct p11s_job **at = &queue->background, *next;
+
+  while (*at != NULL && *at != job)
+    at = &(*at)->next;
+  if (*at == NULL)
+    return true;
+  next = job->next;
+  job->background = false;
+  if (!p11s_queue_push(queue, job)) {
+    job->background = true;
+    return false;
+  }
+  *at = next;
+  queue->length--; /* pushed once more */
+  return true;
 }
 
 /* FNV-1a over the wire form of the name. Two zones of one hash share a lane, which costs only
@@ -140,13 +186,8 @@ struct p11s_job *p11s_queue_pop(struct p11s_queue *queue)
 static uint64_t hash_name(const unsigned char *name, size_t len)
 {
   uint64_t hash = 0xcbf29ce484222325U;
-  size_t end = 0;
 
-  while (end < len && name[end] != 0)
-    end += (size_t)name[end] + 1;
-  if (end > len)
-    end = len;
-  for (size_t i = 0; i < end; i++)
+  for (size_t i = 0; i < len; i++)
     hash = (hash ^ name[i]) * 0x100000001b3U;
   return hash;
 }
@@ -154,13 +195,12 @@ static uint64_t hash_name(const unsigned char *name, size_t len)
 void p11s_queue_classify(const unsigned char *message, size_t len, uint64_t *ret_lane,
                          bool *ret_urgent)
 {
-  unsigned type;
+  struct p11s_message m;
 
   *ret_lane = 0;
   *ret_urgent = false;
-  if (len <= SIGNER_OFFSET)
+  if (!p11s_message_parse(message, len, &m))
     return;
-  type = (unsigned)message[0] << 8 | message[1];
-  *ret_urgent = type == TYPE_SOA || type == TYPE_DNSKEY;
-  *ret_lane = hash_name(message + SIGNER_OFFSET, len - SIGNER_OFFSET);
+  *ret_urgent = m.type == P11S_TYPE_SOA || m.type == P11S_TYPE_DNSKEY;
+  *ret_lane = hash_name(m.signer, m.signer_len);
 }

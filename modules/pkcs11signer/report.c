@@ -5,6 +5,7 @@
 #include "log.h"
 #include "report_internal.h"
 #include "stats.h"
+#include "thread.h"
 #include "token.h"
 
 #include <errno.h>
@@ -12,7 +13,6 @@
 #include <inttypes.h>
 #include <p11-kit/pkcs11.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define LOOK_EVERY_MS 1000
+#define RATES_EVERY_MS 10000
 
 struct p11s_report {
   struct p11s_signer *signer;
@@ -33,7 +34,9 @@ struct p11s_report {
   bool ended;
 
   /* the thread's own */
-  char *written;
+  char *states; /* as they were written last, and */
+  char *all;
+  uint64_t written_ms;
   bool complained;
 };
 
@@ -70,6 +73,8 @@ static const char *pin_state(unsigned long flags)
     return "locked";
   if ((flags & CKF_USER_PIN_FINAL_TRY) != 0)
     return "last";
+  if ((flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0)
+    return "keypad";
   return (flags & CKF_USER_PIN_COUNT_LOW) != 0 ? "low" : "ok";
 }
 
@@ -89,10 +94,15 @@ static int64_t wall_ms(void)
   return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static void add_token(const struct p11s_token *token, const struct p11s_token_stats *stats,
-                      void *arg)
+/* states: the same without what changes with each signature. */
+struct text {
+  struct p11s_buf all;
+  struct p11s_buf states;
+};
+
+static void add_states(const struct p11s_token *token, const struct p11s_token_stats *stats,
+                       struct p11s_buf *out)
 {
-  struct p11s_buf *out = arg;
   int64_t since = 0;
 
   if (stats->since_ms != 0)
@@ -103,7 +113,17 @@ static void add_token(const struct p11s_token *token, const struct p11s_token_st
                 p11s_token_state_name(stats->state), since, stats->reconnects,
                 p11s_stats_get(P11S_STAT_LOGINS_REFUSED), pin_state(stats->flags));
   add_field(out, stats->trouble);
-  p11s_buf_addstr(out, "\n");
+}
+
+static void add_token(const struct p11s_token *token, const struct p11s_token_stats *stats,
+                      void *arg)
+{
+  struct text *text = arg;
+
+  add_states(token, stats, &text->states);
+  add_states(token, stats, &text->all);
+  p11s_rate_format(&stats->rate, &text->all);
+  p11s_buf_addf(&text->all, "\t%u\t\n", stats->room);
 }
 
 static bool put(const struct p11s_report *r, const char *text, size_t len)
@@ -119,25 +139,36 @@ static bool put(const struct p11s_report *r, const char *text, size_t len)
   return good;
 }
 
+static void write_file(struct p11s_report *r, struct text *text)
+{
+  free(r->states);
+  free(r->all);
+  r->states = strdup(p11s_buf_text(&text->states));
+  r->all = strdup(p11s_buf_text(&text->all));
+  r->written_ms = p11s_now_ms();
+  if (put(r, p11s_buf_text(&text->all), text->all.len) || r->complained)
+    return;
+  r->complained = true;
+  p11s_log_event(P11S_LOG_WARNING,
+                 "%s cannot be written (%s): `backend-cmd pkcs11signer status` will not show this "
+                 "server; everything else goes on",
+                 r->path, strerror(errno));
+}
+
 static void write_if_new(struct p11s_report *r)
 {
-  struct p11s_buf out = P11S_BUF_INIT;
+  struct text text = {P11S_BUF_INIT, P11S_BUF_INIT};
+  bool due = p11s_now_ms() - r->written_ms >= RATES_EVERY_MS;
 
-  p11s_buf_addf(&out, P11S_REPORT_HEAD "\t%ld\t%llu\n", (long)getpid(),
+  p11s_buf_addf(&text.all, P11S_REPORT_HEAD "\t%ld\t%llu\n", (long)getpid(),
                 p11s_report_start_time(getpid()));
-  p11s_signer_each_token(r->signer, add_token, &out);
-  if (!out.failed && (r->written == NULL || strcmp(p11s_buf_text(&out), r->written) != 0)) {
-    free(r->written);
-    r->written = strdup(p11s_buf_text(&out));
-    if (!put(r, p11s_buf_text(&out), out.len) && !r->complained) {
-      r->complained = true;
-      p11s_log_event(P11S_LOG_WARNING,
-                     "%s cannot be written (%s): `backend-cmd pkcs11signer status` will not show "
-                     "this server; everything else goes on",
-                     r->path, strerror(errno));
-    }
-  }
-  p11s_buf_clear(&out);
+  p11s_signer_each_token(r->signer, add_token, &text);
+  if (!text.all.failed && !text.states.failed &&
+      (r->states == NULL || strcmp(p11s_buf_text(&text.states), r->states) != 0 ||
+       (due && (r->all == NULL || strcmp(p11s_buf_text(&text.all), r->all) != 0))))
+    write_file(r, &text);
+  p11s_buf_clear(&text.all);
+  p11s_buf_clear(&text.states);
 }
 
 static void *report_main(void *arg)
@@ -168,7 +199,8 @@ static void report_free(struct p11s_report *r)
   pthread_mutex_destroy(&r->lock);
   free(r->path);
   free(r->temporary);
-  free(r->written);
+  free(r->states);
+  free(r->all);
   free(r);
 }
 
@@ -176,8 +208,6 @@ struct p11s_report *p11s_report_start(struct p11s_signer *signer)
 {
   const char *directory = p11s_signer_config(signer)->state_dir;
   struct p11s_report *r;
-  sigset_t all, before;
-  bool started;
 
   if (directory == NULL || directory[0] == '\0' || (r = calloc(1, sizeof *r)) == NULL)
     return NULL;
@@ -188,12 +218,7 @@ struct p11s_report *p11s_report_start(struct p11s_signer *signer)
     r->path = NULL;
   if (asprintf(&r->temporary, "%s/.status.%ld", directory, (long)getpid()) < 0)
     r->temporary = NULL;
-  sigfillset(&all);
-  (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-  started = r->path != NULL && r->temporary != NULL &&
-            pthread_create(&r->thread, NULL, report_main, r) == 0;
-  (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-  if (started)
+  if (r->path != NULL && r->temporary != NULL && p11s_thread_start(&r->thread, report_main, r))
     return r;
   report_free(r);
   return NULL;

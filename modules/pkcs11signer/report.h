@@ -4,6 +4,7 @@
 
 #include "buf.h"
 #include "err.h"
+#include "rate.h"
 #include "signer.h"
 
 #include <stdint.h>
@@ -14,7 +15,8 @@
  * STATE_DIR/status.PID, written anew when something in it has changed. It
  * begins with a line that names process and start time, so that what a server left
  * behind that is gone is told from what a running one says; then one line a
- * token, its fields separated by tabs.
+ * token, its fields separated by tabs. Fields may be added behind the others: older readers do not
+ * look there, newer ones do without. How fast a token signs is written anew every ten seconds.
  *
  * A thread of its own looks once a second. It holds its own lock only while it
  * sleeps, and takes the signer's and tokens' in p11s_signer_each_token().
@@ -37,8 +39,10 @@ struct p11s_report_line {
   int64_t since; /* seconds since 1970; 0: never tried */
   uint64_t reconnects;
   uint64_t refused; /* PINs that tokens of this server have refused */
-  const char *pin;  /* "ok", "low", "last", "locked" */
+  const char *pin;  /* "ok", "low", "last", "locked", "keypad" */
   const char *trouble;
+  struct p11s_rate rate; /* of its signatures; nothing from a server that does not say */
+  unsigned room;         /* sessions the token has for it; 0: not known */
 };
 typedef void (*p11s_report_fn)(const struct p11s_report_line *line, void *arg);
 

@@ -13,25 +13,27 @@
 
 #define PREFIX "status."
 #define FIELDS 8
+#define FIELDS_MORE 2 /* rate and room, from servers that say them */
 
-/* Splits at tabs, in place; false when there are not so many. */
-static bool split(char *line, char **field, size_t count)
+/* Splits at tabs, in place; returns how many fields there are, at most count. */
+static size_t split(char *line, char **field, size_t count)
 {
   for (size_t i = 0; i < count; i++) {
     field[i] = line;
     line = strchr(line, '\t');
     if (line == NULL)
-      return false;
+      return i;
     *line++ = '\0';
   }
-  return true;
+  return count;
 }
 
 static bool parse_token(char *text, pid_t pid, struct p11s_report_line *line)
 {
-  char *field[FIELDS];
+  char *field[FIELDS + FIELDS_MORE];
+  size_t count = split(text, field, FIELDS + FIELDS_MORE);
 
-  if (!split(text, field, FIELDS))
+  if (count < FIELDS)
     return false;
   *line = (struct p11s_report_line){
       .pid = pid,
@@ -44,6 +46,8 @@ static bool parse_token(char *text, pid_t pid, struct p11s_report_line *line)
       .pin = field[6],
       .trouble = field[7],
   };
+  if (count == FIELDS + FIELDS_MORE && p11s_rate_parse(field[FIELDS], &line->rate))
+    line->room = (unsigned)strtoul(field[FIELDS + 1], NULL, 10);
   return true;
 }
 

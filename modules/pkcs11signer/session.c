@@ -4,6 +4,7 @@
 
 #include "log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +13,22 @@ struct p11s_session {
   CK_SESSION_HANDLE handle;
   struct p11s_slot_info slot;
   struct p11s_mechanisms mechanisms; /* list NULL: not asked for yet */
+  bool spoilt;
 };
+
+static enum p11s_err no_session_left(const struct p11s_slot_info *slot, struct p11s_error *e)
+{
+  char most[64] = "";
+
+  if (slot->max_sessions != 0)
+    (void)snprintf(most, sizeof most, ", it has %lu at most", slot->max_sessions);
+  return p11s_error_set(
+      e, P11S_ERR_TOKEN,
+      "token '%s' (serial %s) has no session left (CKR_SESSION_COUNT%s): other "
+      "programs have them, and a server keeps its own as long as it runs; give it "
+      "fewer (pkcs11signer-sessions), or stop it for as long as this takes",
+      slot->label, slot->serial, most);
+}
 
 static enum p11s_err open_failed(CK_RV rv, const struct p11s_slot_info *slot, struct p11s_error *e)
 {
@@ -32,10 +48,7 @@ static enum p11s_err open_failed(CK_RV rv, const struct p11s_slot_info *slot, st
     return p11s_error_set(e, P11S_ERR_TOKEN, "token '%s' (serial %s) is write-protected",
                           slot->label, slot->serial);
   case CKR_SESSION_COUNT:
-    return p11s_error_set(e, P11S_ERR_TOKEN,
-                          "token '%s' (serial %s) has no session left (%s): other programs use it, "
-                          "or pkcs11signer-sessions is too high",
-                          slot->label, slot->serial, p11s_rv_name(rv));
+    return no_session_left(slot, e);
   default:
     return p11s_error_set(e, P11S_ERR_TOKEN, "token '%s' (serial %s): C_OpenSession: %s",
                           slot->label, slot->serial, p11s_rv_name(rv));
@@ -79,6 +92,13 @@ void p11s_session_close(struct p11s_session *s)
     return;
   /* A lost session cannot be closed: nothing to be done about it. */
   (void)s->module->C_CloseSession(s->handle);
+  p11s_session_forget(s);
+}
+
+void p11s_session_forget(struct p11s_session *s)
+{
+  if (s == NULL)
+    return;
   p11s_mechanisms_clear(&s->mechanisms);
   free(s);
 }
@@ -96,6 +116,16 @@ CK_FUNCTION_LIST *p11s_session_module(const struct p11s_session *s)
 CK_SESSION_HANDLE p11s_session_handle(const struct p11s_session *s)
 {
   return s->handle;
+}
+
+bool p11s_session_is_spoilt(const struct p11s_session *s)
+{
+  return s->spoilt;
+}
+
+void p11s_session_spoil(struct p11s_session *s)
+{
+  s->spoilt = true;
 }
 
 CK_RV p11s_session_rv(const struct p11s_session *s)
@@ -121,9 +151,26 @@ static bool user_is_logged_in(const struct p11s_session *s)
          (info.state == CKS_RO_USER_FUNCTIONS || info.state == CKS_RW_USER_FUNCTIONS);
 }
 
+void p11s_session_log_out(struct p11s_session *s)
+{
+  (void)s->module->C_Logout(s->handle);
+}
+
 bool p11s_session_logged_in(struct p11s_session *s)
 {
   return (s->slot.flags & CKF_LOGIN_REQUIRED) == 0 || user_is_logged_in(s);
+}
+
+enum p11s_err p11s_session_no_pin_to_give(const struct p11s_session *s, struct p11s_error *e)
+{
+  if ((s->slot.flags & CKF_PROTECTED_AUTHENTICATION_PATH) == 0)
+    return P11S_OK;
+  return p11s_error_set(e, P11S_ERR_NO_PIN,
+                        "token '%s' (serial %s) takes its PIN from a keypad of its own "
+                        "(CKF_PROTECTED_AUTHENTICATION_PATH), and a server has nobody to type it: "
+                        "have its driver take the PIN from here (OpenSC: enable_pinpad = false in "
+                        "opensc.conf), or use a token without a keypad",
+                        s->slot.label, s->slot.serial);
 }
 
 enum p11s_err p11s_session_check_pin(struct p11s_session *s, struct p11s_error *e)
@@ -147,11 +194,7 @@ enum p11s_err p11s_session_check_pin(struct p11s_session *s, struct p11s_error *
                           "the PIN of token '%s' (serial %s) is on its final try, which is left to "
                           "you: log in once with the right PIN, e.g. pkcs11-tool --login --test",
                           slot->label, slot->serial);
-  if ((token.flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0)
-    return p11s_error_set(e, P11S_ERR_NO_PIN,
-                          "token '%s' (serial %s) has its own PIN pad, which is not supported",
-                          slot->label, slot->serial);
-  return P11S_OK;
+  return p11s_session_no_pin_to_give(s, e);
 }
 
 static enum p11s_err login_failed(CK_RV rv, const struct p11s_slot_info *slot, struct p11s_error *e)
@@ -189,26 +232,27 @@ static enum p11s_err login_failed(CK_RV rv, const struct p11s_slot_info *slot, s
   }
 }
 
-enum p11s_err p11s_session_login(struct p11s_session *s, const struct p11s_secret *pin,
-                                 struct p11s_error *e)
+enum p11s_err p11s_session_login(struct p11s_session *s, CK_USER_TYPE user,
+                                 const struct p11s_secret *pin, struct p11s_error *e)
 {
   enum p11s_err result;
   CK_RV rv;
 
   p11s_rv_note(CKR_USER_ALREADY_LOGGED_IN);
-  if (user_is_logged_in(s))
+  if (user == CKU_USER && user_is_logged_in(s))
     return P11S_OK;
-  result = p11s_session_check_pin(s, e);
+  /* For one signature p11s_login() has just done so; each call counts there. */
+  result = user == CKU_USER ? p11s_session_check_pin(s, e) : P11S_OK;
   if (result != P11S_OK)
     return result;
   if (p11s_secret_len(pin) == 0)
     return p11s_error_set(e, P11S_ERR_NO_PIN, "token '%s' (serial %s) needs a PIN", s->slot.label,
                           s->slot.serial);
   /* C_Login takes the PIN as not const but only reads it. */
-  rv = s->module->C_Login(s->handle, CKU_USER, (CK_UTF8CHAR *)p11s_secret_data(pin),
+  rv = s->module->C_Login(s->handle, user, (CK_UTF8CHAR *)p11s_secret_data(pin),
                           p11s_secret_len(pin));
-  p11s_log_debug("token '%s' (serial %s): C_Login: %s", s->slot.label, s->slot.serial,
-                 p11s_rv_name(rv));
+  p11s_log_debug("token '%s' (serial %s): C_Login%s: %s", s->slot.label, s->slot.serial,
+                 user == CKU_CONTEXT_SPECIFIC ? " for one signature" : "", p11s_rv_name(rv));
   p11s_rv_note(rv);
   if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN)
     return P11S_OK;

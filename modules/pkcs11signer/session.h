@@ -25,9 +25,10 @@ struct p11s_session;
 /* Finds the token (slot.h) and opens a session on it; read/write when rw (key generation). */
 enum p11s_err p11s_session_open(CK_FUNCTION_LIST *module, const char *slot_spec, bool rw,
                                 struct p11s_session **ret_session, struct p11s_error *e);
-/* Closes; NULL is allowed. With lost, C_CloseSession's result does not matter and is not awaited.
- */
+/* Closes; NULL is allowed. */
 void p11s_session_close(struct p11s_session *s);
+/* Without C_CloseSession: the library was finalized since, and the handle may be another's now. */
+void p11s_session_forget(struct p11s_session *s);
 
 const struct p11s_slot_info *p11s_session_slot(const struct p11s_session *s);
 CK_FUNCTION_LIST *p11s_session_module(const struct p11s_session *s);
@@ -35,6 +36,8 @@ CK_SESSION_HANDLE p11s_session_handle(const struct p11s_session *s);
 /* The token's mechanisms: asked once per session, then remembered. NULL on failure. */
 const struct p11s_mechanisms *p11s_session_mechanisms(struct p11s_session *s, struct p11s_error *e);
 
+/* Logs out all sessions that this process has with the token. */
+void p11s_session_log_out(struct p11s_session *s);
 /* Whether the token wants no login, or the application is logged in already (C_GetSessionInfo). */
 bool p11s_session_logged_in(struct p11s_session *s);
 
@@ -42,33 +45,58 @@ bool p11s_session_logged_in(struct p11s_session *s);
    before any try is spent on it. P11S_ERR_PIN_LOCKED when it is locked or on its final try: that
    one is left to people. P11S_ERR_NO_PIN when it is typed at the reader. */
 enum p11s_err p11s_session_check_pin(struct p11s_session *s, struct p11s_error *e);
+/* The last of these alone, from what the token said before: to be asked before a PIN is looked for.
+   C_Login without a PIN, which would wait for somebody at the keypad, is never called. */
+enum p11s_err p11s_session_no_pin_to_give(const struct p11s_session *s, struct p11s_error *e);
 
-/* C_Login(CKU_USER) once with the PIN, behind p11s_session_check_pin(). CKR_USER_ALREADY_LOGGED_IN
-   is success, but says nothing about this PIN: p11s_rv_last() then is that, else CKR_OK.
-   P11S_ERR_PIN_REFUSED for CKR_PIN_INCORRECT, CKR_PIN_LEN_RANGE, CKR_PIN_INVALID. To be called by
-   p11s_login() (login.h), which knows the PINs that were refused before. */
-enum p11s_err p11s_session_login(struct p11s_session *s, const struct p11s_secret *pin,
-                                 struct p11s_error *e);
+/* C_Login once with the PIN, behind p11s_session_check_pin(); user is CKU_USER, or
+   CKU_CONTEXT_SPECIFIC for the one signature that C_SignInit has begun (PKCS#11 v2.40 section 5.6).
+   CKR_USER_ALREADY_LOGGED_IN is success, but says nothing about this PIN: p11s_rv_last() then is
+   that, else CKR_OK. P11S_ERR_PIN_REFUSED for CKR_PIN_INCORRECT, CKR_PIN_LEN_RANGE,
+   CKR_PIN_INVALID. To be called by p11s_login() (login.h), which knows the PINs that were refused
+   before. */
+enum p11s_err p11s_session_login(struct p11s_session *s, CK_USER_TYPE user,
+                                 const struct p11s_secret *pin, struct p11s_error *e);
 
 /* How a signature is to be asked for, chosen once per key from the token's mechanisms. */
 struct p11s_sign_plan {
   CK_MECHANISM_TYPE mechanism; /* alg->raw, or alg->hashing where the token lacks raw */
   bool whole_message;          /* the token gets the message, not the digest */
+  bool consent;                /* CKA_ALWAYS_AUTHENTICATE: a login for each signature */
 };
-/* P11S_ERR_MECHANISM names the DNSSEC algorithms that the token does offer. */
+/* The login for one signature, between C_SignInit and C_Sign: consent.h has it. */
+struct p11s_sign_login {
+  enum p11s_err (*fn)(struct p11s_session *s, void *arg, struct p11s_error *e);
+  void *arg;
+};
+/* P11S_ERR_MECHANISM names the DNSSEC algorithms that the token does offer. Whether the key wants a
+   login for each signature is not known here: consent is false. */
 enum p11s_err p11s_session_plan(struct p11s_session *s, const struct p11s_algorithm *alg,
                                 struct p11s_sign_plan *ret_plan, struct p11s_error *e);
+/* For one key: its CKA_ALLOWED_MECHANISMS may leave only the hashing mechanism of the two. What
+   else they say is for C_SignInit to tell: not every token means them. P11S_ERR_TOKEN,
+   P11S_ERR_NOMEM. */
+enum p11s_err p11s_session_plan_for_key(struct p11s_session *s, const struct p11s_algorithm *alg,
+                                        CK_OBJECT_HANDLE key, struct p11s_sign_plan *plan,
+                                        struct p11s_error *e);
 
 /*
- * C_SignInit + C_Sign. input is the message when plan->whole_message, else the digest
- * (alg->digest_len bytes; for RSA the DigestInfo of RFC 8017 section 9.2 is put before it here).
- * Writes the signature in RRSIG form (RSA: left-padded to the modulus' length) to signature, which
- * holds *len bytes, and its length to *len. P11S_ERR_TOKEN on any failure.
+ * C_SignInit, login (NULL: none), C_Sign. input is the message when plan->whole_message, else the
+ * digest (alg->digest_len bytes; for RSA the DigestInfo of RFC 8017 section 9.2 is put before it
+ * here). Writes the signature in RRSIG form (RSA: left-padded to the modulus' length) to signature,
+ * which holds *len bytes, and its length to *len. P11S_ERR_TOKEN on any failure, or what login
+ * says.
  */
 enum p11s_err p11s_session_sign(struct p11s_session *s, const struct p11s_algorithm *alg,
                                 const struct p11s_sign_plan *plan, CK_OBJECT_HANDLE key,
-                                const unsigned char *input, size_t input_len,
-                                unsigned char *signature, size_t *len, struct p11s_error *e);
+                                const struct p11s_sign_login *login, const unsigned char *input,
+                                size_t input_len, unsigned char *signature, size_t *len,
+                                struct p11s_error *e);
+
+/* Whether a signature was begun and neither made nor refused. PKCS#11 v2.40 has no call that gives
+   it up: the session can only be closed. */
+bool p11s_session_is_spoilt(const struct p11s_session *s);
+void p11s_session_spoil(struct p11s_session *s);
 
 /* CK_RV of the last PKCS#11 call that failed in this thread, by functions of session.h, object.h or
    keygen.h: p11s_rv_is_lost() (rv.h) tells whether a fresh session may do better. CKR_OK when the

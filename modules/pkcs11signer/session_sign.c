@@ -42,12 +42,45 @@ enum p11s_err p11s_session_plan(struct p11s_session *s, const struct p11s_algori
   if (m == NULL)
     return P11S_ERR_TOKEN;
   if (p11s_mechanisms_have(m, alg->raw))
-    *ret_plan = (struct p11s_sign_plan){alg->raw, alg->family == P11S_EDDSA};
+    *ret_plan = (struct p11s_sign_plan){alg->raw, alg->family == P11S_EDDSA, false};
   else if (p11s_mechanisms_have(m, alg->hashing))
-    *ret_plan = (struct p11s_sign_plan){alg->hashing, true};
+    *ret_plan = (struct p11s_sign_plan){alg->hashing, true, false};
   else
     return p11s_mechanisms_missing(m, "sign with", alg, e);
   return P11S_OK;
+}
+
+static bool lists(const struct p11s_bytes *mechanisms, CK_MECHANISM_TYPE type)
+{
+  CK_MECHANISM_TYPE listed;
+
+  for (size_t at = 0; at + sizeof listed <= mechanisms->len; at += sizeof listed) {
+    memcpy(&listed, mechanisms->data + at, sizeof listed);
+    if (listed == type)
+      return true;
+  }
+  return false;
+}
+
+enum p11s_err p11s_session_plan_for_key(struct p11s_session *s, const struct p11s_algorithm *alg,
+                                        CK_OBJECT_HANDLE key, struct p11s_sign_plan *plan,
+                                        struct p11s_error *e)
+{
+  const struct p11s_mechanisms *offered = p11s_session_mechanisms(s, e);
+  struct p11s_bytes allowed;
+  enum p11s_err result;
+
+  if (offered == NULL)
+    return P11S_ERR_TOKEN;
+  result = p11s_attribute_read(p11s_session_module(s), p11s_session_handle(s), key,
+                               CKA_ALLOWED_MECHANISMS, &allowed, e);
+  if (result == P11S_OK && !lists(&allowed, plan->mechanism) && lists(&allowed, alg->hashing) &&
+      p11s_mechanisms_have(offered, alg->hashing)) {
+    plan->mechanism = alg->hashing;
+    plan->whole_message = true;
+  }
+  p11s_bytes_clear(&allowed);
+  return result;
 }
 
 static enum p11s_err sign_failed(struct p11s_error *e, CK_RV rv, const char *call)
@@ -61,44 +94,62 @@ static enum p11s_err sign_failed(struct p11s_error *e, CK_RV rv, const char *cal
   return result;
 }
 
-/* C_SignInit and C_Sign; *len is the room, then the length. */
-static CK_RV sign_once(const struct p11s_session *s, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key,
-                       const unsigned char *input, size_t input_len, unsigned char *signature,
-                       CK_ULONG *len, const char **ret_call)
+/* What is to be signed with what, and where the signature goes. */
+struct order {
+  CK_MECHANISM mechanism;
+  CK_OBJECT_HANDLE key;
+  const struct p11s_sign_login *login; /* NULL: none */
+  const unsigned char *input;
+  size_t input_len;
+  unsigned char *signature;
+  CK_ULONG len; /* the room, then the length */
+};
+
+/* *ret_rv: the CK_RV behind P11S_ERR_TOKEN, CKR_OK when it was the login's. */
+static enum p11s_err sign_once(struct p11s_session *s, struct order *o, CK_RV *ret_rv,
+                               struct p11s_error *e)
 {
   CK_FUNCTION_LIST *module = p11s_session_module(s);
   CK_SESSION_HANDLE handle = p11s_session_handle(s);
-  CK_RV rv;
+  enum p11s_err result;
 
-  *ret_call = "C_SignInit";
-  rv = module->C_SignInit(handle, mechanism, key);
-  if (rv != CKR_OK)
-    return rv;
-  *ret_call = "C_Sign";
+  *ret_rv = module->C_SignInit(handle, &o->mechanism, o->key);
+  if (*ret_rv != CKR_OK)
+    return sign_failed(e, *ret_rv, "C_SignInit");
+  if (o->login != NULL) {
+    result = o->login->fn(s, o->login->arg, e);
+    if (result != P11S_OK) {
+      p11s_session_spoil(s);
+      return result;
+    }
+  }
   /* C_Sign takes its input as not const but only reads it. */
-  return module->C_Sign(handle, (unsigned char *)input, input_len, signature, len);
+  *ret_rv = module->C_Sign(handle, (unsigned char *)o->input, o->input_len, o->signature, &o->len);
+  if (*ret_rv == CKR_OK)
+    return P11S_OK;
+  if (*ret_rv == CKR_BUFFER_TOO_SMALL)
+    p11s_session_spoil(s); /* all other errors end the operation (PKCS#11 v2.40 section 5.11) */
+  return sign_failed(e, *ret_rv, "C_Sign");
 }
 
-static enum p11s_err sign_raw(const struct p11s_session *s, const struct p11s_algorithm *alg,
-                              CK_MECHANISM_TYPE type, CK_OBJECT_HANDLE key,
-                              const unsigned char *input, size_t input_len,
-                              unsigned char *signature, CK_ULONG *len, struct p11s_error *e)
+static enum p11s_err sign_raw(struct p11s_session *s, const struct p11s_algorithm *alg,
+                              struct order *o, struct p11s_error *e)
 {
   struct eddsa_params params;
-  CK_MECHANISM mechanism = {type, NULL, 0};
-  CK_ULONG room = *len;
-  const char *call;
-  CK_RV rv = sign_once(s, &mechanism, key, input, input_len, signature, len, &call);
+  CK_ULONG room = o->len;
+  CK_RV rv;
+  enum p11s_err result = sign_once(s, o, &rv, e);
 
   /* PKCS#11 v3.0 wants the parameter for Ed448, which older tokens do not know. */
   if (rv == CKR_MECHANISM_PARAM_INVALID && alg->family == P11S_EDDSA) {
     memset(&params, 0, sizeof params);
-    mechanism.pParameter = &params;
-    mechanism.ulParameterLen = sizeof params;
-    *len = room;
-    rv = sign_once(s, &mechanism, key, input, input_len, signature, len, &call);
+    o->mechanism.pParameter = &params;
+    o->mechanism.ulParameterLen = sizeof params;
+    o->len = room;
+    result = sign_once(s, o, &rv, e);
+    o->mechanism.pParameter = NULL;
   }
-  return rv == CKR_OK ? P11S_OK : sign_failed(e, rv, call);
+  return result;
 }
 
 /* Puts the DigestInfo before an RSA digest; 0 when there is none for that length. */
@@ -155,11 +206,12 @@ static enum p11s_err finish(const struct p11s_session *s, const struct p11s_algo
 
 enum p11s_err p11s_session_sign(struct p11s_session *s, const struct p11s_algorithm *alg,
                                 const struct p11s_sign_plan *plan, CK_OBJECT_HANDLE key,
-                                const unsigned char *input, size_t input_len,
-                                unsigned char *signature, size_t *len, struct p11s_error *e)
+                                const struct p11s_sign_login *login, const unsigned char *input,
+                                size_t input_len, unsigned char *signature, size_t *len,
+                                struct p11s_error *e)
 {
   unsigned char info[19 + 64], made[SIGNATURE_MAX];
-  CK_ULONG made_len = sizeof made;
+  struct order o = {{plan->mechanism, NULL, 0}, key, login, input, input_len, made, sizeof made};
   enum p11s_err result;
 
   p11s_rv_note(CKR_OK);
@@ -167,15 +219,15 @@ enum p11s_err p11s_session_sign(struct p11s_session *s, const struct p11s_algori
     return p11s_error_set(e, P11S_ERR_TOKEN, "a digest of %zu bytes for algorithm %u", input_len,
                           alg->number);
   if (!plan->whole_message && alg->family == P11S_RSA) {
-    input_len = digest_info(input_len, input, info);
-    input = info;
-    if (input_len == 0)
+    o.input_len = digest_info(input_len, input, info);
+    o.input = info;
+    if (o.input_len == 0)
       return p11s_error_set(e, P11S_ERR_TOKEN, "no DigestInfo for algorithm %u", alg->number);
   }
-  result = sign_raw(s, alg, plan->mechanism, key, input, input_len, made, &made_len, e);
-  if (result == P11S_OK && made_len > sizeof made)
-    made_len = 0; /* the token lies about its own length */
+  result = sign_raw(s, alg, &o, e);
+  if (result == P11S_OK && o.len > sizeof made)
+    o.len = 0; /* the token lies about its own length */
   if (result == P11S_OK)
-    result = finish(s, alg, key, made, made_len, signature, len, e);
+    result = finish(s, alg, key, made, o.len, signature, len, e);
   return result;
 }

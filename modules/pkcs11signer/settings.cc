@@ -14,6 +14,7 @@ extern "C" {
 #include "forkgen.h"
 #include "lock.h"
 #include "p11mod.h"
+#include "store_mysql.h"
 }
 
 namespace pkcs11signer {
@@ -45,6 +46,57 @@ bool flag(const std::string &name)
   return text == "yes";
 }
 
+const std::string &text(const char *name)
+{
+  return ::arg()[std::string(ModuleName) + "-" + name];
+}
+
+enum class Store { None, Lmdb, Mysql };
+
+Store whichStore()
+{
+  const std::string full = std::string(ModuleName) + "-store";
+  const std::string &value = ::arg()[full];
+  if (value == "none") {
+    return Store::None;
+  }
+  if (value == "lmdb") {
+    return Store::Lmdb;
+  }
+  if (value != "mysql") {
+    throw PDNSException("setting " + full + "=" + value + " is none of lmdb, mysql and none");
+  }
+  if (!p11s_mysql_is_built()) {
+    throw PDNSException("setting " + full +
+                        "=mysql is not in this build, which has no MySQL client library; lmdb and "
+                        "none are");
+  }
+  return Store::Mysql;
+}
+
+// The fleet's store; borrows the settings. The password is the caller's.
+p11s_mysql_config mysqlConfig()
+{
+  p11s_mysql_config config{};
+  const std::string &password = text("mysql-password");
+
+  if (!password.empty() && !text("mysql-password-file").empty()) {
+    throw PDNSException("settings " + std::string(ModuleName) + "-mysql-password and " +
+                        ModuleName + "-mysql-password-file: only one of them may be set");
+  }
+  config.host = text("mysql-host").c_str();
+  config.socket = text("mysql-socket").c_str();
+  config.port = number("mysql-port", 0, 65535);
+  config.user = text("mysql-user").c_str();
+  config.password_file = text("mysql-password-file").c_str();
+  config.dbname = text("mysql-dbname").c_str();
+  config.timeout_ms = number("mysql-timeout", 1, 10000);
+  if (!password.empty()) {
+    config.password = p11s_secret_new(password.data(), password.size());
+  }
+  return config;
+}
+
 // Threads that take queries as they get free. Distributor threads are dealt them in turn, so that
 // one that waits keeps others' queries waiting however many are free: those are not counted.
 unsigned freeQueryThreads()
@@ -74,8 +126,21 @@ p11s_signer *makeSigner()
   config.report = getPDNSVersion != nullptr; // a server, not pdnsutil
   config.query_threads = freeQueryThreads();
   config.state_dir = stateDir.c_str();
+  const Store store = whichStore();
+  config.store = store != Store::None;
+  config.store_mib = number("store-size", 4, 65536);
+  p11s_mysql_config fleet{};
+  if (store == Store::Mysql) {
+    fleet = mysqlConfig();
+    config.fleet = &fleet;
+  }
+  config.ahead = getPDNSVersion != nullptr;
+  config.ahead_weeks = number("sign-ahead", 0, 8);
+  config.ahead_rate = number("ahead-rate", 0, 100000);
   installLogSink();
-  if (p11s_signer_new(&config, &made, &error) != P11S_OK) {
+  const p11s_err result = p11s_signer_new(&config, &made, &error);
+  p11s_secret_release(fleet.password);
+  if (result != P11S_OK) {
     throw PDNSException(std::string(ModuleName) + ": " + error.text);
   }
   return made;
@@ -87,15 +152,16 @@ p11s_signer *makeSigner()
 void stopAtExit(int status, void * /* unused */)
 {
   static bool done = false;
+  static bool back = true;
 
   if (s_signer == nullptr || s_generation != p11s_fork_generation()) {
     return;
   }
   if (!done) {
     done = true;
-    (void)p11s_signer_stop(s_signer, p11s_now_ms() + 1500);
+    back = p11s_signer_stop(s_signer, p11s_now_ms() + 1500);
   }
-  if (getPDNSVersion != nullptr) { // a server, not pdnsutil
+  if (getPDNSVersion != nullptr || !back) { // a server, or pdnsutil with a thread inside a library
     std::cout << std::flush;
     (void)fflush(nullptr);
     _exit(status);
@@ -111,8 +177,8 @@ void stopBeforeLibraries()
 
 p11s_signer *signer()
 {
-  const std::lock_guard<std::mutex> guard(s_lock);
   const unsigned generation = p11s_fork_generation();
+  std::unique_lock<std::mutex> guard(s_lock);
   if (s_signer == nullptr || s_generation != generation) {
     const bool first = s_signer == nullptr;
     s_signer = makeSigner();
@@ -121,6 +187,13 @@ p11s_signer *signer()
       p11s_p11mod_on_load(stopBeforeLibraries);
       (void)on_exit(stopAtExit, nullptr);
     }
+    p11s_signer *made = s_signer;
+    guard.unlock();
+    // Before the first query; pdnsutil opens it when it comes to need it.
+    if (getPDNSVersion != nullptr) {
+      p11s_store_connect(p11s_signer_store(made));
+    }
+    return made;
   }
   return s_signer;
 }

@@ -52,7 +52,7 @@ void observeFactories()
   std::call_once(s_once, [] {
     for (auto &entry : repositoryOf(BackendMakers())) {
       if (entry.first != ModuleName) {
-        entry.second = new ObservedFactory(entry.second);
+        compat::wrapFactory<ObservedFactory>(entry.second);
       }
     }
   });

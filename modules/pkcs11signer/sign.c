@@ -4,7 +4,9 @@
 #include "job.h"
 #include "lock.h"
 #include "key_internal.h"
+#include "log.h"
 #include "queue.h"
+#include "sign_store.h"
 #include "signer.h"
 #include "stats.h"
 
@@ -21,13 +23,17 @@ struct flight {
   struct p11s_flights *flights;
   struct p11s_key *key;
   bool verify;
+  void (*ended)(void *arg); /* of the background; NULL: none, as is */
+  void *ended_arg;
   unsigned char id[FLIGHT_ID_LEN];
 
   /* guarded by the flights' lock */
   struct flight *next; /* in its bucket */
   bool listed;
   bool kept;
-  bool taken; /* somebody has got the signature */
+  bool taken;      /* somebody has got the signature */
+  bool background; /* nobody has asked for it yet */
+  bool claimed;    /* other servers of the fleet wait for it (store.h) */
   unsigned waiters;
   struct flight *older_next; /* among the kept, oldest first */
 
@@ -111,13 +117,31 @@ static struct flight *keep_locked(struct p11s_flights *flights, struct flight *f
   return out;
 }
 
+/* -- flights */
+
+static bool is_background(struct flight *f)
+{
+  bool background;
+
+  pthread_mutex_lock(&f->flights->lock);
+  background = f->background;
+  pthread_mutex_unlock(&f->flights->lock);
+  return background;
+}
+
 static enum p11s_err flight_run(struct p11s_job *job, struct p11s_work *work, struct p11s_error *e)
 {
   struct flight *f = (struct flight *)job;
+  enum p11s_err result;
 
   f->signature_len = sizeof f->signature;
-  return p11s_key_sign_work(f->key, work, f->message, f->message_len, f->verify, f->signature,
-                            &f->signature_len, e);
+  result = p11s_key_sign_work(f->key, work, f->message, f->message_len, f->verify, f->signature,
+                              &f->signature_len, e);
+  /* Before those who wait are told: they may want the store written. */
+  if (result == P11S_OK)
+    p11s_sign_put(f->key, f->message, f->message_len, f->signature, f->signature_len,
+                  is_background(f));
+  return result;
 }
 
 static void flight_finished(struct p11s_job *job)
@@ -125,15 +149,20 @@ static void flight_finished(struct p11s_job *job)
   struct flight *f = (struct flight *)job;
   struct p11s_flights *flights = f->flights;
   struct flight *drop = NULL;
+  bool give_back, ahead = is_background(f);
 
   if (job->error.code == P11S_OK) {
     p11s_stats_count(P11S_STAT_SIGNATURES);
-    p11s_stats_latency(p11s_now_ms() - f->asked_ms);
+    if (ahead)
+      p11s_stats_count(P11S_STAT_AHEAD_SIGNATURES);
+    else
+      p11s_stats_latency(p11s_now_ms() - f->asked_ms);
   }
   pthread_mutex_lock(&flights->lock);
+  give_back = f->claimed && job->error.code != P11S_OK;
   flights->under_way--;
   if (f->listed) {
-    if (f->waiters == 0 && !f->taken && job->error.code == P11S_OK) {
+    if (f->waiters == 0 && !f->taken && !f->background && job->error.code == P11S_OK) {
       drop = keep_locked(flights, f);
     } else {
       unlist_locked(flights, f);
@@ -141,6 +170,10 @@ static void flight_finished(struct p11s_job *job)
     }
   }
   pthread_mutex_unlock(&flights->lock);
+  if (give_back)
+    p11s_sign_abandon(f->key, f->message, f->message_len);
+  if (f->ended != NULL)
+    f->ended(f->ended_arg);
   if (drop != NULL)
     p11s_job_release(&drop->job);
 }
@@ -166,6 +199,7 @@ static struct flight *make_flight(struct p11s_flights *flights, struct p11s_key 
     return NULL;
   p11s_job_init(&f->job, &flight_ops, p11s_key_pin(key));
   p11s_queue_classify(message, len, &f->job.lane, &f->job.urgent);
+  f->job.signs = true;
   f->flights = flights;
   f->key = p11s_key_acquire(key);
   f->verify = p11s_signer_config(p11s_key_signer(key))->verify;
@@ -191,10 +225,11 @@ static bool flight_id(const struct p11s_key *key, const unsigned char *message, 
 /* The flight for this id, with a reference and counted as a waiter; *ret_new: it has to be
  * submitted. */
 static struct flight *join(struct p11s_flights *flights, struct p11s_key *key,
-                           const unsigned char *message, size_t len, bool *ret_new)
+                           const unsigned char *message, size_t len, bool claimed, bool *ret_new)
 {
   unsigned char id[FLIGHT_ID_LEN];
   struct flight *fresh, *f, **at;
+  bool promote;
 
   if (!flight_id(key, message, len, id))
     return NULL;
@@ -212,6 +247,9 @@ static struct flight *join(struct p11s_flights *flights, struct p11s_key *key,
   }
   f = *at;
   f->waiters++;
+  promote = f->background;
+  f->background = false;
+  f->claimed = f->claimed || claimed;
   if (!*ret_new)
     p11s_stats_count(f->kept ? P11S_STAT_LATE_USED : P11S_STAT_SHARED);
   if (f->kept)
@@ -219,6 +257,8 @@ static struct flight *join(struct p11s_flights *flights, struct p11s_key *key,
   else
     (void)p11s_job_acquire(&f->job);
   pthread_mutex_unlock(&flights->lock);
+  if (promote)
+    p11s_token_promote(p11s_key_token(key), &f->job);
   p11s_job_release(&fresh->job);
   return f;
 }
@@ -245,9 +285,11 @@ enum p11s_err p11s_sign(struct p11s_flights *flights, struct p11s_key *key,
 {
   enum p11s_err result;
   struct flight *f;
-  bool is_new;
+  bool is_new, claimed;
 
-  f = join(flights, key, message, message_len, &is_new);
+  if (p11s_sign_find(key, message, message_len, wait, signature, len, &claimed))
+    return P11S_OK;
+  f = join(flights, key, message, message_len, claimed, &is_new);
   if (f == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   result = p11s_token_await(p11s_key_token(key), &f->job, is_new, wait, e);
@@ -262,6 +304,43 @@ enum p11s_err p11s_sign(struct p11s_flights *flights, struct p11s_key *key,
   }
   leave(flights, f, result == P11S_OK);
   return result;
+}
+
+enum p11s_err p11s_sign_in_background(struct p11s_flights *flights, struct p11s_key *key,
+                                      const unsigned char *message, size_t message_len,
+                                      void (*ended)(void *arg), void *arg,
+                                      struct p11s_job **ret_job, struct p11s_error *e)
+{
+  struct p11s_error error = {P11S_OK, ""};
+  unsigned char id[FLIGHT_ID_LEN];
+  struct flight *f = NULL, **at;
+  bool is_new;
+
+  if (flight_id(key, message, message_len, id))
+    f = make_flight(flights, key, id, message, message_len);
+  if (f == NULL)
+    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  f->background = f->job.background = true;
+  f->ended = ended;
+  f->ended_arg = arg;
+  pthread_mutex_lock(&flights->lock);
+  at = find_locked(flights, id);
+  is_new = *at == NULL;
+  if (is_new) {
+    *at = f;
+    f->listed = true;
+    flights->under_way++;
+    (void)p11s_job_acquire(&f->job);
+  }
+  pthread_mutex_unlock(&flights->lock);
+  if (!is_new) {
+    p11s_job_release(&f->job);
+    return p11s_error_set(e, P11S_ERR_BUSY, "this is being signed already");
+  }
+  if (p11s_token_submit(p11s_key_token(key), &f->job, &error) != P11S_OK)
+    p11s_job_finish(&f->job, &error);
+  *ret_job = &f->job;
+  return P11S_OK;
 }
 
 /* Gives back the table's references. */

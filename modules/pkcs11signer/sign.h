@@ -12,6 +12,9 @@
 /*
  * Signing for PowerDNS's threads: one signature under way per (key, message).
  *
+ * One that the signature store has is verified and taken from there: the token is not asked, nor
+ * waited for, whatever state it is in. Fresh ones are put into the store.
+ *
  * Whoever asks for a signature that is already being made waits for that one.
  * A caller whose deadline passes gets P11S_ERR_TIMEOUT, and one that may not wait
  * P11S_ERR_BUSY or what keeps the token away (p11s_token_await()); the signature, when it comes, is
@@ -35,6 +38,16 @@ void p11s_flights_free(struct p11s_flights *flights);
 enum p11s_err p11s_sign(struct p11s_flights *flights, struct p11s_key *key,
                         const unsigned char *message, size_t message_len, struct p11s_wait wait,
                         unsigned char *signature, size_t *len, struct p11s_error *e);
+
+/* Has message signed when the token has nothing else to do, and put into the store as signed ahead.
+   Does not wait, nor look into the store. ended is called in a worker when the job has a result, or
+   here. P11S_ERR_BUSY: it is being signed already. On success *ret_job is the caller's, to be given
+   back. Whoever asks p11s_sign() for it meanwhile makes it an ordinary one. */
+struct p11s_job;
+enum p11s_err p11s_sign_in_background(struct p11s_flights *flights, struct p11s_key *key,
+                                      const unsigned char *message, size_t message_len,
+                                      void (*ended)(void *arg), void *arg,
+                                      struct p11s_job **ret_job, struct p11s_error *e);
 
 struct p11s_flights_stats {
   size_t under_way;

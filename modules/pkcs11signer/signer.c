@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "signer_internal.h"
 
+#include "ahead.h"
 #include "key_internal.h"
 #include "lock.h"
+#include "log.h"
 #include "pinguard.h"
 #include "report.h"
 #include "sign.h"
+#include "store.h"
+#include "store_mysql.h"
 #include "token.h"
 
 #include <openssl/evp.h>
@@ -17,6 +21,7 @@
 #define QUEUE_LIMIT 10000
 #define STUCK_LEAST_MS 1000
 #define SWEEP_IDLE_MS 600000
+#define SWEEP_IDLE_AHEAD_MS 86400000 /* a zone that few ask for is signed ahead too */
 #define SWEEP_EVERY_MS 60000
 
 enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_signer **ret_signer,
@@ -32,17 +37,63 @@ enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_sign
   s->config.pin_source = s->pin_source;
   s->state_dir = strdup(config->state_dir != NULL ? config->state_dir : "");
   s->config.state_dir = s->state_dir;
+  if (config->fleet != NULL)
+    s->config.fleet = s->fleet = p11s_mysql_config_copy(config->fleet);
   s->flights = p11s_flights_new();
   s->guard = p11s_pinguard_new(s->state_dir);
   s->crowd.limit = p11s_crowd_limit(config->query_threads);
   s->swept_ms = p11s_now_ms();
-  if (s->pin_source == NULL || s->state_dir == NULL || s->flights == NULL || s->guard == NULL ||
+  if (s->pin_source == NULL || s->state_dir == NULL ||
+      (config->fleet != NULL && s->fleet == NULL) || s->flights == NULL || s->guard == NULL ||
       RAND_bytes(s->secret, sizeof s->secret) != 1) {
     p11s_signer_free(s);
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   }
   *ret_signer = s;
   return P11S_OK;
+}
+
+/* Behind the opening of the store, in whose thread this is. */
+static void start_ahead(struct p11s_signer *s)
+{
+  bool stopped;
+
+  if (!s->config.ahead)
+    return;
+  atomic_store(&s->ahead, p11s_ahead_start(s));
+  pthread_mutex_lock(&s->lock);
+  stopped = s->stopped;
+  pthread_mutex_unlock(&s->lock);
+  if (stopped)
+    (void)p11s_ahead_stop(atomic_load(&s->ahead), p11s_now_ms());
+}
+
+struct p11s_store *p11s_signer_store(struct p11s_signer *s)
+{
+  struct p11s_store *store = atomic_load_explicit(&s->store, memory_order_acquire);
+  struct p11s_store_config config = {s->state_dir, s->config.store_mib, s->config.fleet};
+  struct p11s_error error;
+
+  if (store != NULL || !s->config.store || s->state_dir[0] == '\0' ||
+      atomic_load(&s->store_asked) || atomic_exchange(&s->store_asked, true))
+    return store;
+  if (p11s_store_open(&config, &store, &error) == P11S_OK) {
+    atomic_store_explicit(&s->store, store, memory_order_release);
+    start_ahead(s);
+  } else
+    p11s_log_event(P11S_LOG_WARNING,
+                   "%s. Queries are answered all the same, but signatures do not outlive the "
+                   "process; to do without them, set pkcs11signer-store=none",
+                   error.text);
+  return store;
+}
+
+static bool stop_store(struct p11s_signer *s, uint64_t deadline_ms)
+{
+  uint64_t least_ms = p11s_now_ms() + P11S_STORE_STOP_MS;
+
+  atomic_store(&s->store_asked, true);
+  return p11s_store_stop(atomic_load(&s->store), deadline_ms > least_ms ? deadline_ms : least_ms);
 }
 
 bool p11s_signer_stop(struct p11s_signer *s, uint64_t deadline_ms)
@@ -59,10 +110,12 @@ bool p11s_signer_stop(struct p11s_signer *s, uint64_t deadline_ms)
   tokens = s->tokens; /* entries stay until p11s_signer_free() */
   pthread_mutex_unlock(&s->lock);
   p11s_report_stop(report, deadline_ms);
+  all_back = p11s_ahead_stop(atomic_load(&s->ahead), deadline_ms);
   for (; tokens != NULL; tokens = tokens->next)
     if (!p11s_token_stop(tokens->token, deadline_ms))
       all_back = false;
-  return all_back;
+  /* Behind the workers: it keeps what they have made last. */
+  return stop_store(s, deadline_ms) && all_back;
 }
 
 static void unlink_locked(struct p11s_signer *s, struct p11s_key *key)
@@ -102,10 +155,13 @@ void p11s_signer_free(struct p11s_signer *s)
     p11s_token_free(t->token);
     free(t);
   }
+  p11s_ahead_free(atomic_load(&s->ahead));
+  p11s_store_close(atomic_load(&s->store), p11s_now_ms() + P11S_STORE_STOP_MS);
   p11s_pinguard_free(s->guard);
   p11s_wipe(s->secret, sizeof s->secret);
   pthread_mutex_destroy(&s->lock);
   free(s->pin_source);
+  p11s_mysql_config_free(s->fleet);
   free(s->state_dir);
   free(s);
 }
@@ -211,6 +267,7 @@ static struct p11s_token *token_locked(struct p11s_signer *s, const struct p11s_
 /* Takes the keys that nobody has held for a while out of the table; the caller frees the list. */
 static struct p11s_key *sweep_locked(struct p11s_signer *s)
 {
+  uint64_t idle_ms = s->config.ahead ? SWEEP_IDLE_AHEAD_MS : SWEEP_IDLE_MS;
   uint64_t now = p11s_now_ms();
   struct p11s_key *out = NULL;
 
@@ -221,7 +278,7 @@ static struct p11s_key *sweep_locked(struct p11s_signer *s)
     for (struct p11s_key **at = &s->bucket[i]; *at != NULL;) {
       struct p11s_key *key = *at;
 
-      if (key->refs > 0 || now - key->idle_since_ms < SWEEP_IDLE_MS) {
+      if (key->refs > 0 || now - key->idle_since_ms < idle_ms) {
         at = &key->next;
         continue;
       }

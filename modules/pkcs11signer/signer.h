@@ -21,6 +21,8 @@
 struct p11s_signer;
 struct p11s_flights;
 struct p11s_pinguard;
+struct p11s_store;
+struct p11s_mysql_config;
 
 struct p11s_config {
   const char *pin_source;       /* "" or NULL: none */
@@ -31,14 +33,24 @@ struct p11s_config {
   bool store_pins;              /* literal PINs may stand in the table */
   const char *state_dir;        /* what outlives the process; "" or NULL: nothing does */
   bool report;                  /* to write the tokens' states there (report.h) */
-  unsigned query_threads;       /* PowerDNS threads that answer UDP queries; 0: not known */
+  bool store;                   /* to keep signatures there (store.h), */
+  unsigned store_mib;           /* up to so many MiB of them, */
+  const struct p11s_mysql_config
+      *fleet;             /* and in this database too (store_mysql.h), copied; or NULL */
+  unsigned query_threads; /* PowerDNS threads that answer UDP queries; 0: not known */
+  bool ahead;             /* a server: to sign ahead for, */
+  unsigned ahead_weeks;   /* so many weeks, 0…8, and say until when the store suffices */
+  unsigned ahead_rate;    /* signatures a second; 0: as the token allows (pace.h) */
 };
+
+#define P11S_STORE_STOP_MS 1000
 
 /* Copies the configuration. Starts no thread and makes no PKCS#11 call. */
 enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_signer **ret_signer,
                               struct p11s_error *e);
-/* Waits for the workers until deadline_ms. Afterwards every call answers P11S_ERR_STOPPED. Safe in
-   an exit handler. true: all are back, and PKCS#11 may be finalized. */
+/* Waits for the workers until deadline_ms, and for the store at least P11S_STORE_STOP_MS.
+   Afterwards every call answers P11S_ERR_STOPPED. Safe in an exit handler. true: all threads are
+   back, and libraries may be finalized. */
 bool p11s_signer_stop(struct p11s_signer *signer, uint64_t deadline_ms);
 /* For tests: stops and frees everything. No key may be held any more. */
 void p11s_signer_free(struct p11s_signer *signer);
@@ -56,14 +68,29 @@ struct p11s_key *p11s_key_acquire(struct p11s_key *key);
 /* Takes the key out of the table: the next p11s_signer_key() for the same reference makes a new
  * one. */
 void p11s_signer_forget_key(struct p11s_signer *signer, struct p11s_key *key);
-/* NULL is allowed. A key nobody holds stays for ten minutes, then goes at the next sweep. */
+/* NULL is allowed. A key nobody holds stays for ten minutes, where signatures are made ahead for a
+   day, then goes at the next sweep. */
 void p11s_key_release(struct p11s_key *key);
+
+/* All keys whose public half is known, each with a reference: to be released, and the array to be
+   freed, by the caller. false: no memory. */
+struct p11s_key_use {
+  struct p11s_key *key;
+  bool held;              /* by somebody else, */
+  uint64_t idle_since_ms; /* or since then by nobody */
+};
+bool p11s_signer_get_keys(struct p11s_signer *signer, struct p11s_key_use **ret_uses,
+                          size_t *ret_count);
 
 /* Where p11s_sign() keeps what is under way. Borrowed. */
 struct p11s_flights *p11s_signer_flights(struct p11s_signer *signer);
 
 /* What is known of PINs (pinguard.h). Borrowed. */
 struct p11s_pinguard *p11s_signer_pinguard(struct p11s_signer *signer);
+
+/* Where signatures are kept beyond the process's life, opened by the first who asks (meanwhile, and
+   when that fails, there is none: NULL; the log has why). Borrowed; no lock once it is open. */
+struct p11s_store *p11s_signer_store(struct p11s_signer *signer);
 
 /* Deadlines from now, by setting. */
 uint64_t p11s_signer_query_deadline(const struct p11s_signer *signer);
@@ -85,6 +112,14 @@ struct p11s_signer_stats {
   size_t under_way; /* signatures being made or waited for */
   size_t away;      /* tokens, by state */
   size_t stuck;
+  size_t store_signatures;
+  size_t store_bytes;
+  size_t store_queued;
+  size_t fleet_connected; /* 1: its database answers */
+  size_t fleet_queued;
+  size_t ahead_missing;  /* signatures for the weeks to come, still to be made */
+  size_t ahead_until;    /* seconds since 1970: what was served is stored until then; 0: unknown */
+  size_t ahead_seconds;  /* from now until then */
   size_t pin_tries_left; /* of the token with the fewest: 0 locked, 1, 2 some, 3 all or not known */
 };
 void p11s_signer_get_stats(struct p11s_signer *signer, struct p11s_signer_stats *ret);

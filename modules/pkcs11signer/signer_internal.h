@@ -6,6 +6,7 @@
 #include "signer.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* Shared by signer.c and signer_stats.c. */
 #define P11S_SIGNER_BUCKETS 4096
@@ -16,13 +17,17 @@ struct token_entry {
 };
 
 struct p11s_signer {
-  struct p11s_config config; /* immutable, as are the next six */
+  struct p11s_config config; /* immutable, as are the next seven */
   char *pin_source;
   char *state_dir;
+  struct p11s_mysql_config *fleet;
   unsigned char secret[32]; /* keys are named by an HMAC, as their references hold PINs */
   struct p11s_flights *flights;
   struct p11s_pinguard *guard;
   struct p11s_crowd crowd;
+  atomic_bool store_asked; /* somebody has opened it, or tried to */
+  _Atomic(struct p11s_store *) store;
+  _Atomic(struct p11s_ahead *) ahead; /* from when the store is open */
 
   pthread_mutex_t lock; /* guards the rest */
   bool stopped;

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What there is to be said of a signer's tokens and keys (signer.h). */
+#include "ahead.h"
+#include "key_internal.h"
 #include "sign.h"
 #include "signer_internal.h"
+#include "store.h"
+#include "store_record.h"
 #include "token.h"
 
 #include <p11-kit/pkcs11.h>
+#include <stdlib.h>
 #include <string.h>
 
 void p11s_signer_each_token(struct p11s_signer *s,
@@ -20,6 +25,28 @@ void p11s_signer_each_token(struct p11s_signer *s,
     fn(t->token, &stats, arg);
   }
   pthread_mutex_unlock(&s->lock);
+}
+
+bool p11s_signer_get_keys(struct p11s_signer *s, struct p11s_key_use **ret_uses, size_t *ret_count)
+{
+  struct p11s_key_use *uses;
+  size_t room, count = 0;
+
+  pthread_mutex_lock(&s->lock);
+  room = s->key_count + 64; /* some may come meanwhile; what comes later is for the next time */
+  pthread_mutex_unlock(&s->lock);
+  uses = calloc(room, sizeof *uses);
+  if (uses == NULL)
+    return false;
+  pthread_mutex_lock(&s->lock);
+  for (unsigned i = 0; i < P11S_SIGNER_BUCKETS; i++)
+    for (struct p11s_key *key = s->bucket[i]; key != NULL && count < room; key = key->next)
+      if (p11s_key_public(key) != NULL)
+        uses[count++] = (struct p11s_key_use){key, key->refs++ > 0, key->idle_since_ms};
+  pthread_mutex_unlock(&s->lock);
+  *ret_uses = uses;
+  *ret_count = count;
+  return true;
 }
 
 /* PKCS#11 knows no number, only these. */
@@ -40,6 +67,8 @@ static size_t least(size_t a, size_t b)
 void p11s_signer_get_stats(struct p11s_signer *s, struct p11s_signer_stats *ret)
 {
   struct p11s_flights_stats flights;
+  struct p11s_ahead_stats ahead;
+  struct p11s_store_stats store;
   struct p11s_token_stats stats;
   struct token_entry *t;
 
@@ -47,6 +76,17 @@ void p11s_signer_get_stats(struct p11s_signer *s, struct p11s_signer_stats *ret)
   ret->pin_tries_left = 3;
   p11s_flights_get_stats(s->flights, &flights);
   ret->under_way = flights.under_way;
+  p11s_store_get_stats(atomic_load(&s->store), &store);
+  ret->store_signatures = store.records;
+  ret->store_bytes = store.used_bytes;
+  ret->store_queued = store.queued;
+  ret->fleet_connected = store.connected;
+  ret->fleet_queued = store.fleet_queued;
+  p11s_ahead_get_stats(atomic_load(&s->ahead), &ahead);
+  ret->ahead_missing = ahead.missing;
+  ret->ahead_until = ahead.until;
+  if (ahead.until > p11s_record_now())
+    ret->ahead_seconds = ahead.until - p11s_record_now();
   pthread_mutex_lock(&s->lock);
   ret->keys = s->key_count;
   ret->tokens = s->token_count;

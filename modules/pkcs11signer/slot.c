@@ -28,7 +28,8 @@ struct candidate {
 struct candidates {
   struct candidate *list;
   size_t count;
-  CK_RV trouble; /* why a slot was passed over, when not just for being empty */
+  CK_ULONG slots; /* with or without a token */
+  CK_RV trouble;  /* why a slot was passed over, when not just for being empty */
 };
 
 static enum p11s_err list_once(CK_FUNCTION_LIST *module, CK_SLOT_ID **ret_ids, CK_ULONG *ret_count,
@@ -68,7 +69,11 @@ static enum p11s_err list_slots(CK_FUNCTION_LIST *module, CK_SLOT_ID **ret_ids, 
 
   for (int i = 0; i < TRIES && again; i++)
     result = list_once(module, ret_ids, ret_count, &again, e);
-  return result;
+  if (result != P11S_ERR_TOKEN || !p11s_rv_is_lost(p11s_rv_last()))
+    return result;
+  if (e != NULL)
+    e->code = P11S_ERR_NO_SLOTS;
+  return P11S_ERR_NO_SLOTS;
 }
 
 /* p11-kit's URI matching wants blanks where some tokens have NULs. */
@@ -143,7 +148,7 @@ static enum p11s_err collect(CK_FUNCTION_LIST *module, struct candidates *ret, s
 
   if (result != P11S_OK)
     return result;
-  *ret = (struct candidates){calloc(count + 1, sizeof *ret->list), 0, CKR_OK};
+  *ret = (struct candidates){calloc(count + 1, sizeof *ret->list), 0, count, CKR_OK};
   if (ret->list == NULL) {
     free(ids);
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
@@ -256,6 +261,13 @@ static enum p11s_err none_found(const struct candidates *all, const char *spec,
 {
   struct p11s_buf there = P11S_BUF_INIT;
 
+  if (all->slots == 0) {
+    p11s_rv_note(CKR_OK);
+    return p11s_error_set(e, P11S_ERR_NO_SLOTS,
+                          "there is no token '%s', as the module has no slots: is what it talks to "
+                          "(reader, daemon, the other side of a connection) there?",
+                          spec);
+  }
   for (size_t i = 0; i < all->count && i < NAMED_MAX; i++)
     p11s_buf_addf(&there, "%s'%s' (serial %s, slot %lu%s)", i > 0 ? ", " : "",
                   all->list[i].info.label, all->list[i].info.serial, all->list[i].info.id,
@@ -291,7 +303,7 @@ static enum p11s_err parse_spec(const char *spec, P11KitUri **ret_uri, struct p1
 enum p11s_err p11s_slot_find(CK_FUNCTION_LIST *module, const char *spec,
                              struct p11s_slot_info *ret_info, struct p11s_error *e)
 {
-  struct candidates all = {NULL, 0, CKR_OK};
+  struct candidates all = {NULL, 0, 0, CKR_OK};
   const struct candidate *found = NULL;
   P11KitUri *uri = NULL;
   enum p11s_err result = parse_spec(spec, &uri, e);
@@ -316,7 +328,7 @@ enum p11s_err p11s_slot_each(CK_FUNCTION_LIST *module,
                              void (*fn)(const struct p11s_slot_info *info, void *arg), void *arg,
                              struct p11s_error *e)
 {
-  struct candidates all = {NULL, 0, CKR_OK};
+  struct candidates all = {NULL, 0, 0, CKR_OK};
   enum p11s_err result = collect(module, &all, e);
 
   for (size_t i = 0; result == P11S_OK && i < all.count; i++)

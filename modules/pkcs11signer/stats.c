@@ -22,6 +22,23 @@ static const struct {
     [P11S_STAT_LOGINS] = {"logins", "logins tried"},
     [P11S_STAT_LOGINS_REFUSED] = {"logins-refused", "PINs refused by a token"},
     [P11S_STAT_KEY_LOOKUPS] = {"key-lookups", "searches for a private key on a token"},
+    [P11S_STAT_STORE_HITS] = {"store-hits", "requests answered from the signature store"},
+    [P11S_STAT_STORE_MISSES] = {"store-misses", "requests not found in the signature store"},
+    [P11S_STAT_STORE_INVALID] = {"store-invalid", "stored signatures that did not verify"},
+    [P11S_STAT_STORE_WRITTEN] = {"store-written", "signatures written to the store"},
+    [P11S_STAT_STORE_DROPPED] = {"store-dropped", "signatures not stored: too many waited for it"},
+    [P11S_STAT_STORE_FAILED] = {"store-failed", "signatures not stored: writing failed"},
+    [P11S_STAT_STORE_EXPIRED] = {"store-expired", "stored signatures deleted when expired"},
+    [P11S_STAT_STORE_EVICTED] = {"store-evicted", "stored signatures deleted to make room"},
+    [P11S_STAT_FLEET_HITS] = {"fleet-hits", "look-ups that the fleet's store answered"},
+    [P11S_STAT_FLEET_MISSES] = {"fleet-misses", "look-ups not found in the fleet's store"},
+    [P11S_STAT_FLEET_TIMEOUTS] = {"fleet-timeouts", "look-ups it did not answer in time"},
+    [P11S_STAT_FLEET_AWAITED] = {"fleet-awaited",
+                                 "look-ups that waited for another server's signature"},
+    [P11S_STAT_FLEET_WRITTEN] = {"fleet-written", "signatures written to the fleet's store"},
+    [P11S_STAT_FLEET_DROPPED] = {"fleet-dropped", "records not written there: too many waited"},
+    [P11S_STAT_FLEET_FAILED] = {"fleet-failed", "records not written there: writing failed"},
+    [P11S_STAT_AHEAD_SIGNATURES] = {"ahead-signatures", "signatures made for a week to come"},
     [P11S_STAT_LATENCY_1] = {"signed-within-1ms", "signatures that took up to 1 ms"},
     [P11S_STAT_LATENCY_5] = {"signed-within-5ms", "signatures that took 2 to 5 ms"},
     [P11S_STAT_LATENCY_20] = {"signed-within-20ms", "signatures that took 6 to 20 ms"},
@@ -33,7 +50,12 @@ static const struct {
 
 void p11s_stats_count(enum p11s_counter counter)
 {
-  atomic_fetch_add_explicit(&value[counter], 1, memory_order_relaxed);
+  p11s_stats_add(counter, 1);
+}
+
+void p11s_stats_add(enum p11s_counter counter, uint64_t number)
+{
+  atomic_fetch_add_explicit(&value[counter], number, memory_order_relaxed);
 }
 
 void p11s_stats_latency(uint64_t ms)

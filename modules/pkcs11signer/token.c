@@ -24,6 +24,7 @@ struct p11s_token *p11s_token_new(const char *engine, const char *slot,
     return NULL;
   token->config = *config;
   token->limit = token->most = 1;
+  token->idle_from_us = p11s_now_us();
   init_sync(token);
   token->engine = strdup(engine);
   token->slot = strdup(slot);
@@ -99,6 +100,27 @@ enum p11s_err p11s_token_submit(struct p11s_token *token, struct p11s_job *job,
   if (wake)
     pthread_cond_signal(&token->work);
   return result;
+}
+
+void p11s_token_promote(struct p11s_token *token, struct p11s_job *job)
+{
+  pthread_mutex_lock(&token->lock);
+  (void)p11s_queue_promote(token->queue, job);
+  pthread_mutex_unlock(&token->lock);
+}
+
+bool p11s_token_is_free(struct p11s_token *token, uint64_t *ret_idle_us)
+{
+  bool is_free;
+
+  pthread_mutex_lock(&token->lock);
+  *ret_idle_us = token->idle_us;
+  if (token->idle_from_us != 0)
+    *ret_idle_us += p11s_now_us() - token->idle_from_us;
+  is_free = token->idle_from_us != 0 && p11s_queue_length(token->queue) == 0 && !token->stopping &&
+            !token->stuck && token->state != P11S_TOKEN_AWAY;
+  pthread_mutex_unlock(&token->lock);
+  return is_free;
 }
 
 enum p11s_err p11s_token_run(struct p11s_token *token, struct p11s_job *job, uint64_t deadline_ms,
@@ -180,6 +202,7 @@ void p11s_token_get_stats(struct p11s_token *token, struct p11s_token_stats *ret
   pthread_mutex_lock(&token->lock);
   *ret = token->stats;
   ret->workers = token->workers;
+  ret->room = token->limit_known ? token->limit : 0;
   ret->queued = (unsigned)p11s_queue_length(token->queue);
   ret->state = token->stuck ? P11S_TOKEN_STUCK : token->state;
   ret->since_ms = token->stuck ? token->progress_ms : token->since_ms;

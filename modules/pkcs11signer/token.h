@@ -5,6 +5,7 @@
 #include "err.h"
 #include "job.h"
 #include "lock.h"
+#include "rate.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -89,6 +90,14 @@ enum p11s_err p11s_token_run(struct p11s_token *token, struct p11s_job *job, uin
 enum p11s_err p11s_token_await(struct p11s_token *token, struct p11s_job *job, bool is_new,
                                struct p11s_wait wait, struct p11s_error *e);
 
+/* Somebody waits for a job that was submitted with job->background set, which all others go before:
+   it is as the others now. */
+void p11s_token_promote(struct p11s_token *token, struct p11s_job *job);
+
+/* For who has work that can wait: whether the token has nothing to do, and is not known to be away
+   or stuck. *ret_idle_us: for how long, in all, no call to it was under way since it was made. */
+bool p11s_token_is_free(struct p11s_token *token, uint64_t *ret_idle_us);
+
 /* Finishes waiting jobs with P11S_ERR_STOPPED and waits for the workers until deadline_ms; false
    when one did not come back. Safe in an exit handler: gives up on a lock that is not to be had. */
 bool p11s_token_stop(struct p11s_token *token, uint64_t deadline_ms);
@@ -103,6 +112,8 @@ struct p11s_token_stats {
   enum p11s_token_state state;
   uint64_t since_ms;             /* of the state, on p11s_now_ms()'s clock; 0 while untried */
   uint64_t reconnects;           /* away and back again */
+  struct p11s_rate rate;         /* of its signatures */
+  unsigned room;                 /* sessions it has for us, as far as is known; 0: not yet */
   unsigned long flags;           /* CK_TOKEN_INFO.flags as of the last session or login */
   char trouble[P11S_ERROR_SIZE]; /* why it is away; "" when it is not */
 };

@@ -16,9 +16,12 @@ struct p11s_worker {
   struct p11s_token *token;
   struct p11s_session *session; /* NULL until needed, and after it was lost */
   uint64_t generation;          /* token->generation when the session was opened */
+  uint64_t life;                /* the library's, likewise */
   bool counted_out;             /* no longer among token->workers */
   struct p11s_worker *next;     /* guarded by token->lock, as is */
   uint64_t busy_since_ms;       /* 0: has no job */
+  unsigned sharing;             /* how many were busy when the job began, this one too */
+  struct p11s_gate *gate;       /* of the library; immutable */
 };
 
 struct p11s_token {
@@ -28,7 +31,7 @@ struct p11s_token {
 
   pthread_mutex_t lock;  /* guards everything below */
   pthread_cond_t work;   /* a job was queued, the state changed, or stopping was set */
-  pthread_cond_t change; /* a worker ended, or login_busy was cleared */
+  pthread_cond_t change; /* a worker ended, or one of the two …_busy was cleared */
   bool stopping;
   struct p11s_queue *queue;
   bool limit_known;    /* a session has been open: the token has said how many it has */
@@ -42,11 +45,16 @@ struct p11s_token {
   unsigned idle;
   unsigned with_session; /* workers that hold a session or are about to open one */
   struct p11s_worker *list;
-  bool login_busy; /* one worker is in C_Login */
+  bool login_busy;      /* one worker is in C_Login */
+  bool consent_busy;    /* one worker signs with a key that wants a login for it (consent.h) */
+  uint64_t login_tries; /* how often one began */
   uint64_t epoch;
+  uint64_t life; /* the library's when a session was last opened */
   struct p11s_token_stats stats;
 
   /* token_state.c */
+  uint64_t idle_us;            /* no worker was at a job, until idle_from_us, */
+  uint64_t idle_from_us;       /* and since then; 0: one is */
   enum p11s_token_state state; /* never STUCK: stuck, below, says that */
   uint64_t since_ms;
   struct p11s_error trouble;  /* why it is away */
@@ -81,6 +89,12 @@ bool p11s_worker_session_is_good(struct p11s_worker *w);
 /* Closes the worker's session if it has one; handles found through it are not to be believed any
    more. */
 void p11s_worker_drop_session(struct p11s_worker *w);
+/* After a failure: does what some libraries need besides a fresh session (p11reread.h). epoch: the
+   token's when there was a session for it; NULL when there was none. True: it is worth another try,
+   whatever it was. */
+bool p11s_worker_recover(struct p11s_worker *w, enum p11s_err result, const uint64_t *epoch);
+/* The same after the second failure in a row with a session. */
+bool p11s_worker_recover_again(struct p11s_worker *w, enum p11s_err result);
 
 /* -- token_login.c */
 

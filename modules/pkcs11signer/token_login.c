@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which PIN a token is logged in with, and when a login is tried (token_internal.h, job.h). */
+/* Which PIN a token is logged in with, and when a login is tried (token_internal.h, job.h,
+   consent.h). */
+#include "consent.h"
 #include "lock.h"
 #include "login.h"
 #include "pin.h"
@@ -7,37 +9,40 @@
 
 #define LOGIN_WAIT_MS 30000
 
-/* One login at a time: the others find the token logged in, or the PIN refused. */
-static enum p11s_err login_gate_enter(struct p11s_token *token, struct p11s_error *e)
+/* One at a time, by a flag of the token's. */
+static enum p11s_err enter(struct p11s_token *token, bool *busy, struct p11s_error *e)
 {
   uint64_t deadline = p11s_now_ms() + LOGIN_WAIT_MS;
   enum p11s_err result = P11S_OK;
 
   pthread_mutex_lock(&token->lock);
-  while (token->login_busy && p11s_cond_wait_until(&token->change, &token->lock, deadline))
+  while (*busy && p11s_cond_wait_until(&token->change, &token->lock, deadline))
     ;
-  if (token->login_busy)
+  if (*busy)
     result =
         p11s_error_set(e, P11S_ERR_TIMEOUT, "token '%s': another login does not end", token->slot);
-  else
-    token->login_busy = true;
+  else if (busy == &token->login_busy)
+    token->login_tries++;
+  if (result == P11S_OK)
+    *busy = true;
   pthread_mutex_unlock(&token->lock);
   return result;
 }
 
-static void login_gate_leave(struct p11s_token *token)
+static void leave(struct p11s_token *token, bool *busy)
 {
   pthread_mutex_lock(&token->lock);
-  token->login_busy = false;
+  *busy = false;
   pthread_cond_broadcast(&token->change);
   pthread_mutex_unlock(&token->lock);
 }
 
 static enum p11s_err login_with(struct p11s_token *token, struct p11s_session *session,
-                                const struct p11s_secret *pin, struct p11s_error *e)
+                                CK_USER_TYPE user, const struct p11s_secret *pin,
+                                struct p11s_error *e)
 {
   bool tried;
-  enum p11s_err result = p11s_login(token->config.guard, session, pin, &tried, e);
+  enum p11s_err result = p11s_login(token->config.guard, session, user, pin, &tried, e);
 
   if (tried) {
     pthread_mutex_lock(&token->lock);
@@ -47,22 +52,13 @@ static enum p11s_err login_with(struct p11s_token *token, struct p11s_session *s
   return result;
 }
 
-enum p11s_err p11s_work_prove_pin(const struct p11s_work *work, struct p11s_error *e)
+static enum p11s_err prove(const struct p11s_work *work, const struct p11s_secret *pin,
+                           struct p11s_error *e)
 {
   const struct p11s_slot_info *slot = p11s_session_slot(work->session);
-  struct p11s_token *token = work->token;
-  struct p11s_secret *pin = NULL;
-  enum p11s_pin_proof proof;
-  enum p11s_err result;
 
-  if ((slot->flags & CKF_LOGIN_REQUIRED) == 0)
-    return P11S_OK;
-  result = p11s_pin_get(work->pin, token->config.pin_source, slot->label, &pin, e);
-  if (result != P11S_OK)
-    return result;
-  proof = p11s_pinguard_proof(token->config.guard, slot->serial, pin);
-  p11s_secret_release(pin);
-  if (proof != P11S_PIN_OTHER)
+  if ((slot->flags & CKF_LOGIN_REQUIRED) == 0 ||
+      p11s_pinguard_proof(work->token->config.guard, slot->serial, pin) != P11S_PIN_OTHER)
     return P11S_OK;
   return p11s_error_set(
       e, P11S_ERR_PIN_REFUSED,
@@ -70,6 +66,21 @@ enum p11s_err p11s_work_prove_pin(const struct p11s_work *work, struct p11s_erro
       "PIN was changed on the token, log in once with the new one, e.g. by "
       "pdnsutil backend-cmd pkcs11signer check",
       slot->label, slot->serial);
+}
+
+enum p11s_err p11s_work_prove_pin(const struct p11s_work *work, struct p11s_error *e)
+{
+  const struct p11s_slot_info *slot = p11s_session_slot(work->session);
+  struct p11s_secret *pin = NULL;
+  enum p11s_err result;
+
+  if ((slot->flags & CKF_LOGIN_REQUIRED) == 0)
+    return P11S_OK;
+  result = p11s_pin_get(work->pin, work->token->config.pin_source, slot->label, &pin, e);
+  if (result == P11S_OK)
+    result = prove(work, pin, e);
+  p11s_secret_release(pin);
+  return result;
 }
 
 enum p11s_err p11s_token_log_in(struct p11s_token *token, struct p11s_session *session,
@@ -80,16 +91,62 @@ enum p11s_err p11s_token_log_in(struct p11s_token *token, struct p11s_session *s
 
   if (p11s_session_logged_in(session))
     return P11S_OK;
-  result = login_gate_enter(token, e);
+  result = p11s_session_no_pin_to_give(session, e);
+  /* The others find the token logged in then, or the PIN refused. */
+  if (result == P11S_OK)
+    result = enter(token, &token->login_busy, e);
   if (result != P11S_OK)
     return result;
   if (!p11s_session_logged_in(session)) {
     result =
         p11s_pin_get(given, token->config.pin_source, p11s_session_slot(session)->label, &pin, e);
     if (result == P11S_OK)
-      result = login_with(token, session, pin, e);
+      result = login_with(token, session, CKU_USER, pin, e);
     p11s_secret_release(pin);
   }
-  login_gate_leave(token);
+  leave(token, &token->login_busy);
   return result;
+}
+
+enum p11s_err p11s_consent_begin(const struct p11s_work *work, struct p11s_consent *ret,
+                                 struct p11s_error *e)
+{
+  const struct p11s_slot_info *slot = p11s_session_slot(work->session);
+  struct p11s_token *token = work->token;
+  struct p11s_secret *pin = NULL;
+  enum p11s_err result = p11s_session_no_pin_to_give(work->session, e);
+
+  if (result == P11S_OK)
+    result = p11s_pin_get(work->pin, token->config.pin_source, slot->label, &pin, e);
+  if (result == P11S_OK)
+    result = prove(work, pin, e);
+  if (result == P11S_OK && p11s_pinguard_refused(token->config.guard, slot->serial, pin))
+    result = p11s_pinguard_refused_error(slot, e);
+  if (result == P11S_OK)
+    result = enter(token, &token->consent_busy, e);
+  if (result == P11S_OK) {
+    *ret = (struct p11s_consent){work, pin};
+    return P11S_OK;
+  }
+  p11s_secret_release(pin);
+  if (e != NULL && result != P11S_ERR_TIMEOUT)
+    p11s_error_prefix(e, "the key wants a login for each signature (CKA_ALWAYS_AUTHENTICATE)");
+  return result;
+}
+
+enum p11s_err p11s_consent_login(struct p11s_session *session, void *arg, struct p11s_error *e)
+{
+  struct p11s_consent *consent = arg;
+  enum p11s_err result =
+      login_with(consent->work->token, session, CKU_CONTEXT_SPECIFIC, consent->pin, e);
+
+  p11s_secret_release(consent->pin);
+  consent->pin = NULL;
+  return result;
+}
+
+void p11s_consent_end(struct p11s_consent *consent)
+{
+  p11s_secret_release(consent->pin);
+  leave(consent->work->token, &consent->work->token->consent_busy);
 }

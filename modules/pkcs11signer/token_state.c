@@ -34,6 +34,7 @@ static enum verdict judge(enum p11s_err result, bool had_session)
 {
   switch (result) {
   case P11S_ERR_NO_TOKEN:
+  case P11S_ERR_NO_SLOTS:
   case P11S_ERR_NO_MODULE:
   case P11S_ERR_AMBIGUOUS:
     return had_session ? IS_THERE : IS_AWAY;
@@ -214,15 +215,24 @@ bool p11s_token_has_room_locked(struct p11s_token *token)
   return token->workers < hanging + token->limit && token->workers < 2 * token->config.sessions;
 }
 
+static bool has_busy_worker_locked(const struct p11s_token *token)
+{
+  for (const struct p11s_worker *w = token->list; w != NULL; w = w->next)
+    if (w->busy_since_ms != 0)
+      return true;
+  return false;
+}
+
 void p11s_token_note_begin_locked(struct p11s_token *token, struct p11s_worker *w)
 {
-  bool first = true;
+  bool first = !has_busy_worker_locked(token);
 
-  for (const struct p11s_worker *other = token->list; other != NULL; other = other->next)
-    first = first && other->busy_since_ms == 0;
   w->busy_since_ms = p11s_now_ms();
-  if (first)
-    token->progress_ms = w->busy_since_ms;
+  if (!first)
+    return;
+  token->progress_ms = w->busy_since_ms;
+  token->idle_us += p11s_now_us() - token->idle_from_us;
+  token->idle_from_us = 0;
 }
 
 bool p11s_token_note_end(struct p11s_token *token, struct p11s_worker *w, bool ended)
@@ -235,6 +245,8 @@ bool p11s_token_note_end(struct p11s_token *token, struct p11s_worker *w, bool e
   silent = now - token->progress_ms;
   was_stuck = token->stuck;
   w->busy_since_ms = 0;
+  if (!has_busy_worker_locked(token))
+    token->idle_from_us = p11s_now_us();
   token->progress_ms = now;
   token->overdue = 0;
   token->stuck = false;

@@ -2,14 +2,16 @@
 /* The threads behind a token: they alone call PKCS#11 for PowerDNS (token.h). */
 #include "lock.h"
 #include "log.h"
+#include "p11gate.h"
 #include "p11mod.h"
 #include "rv.h"
 #include "stats.h"
+#include "thread.h"
 #include "token_internal.h"
 
 #include <openssl/crypto.h>
-#include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define IDLE_MS 60000
 
@@ -23,21 +25,38 @@ static void count_out_locked(struct p11s_worker *w)
 struct attempt {
   bool had_session;
   bool fresh;          /* it was opened for this try */
-  uint64_t generation; /* the token's, when the job began on it */
+  uint64_t generation; /* the token's, when the job began on it, as are */
+  uint64_t epoch;
+  bool login_busy;
+  uint64_t login_tries;
 };
 
+/* The login that was there may be made good by another worker before this one looks. */
+static bool was_logged_out(const struct p11s_worker *w, const struct attempt *attempt)
+{
+  struct p11s_token *token = w->token;
+  bool others;
+
+  if (w->session == NULL || !p11s_session_logged_in(w->session))
+    return w->session != NULL;
+  pthread_mutex_lock(&token->lock);
+  others = attempt->login_busy || token->login_tries != attempt->login_tries;
+  pthread_mutex_unlock(&token->lock);
+  return others;
+}
+
 /* Whether a fresh session may do better: the old one is gone, or its signature was faulty. A key
-   that is not to be found on a session that is no longer logged in has gone with the login. */
+   that was not to be found on a session that was not logged in any more had gone with the login. */
 static bool worth_another_try(const struct p11s_worker *w, enum p11s_err result,
                               const struct attempt *attempt)
 {
   switch (result) {
   case P11S_ERR_SIGNATURE:
   case P11S_ERR_NO_TOKEN:
+  case P11S_ERR_NO_SLOTS:
     return true;
   case P11S_ERR_NO_KEY:
-    return attempt->had_session && !attempt->fresh && w->session != NULL &&
-           !p11s_session_logged_in(w->session);
+    return attempt->had_session && !attempt->fresh && was_logged_out(w, attempt);
   case P11S_ERR_TOKEN:
   case P11S_ERR_NO_MODULE:
     return p11s_rv_is_lost(p11s_rv_last());
@@ -60,7 +79,7 @@ static enum p11s_err try_job(struct p11s_worker *w, struct p11s_job *job, struct
   enum p11s_err result;
 
   p11s_rv_note(CKR_OK);
-  *attempt = (struct attempt){false, w->session == NULL || job->ops->rw, 0};
+  *attempt = (struct attempt){.fresh = w->session == NULL || job->ops->rw};
   result = p11s_worker_session_for(w, job, &work.session, e);
   if (result != P11S_OK) {
     look_after_module(w, result);
@@ -70,6 +89,9 @@ static enum p11s_err try_job(struct p11s_worker *w, struct p11s_job *job, struct
   pthread_mutex_lock(&w->token->lock);
   work.epoch = w->token->epoch;
   attempt->generation = w->token->generation;
+  attempt->epoch = work.epoch;
+  attempt->login_busy = w->token->login_busy;
+  attempt->login_tries = w->token->login_tries;
   pthread_mutex_unlock(&w->token->lock);
   result = job->ops->run(job, &work, e);
   look_after_module(w, result);
@@ -104,21 +126,34 @@ static bool hand_back(struct p11s_worker *w, struct p11s_job *job)
   return handed;
 }
 
+static enum p11s_err try_afresh(struct p11s_worker *w, struct p11s_job *job,
+                                struct attempt *attempt, struct p11s_error *error)
+{
+  p11s_log_debug("token '%s': %s; trying once more on a fresh session", w->token->slot,
+                 error->text);
+  p11s_stats_count(P11S_STAT_RETRIES);
+  p11s_worker_drop_session(w);
+  error->code = P11S_OK;
+  return try_job(w, job, attempt, error);
+}
+
 /* false: the job was handed back. */
 static bool try_twice(struct p11s_worker *w, struct p11s_job *job, struct attempt *attempt,
                       struct p11s_error *error)
 {
   enum p11s_err result = try_job(w, job, attempt, error);
+  bool again = result != P11S_OK &&
+               p11s_worker_recover(w, result, attempt->had_session ? &attempt->epoch : NULL);
 
-  if (result != P11S_OK && worth_another_try(w, result, attempt)) {
+  if (!again && result != P11S_OK && worth_another_try(w, result, attempt)) {
     if (hand_back(w, job))
       return false;
-    p11s_log_debug("token '%s': %s; trying once more on a fresh session", w->token->slot,
-                   error->text);
-    p11s_stats_count(P11S_STAT_RETRIES);
-    p11s_worker_drop_session(w);
-    error->code = P11S_OK;
-    result = try_job(w, job, attempt, error);
+    again = true;
+  }
+  if (again) {
+    result = try_afresh(w, job, attempt, error);
+    if (result != P11S_OK && attempt->had_session && p11s_worker_recover_again(w, result))
+      result = try_afresh(w, job, attempt, error);
     if (result != P11S_OK && worth_another_try(w, result, attempt)) {
       CK_RV rv = p11s_rv_last();
 
@@ -133,21 +168,45 @@ static bool try_twice(struct p11s_worker *w, struct p11s_job *job, struct attemp
   return true;
 }
 
+static uint64_t now_us(void)
+{
+  struct timespec now;
+
+  (void)clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* What opening a session and logging in took is no measure of later signatures. */
+static void note_rate(struct p11s_worker *w, const struct p11s_job *job,
+                      const struct attempt *attempt, const struct p11s_error *error,
+                      uint64_t begun_us)
+{
+  uint64_t took = now_us() - begun_us;
+
+  if (!job->signs || attempt->fresh || error->code != P11S_OK)
+    return;
+  pthread_mutex_lock(&w->token->lock);
+  p11s_rate_add(&w->token->stats.rate, w->sharing, took);
+  pthread_mutex_unlock(&w->token->lock);
+}
+
 /* Takes over the worker's reference. */
 static void run_job(struct p11s_worker *w, struct p11s_job *job)
 {
   struct p11s_error error = {P11S_OK, ""};
-  struct attempt attempt = {false, false, 0};
+  struct attempt attempt = {0};
+  uint64_t begun_us = now_us();
   bool ended = try_twice(w, job, &attempt, &error);
   bool keeps = !job->ops->rw, hung = p11s_token_note_end(w->token, w, ended);
 
   if (ended) {
+    note_rate(w, job, &attempt, &error, begun_us);
     p11s_token_note_outcome(w->token, error.code, &error,
                             attempt.had_session ? &attempt.generation : NULL, job->pin);
     p11s_job_finish(job, &error);
     p11s_job_release(job);
   }
-  if (hung && keeps)
+  if (keeps && (hung || (w->session != NULL && p11s_session_is_spoilt(w->session))))
     p11s_worker_drop_session(w);
 }
 
@@ -166,6 +225,8 @@ static void probe(struct p11s_worker *w)
   p11s_rv_note(CKR_OK);
   result = p11s_worker_new_session(w, false, pin, &session, &error);
   look_after_module(w, result);
+  if (result != P11S_OK && p11s_worker_recover(w, result, NULL))
+    result = p11s_worker_new_session(w, false, pin, &session, &error);
   p11s_token_note_outcome(w->token, result, &error, NULL, pin);
   p11s_secret_release(pin);
 }
@@ -203,6 +264,15 @@ static enum step next_step_locked(struct p11s_worker *w, struct p11s_job **ret_j
   return STEP_END;
 }
 
+static unsigned busy_locked(const struct p11s_token *token)
+{
+  unsigned count = 0;
+
+  for (const struct p11s_worker *w = token->list; w != NULL; w = w->next)
+    count += w->busy_since_ms != 0;
+  return count;
+}
+
 static enum step next_step(struct p11s_worker *w, struct p11s_job **ret_job)
 {
   struct p11s_token *token = w->token;
@@ -210,8 +280,10 @@ static enum step next_step(struct p11s_worker *w, struct p11s_job **ret_job)
 
   pthread_mutex_lock(&token->lock);
   step = next_step_locked(w, ret_job);
-  if (step == STEP_JOB)
+  if (step == STEP_JOB) {
     p11s_token_note_begin_locked(token, w);
+    w->sharing = busy_locked(token);
+  }
   /* Under the same lock as the last look at the queue, so that no job counts on this worker. */
   if (step == STEP_END)
     count_out_locked(w);
@@ -224,7 +296,10 @@ static void work(struct p11s_worker *w)
   struct p11s_job *job = NULL;
 
   while (!w->counted_out) {
-    switch (next_step(w, &job)) {
+    enum step step = next_step(w, &job);
+
+    p11s_gate_enter(w->gate);
+    switch (step) {
     case STEP_JOB:
       run_job(w, job);
       break;
@@ -241,6 +316,7 @@ static void work(struct p11s_worker *w)
     case STEP_END:
       break;
     }
+    p11s_gate_leave(w->gate);
   }
 }
 
@@ -266,14 +342,16 @@ static void delist_locked(struct p11s_worker *w)
 static void *worker_main(void *arg)
 {
   struct p11s_token *token = arg;
-  struct p11s_worker w = {.token = token};
+  struct p11s_worker w = {.token = token, .gate = p11s_gate_get(token->engine)};
   pthread_t before;
   bool join_before;
 
   (void)pthread_setname_np(pthread_self(), "p11s/worker");
   enlist(&w);
   work(&w);
+  p11s_gate_enter(w.gate);
   p11s_worker_drop_session(&w);
+  p11s_gate_leave(w.gate);
   OPENSSL_thread_stop(); /* for a stop that does not wait long enough to join this thread */
   pthread_mutex_lock(&token->lock);
   delist_locked(&w);
@@ -293,14 +371,9 @@ static void *worker_main(void *arg)
 
 bool p11s_worker_start_locked(struct p11s_token *token)
 {
-  sigset_t all, before;
   pthread_t thread;
-  bool started;
+  bool started = p11s_thread_start(&thread, worker_main, token);
 
-  sigfillset(&all);
-  (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-  started = pthread_create(&thread, NULL, worker_main, token) == 0;
-  (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (started) {
     token->workers++;
     token->alive++;

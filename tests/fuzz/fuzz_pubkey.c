@@ -2,8 +2,9 @@
 /*
  * Token attributes to DNSKEY, and verification. The input: a character for the
  * algorithm ('0' is the first of the table), one for the source ('0' DNSKEY, '1' modulus and
- * exponent, '2' point and parameters, '3' certificate), the length of the first attribute in two
- * bytes, that attribute, the length of the second in one byte, that; the rest is a signature.
+ * exponent, '2' point and parameters, '3' certificate, '4' SubjectPublicKeyInfo), the length of the
+ * first attribute in two bytes, that attribute, the length of the second in one byte, that; the
+ * rest is a signature.
  */
 #include "fuzz.h"
 
@@ -53,6 +54,9 @@ static enum p11s_err make(const struct p11s_algorithm *alg, unsigned source, str
     break;
   case 3:
     err = p11s_pubkey_from_certificate(alg, first, first_len, ret_key, e);
+    break;
+  case 4:
+    err = p11s_pubkey_from_info(alg, first, first_len, ret_key, e);
     break;
   default:
     err = p11s_pubkey_from_dnskey(alg, first, first_len, ret_key, e);
@@ -104,7 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
   struct fuzz_input in = {data, size};
   const struct p11s_algorithm *alg = p11s_algorithm_at((fuzz_byte(&in) - '0') & 7);
-  unsigned source = (fuzz_byte(&in) - '0') & 3;
+  unsigned source = (fuzz_byte(&in) - '0') & 7;
   struct p11s_error e = {P11S_OK, ""};
   struct p11s_pubkey *key = NULL;
 

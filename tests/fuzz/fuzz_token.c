@@ -69,7 +69,7 @@ static enum p11s_err open_session(struct run *run)
 static enum p11s_err log_in(struct run *run)
 {
   (void)p11s_session_logged_in(run->session);
-  return p11s_session_login(run->session, pin, run->e);
+  return p11s_session_login(run->session, CKU_USER, pin, run->e);
 }
 
 static enum p11s_err find_private(struct run *run)
@@ -114,7 +114,7 @@ static enum p11s_err sign(struct run *run)
   enum p11s_err err = p11s_session_plan(run->session, run->alg, &plan, run->e);
 
   if (err == P11S_OK)
-    err = p11s_session_sign(run->session, run->alg, &plan, PRIVATE_KEY, message,
+    err = p11s_session_sign(run->session, run->alg, &plan, PRIVATE_KEY, NULL, message,
                             plan.whole_message ? sizeof message : run->alg->digest_len, signature,
                             &len, run->e);
   fuzz_must(err != P11S_OK || (len > 0 && len <= sizeof signature), "a signature's length");

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* budget [ZONE]; and what `status` says of it. */
+#include "command_internal.h"
+#include "dnsname.h"
+#include "plan.h"
+#include "store.h"
+#include "store_record.h"
+#include "table.h"
+
+#include <stdio.h>
+#include <time.h>
+
+/* Computed from the store, in pdnsutil, which reads all of it: right also when no server runs,
+   which is when somebody may want to know. */
+
+enum { ZONE, AWAY_UNTIL, SECONDS_LEFT, SERVED };
+
+static void format_until(uint32_t until, char *text, size_t size)
+{
+  time_t when = (time_t)until;
+  struct tm tm;
+
+  if (gmtime_r(&when, &tm) == NULL || strftime(text, size, "%Y-%m-%d %H:%M UTC", &tm) == 0)
+    text[0] = '\0';
+}
+
+/* A plan of all that is stored, or NULL: there is no store, nothing in it to be served, or no
+ * memory. */
+static struct p11s_plan *make_plan(struct p11s_signer *signer, const unsigned char *zone,
+                                   size_t zone_len)
+{
+  struct p11s_store *store = p11s_signer_store(signer);
+  struct p11s_plan *plan =
+      store != NULL ? p11s_plan_new(p11s_record_now(), 0, zone, zone_len) : NULL;
+
+  if (plan == NULL)
+    return NULL;
+  if (p11s_store_each(store, p11s_plan_add, plan) && p11s_plan_finish(plan))
+    return plan;
+  p11s_plan_free(plan);
+  return NULL;
+}
+
+bool p11s_command_away_until(struct p11s_signer *signer, char *text, size_t size)
+{
+  struct p11s_plan *plan = make_plan(signer, NULL, 0);
+  struct p11s_budget budget = {0, 0};
+
+  if (plan != NULL)
+    p11s_plan_budget(plan, &budget);
+  p11s_plan_free(plan);
+  if (budget.recurring == 0)
+    return false;
+  if (p11s_time_diff(budget.until, p11s_record_now()) <= 0)
+    (void)snprintf(text, size, "now");
+  else
+    format_until(budget.until, text, size);
+  return true;
+}
+
+static void zone_row(const unsigned char *name, const struct p11s_budget *budget, void *arg)
+{
+  struct p11s_buf zone = P11S_BUF_INIT;
+  struct p11s_table *t = arg;
+  int32_t left = p11s_time_diff(budget->until, p11s_record_now());
+  char text[32];
+
+  format_until(budget->until, text, sizeof text);
+  p11s_dnsname_format(name, &zone);
+  p11s_table_row(t);
+  p11s_table_string(t, ZONE, p11s_buf_text(&zone));
+  p11s_table_string(t, AWAY_UNTIL, left > 0 ? text : "now");
+  p11s_table_number(t, SECONDS_LEFT, left > 0 ? (uint64_t)left : 0);
+  p11s_table_number(t, SERVED, budget->recurring);
+  p11s_buf_clear(&zone);
+}
+
+enum p11s_err p11s_command_budget(const struct p11s_command_ctx *ctx, struct p11s_error *e)
+{
+  static const char *const columns[] = {"zone", "away_until", "seconds_left", "served", NULL};
+  unsigned char zone[P11S_DNSNAME_MAX];
+  struct p11s_budget budget;
+  struct p11s_plan *plan;
+  struct p11s_table *t;
+  enum p11s_err err;
+  size_t len = 0;
+
+  if (ctx->count > 0 && !p11s_dnsname_parse(ctx->arg[0], zone, &len))
+    return p11s_error_set(e, P11S_ERR_SYNTAX, "ZONE is not a domain name");
+  plan = make_plan(ctx->signer, len > 0 ? zone : NULL, len);
+  if (plan == NULL)
+    return p11s_error_set(
+        e, P11S_ERR_HOST,
+        "there is no signature store, or it cannot be read: pkcs11signer-store=none, or no "
+        "pkcs11signer-state-dir, or a line above says why");
+  p11s_plan_budget(plan, &budget);
+  t = p11s_table_new(columns);
+  p11s_plan_each_zone(plan, zone_row, t);
+  err = p11s_table_print(t, ctx->json, ctx->out, e);
+  if (err == P11S_OK && !ctx->json && p11s_table_rows(t) == 0)
+    p11s_buf_addstr(ctx->out, "nothing was served in the last week\n");
+  p11s_table_free(t);
+  p11s_plan_free(plan);
+  return err;
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "demand.hh"
+
+#include "engine.hh"
+
+#include <ctime>
+#include <strings.h>
+
+extern "C" {
+#include "week.h"
+}
+
+namespace pkcs11signer {
+namespace {
+constexpr uint32_t Day = 86400;
+
+bool isOfKeys(uint16_t type)
+{
+  return type == QType::DNSKEY || type == QType::CDS || type == QType::CDNSKEY;
+}
+
+// 2026112601 for the first of the day; PowerDNS takes local time.
+uint32_t dateSerial(time_t when, uint32_t number)
+{
+  struct tm day {};
+  (void)localtime_r(&when, &day);
+  return static_cast<uint32_t>(day.tm_year + 1900) * 1000000 +
+         static_cast<uint32_t>(day.tm_mon + 1) * 10000 + static_cast<uint32_t>(day.tm_mday) * 100 +
+         number;
+}
+
+// The serial that PowerDNS serves in the week that begins then, by the zone's SOA-EDIT, as its
+// calculateEditSOA() has it for the week that is.
+uint32_t serialInWeek(uint32_t serial, const std::string &kind, uint32_t start)
+{
+  if (strcasecmp(kind.c_str(), "INCREMENT-WEEKS") == 0) {
+    return serial + start / P11S_WEEK_SECONDS;
+  }
+  if (strcasecmp(kind.c_str(), "INCEPTION-EPOCH") == 0) {
+    return serial < start ? start : serial;
+  }
+  if (strcasecmp(kind.c_str(), "INCEPTION-INCREMENT") == 0) {
+    const uint32_t first = dateSerial(start, 1);
+    if (serial < first - 1) {
+      return first;
+    }
+    if (serial <= first) {
+      return first + 1;
+    }
+    return serial <= dateSerial(start + 2 * static_cast<time_t>(Day), 99) ? serial + 1 : serial;
+  }
+  return serial;
+}
+} // namespace
+
+Demands::Demands(const compat::Zone &zone, unsigned weeks, const p11s_demand_sink &sink)
+    : d_zone(zone.makeLowerCase()), d_weeks(weeks), d_sink(sink), d_start(compat::startOfWeek())
+{
+  if (d_zone.isPresigned()) {
+    return;
+  }
+  d_keys = d_zone.keys();
+  for (const auto &[key, meta] : d_keys) {
+    const auto *engine = dynamic_cast<const Engine *>(key.getKey().get());
+    if (engine == nullptr || !meta.active) {
+      continue;
+    }
+    const DNSKEYRecordContent record = key.getDNSKEY();
+    const bool isKsk = meta.keyType == DNSSECKeeper::KSK;
+    d_signers.push_back({engine->key(), DNSKEYRecordContent(record).getTag(), record.d_algorithm,
+                         meta.keyType != DNSSECKeeper::ZSK, !isKsk});
+    d_signsOthers = d_signsOthers || !isKsk;
+  }
+}
+
+void Demands::leaveOut(const std::string &what) const
+{
+  d_sink.left_out(what.c_str(), d_sink.arg);
+}
+
+// A KSK signs DNSKEY, CDS and CDNSKEY only; a ZSK all but DNSKEY; a key that is alone of its
+// algorithm, everything.
+bool Demands::demand(const ServedSet &set, int week)
+{
+  RRSIGRecordContent sig;
+
+  sig.d_type = set.type;
+  sig.d_labels = static_cast<uint8_t>(set.name.countLabels() - (set.name.isWildcard() ? 1 : 0));
+  sig.d_originalttl = set.ttl;
+  sig.d_siginception = d_start - 7 * Day;
+  sig.d_sigexpire = d_start + 14 * Day + compat::expiryExtension();
+  sig.d_signer = compat::nameOf(d_zone.soa());
+  for (const auto &signer : d_signers) {
+    if (!(isOfKeys(set.type) && signer.signsKeys) &&
+        !(set.type != QType::DNSKEY && signer.signsOthers)) {
+      continue;
+    }
+    sig.d_tag = signer.tag;
+    sig.d_algorithm = signer.algorithm;
+    const std::string message = getMessageForRRSET(set.name, sig, set.records);
+    const p11s_demand one{signer.key, reinterpret_cast<const unsigned char *>(message.data()),
+                          message.size(), week};
+    if (!d_sink.demand(&one, d_sink.arg)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool Demands::demandSoa()
+{
+  const SOAData &soa = d_zone.soa();
+  std::string kind;
+
+  d_zone.keeper().getSoaEdit(compat::zoneOf(soa), kind);
+  const uint32_t now = serialInWeek(soa.serial, kind, d_start);
+  const bool changes = serialInWeek(soa.serial, kind, d_start + d_weeks * P11S_WEEK_SECONDS) != now;
+  if (now != compat::editedSerial(soa, kind) || (changes && compat::isSerialLate())) {
+    leaveOut("the SOA record, which negative answers have too: with SOA-EDIT " + kind +
+             " its serial cannot be known in advance");
+    return true;
+  }
+  if (!changes) {
+    return demand(d_zone.soaSet(now), P11S_EVERY_WEEK);
+  }
+  for (unsigned week = 0; week <= d_weeks; ++week) {
+    const uint32_t serial = serialInWeek(soa.serial, kind, d_start + week * P11S_WEEK_SECONDS);
+    if (!demand(d_zone.soaSet(serial), static_cast<int>(week))) {
+      return false;
+    }
+  }
+  return true;
+}
+
+void Demands::sayWhatIsLeftOut() const
+{
+  const auto count = [](size_t n, const char *what) { return std::to_string(n) + " " + what; };
+
+  if (d_zone.isNarrow()) {
+    leaveOut(
+        "denials of names that do not exist: with NSEC3 narrow they are made from the name that "
+        "was asked for");
+  }
+  if (d_zone.luas() > 0) {
+    leaveOut(count(d_zone.luas(), "LUA records: their answers are made when they are asked for"));
+  }
+  if (d_zone.aliases() > 0) {
+    leaveOut(count(d_zone.aliases(), "ALIAS records: their addresses come from elsewhere"));
+  }
+  if (d_zone.hinted() > 0) {
+    leaveOut(count(d_zone.hinted(),
+                   "SVCB or HTTPS RRsets with automatic hints: made when they are asked for"));
+  }
+}
+
+void Demands::all()
+{
+  const auto visit = [this](const ServedSet &set) { return demand(set, P11S_EVERY_WEEK); };
+
+  if (d_zone.isPresigned()) {
+    leaveOut("everything: the zone is presigned, its signatures are in the database");
+    return;
+  }
+  if (d_signers.empty()) {
+    leaveOut("everything: no active key of the zone is on a token");
+    return;
+  }
+  if (!d_zone.eachOfKeys(visit)) {
+    return;
+  }
+  if (!d_signsOthers) {
+    leaveOut("everything but the keys: the zone's ZSK is not on a token");
+    return;
+  }
+  if (demandSoa() && d_zone.eachOther(visit)) {
+    sayWhatIsLeftOut();
+  }
+}
+} // namespace pkcs11signer

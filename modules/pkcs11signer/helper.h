@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_HELPER_H
+#define P11S_HELPER_H
+
+#include "buf.h"
+#include "err.h"
+
+#include <stdbool.h>
+
+/*
+ * Runs the program pkcs11signer-probe, in which what may crash or hang does so without
+ * harm to this process: PKCS#11 modules (modprobe.h), files of unknown content (store_file.h).
+ *
+ * It is looked for where `make install` puts it; PKCS11SIGNER_PROBE in the environment names
+ * another. What it finds out is what it writes: a server that ignores SIGCHLD learns no exit
+ * status. Blocks until the program has ended, at the latest two seconds after the
+ * deadline; then it is killed. No locks.
+ */
+
+/* argument: what follows the program's name, NULL behind the last. P11S_ERR_HOST: it could not be
+   started; P11S_ERR_TIMEOUT: it did not finish. A crash is not seen here: the output is
+   incomplete. */
+enum p11s_err p11s_helper_run(const char *const *argument, unsigned deadline_ms,
+                              struct p11s_buf *output, struct p11s_error *e);
+
+#endif

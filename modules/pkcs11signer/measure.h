@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_MEASURE_H
+#define P11S_MEASURE_H
+
+#include "err.h"
+#include "key.h"
+#include "rate.h"
+
+/*
+ * How fast a token signs, tried out: a few signatures that nobody needs, one after the other, then
+ * as many at once as there are sessions, a few seconds in all. For an administrator's command, in
+ * its own thread; waits for the token.
+ *
+ * *ret_rate: what this process has measured of the key's token so far.
+ */
+enum p11s_err p11s_measure(struct p11s_key *key, unsigned sessions, struct p11s_rate *ret_rate,
+                           unsigned *ret_room, struct p11s_error *e);
+
+#endif

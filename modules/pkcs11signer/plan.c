@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What is stored, and what of it was used: one line for each message, whatever its week. */
+#include "plan.h"
+
+#include "plan_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define HASH_LEN 20 /* NSEC3's, of SHA-1: 32 characters of base32hex */
+#define DAYS_MOST 1000
+
+struct p11s_plan *p11s_plan_new(uint32_t now, unsigned weeks, const unsigned char *zone,
+                                size_t zone_len)
+{
+  struct p11s_plan *plan = calloc(1, sizeof *plan);
+
+  if (plan == NULL)
+    return NULL;
+  plan->now = now;
+  plan->week = p11s_week_start(now);
+  plan->weeks = weeks < P11S_PLAN_WEEKS_MOST ? weeks : P11S_PLAN_WEEKS_MOST;
+  if (zone != NULL && zone_len <= sizeof plan->only) {
+    memcpy(plan->only, zone, zone_len);
+    plan->only_len = zone_len;
+  }
+  plan->ctx = EVP_MD_CTX_new();
+  if (plan->ctx != NULL)
+    return plan;
+  p11s_plan_free(plan);
+  return NULL;
+}
+
+void p11s_plan_free(struct p11s_plan *plan)
+{
+  if (plan == NULL)
+    return;
+  EVP_MD_CTX_free(plan->ctx);
+  p11s_idmap_clear(&plan->line_of);
+  p11s_idmap_clear(&plan->use_of);
+  p11s_idmap_clear(&plan->key_of);
+  p11s_idmap_clear(&plan->zone_of);
+  free(plan->lines.data);
+  free(plan->uses.data);
+  free(plan->keys.data);
+  free(plan->zones.data);
+  free(plan->order);
+  free(plan);
+}
+
+/* -- ids */
+
+struct part {
+  const void *data;
+  size_t len;
+};
+
+static bool hash(struct p11s_plan *plan, const struct part *part, size_t count,
+                 unsigned char *ret_hash)
+{
+  bool good = EVP_DigestInit_ex(plan->ctx, EVP_sha256(), NULL) == 1;
+
+  for (size_t i = 0; good && i < count; i++)
+    good = EVP_DigestUpdate(plan->ctx, part[i].data, part[i].len) == 1;
+  return good && EVP_DigestFinal_ex(plan->ctx, ret_hash, NULL) == 1;
+}
+
+static bool make_id(struct p11s_plan *plan, const struct part *part, size_t count, uint64_t *ret)
+{
+  unsigned char digest[32];
+
+  if (!hash(plan, part, count, digest))
+    return false;
+  memcpy(ret, digest, sizeof *ret);
+  return true;
+}
+
+/* -- growing */
+
+static void *append(struct p11s_plan_list *list, size_t size)
+{
+  void *data, *item;
+
+  if (list->count == list->room) {
+    size_t room = list->room > 0 ? list->room * 2 : 16;
+
+    data = reallocarray(list->data, room, size);
+    if (data == NULL)
+      return NULL;
+    list->data = data;
+    list->room = room;
+  }
+  item = (unsigned char *)list->data + list->count++ * size;
+  memset(item, 0, size);
+  return item;
+}
+
+/* The number of the item of that id; *ret_item when it is a new one, to be filled. */
+static bool number_of(struct p11s_idmap *map, uint64_t id, struct p11s_plan_list *list, size_t size,
+                      uint32_t *ret_number, void **ret_item)
+{
+  uint32_t *at = p11s_idmap_at(map, id);
+
+  *ret_item = NULL;
+  if (at == NULL)
+    return false;
+  if (*at == P11S_IDMAP_NONE) {
+    *ret_item = append(list, size);
+    if (*ret_item == NULL) {
+      *at = 0; /* no hole in the table; the plan is of no use any more */
+      return false;
+    }
+    *at = (uint32_t)list->count - 1;
+  }
+  *ret_number = *at;
+  return true;
+}
+
+static bool find_key(struct p11s_plan *plan, const unsigned char *key_id, uint32_t *ret)
+{
+  struct p11s_plan_key *key;
+  uint64_t id;
+  void *item;
+
+  memcpy(&id, key_id, sizeof id);
+  if (!number_of(&plan->key_of, id, &plan->keys, sizeof *key, ret, &item))
+    return false;
+  key = item;
+  if (key != NULL) {
+    memcpy(key->id, key_id, sizeof key->id);
+    key->token = P11S_PLAN_NO_TOKEN;
+  }
+  return true;
+}
+
+static bool find_zone(struct p11s_plan *plan, const struct p11s_message *m, uint32_t *ret)
+{
+  const struct part part = {m->signer, m->signer_len};
+  struct p11s_plan_zone *zone;
+  uint64_t id;
+  void *item;
+
+  if (!make_id(plan, &part, 1, &id) ||
+      !number_of(&plan->zone_of, id, &plan->zones, sizeof *zone, ret, &item))
+    return false;
+  zone = item;
+  if (zone != NULL)
+    memcpy(zone->name, m->signer, m->signer_len);
+  return true;
+}
+
+static enum p11s_purpose purpose_of(unsigned type)
+{
+  return type == P11S_TYPE_DNSKEY || type == P11S_TYPE_CDS || type == P11S_TYPE_CDNSKEY
+             ? P11S_FOR_DNSKEY
+             : P11S_FOR_ALL_ELSE;
+}
+
+static bool find_use(struct p11s_plan *plan, const unsigned char *key_id,
+                     const struct p11s_message *m, uint32_t *ret_use, uint32_t *ret_zone)
+{
+  enum p11s_purpose purpose = purpose_of(m->type);
+  struct p11s_plan_use *use;
+  uint32_t key, numbers[3];
+  const struct part part = {numbers, sizeof numbers};
+  uint64_t id;
+  void *item;
+
+  if (!find_key(plan, key_id, &key) || !find_zone(plan, m, ret_zone))
+    return false;
+  numbers[0] = key;
+  numbers[1] = *ret_zone;
+  numbers[2] = purpose;
+  if (!make_id(plan, &part, 1, &id) ||
+      !number_of(&plan->use_of, id, &plan->uses, sizeof *use, ret_use, &item))
+    return false;
+  use = item;
+  if (use != NULL)
+    *use = (struct p11s_plan_use){key, *ret_zone, purpose, 0};
+  return true;
+}
+
+/* -- NSEC3 narrow */
+
+static int base32hex(unsigned char c)
+{
+  if (c >= '0' && c <= '9')
+    return c - '0';
+  if (c >= 'a' && c <= 'v')
+    return c - 'a' + 10;
+  return c >= 'A' && c <= 'V' ? c - 'A' + 10 : -1;
+}
+
+static bool decode_hash(const unsigned char *label, unsigned char *ret)
+{
+  unsigned bits = 0, value = 0;
+  size_t at = 0;
+
+  if (label[0] != HASH_LEN * 8 / 5)
+    return false;
+  for (unsigned i = 1; i <= label[0]; i++) {
+    int digit = base32hex(label[i]);
+
+    if (digit < 0)
+      return false;
+    value = value << 5 | (unsigned)digit;
+    bits += 5;
+    if (bits >= 8) {
+      bits -= 8;
+      ret[at++] = (unsigned char)(value >> bits);
+    }
+  }
+  return true;
+}
+
+/* Covers the one hash in between: PowerDNS makes it up for a name that was asked for. */
+static bool is_lie(const struct p11s_message *m)
+{
+  unsigned char owner[HASH_LEN];
+  const unsigned char *next;
+  unsigned carry = 2;
+  size_t salt;
+
+  if (m->type != P11S_TYPE_NSEC3 || m->rdata_len < 5)
+    return false;
+  salt = m->rdata[4];
+  if (m->rdata_len < 6 + salt + HASH_LEN || m->rdata[5 + salt] != HASH_LEN ||
+      !decode_hash(m->owner, owner))
+    return false;
+  next = m->rdata + 6 + salt;
+  for (size_t i = HASH_LEN; i-- > 0;) {
+    unsigned sum = owner[i] + carry;
+
+    if ((unsigned char)sum != next[i])
+      return false;
+    carry = sum >> 8;
+  }
+  return true;
+}
+
+/* -- adding */
+
+static struct p11s_line *find_line(struct p11s_plan *plan, const struct p11s_store_record *record,
+                                   const struct p11s_message *m)
+{
+  const unsigned char type[2] = {(unsigned char)(m->type >> 8), (unsigned char)m->type};
+  /* All but expiration and inception; its length, for what else there is in it, tells them apart.
+   */
+  const struct part whole[] = {{record->key_id, P11S_STORE_ID_LEN},
+                               {record->message, 8},
+                               {record->message + 16, record->message_len - 16}};
+  const struct part rrset[] = {
+      {record->key_id, P11S_STORE_ID_LEN}, {type, sizeof type}, {m->owner, m->owner_len}};
+  struct p11s_line *line;
+  uint32_t number;
+  uint64_t id;
+  void *item;
+
+  if (!make_id(plan, whole, 3, &id) ||
+      !number_of(&plan->line_of, id, &plan->lines, sizeof *line, &number, &item))
+    return NULL;
+  line = item;
+  if (line == NULL)
+    return p11s_plan_line(plan, number);
+  line->dnskey = m->type == P11S_TYPE_DNSKEY;
+  line->soa = p11s_message_serial(m, &line->serial);
+  line->lie = is_lie(m);
+  if (!make_id(plan, rrset, 3, &line->rrset) ||
+      !find_use(plan, record->key_id, m, &line->use, &line->zone))
+    return NULL;
+  return line;
+}
+
+static bool note_use(struct p11s_plan *plan, struct p11s_line *line, unsigned at,
+                     const struct p11s_store_record *record)
+{
+  const struct part message = {record->message, record->message_len};
+  struct p11s_plan_use *use = p11s_plan_use(plan, line->use);
+  struct p11s_plan_zone *zone = p11s_plan_zone(plan, line->zone);
+  uint32_t days = record->days_used < DAYS_MOST ? record->days_used : DAYS_MOST;
+
+  line->days = (uint16_t)(line->days + days);
+  if (line->used == 0 || record->last_used > line->last_used)
+    line->last_used = record->last_used;
+  if (record->last_used > use->last_used)
+    use->last_used = record->last_used;
+  if (record->last_used > zone->last_used[use->purpose])
+    zone->last_used[use->purpose] = record->last_used;
+  line->used |= (uint16_t)P11S_BIT(at);
+  if (line->used > P11S_BIT(at) && at == P11S_AT_LAST)
+    return true; /* this week's is the better one to begin with */
+  line->source = (unsigned char)at;
+  return hash(plan, &message, 1, line->message_id);
+}
+
+bool p11s_plan_add(const struct p11s_store_record *record, void *arg)
+{
+  struct p11s_plan *plan = arg;
+  struct p11s_message m;
+  struct p11s_line *line;
+  int32_t weeks;
+  uint32_t start;
+  unsigned at;
+
+  if (!p11s_message_parse(record->message, record->message_len, &m) || m.owner == NULL ||
+      !p11s_message_week(&m, &start))
+    return true;
+  if (plan->only_len > 0 &&
+      (m.signer_len != plan->only_len || memcmp(m.signer, plan->only, plan->only_len) != 0))
+    return true;
+  weeks = p11s_time_diff(start, plan->week) / (int32_t)P11S_WEEK_SECONDS;
+  if (weeks < -1 || weeks > P11S_PLAN_WEEKS_MOST)
+    return true;
+  at = (unsigned)(weeks + (int)P11S_AT_THIS);
+  line = find_line(plan, record, &m);
+  if (line == NULL)
+    return false;
+  line->stored |= (uint16_t)P11S_BIT(at);
+  return record->days_used == 0 || at > P11S_AT_THIS || note_use(plan, line, at, record);
+}
+
+/* -- keys */
+
+size_t p11s_plan_keys(const struct p11s_plan *plan)
+{
+  return plan->keys.count;
+}
+
+const unsigned char *p11s_plan_key_id(const struct p11s_plan *plan, size_t key)
+{
+  return p11s_plan_key(plan, key)->id;
+}
+
+void p11s_plan_set_token(struct p11s_plan *plan, size_t key, uint32_t token)
+{
+  p11s_plan_key(plan, key)->token = token;
+}

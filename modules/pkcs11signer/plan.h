@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_PLAN_H
+#define P11S_PLAN_H
+
+#include "store.h"
+#include "week.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Which stored signatures will be asked for again in the weeks to come, which of those are not
+ * there yet, and until when the store suffices.
+ *
+ * What PowerDNS asked for this week or last week (and who asks it is answered from its own cache
+ * afterwards, so more is not known) is *served*. It recurs, unless
+ *
+ * - a message for the same owner, type and key was asked for later: the RRset has changed since,
+ *   or the SOA's serial (with the same second, the newer serial);
+ * - it is an NSEC3 record made up to cover one hash (NSEC3 narrow: the next hash is the owner's and
+ *   two), and was not seen in both weeks nor on two days;
+ * - its key was used last two days before another one was for the same zone and purpose (DNSKEY,
+ *   CDS and CDNSKEY; all else): it has been taken out of use.
+ *
+ * A message is known from week to week by all of it but inception and expiration.
+ *
+ * To be filled record by record from the store (about 100 bytes of memory for each RRset and key,
+ * one microsecond for each record), finished, then asked. Pure functions over records; no locks:
+ * one thread at a time.
+ */
+struct p11s_plan;
+
+#define P11S_PLAN_WEEKS_MOST 8
+#define P11S_PLAN_KEY_OFF 2 /* days */
+
+/* now: seconds since 1970. weeks: to be signed ahead, 0 to P11S_PLAN_WEEKS_MOST. zone: a name in
+   wire format and its length, of which alone is to be known; NULL: of all. NULL when there is no
+   memory. */
+struct p11s_plan *p11s_plan_new(uint32_t now, unsigned weeks, const unsigned char *zone,
+                                size_t zone_len);
+void p11s_plan_free(struct p11s_plan *plan);
+
+/* A p11s_store_fn; arg is the plan. false: out of memory. */
+bool p11s_plan_add(const struct p11s_store_record *record, void *plan);
+/* When all are added: decides what recurs, and in which order. false: out of memory. */
+bool p11s_plan_finish(struct p11s_plan *plan);
+
+/* -- keys: who makes the signatures */
+
+size_t p11s_plan_keys(const struct p11s_plan *plan);
+/* SHA-256 of the public key and algorithm, P11S_STORE_ID_LEN bytes. Borrowed. */
+const unsigned char *p11s_plan_key_id(const struct p11s_plan *plan, size_t key);
+/* By which of the caller's tokens; P11S_PLAN_NO_TOKEN, as at first: by none. */
+#define P11S_PLAN_NO_TOKEN UINT32_MAX
+void p11s_plan_set_token(struct p11s_plan *plan, size_t key, uint32_t token);
+
+/* -- what is to be signed */
+
+struct p11s_plan_task {
+  uint32_t what;
+  size_t key;
+  const unsigned char *message_id; /* SHA-256 of the stored message to begin with. Borrowed */
+  int advance;                     /* by so many weeks */
+  uint32_t week;                   /* start of the week that it is for */
+  unsigned ahead;                  /* weeks from now; 0: this one, which last week's record needs */
+};
+/* Where the tasks of one token have come to; all zeros: to begin. */
+struct p11s_plan_cursor {
+  bool begun;
+  bool past_dnskeys;
+  unsigned ahead;
+  size_t at;
+};
+/* The next one: DNSKEY of all weeks first, then week by week; within a week what was served this
+   week, on the most days, the latest. false: there are no more. With weeks = 0 there are none. */
+bool p11s_plan_next(const struct p11s_plan *plan, uint32_t token, struct p11s_plan_cursor *cursor,
+                    struct p11s_plan_task *ret);
+/* How many there are from the cursor on. */
+size_t p11s_plan_count(const struct p11s_plan *plan, uint32_t token,
+                       struct p11s_plan_cursor cursor);
+/* It is stored now. */
+void p11s_plan_done(struct p11s_plan *plan, const struct p11s_plan_task *task);
+
+/* -- until when the store suffices */
+
+struct p11s_budget {
+  uint64_t recurring; /* messages that recur; 0: nothing was served, and the rest means nothing */
+  uint32_t until;     /* the least of all: end of the last week that is stored without a gap. Not
+                         after now: something that recurs is not there this week */
+};
+void p11s_plan_budget(struct p11s_plan *plan, struct p11s_budget *ret);
+
+/* name: in wire format. */
+typedef void (*p11s_plan_zone_fn)(const unsigned char *name, const struct p11s_budget *budget,
+                                  void *arg);
+/* The zones of which something recurs, the least first, as of the last p11s_plan_budget(). */
+void p11s_plan_each_zone(struct p11s_plan *plan, p11s_plan_zone_fn fn, void *arg);
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_PLAN_INTERNAL_H
+#define P11S_PLAN_INTERNAL_H
+
+#include "dnsname.h"
+#include "idmap.h"
+#include "plan.h"
+
+#include <openssl/evp.h>
+
+/* Shared by plan.c (what is stored), plan_recur.c (what recurs, what is to be signed) and
+   plan_budget.c. */
+
+/* Weeks are bits: the last one, this one, those to come. */
+#define P11S_AT_LAST 0u
+#define P11S_AT_THIS 1u
+#define P11S_AT_MOST (P11S_AT_THIS + P11S_PLAN_WEEKS_MOST)
+#define P11S_BIT(at) (1u << (at))
+
+/* What a key signs for a zone. */
+enum p11s_purpose { P11S_FOR_DNSKEY, P11S_FOR_ALL_ELSE, P11S_PURPOSES };
+
+/* One message, whatever its week. */
+struct p11s_line {
+  uint64_t rrset;     /* owner, type and key */
+  uint32_t zone;      /* numbers, as is */
+  uint32_t use;       /* of its key, for its zone and purpose */
+  uint32_t last_used; /* 0: never */
+  uint32_t serial;    /* of an SOA */
+  uint16_t stored;    /* P11S_BIT()s */
+  uint16_t used;
+  uint16_t days;
+  unsigned char source; /* the latest week of which it was used */
+  bool dnskey;
+  bool soa;
+  bool lie; /* NSEC3 narrow */
+  bool recurs;
+  unsigned char message_id[32]; /* of the source */
+};
+
+struct p11s_plan_use {
+  uint32_t key;
+  uint32_t zone;
+  enum p11s_purpose purpose;
+  uint32_t last_used;
+};
+
+struct p11s_plan_key {
+  unsigned char id[P11S_STORE_ID_LEN];
+  uint32_t token;
+};
+
+struct p11s_plan_zone {
+  unsigned char name[P11S_DNSNAME_MAX];
+  uint32_t last_used[P11S_PURPOSES];
+  struct p11s_budget budget;
+};
+
+/* A growing array. */
+struct p11s_plan_list {
+  void *data;
+  size_t count;
+  size_t room;
+};
+
+struct p11s_plan {
+  uint32_t now;
+  uint32_t week; /* start of this one */
+  unsigned weeks;
+  unsigned char only[P11S_DNSNAME_MAX]; /* zone */
+  size_t only_len;                      /* 0: all */
+  EVP_MD_CTX *ctx;
+  struct p11s_plan_list lines, uses, keys, zones;
+  struct p11s_idmap line_of, use_of, key_of, zone_of;
+  uint32_t *order; /* those lines that recur */
+  size_t ordered;
+  size_t dnskeys; /* how many of these are, they come first */
+};
+
+static inline struct p11s_line *p11s_plan_line(const struct p11s_plan *plan, size_t i)
+{
+  return (struct p11s_line *)plan->lines.data + i;
+}
+
+static inline struct p11s_plan_use *p11s_plan_use(const struct p11s_plan *plan, size_t i)
+{
+  return (struct p11s_plan_use *)plan->uses.data + i;
+}
+
+static inline struct p11s_plan_key *p11s_plan_key(const struct p11s_plan *plan, size_t i)
+{
+  return (struct p11s_plan_key *)plan->keys.data + i;
+}
+
+static inline struct p11s_plan_zone *p11s_plan_zone(const struct p11s_plan *plan, size_t i)
+{
+  return (struct p11s_plan_zone *)plan->zones.data + i;
+}
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What recurs, in which order, and what is to be signed for it (plan.h). */
+#include "plan_internal.h"
+
+#include <stdlib.h>
+
+#define DAY 86400u
+
+/* Whether a is known to have come in the place of b. */
+static bool is_newer(const struct p11s_line *a, const struct p11s_line *b)
+{
+  if (a->last_used != b->last_used)
+    return a->last_used > b->last_used;
+  return a->soa && b->soa && p11s_time_diff(a->serial, b->serial) > 0;
+}
+
+static bool find_newest(struct p11s_plan *plan, struct p11s_idmap *newest)
+{
+  for (size_t i = 0; i < plan->lines.count; i++) {
+    const struct p11s_line *line = p11s_plan_line(plan, i);
+    uint32_t *at;
+
+    if (line->used == 0)
+      continue;
+    at = p11s_idmap_at(newest, line->rrset);
+    if (at == NULL)
+      return false;
+    if (*at == P11S_IDMAP_NONE || is_newer(line, p11s_plan_line(plan, *at)))
+      *at = (uint32_t)i;
+  }
+  return true;
+}
+
+static bool is_out_of_use(const struct p11s_plan *plan, const struct p11s_line *line)
+{
+  const struct p11s_plan_use *use = p11s_plan_use(plan, line->use);
+  uint32_t latest = p11s_plan_zone(plan, line->zone)->last_used[use->purpose];
+
+  return latest - use->last_used > P11S_PLAN_KEY_OFF * DAY;
+}
+
+static bool recurs(const struct p11s_plan *plan, const struct p11s_idmap *newest,
+                   const struct p11s_line *line)
+{
+  if (line->used == 0 || is_out_of_use(plan, line))
+    return false;
+  if (line->lie && line->days < 2)
+    return false;
+  return !is_newer(p11s_plan_line(plan, p11s_idmap_find(newest, line->rrset)), line);
+}
+
+/* Hottest first. PowerDNS asks once a week and process, so days are few: what was asked for last
+   comes first among equals. */
+static int compare(const void *a, const void *b, void *arg)
+{
+  const struct p11s_plan *plan = arg;
+  const struct p11s_line *x = p11s_plan_line(plan, *(const uint32_t *)a);
+  const struct p11s_line *y = p11s_plan_line(plan, *(const uint32_t *)b);
+  unsigned this_x = x->used & P11S_BIT(P11S_AT_THIS), this_y = y->used & P11S_BIT(P11S_AT_THIS);
+
+  if (x->dnskey != y->dnskey)
+    return x->dnskey ? -1 : 1;
+  if (this_x != this_y)
+    return this_x != 0 ? -1 : 1;
+  if (x->days != y->days)
+    return x->days > y->days ? -1 : 1;
+  if (x->last_used != y->last_used)
+    return x->last_used > y->last_used ? -1 : 1;
+  return x < y ? -1 : x > y;
+}
+
+bool p11s_plan_finish(struct p11s_plan *plan)
+{
+  struct p11s_idmap newest = P11S_IDMAP_INIT;
+  bool good;
+
+  free(plan->order);
+  plan->ordered = plan->dnskeys = 0;
+  plan->order = calloc(plan->lines.count + 1, sizeof *plan->order);
+  good = plan->order != NULL && find_newest(plan, &newest);
+  for (size_t i = 0; good && i < plan->lines.count; i++) {
+    struct p11s_line *line = p11s_plan_line(plan, i);
+
+    line->recurs = recurs(plan, &newest, line);
+    if (!line->recurs)
+      continue;
+    plan->order[plan->ordered++] = (uint32_t)i;
+    plan->dnskeys += line->dnskey;
+  }
+  p11s_idmap_clear(&newest);
+  if (good)
+    qsort_r(plan->order, plan->ordered, sizeof *plan->order, compare, plan);
+  return good;
+}
+
+/* Whether this line is to be signed for the week that is so many ahead, by the token. */
+static bool is_wanted(const struct p11s_plan *plan, uint32_t token, const struct p11s_line *line,
+                      unsigned ahead)
+{
+  return (line->stored & P11S_BIT(P11S_AT_THIS + ahead)) == 0 &&
+         p11s_plan_key(plan, p11s_plan_use(plan, line->use)->key)->token == token;
+}
+
+static void make_task(const struct p11s_plan *plan, uint32_t what, unsigned ahead,
+                      struct p11s_plan_task *ret)
+{
+  const struct p11s_line *line = p11s_plan_line(plan, what);
+
+  *ret = (struct p11s_plan_task){
+      .what = what,
+      .key = p11s_plan_use(plan, line->use)->key,
+      .message_id = line->message_id,
+      .advance = (int)(P11S_AT_THIS + ahead) - line->source,
+      .week = plan->week + ahead * P11S_WEEK_SECONDS,
+      .ahead = ahead,
+  };
+}
+
+/* To the next place: DNSKEYs with all their weeks, then the others, week by week. */
+static bool step(const struct p11s_plan *plan, struct p11s_plan_cursor *c)
+{
+  if (!c->begun) {
+    c->begun = true;
+    if (plan->dnskeys > 0)
+      return true;
+    c->past_dnskeys = true;
+    c->at = plan->dnskeys;
+    return c->at < plan->ordered;
+  }
+  if (!c->past_dnskeys) {
+    if (++c->ahead <= plan->weeks)
+      return true;
+    c->ahead = 0;
+    c->past_dnskeys = ++c->at >= plan->dnskeys;
+    return c->at < plan->ordered;
+  }
+  if (++c->at >= plan->ordered) {
+    c->at = plan->dnskeys;
+    c->ahead++;
+  }
+  return c->ahead <= plan->weeks && c->at < plan->ordered;
+}
+
+bool p11s_plan_next(const struct p11s_plan *plan, uint32_t token, struct p11s_plan_cursor *cursor,
+                    struct p11s_plan_task *ret)
+{
+  struct p11s_plan_cursor c = *cursor;
+
+  if (plan->weeks == 0)
+    return false;
+  while (step(plan, &c)) {
+    *cursor = c;
+    if (is_wanted(plan, token, p11s_plan_line(plan, plan->order[c.at]), c.ahead)) {
+      make_task(plan, plan->order[c.at], c.ahead, ret);
+      return true;
+    }
+  }
+  return false;
+}
+
+size_t p11s_plan_count(const struct p11s_plan *plan, uint32_t token, struct p11s_plan_cursor cursor)
+{
+  struct p11s_plan_task task;
+  size_t count = 0;
+
+  while (p11s_plan_next(plan, token, &cursor, &task))
+    count++;
+  return count;
+}
+
+void p11s_plan_done(struct p11s_plan *plan, const struct p11s_plan_task *task)
+{
+  p11s_plan_line(plan, task->what)->stored |= (uint16_t)P11S_BIT(P11S_AT_THIS + task->ahead);
+}

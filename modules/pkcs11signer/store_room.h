@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_STORE_ROOM_H
+#define P11S_STORE_ROOM_H
+
+#include "store_lmdb.h"
+
+/*
+ * What is deleted from a store: signatures that have expired, within two hours or so, and when the
+ * file is nearly full those of least use: not looked up for the longest time, among them those that
+ * were looked up on the fewest days. Before them, what PowerDNS does not ask for any more, as its
+ * week is over; then what was signed ahead and not used yet, the latest weeks first, but for
+ * DNSKEY. Nearly full leaves room for what one batch of writes needs while other processes still
+ * read what it replaces.
+ *
+ * Both in short transactions. For the store's thread only; no locks.
+ */
+struct p11s_room {
+  size_t limit_bytes;
+  struct p11s_place place; /* of the sweep */
+  struct p11s_place hand;  /* up to where the last signatures were deleted to make room */
+  uint64_t round_ms;       /* when it began at the beginning, p11s_now_ms()'s clock */
+  bool crowded;            /* more than what is past had to go; until a fifth is free */
+};
+
+/* How much of a store of that size may be in use before signatures of least use go. */
+uint64_t p11s_room_most(uint64_t limit_bytes);
+/* How large a store must be for so many bytes to be in use. */
+uint64_t p11s_room_limit_for(uint64_t bytes);
+
+/* Goes on with the sweep: a few thousand records. Once through the file in an hour at most. */
+void p11s_room_sweep(struct p11s_lmdb *db, struct p11s_room *room);
+
+/* Deletes signatures when the file is nearly full, until a tenth of it is free: what has expired,
+   and of the others no more than that takes. Called before each batch; a second for a million of
+   them when there is something to do. goes_on() is asked between transactions. */
+void p11s_room_make(struct p11s_lmdb *db, struct p11s_room *room, bool (*goes_on)(void *arg),
+                    void *arg);
+
+#endif

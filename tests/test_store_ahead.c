@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The signature store and what was signed ahead: not used until it is asked for, and first to go.
+ */
+#include "message_rig.h"
+#include "rig.h"
+#include "stats.h"
+#include "store.h"
+#include "store_record.h"
+#include "store_rig.h"
+#include "week.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <openssl/evp.h>
+
+static unsigned char message[MESSAGE_RIG_MAX];
+
+static uint32_t this_week(void)
+{
+  return p11s_week_start(p11s_record_now());
+}
+
+/* An A record of a name for each number. */
+static size_t make(unsigned number, uint32_t week)
+{
+  char owner[64];
+
+  (void)snprintf(owner, sizeof owner, "n%u.example.org", number);
+  return message_rig_a("example.org", owner, number, week, message);
+}
+
+static void put(struct p11s_store *store, unsigned number, uint32_t week, bool ahead)
+{
+  size_t len = make(number, week);
+
+  (ahead ? p11s_store_put_ahead : p11s_store_put)(store, store_rig_key(1), message, len,
+                                                  (const unsigned char *)"signature", 9);
+}
+
+struct seen {
+  unsigned count;
+  uint32_t days;
+  unsigned this_week, next_week, later, last_week, dnskeys;
+};
+
+static bool look(const struct p11s_store_record *record, void *arg)
+{
+  struct seen *seen = arg;
+  struct p11s_message m;
+  uint32_t week;
+
+  seen->count++;
+  seen->days = record->days_used;
+  if (!p11s_message_parse(record->message, record->message_len, &m) ||
+      !p11s_message_week(&m, &week))
+    return true;
+  if (m.type == P11S_TYPE_DNSKEY)
+    seen->dnskeys++;
+  else if (week == this_week())
+    seen->this_week++;
+  else if (p11s_time_diff(week, this_week()) < 0)
+    seen->last_week++;
+  else if (week == this_week() + P11S_WEEK_SECONDS)
+    seen->next_week++;
+  else
+    seen->later++;
+  return true;
+}
+
+static struct seen look_at_all(struct p11s_store *store)
+{
+  struct seen seen = {0};
+
+  store_rig_flush(store);
+  assert_true(p11s_store_each(store, look, &seen));
+  return seen;
+}
+
+static void it_is_used_when_it_is_looked_up(void **state)
+{
+  struct p11s_store *store = store_rig_open(4);
+  unsigned char signature[P11S_STORE_MAX_SIGNATURE];
+  size_t len, found = sizeof signature;
+
+  (void)state;
+  put(store, 1, this_week(), true);
+  assert_int_equal(look_at_all(store).days, 0);
+  len = make(1, this_week());
+  assert_true(p11s_store_has(store, store_rig_key(1), message, len));
+  assert_false(p11s_store_has(store, store_rig_key(2), message, len));
+  assert_false(p11s_store_has(store, store_rig_key(1), message, len - 1));
+  assert_int_equal(look_at_all(store).days, 0);
+  /* On the day on which it was stored, too. */
+  assert_true(p11s_store_find(store, store_rig_key(1), message, len, signature, &found));
+  assert_int_equal(look_at_all(store).days, 1);
+  found = sizeof signature;
+  assert_true(p11s_store_find(store, store_rig_key(1), message, len, signature, &found));
+  assert_int_equal(look_at_all(store).days, 1);
+  store_rig_close(store);
+}
+
+static void one_record_can_be_read(void **state)
+{
+  struct p11s_store *store = store_rig_open(4);
+  unsigned char id[32];
+  struct seen seen = {0};
+  size_t len;
+
+  (void)state;
+  put(store, 1, this_week(), false);
+  put(store, 2, this_week(), false);
+  store_rig_flush(store);
+  len = make(2, this_week());
+  assert_int_equal(EVP_Digest(message, len, id, NULL, EVP_sha256(), NULL), 1);
+  assert_true(p11s_store_read(store, store_rig_key(1), id, look, &seen));
+  assert_int_equal(seen.count, 1);
+  assert_int_equal(seen.days, 1);
+  id[0] ^= 1;
+  assert_false(p11s_store_read(store, store_rig_key(1), id, look, &seen));
+  assert_false(p11s_store_read(NULL, store_rig_key(1), id, look, &seen));
+  assert_int_equal(seen.count, 1);
+  store_rig_close(store);
+}
+
+/* A store that holds one week, but not two: this week's stay. */
+static void it_does_not_push_out_what_is_used(void **state)
+{
+  struct p11s_store *store = store_rig_open(4);
+  const unsigned names = 2500;
+  struct p11s_store_stats stats;
+  size_t len = message_rig_dnskey("example.org", 1, this_week() + P11S_WEEK_SECONDS, message);
+  struct seen seen;
+
+  (void)state;
+  p11s_store_put_ahead(store, store_rig_key(1), message, len, (const unsigned char *)"key", 3);
+  for (unsigned i = 0; i < names; i++)
+    put(store, i, this_week(), false);
+  assert_int_equal(look_at_all(store).this_week, names);
+  p11s_store_get_stats(store, &stats);
+  assert_false(stats.crowded);
+  for (unsigned i = 0; i < 3 * names; i++) {
+    put(store, i % names, this_week() + (1 + i / names) * P11S_WEEK_SECONDS, true);
+    if (i % 500 == 499)
+      store_rig_flush(store);
+  }
+  seen = look_at_all(store);
+  assert_int_equal(seen.this_week, names);
+  assert_int_equal(seen.dnskeys, 1);
+  /* Those of next week before those of later ones. */
+  assert_true(seen.next_week > seen.later);
+  p11s_store_get_stats(store, &stats);
+  assert_true(stats.crowded);
+  store_rig_close(store);
+}
+
+/* Last week's are of no use to PowerDNS any more. */
+static void the_past_goes_before_the_future(void **state)
+{
+  struct p11s_store *store = store_rig_open(4);
+  const unsigned names = 2500;
+  struct p11s_store_stats stats;
+  struct seen seen;
+
+  (void)state;
+  for (unsigned i = 0; i < 2 * names; i++) {
+    put(store, i, this_week() - P11S_WEEK_SECONDS, false);
+    if (i % 500 == 499)
+      store_rig_flush(store);
+  }
+  for (unsigned i = 0; i < names; i++) {
+    put(store, i, this_week() + P11S_WEEK_SECONDS, true);
+    if (i % 500 == 499)
+      store_rig_flush(store);
+  }
+  seen = look_at_all(store);
+  assert_true(seen.last_week < 2 * names);
+  assert_int_equal(seen.next_week, names);
+  p11s_store_get_stats(store, &stats);
+  assert_false(stats.crowded);
+  store_rig_close(store);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup(it_is_used_when_it_is_looked_up, store_rig_empty),
+      cmocka_unit_test_setup(one_record_can_be_read, store_rig_empty),
+      cmocka_unit_test_setup(it_does_not_push_out_what_is_used, store_rig_empty),
+      cmocka_unit_test_setup(the_past_goes_before_the_future, store_rig_empty),
+  };
+
+  return cmocka_run_group_tests(tests, store_rig_setup, store_rig_teardown);
+}

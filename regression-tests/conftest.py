@@ -13,7 +13,7 @@ import pytest
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).parent))
 
-from harness import programs, spy as spying  # noqa: E402
+from harness import card as carding, namespace, programs, sanitizer, spy as spying  # noqa: E402
 from harness.backends import Bind, Gmysql, Gsqlite3, Lmdb  # noqa: E402
 from harness.identity import service_identity  # noqa: E402
 from harness.mariadb import MariaDb  # noqa: E402
@@ -25,6 +25,14 @@ from harness.transcript import Transcript  # noqa: E402
 KEEP = "P11S_KEEP"  # set: leave every test's directory where it is
 
 _numbers = itertools.count()
+
+collect_ignore = []
+# About builds with a sanitizer.
+if not (sanitizer.name() or sanitizer.expected()):
+    collect_ignore.append("test_sanitizer.py")
+# Need builds for other versions of PowerDNS (matrix.sh); check.sh says that they were not tested.
+if not os.environ.get("P11S_OTHER_BUILDS"):
+    collect_ignore.append("test_versions.py")
 
 
 def pytest_configure(config):
@@ -89,7 +97,9 @@ def transcript():
 
 @pytest.fixture
 def runner(place, identity, transcript):
-    return Runner(place.root, identity, transcript)
+    it = Runner(place.root, identity, transcript, sanitizer.Sanitizer(place, transcript))
+    yield it
+    it.sanitizer.assert_clean()
 
 
 @pytest.fixture(scope="session")
@@ -129,6 +139,12 @@ def any_site(place, runner, request):
 
 
 @pytest.fixture
+def make_site(place, request):
+    """SQLite, with programs that a runner of the test's own runs."""
+    return lambda runner: _site("gsqlite3", place, runner, request)
+
+
+@pytest.fixture
 def stock_site(place, runner, request):
     """For the tests of the tests: no module needed."""
     yield from _site("gsqlite3", place, runner, request)
@@ -148,3 +164,28 @@ def threadend_library(base):
 def spy(site, spy_library):
     """The site's SoftHSM with tests/p11spy.c in front of it."""
     return spying.Spy(site.place, site.runner, site.hsm, spy_library)
+
+
+@pytest.fixture(scope="session")
+def card_program(base):
+    return carding.build(base / "schsm")
+
+
+@pytest.fixture
+def card(place, runner, card_program):
+    """A new SmartCard-HSM beside its two readers, and pcscd."""
+    reason = namespace.why_not()
+    if reason:
+        pytest.skip(reason)
+    it = carding.Card(place, runner, card_program)
+    yield it
+    it.discard()
+
+
+@pytest.fixture
+def card_site(card, place, request):
+    """SQLite and the card, nothing started. p11-kit's configuration is that of the machine."""
+    programs.our_module()
+    for it in _site("gsqlite3", place, card.runner, request):
+        del card.runner.environment["XDG_CONFIG_HOME"]
+        yield it

@@ -91,7 +91,7 @@ def test_make_install_puts_module_and_state_directory_in_place(place):
                           text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     module, = place.root.rglob(programs.OUR_BACKEND)
-    assert module.parent.name == "pdns"
+    assert module.parent.name == "pdns" and (module.parent / programs.OUR_SHIM).is_file()
     assert not list(module.parent.glob("*.la"))
     state = place.root / "var/lib/powerdns/pkcs11signer"
     assert state.is_dir() and stat.S_IMODE(state.stat().st_mode) == 0o700

@@ -120,6 +120,23 @@ def test_a_login_that_is_lost_under_many_sessions(site, spy):
     assert lines(server, "token") == []
 
 
+def test_a_key_looked_for_while_the_login_is_lost_and_another_worker_logs_in(site, spy):
+    """What is not there without the login is looked for again, though the login is back by then."""
+    _, server = served(site, pkcs11signer_timeout="20000")
+    names = Names(server, warm=1)
+    spy.rules("C_Sign delay 20")
+    with at_once(lambda _: names.ask_cold(timeout=30), range(16)) as asked:
+        answers(asked)
+    for _ in range(3):
+        spy.log_out()
+        spy.rules("C_Sign delay 20", "C_FindObjects delay 100")
+        with at_once(lambda _: names.ask_cold(timeout=30), range(16)) as asked:
+            for answer in answers(asked):
+                assert_signed(answer, names.keys)
+        spy.rules("C_Sign delay 20")
+    assert statistic(server, "failures") == 0
+
+
 def test_a_call_that_fails_twice_is_an_error_for_that_query_alone(site, spy):
     _, server = served(site, pkcs11signer_timeout="10000")
     names = Names(server, warm=1)

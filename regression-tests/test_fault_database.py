@@ -5,7 +5,7 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
-from harness import programs, zones
+from harness import programs, sanitizer, zones
 from harness.backends import Gmysql
 from harness.deadline import wait_for
 from harness.mariadb import MariaDb
@@ -14,6 +14,9 @@ from harness.runner import Runner
 from harness.site import NO_CACHES, Site
 from harness.transcript import Transcript
 from harness.validate import assert_signed, keys_of
+
+pytestmark = sanitizer.skip_with("at exit the stock server, too, hangs in p11-kit's destructor, waiting for the "
+                                 "C library's lock on locales", "thread")
 
 ZONE, PLAIN = zones.SIGNED, zones.PLAIN
 NO_ANSWER = "no answer"
@@ -36,9 +39,7 @@ class MariaDbAway:
         self.server.stop()
 
     def start(self) -> None:
-        daemon = self.server.daemon
-        self.server.daemon = self.server.runner.spawn(*daemon.argv, log=daemon.log_path)
-        wait_for("answer of MariaDB", self.server._answers, 60)
+        self.server.start()
 
 
 @pytest.fixture(scope="module")

@@ -240,9 +240,10 @@ def test_what_looks_for_the_token_may_hang_too(served, spy):
     spy.rules("C_GetSlotList hang")
     wait_for("hanging C_GetSlotList", lambda: "hangs" in spy.outcomes("C_GetSlotList"))
     spy.plug()
+    before = statistic(server, "timeouts")
     for _ in range(20):
         names.assert_cold_refused()
-    assert statistic(server, "timeouts") == 0, "nobody waits for a token that is away"
+    assert statistic(server, "timeouts") == before, "nobody waits for a token that is away"
     names.assert_warm_answered()
     spy.rules()
     wait_for("signature", names.cold_is_signed)

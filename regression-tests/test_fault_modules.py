@@ -6,7 +6,7 @@ from pathlib import Path
 import dns.rcode
 import pytest
 
-from harness import spy as spying
+from harness import sanitizer, spy as spying
 from harness import zones
 from harness.deadline import wait_for
 from harness.validate import assert_signed, keys_of
@@ -38,10 +38,7 @@ NOT_FOR_POWERDNS = "disable-in: pdns_server pdnsutil\n"
 def bad_module(base, site):
     """Makes a module `bad` of that kind; its path."""
     # A sanitizer would catch the signals that these modules are about.
-    for tool in ("ASAN", "TSAN"):
-        options = site.runner.environment.get(f"{tool}_OPTIONS")
-        if options:
-            site.runner.environment[f"{tool}_OPTIONS"] = f"{options}:handle_segv=0:handle_abort=0"
+    site.runner.sanitizer.set(handle_segv=0, handle_abort=0)
 
     def make(kind, *, critical=False):
         if kind in CRASHES:
@@ -149,11 +146,13 @@ def test_a_module_that_is_none(installation, bad_module, kind, critical):
     server.stop()
 
 
+@sanitizer.skip_with("PowerDNS's guardian calls exit() in a signal handler, and hangs in it", "thread")
 def test_the_guardian_s_child_answers_too(installation, bad_module):
     bad_module("crash-load")
     server = installation.start_server(settings={"guardian": "yes"})
     assert_only_its_zones_suffer(server)
     assert "died" not in server.log and len(own_lines(server)) == 1
+    server.stop()  # with its child
 
 
 @pytest.mark.parametrize("line", [NOT_FOR_POWERDNS, "enable-in: p11-kit, pkcs11signer\n"], ids=["disable", "enable"])

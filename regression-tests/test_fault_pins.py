@@ -99,6 +99,14 @@ def test_pdnsutil_and_the_server_make_one_try(site, token, spy, wrong):
     assert spy.count("C_Login") == 1
 
 
+def test_keys_makes_one_try_too(site, token, spy, wrong):
+    for _ in range(3):
+        assert_refused(site.command("keys", "softhsm2", token.label, wrong, check=False), "PIN", token.serial)
+    assert spy.count("C_Login") == 1
+    assert "a key" in site.command("keys", "softhsm2", token.label, token.pin).stdout
+    assert spy.count("C_Login") == 2
+
+
 def test_the_state_directory_holds_no_pin(site, token, wrong):
     put_row(site, token, wrong)
     server = site.start_server()
@@ -287,7 +295,8 @@ def test_unlock_login_allows_one_try_when_the_count_is_low(site, token, spy):
 
 def test_a_login_that_the_process_does_not_survive_is_not_tried_again(site, token, spy):
     put_row(site, token, token.pin)
-    site.set(pkcs11signer_timeout="300")
+    # No store: what the second server has signed, the third has to sign anew.
+    site.set(pkcs11signer_timeout="300", pkcs11signer_store="none")
     spy.rules("C_Login hang")
     server = site.start_server()
     assert fails(server)

@@ -19,16 +19,18 @@ import dns.query
 import dns.rcode
 import pytest
 
-from harness import programs, zones
-from harness.deadline import wait_for
+from harness import programs, sanitizer, zones
+from harness.deadline import PATIENCE, wait_for
 from harness.ports import LOOPBACK, free_port
 from harness.server import BIND_FAILURES, Server
 from harness.validate import assert_signed, keys_of
 
 ZONE = zones.SIGNED
+FORKS = sanitizer.skip_with("PowerDNS calls exit() in a signal handler; with a runtime that has forked it hangs in it",
+                            "thread")
 STARTS = int(os.environ.get("P11S_STARTS", "200"))  # fewer where a sanitizer makes each slow
 AT_ONCE = 12
-DEADLINE = 30  # seconds for one start, one answer and one stop
+DEADLINE = 30 * PATIENCE  # seconds for one start, one answer and one stop
 SIGNS_OF_A_CRASH = re.compile(r"terminate called|Got a signal|Sanitizer|stack smashing|double free|corrupted")
 
 
@@ -116,7 +118,7 @@ class Life:
 
     def __init__(self, site, lane: Lane, keys, number: int):
         self.site, self.lane, self.keys, self.number = site, lane, keys, number
-        self.guardian = number % 5 == 0
+        self.guardian = number % 5 == 0 and sanitizer.name() != "thread"
 
     def __call__(self) -> tuple[int, str]:
         for _ in range(5):
@@ -191,6 +193,7 @@ def test_sigterm_ends_a_server_without_guardian_as_it_ends_a_stock_one(signed):
 
 
 def test_quit_while_a_signature_hangs(signed, spy):
+    signed.runner.sanitizer.set(report_thread_leaks=0)  # the worker is left behind, as it must be
     server = signed.start_server()
     assert_signs(server)
     spy.rules("C_Sign hang")
@@ -202,12 +205,13 @@ def test_quit_while_a_signature_hangs(signed, spy):
         wait_for("C_Sign", lambda: spy.count("C_Sign"))
         begin = time.monotonic()
         server.stop()
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 5 * PATIENCE
     assert_no_crash(signed, server.log)
 
 
 @pytest.mark.parametrize("call", ["C_Login", "C_OpenSession", "C_FindObjects"])
 def test_quit_while_the_first_use_of_a_token_hangs(signed, spy, call):
+    signed.runner.sanitizer.set(report_thread_leaks=0)
     spy.rules(f"{call} hang")
     server = signed.start_server()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
@@ -216,7 +220,7 @@ def test_quit_while_the_first_use_of_a_token_hangs(signed, spy, call):
         wait_for(call, lambda: spy.count(call))
         begin = time.monotonic()
         server.stop()
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 5 * PATIENCE
     assert_no_crash(signed, server.log)
 
 
@@ -228,6 +232,7 @@ def child_of(server) -> int:
     return int(wait_for("child of the guardian", lambda: children.read_text().split())[0])
 
 
+@FORKS
 @pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
 def test_a_child_that_dies_is_replaced_and_the_next_one_signs(signed, spy, sig):
     server = signed.start_server(settings={"guardian": "yes"})
@@ -256,6 +261,7 @@ def answers(server) -> bool:
         return False
 
 
+@FORKS
 def test_pdns_control_talks_to_the_child_of_a_guardian(signed, spy):
     """cycle: another child. rediscover, purge and the like: the same one goes on."""
     server = signed.start_server(settings={"guardian": "yes"})
@@ -276,6 +282,7 @@ def test_pdns_control_talks_to_the_child_of_a_guardian(signed, spy):
     assert_no_crash(signed, server.log)
 
 
+@FORKS
 def test_sigterm_ends_guardian_and_child(signed):
     server = signed.start_server(settings={"guardian": "yes"})
     assert_signs(server)
@@ -285,6 +292,7 @@ def test_sigterm_ends_guardian_and_child(signed):
     assert_no_crash(signed, server.log)
 
 
+@FORKS
 def test_a_guardian_does_not_touch_the_token_itself(signed, spy):
     """What it has done before fork() would be worth nothing to the child. PowerDNS 4.7 itself
     initializes all modules of p11-kit in each of its processes as soon as it is loaded."""
@@ -318,6 +326,7 @@ def exit_status(pid: int) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
+@FORKS
 @pytest.mark.parametrize("guardian", ["no", "yes"])
 def test_a_daemon(signed, guardian):
     """PowerDNS forks once more before it loads anything that matters."""

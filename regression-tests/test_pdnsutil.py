@@ -3,9 +3,10 @@
 import dns.rdatatype
 import pytest
 
-from harness import zones
+from harness import programs, zones
 from harness.backends import Lmdb
 from harness.dnskey import KSK, ZSK, DnsKey
+from harness.pdnsutil_names import record_name
 from harness.pdnsutil_output import shown_keys
 from harness.validate import assert_delv, keys_of
 
@@ -143,6 +144,8 @@ def test_export_zone_ds_and_dnskey(signed):
 
 def test_an_exported_reference_can_be_imported_where_the_pin_comes_from_a_source(site):
     """With the PIN elsewhere, the exported text is all there is to a key."""
+    if programs.pdns_number() >= 40800:
+        pytest.skip("from 4.8 on, import goes through the built-in engine, which logs in with the PIN in the text")
     site.add_zone(zones.small(ZONE))
     token = site.token()
     key = DnsKey.of(ZONE, token.make_key("ksk"), 13, KSK)
@@ -187,7 +190,7 @@ def _bind_zones_are_not_deleted_by_pdnsutil(site):
 def test_zones_can_be_made_and_listed_through_the_module(any_site):
     site = any_site
     site.pdnsutil("create-zone", ZONE, f"ns1.{ZONE}")
-    site.pdnsutil("add-record", ZONE, "www", "A", "192.0.2.9")
+    site.pdnsutil("add-record", ZONE, record_name(ZONE, "www"), "A", "192.0.2.9")
     site.pdnsutil("create-zone", zones.OTHER, f"ns1.{zones.OTHER}")
     assert set(site.pdnsutil("list-all-zones").stdout.split()) == {ZONE, zones.OTHER}
     assert "192.0.2.9" in site.pdnsutil("list-zone", ZONE).stdout

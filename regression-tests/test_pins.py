@@ -81,7 +81,7 @@ def _on_a_terminal(site, argv, typed: str) -> str:
     import termios
     master, slave = pty.openpty()
     process = subprocess.Popen(
-        argv, stdin=slave, stdout=slave, stderr=slave, env=site.runner.environment, cwd=site.place.root,
+        argv, stdin=slave, stdout=slave, stderr=slave, env=site.runner.environment_of(argv), cwd=site.place.root,
         start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         **site.runner.identity.popen_arguments())
     os.close(slave)

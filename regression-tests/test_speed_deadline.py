@@ -12,7 +12,7 @@ ZONE = zones.SIGNED
 def test_a_late_signature_serves_the_next_query(site, spy):
     site.add_zone(zones.small(ZONE))
     site.secure(ZONE, site.token())
-    site.set(pkcs11signer_timeout="300")
+    site.set(pkcs11signer_timeout="300", pkcs11signer_store="none")
     server = site.start_server()
     keys = keys_of(server, ZONE)
     spy.forget()
@@ -34,7 +34,7 @@ def test_a_late_signature_serves_the_next_query(site, spy):
 def test_a_query_after_the_deadline_joins_the_signature_still_under_way(site, spy):
     site.add_zone(zones.small(ZONE))
     site.secure(ZONE, site.token())
-    site.set(pkcs11signer_timeout="300")
+    site.set(pkcs11signer_timeout="300", pkcs11signer_store="none")
     server = site.start_server()
     keys = keys_of(server, ZONE)
     spy.forget()

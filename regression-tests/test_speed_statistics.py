@@ -5,7 +5,7 @@ import re
 import requests
 
 from harness import zones
-from harness.speed import statistics
+from harness.speed import statistics, wait_for_statistic
 from harness.validate import assert_signed, keys_of
 
 ZONE = zones.SIGNED
@@ -15,7 +15,11 @@ NAMES = {
     "signed-within-5ms", "signed-within-20ms", "signed-within-100ms", "signed-within-500ms",
     "signed-within-2000ms", "signed-slower", "queue", "under-way", "workers", "tokens", "keys",
 }
-GAUGES = {"queue", "under-way", "workers", "tokens", "keys"}
+STORE = {f"store-{name}" for name in (
+    "hits", "misses", "invalid", "written", "dropped", "failed", "expired", "evicted", "signatures",
+    "bytes", "queue")}
+GAUGES = {"queue", "under-way", "workers", "tokens", "keys", "store-signatures", "store-bytes",
+          "store-queue"}
 
 
 def metrics(server) -> tuple[dict[str, int], dict[str, str], dict[str, str]]:
@@ -36,9 +40,11 @@ def test_all_statistics_are_shown(site):
     keys = keys_of(server, ZONE)
     assert_signed(server.ask(f"www.{ZONE}"), keys)
 
+    wait_for_statistic(server, "store-written", 2)
+    wait_for_statistic(server, "store-queue", 0)
     shown = statistics(server)
     values, types, texts = metrics(server)
-    assert set(shown) >= NAMES
+    assert set(shown) >= NAMES | STORE
     assert set(values) == set(types) == set(texts) == set(shown)
     assert values == shown, "nothing happened between the two"
     assert {name for name, kind in types.items() if kind == "gauge"} >= GAUGES
@@ -62,6 +68,8 @@ def test_warm_answers_call_nothing_and_count_nothing(site, spy):
     keys = keys_of(server, ZONE)
     for name, rdtype in questions:
         assert_signed(server.ask(name, rdtype), keys)
+    wait_for_statistic(server, "store-written", len(questions))  # one each: a denial has the SOA, too
+    wait_for_statistic(server, "store-queue", 0)
     before = statistics(server)
     spy.forget()
 

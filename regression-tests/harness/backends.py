@@ -9,6 +9,8 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from . import programs
 from .mariadb import MariaDb
 from .place import Place
@@ -211,7 +213,10 @@ class Bind(Database):
         return {"bind-config": str(self.configuration), "bind-dnssec-db": str(self.path)}
 
     def prepare(self, site):
-        site.pdnsutil("create-bind-db", self.path, stock=True)
+        made = site.pdnsutil("create-bind-db", self.path, stock=True, check=False)
+        if "libbindbackend.so: undefined symbol" in made.stderr:
+            pytest.skip(f"pdnsutil {programs.pdns_version()} lacks a symbol that its own bind backend needs")
+        assert made.returncode == 0, str(made)
 
     def add_zone(self, site, zone):
         path = self.place.file(f"bind/{zone.name}.zone", zone.text)

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Waiting for something, never longer than said."""
+import os
 import time
+
+# How much longer than usual anything may take: for builds that are slow.
+PATIENCE = float(os.environ.get("P11S_PATIENCE", "1"))
 
 
 class DeadlineExceeded(AssertionError):
@@ -8,7 +12,9 @@ class DeadlineExceeded(AssertionError):
 
 
 def wait_for(what: str, condition, seconds: float = 20.0, interval: float = 0.02):
-    """The first true value of condition(); fails naming `what` after `seconds`."""
+    """The first true value of condition(); fails naming `what` after `seconds`, or
+    longer where PATIENCE says so."""
+    seconds *= PATIENCE
     end = time.monotonic() + seconds
     while True:
         value = condition()

@@ -10,6 +10,7 @@ import dns.rcode
 import dns.rdatatype
 
 from . import zones
+from .deadline import wait_for
 from .server import Server
 from .validate import assert_signed, keys_of
 
@@ -43,16 +44,22 @@ def is_refused(answer: dns.message.Message) -> bool:
 
 class Names:
     """Of a zone made by zones.many(): some whose signatures PowerDNS has, and all others, each of
-    which is asked for once."""
+    which is asked for once. The servers of these tests have short deadlines, which a busy machine
+    may not meet while a token is opened: the first answers are waited for."""
 
     def __init__(self, server: Server, zone: str = zones.SIGNED, warm: int = 50):
         self.server = server
         self.zone = zone
+        self._wait_for_answer(zone, "DNSKEY")
         self.keys = keys_of(server, zone)
         self.warm = [f"host{i}.{zone}" for i in range(warm)]
         self._cold = itertools.count(warm)
         for name in self.warm:
+            self._wait_for_answer(name, "A")
             assert_signed(server.ask(name), self.keys)
+
+    def _wait_for_answer(self, name: str, rdtype: str) -> None:
+        wait_for(f"answer for {name}", lambda: not is_refused(self.server.ask(name, rdtype)))
 
     def cold(self) -> str:
         return f"host{next(self._cold)}.{self.zone}"

@@ -14,18 +14,25 @@ SCHEMA = ("/usr/share/pdns-backend-mysql/schema/schema.mysql.sql",
 class MariaDb:
     def __init__(self, place: Place, runner: Runner):
         self.runner = runner
+        self.place = place
         self.socket = place.root / "sock"
-        data = place.directory("data")
-        runner.run(programs.program("mariadb-install-db"), "--no-defaults", f"--datadir={data}",
-                   "--skip-test-db", "--auth-root-authentication-method=normal", record=False)
-        self.daemon = runner.spawn(
-            programs.program("mariadbd"), "--no-defaults", f"--datadir={data}",
-            f"--socket={self.socket}", f"--pid-file={place.root / 'pid'}", "--skip-networking",
-            "--skip-log-bin", "--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M",
-            "--innodb-flush-log-at-trx-commit=0", "--performance-schema=OFF",
-            log=place.root / "mariadb.log")
-        wait_for("answer of MariaDB", self._answers, 60)
+        self.data = place.directory("data")
+        # Each that starts deletes what it takes for leftovers in the common one.
+        self.temporary = {"TMPDIR": str(place.directory("tmp"))}
+        runner.run(programs.program("mariadb-install-db"), "--no-defaults", f"--datadir={self.data}",
+                   "--skip-test-db", "--auth-root-authentication-method=normal", env=self.temporary,
+                   record=False)
         self._databases = 0
+        self.start()
+
+    def start(self, *options: str) -> None:
+        self.daemon = self.runner.spawn(
+            programs.program("mariadbd"), "--no-defaults", f"--datadir={self.data}",
+            f"--socket={self.socket}", f"--pid-file={self.place.root / 'pid'}", "--skip-networking",
+            "--skip-log-bin", "--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M",
+            "--innodb-flush-log-at-trx-commit=0", "--performance-schema=OFF", *options,
+            log=self.place.root / "mariadb.log", env=self.temporary)
+        wait_for("answer of MariaDB", self._answers, 60)
 
     def _answers(self) -> bool:
         assert self.daemon.running(), f"MariaDB ended:\n{self.daemon.log}"

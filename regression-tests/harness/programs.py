@@ -4,14 +4,18 @@
 Everything can be pointed elsewhere with an environment variable, so that the
 same tests run against another build or another PowerDNS.
 """
+import functools
 import glob
 import os
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-OUR_BACKEND = "libpkcs11signerbackend.so"
+OUR_BACKEND = "libpkcs11signerbackend.so"  # what PowerDNS loads
+OUR_SHIM = "pkcs11signer.so"  # what that loads, in the right version
 DATABASE_BACKENDS = ("gsqlite3", "gmysql", "lmdb", "bind")
 
 
@@ -27,6 +31,19 @@ def program(name: str, variable: str = "") -> str:
 
 def pdns_server() -> str:
     return program("pdns_server", "PDNS_SERVER")
+
+
+@functools.cache
+def pdns_version() -> str:
+    """Of the server under test, as 4.9.18."""
+    out = subprocess.run([pdns_server(), "--version"], capture_output=True, text=True, timeout=60)
+    return re.search(r"Authoritative Server (\S+)", out.stderr + out.stdout)[1]
+
+
+def pdns_number() -> int:
+    """The same as a number: 40918."""
+    major, minor, patch = map(int, re.match(r"(\d+)\.(\d+)\.(\d+)", pdns_version()).groups())
+    return (major * 100 + minor) * 100 + patch
 
 
 def pdnsutil() -> str:
@@ -48,6 +65,10 @@ def our_module() -> Path:
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: run ./setup.sh, or set P11S_MODULE_DIR")
     return path
+
+
+def our_shim() -> Path:
+    return our_module().resolve().parent / OUR_SHIM
 
 
 def our_probe() -> Path:

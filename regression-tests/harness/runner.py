@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import programs
-from .deadline import wait_for
+from .deadline import PATIENCE, wait_for
 from .identity import Identity
+from .sanitizer import Sanitizer
 from .transcript import Transcript
 
 DEADLINE = 60.0
@@ -33,10 +34,11 @@ class Result:
 class Runner:
     """Starts programs and remembers what they said."""
 
-    def __init__(self, home: Path, identity: Identity, transcript: Transcript):
+    def __init__(self, home: Path, identity: Identity, transcript: Transcript, sanitizer: Sanitizer | None = None):
         self.home = home
         self.identity = identity
         self.transcript = transcript
+        self.sanitizer = sanitizer
         self.environment = {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin",
             "HOME": str(home),
@@ -46,9 +48,16 @@ class Runner:
         # Not installed: it would not be found.
         if programs.our_probe().exists():
             self.environment["PKCS11SIGNER_PROBE"] = str(programs.our_probe())
-        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS", "LD_PRELOAD"):
-            if name in os.environ:
-                self.environment[name] = os.environ[name]
+
+    def environment_of(self, argv: list[str], env: dict | None = None) -> dict:
+        """What that program finds in its environment. `env`: more of it."""
+        merged = {**self.environment, **(env or {})}
+        loads_us = self.sanitizer and {programs.pdns_server(), programs.pdnsutil()} & {*argv}
+        return self.sanitizer.environment(merged) if loads_us else merged
+
+    def _start(self, argv: list[str], as_root: bool) -> tuple[list[str], dict]:
+        """The command to start, which must become the program without a fork, and how: for Popen."""
+        return argv, {} if as_root else self.identity.popen_arguments()
 
     def run(self, *argv, check: bool = True, timeout: float = DEADLINE, input: str | None = None,
             env: dict | None = None, quiet: tuple[str, ...] = (), as_root: bool = False,
@@ -56,17 +65,17 @@ class Runner:
         """Run to the end. `quiet`: lines the *caller's own input* is echoed in, left
         out of the transcript. `record=False`: the output is not the module's."""
         argv = [str(a) for a in argv]
-        who = {} if as_root else self.identity.popen_arguments()
+        command, who = self._start(argv, as_root)
         process = subprocess.Popen(
-            argv, cwd=self.home, env={**self.environment, **(env or {})},
+            command, cwd=self.home, env=self.environment_of(argv, env),
             stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, **who)
         try:
-            out, err = process.communicate(input.encode() if input is not None else None, timeout)
+            out, err = process.communicate(input.encode() if input is not None else None, timeout * PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             out, err = process.communicate()
-            raise AssertionError(f"{' '.join(argv)} did not end within {timeout:g} s\n"
+            raise AssertionError(f"{' '.join(argv)} did not end within {timeout * PATIENCE:g} s\n"
                                  f"{out.decode(errors='replace')}{err.decode(errors='replace')}") from None
         result = Result(" ".join(argv), process.returncode,
                         out.decode(errors="replace"), err.decode(errors="replace"))
@@ -78,13 +87,15 @@ class Runner:
             assert result.returncode == 0, f"failed: {result}"
         return result
 
-    def spawn(self, *argv, log: Path, env: dict | None = None, as_root: bool = False) -> "Daemon":
+    def spawn(self, *argv, log: Path, env: dict | None = None, as_root: bool = False,
+              record: bool = True) -> "Daemon":
         argv = [str(a) for a in argv]
-        who = {} if as_root else self.identity.popen_arguments()
+        command, who = self._start(argv, as_root)
         with open(log, "ab") as sink:
-            process = subprocess.Popen(argv, cwd=self.home, env={**self.environment, **(env or {})},
+            process = subprocess.Popen(command, cwd=self.home, env=self.environment_of(argv, env),
                                        stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, **who)
-        self.transcript.add_log(log)
+        if record:
+            self.transcript.add_log(log)
         return Daemon(process, log, argv)
 
 

@@ -2,7 +2,7 @@
 """One installation: a token, a database, PowerDNS's configuration and its tools."""
 import re
 
-from . import programs
+from . import pdnsutil_names, programs
 from .backends import Database
 from .place import Place
 from .runner import Result, Runner
@@ -29,6 +29,8 @@ class Site:
                          "socket-dir": str(place.directory("run")),
                          "module-dir": str(self._module_directory()),
                          "pkcs11signer-state-dir": str(place.directory("state")),
+                         # Tests count signatures: none but those that somebody asks for.
+                         "pkcs11signer-sign-ahead": "0",
                          **database.settings()}
         self._write_configurations()
         database.prepare(self)
@@ -98,9 +100,10 @@ class Site:
     # -- tools
 
     def pdnsutil(self, *argv, stock: bool = False, check: bool = True, **how) -> Result:
-        """`stock`: as if the module had never been installed."""
+        """`stock`: as if the module had never been installed. Commands by the names of 4.7."""
         directory = self.place.root / ("stock" if stock else "conf")
-        return self.runner.run(programs.pdnsutil(), f"--config-dir={directory}", *argv,
+        return self.runner.run(programs.pdnsutil(), f"--config-dir={directory}",
+                               *pdnsutil_names.command(argv),
                                check=check, **how)
 
     def command(self, *words, check: bool = True, json: bool = False, **how) -> Result:

@@ -31,6 +31,19 @@ def build(directory: Path, source: Path = SOURCE, *defines: str, name: str = "")
     return library
 
 
+def compile_program(directory: Path, source: Path, *packages: str) -> Path:
+    """The path of the program."""
+    directory.mkdir(mode=0o755, exist_ok=True)
+    program = directory / source.stem
+    flags = subprocess.run(["pkg-config", "--cflags", "--libs", *packages], check=True,
+                           capture_output=True, text=True, timeout=60).stdout.split()
+    done = subprocess.run([*os.environ.get("CC", "cc").split(), "-O1", "-o", program, source, *flags],
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    program.chmod(0o755)
+    return program
+
+
 @dataclass(frozen=True)
 class Event:
     """The end of a call, or that it hangs; session 0: none."""

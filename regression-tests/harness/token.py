@@ -118,13 +118,13 @@ class Token:
 
     # -- making keys
 
-    def make_key(self, label: str, kind: str = "P-256", id: str | None = None):
-        """A key pair made on the token. The public key, read back from the token."""
+    def make_key(self, label: str, kind: str = "P-256", id: str | None = None, *options: str):
+        """A key pair made on the token. The public key, read back from the token. options: more for pkcs11-tool."""
         id = id or secrets.token_hex(8)
         if kind == "Ed448":
             return self.import_key(label, ed448.Ed448PrivateKey.generate(), id)
         name = PKCS11_TOOL_KINDS.get(kind) or kind.replace("RSA-", "RSA:")
-        self.tool("--keypairgen", "--key-type", name, "--label", label, "--id", id)
+        self.tool("--keypairgen", "--key-type", name, "--label", label, "--id", id, *options)
         return self.public_key(label, id)
 
     def import_key(self, label: str, private_key, id: str | None = None):
@@ -136,6 +136,21 @@ class Token:
                             "--label", label, "--id", id or secrets.token_hex(8), "--pin", self.pin)
         path.unlink()
         return private_key.public_key()
+
+    def write_key(self, private_key, id: str, label: str | None, *halves: str):
+        """A key made elsewhere, without a label when that is None; halves: privkey, pubkey, or both."""
+        public_key = private_key.public_key()
+        data = {"privkey": private_key.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8,
+                                                     serialization.NoEncryption()),
+                "pubkey": public_key.public_bytes(serialization.Encoding.DER,
+                                                  serialization.PublicFormat.SubjectPublicKeyInfo)}
+        for half in halves or data:
+            path = self.hsm.place.file("write.der", data[half])
+            named = [] if label is None else ["--label", label]
+            usage = ["--usage-sign"] if half == "privkey" else []
+            self.tool("--write-object", path, "--type", half, "--id", id, *named, *usage)
+            path.unlink()
+        return public_key
 
     def write_certificate(self, label: str, id: str, public_key) -> None:
         """A certificate for that key, issued by somebody else."""
@@ -157,6 +172,7 @@ class Token:
         for line in self.tool("-O").stdout.splitlines():
             head = re.match(r"(Private Key|Public Key|Certificate) Object; (.*)", line)
             item = re.match(r"  ([A-Za-z_ ]+): +(.*)", line)
+            more = re.match(r" {6,}([0-9a-f]+)$", line)
             if head:
                 names = {"Private Key": "private", "Public Key": "public", "Certificate": "cert"}
                 found.append(TokenObject(names[head[1]], head[2].strip()))
@@ -166,11 +182,16 @@ class Token:
                 if key == "label":
                     found[-1].label = value
                 elif key == "ID":
-                    found[-1].id = value
+                    # Newer ones say "43522 (0xaa:02)", or "ce:29:43:5d:77".
+                    found[-1].id = re.sub(r".*\(0x([0-9a-f:]*)\)$", r"\1", value).replace(":", "")
                 elif key == "Access":
                     found[-1].access = value
-                elif key == "EC_POINT":
-                    found[-1].point = _strip_octet_string(bytes.fromhex(value))
+                elif key in ("EC_POINT", "EC Point"):
+                    point = value
+                    found[-1].point = _strip_octet_string(bytes.fromhex(point))
+            elif more and found and key == "EC Point":
+                point += more[1]
+                found[-1].point = _strip_octet_string(bytes.fromhex(point))
         return [o for o in found if kind in ("", o.kind) and label in ("", o.label)]
 
     def labels(self) -> list[str]:

@@ -22,18 +22,19 @@ from .server import QUERY_DEADLINE, Server
 UNSIGNED_TYPES = (dns.rdatatype.RRSIG, dns.rdatatype.OPT)
 
 
-def keys_of(server: Server, zone: str) -> dns.rrset.RRset:
-    """The zone's DNSKEY set; its own signature is checked."""
+def keys_of(server: Server, zone: str, now: float | None = None) -> dns.rrset.RRset:
+    """The zone's DNSKEY set; its own signature is checked. now: the server's clock, if it is another one."""
     answer = server.ask(zone, "DNSKEY")
     name = dns.name.from_text(zone)
     keys = answer.find_rrset(answer.answer, name, dns.rdataclass.IN, dns.rdatatype.DNSKEY)
     signatures = answer.find_rrset(answer.answer, name, dns.rdataclass.IN, dns.rdatatype.RRSIG,
                                    dns.rdatatype.DNSKEY)
-    dns.dnssec.validate(keys, signatures, {name: keys})
+    dns.dnssec.validate(keys, signatures, {name: keys}, None, now)
     return keys
 
 
-def assert_signed(answer: dns.message.Message, keys: dns.rrset.RRset, *unsigned: str) -> None:
+def assert_signed(answer: dns.message.Message, keys: dns.rrset.RRset, *unsigned: str,
+                  now: float | None = None) -> None:
     """Every RRset of answer and authority section has a valid signature, but those
     at the names `unsigned` (delegations)."""
     sections = answer.answer + answer.authority
@@ -49,7 +50,7 @@ def assert_signed(answer: dns.message.Message, keys: dns.rrset.RRset, *unsigned:
         found = [s for s in sections if s.rdtype == dns.rdatatype.RRSIG and s.covers == rrset.rdtype
                  and s.name == rrset.name]
         assert found, f"no signature for {rrset}\nin {answer}"
-        dns.dnssec.validate(rrset, found[0], {keys.name: keys})
+        dns.dnssec.validate(rrset, found[0], {keys.name: keys}, None, now)
         checked += 1
     assert checked, f"nothing signed in\n{answer}"
 

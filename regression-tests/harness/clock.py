@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""libfaketime: a clock that a test sets, also while programs run that see it."""
+import glob
+import os
+import time
+
+import pytest
+
+from .place import Place
+
+WEEK = 7 * 86400
+DAY = 86400
+
+
+def library() -> str:
+    found = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+    if not found:
+        pytest.skip("libfaketime is not installed (Debian: libfaketime)")
+    return found[0]
+
+
+def week_of(moment: float) -> int:
+    """When PowerDNS's week that the moment is in began."""
+    return int(moment) // WEEK * WEEK
+
+
+class Clock:
+    """What CLOCK_REALTIME is for programs started with `environment`: ahead of the real one by what
+    was set last. Waiting takes as long as ever: CLOCK_MONOTONIC is left alone, and so are the times of
+    files, by which the store knows that nobody else has written to its file."""
+
+    def __init__(self, place: Place):
+        self._place = place
+        self._offset = 0
+        self._file = "clock"
+        preload = [library(), *os.environ.get("LD_PRELOAD", "").split()]
+        self.environment = {
+            "LD_PRELOAD": " ".join(preload), "FAKETIME_TIMESTAMP_FILE": str(place.root / self._file),
+            "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1",
+            "FAKETIME_DONT_RESET": "1",
+        }
+        self.set(time.time())
+
+    def set(self, moment: float) -> None:
+        """It goes on from there."""
+        self._offset = round(moment - time.time())
+        self._place.file(self._file, f"{self._offset:+d}\n", 0o644)
+
+    def now(self) -> float:
+        return time.time() + self._offset
+
+    def pass_(self, seconds: float) -> None:
+        self.set(self.now() + seconds)

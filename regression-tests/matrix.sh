@@ -1,0 +1,203 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Builds the module in a chroot of each other Debian release, for the PowerDNS that is in there, and
+# runs the same tests there. Then each build is put into each PowerDNS: all but its own must refuse.
+# The chroots stay for the next run: .build/chroot, or P11S_CHROOTS. They are gigabytes.
+set -euo pipefail
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+chroots=${P11S_CHROOTS:-$top/.build/chroot}
+logs=$top/.build/matrix
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# Debian release, its number, the branch of PowerDNS that is in it.
+systems=("trixie 13 4.9" "forky 14 5.1")
+
+usage() {
+  echo "usage: PDNS_SOURCES=DIR matrix.sh [RELEASE]... [-- ARGUMENT OF PYTEST...]"
+  echo "       PDNS_SOURCES=DIR matrix.sh --run RELEASE COMMAND..."
+  echo "       matrix.sh --list"
+  echo "  PDNS_SOURCES   directory with PowerDNS's sources, unpacked: pdns-4.9*, pdns-5.1*"
+  echo "  P11S_CHROOTS   where the chroots are kept; .build/chroot if not set"
+  echo "  RELEASE        $(printf '%s\n' "${systems[@]}" | cut -d' ' -f1 | paste -sd' '): all of them"
+}
+
+say() { echo "== $*"; }
+
+die() {
+  echo "matrix.sh: $*" >&2
+  exit 1
+}
+
+# The mirror of the machine's own Debian packages.
+mirror() {
+  apt-get indextargets --format '$(REPO_URI) $(LABEL)' 'Created-By: Packages' |
+    sed -n 's/ Debian$//p' | head -n 1
+}
+
+make_chroot() { # release
+  local root=$chroots/$1 script=/usr/share/debootstrap/scripts/$1 from
+  [ ! -e "$root/.complete" ] || return 0
+  from=$(mirror)
+  [ -n "$from" ] || die "apt has no package source of Debian"
+  # A bookworm does not know forky, and all releases are made as sid is.
+  [ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid
+  say "making a chroot of $1 in $root"
+  rm -rf "$root"
+  mkdir -p "$root"
+  debootstrap --variant=minbase --keyring="$keyring" "$1" "$root" "$from" "$script" \
+    >"$logs/$1.debootstrap" 2>&1 || {
+    tail -n 20 "$logs/$1.debootstrap" >&2
+    die "debootstrap of $1 failed"
+  }
+  # A mirror may lag behind the date until which its index of a moving release is valid.
+  echo 'Acquire::Check-Valid-Until "false";' >"$root/etc/apt/apt.conf.d/90no-date"
+  grep -qs localhost "$root/etc/hosts" || echo "127.0.0.1 localhost" >>"$root/etc/hosts"
+  touch "$root/.complete"
+}
+
+# Runs a command in the chroot, with the tree read-only but for .build, in a mount and a process
+# namespace: when it ends, nothing of it is left mounted or running.
+in_chroot() { # release, command...
+  local release=$1
+  shift
+  mkdir -p "$chroots/$release/srv/"{pkcs11signer,build,builds,pdns}
+  unshare --mount --propagation private --pid --fork --kill-child bash -euc '
+    root=$1 tree=$2 source=$3 builds=$4
+    shift 4
+    mount -t proc proc "$root/proc"
+    mount --rbind /dev "$root/dev"
+    mount --bind "$tree" "$root/srv/pkcs11signer"
+    mount -o remount,bind,ro "$root/srv/pkcs11signer"
+    mount --bind "$root/srv/build" "$root/srv/pkcs11signer/.build"
+    mkdir -p "$root/srv/pdns/${source##*/}"
+    mount --bind "$source" "$root/srv/pdns/${source##*/}"
+    mount --bind "$builds" "$root/srv/builds"
+    exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
+      P11S_PDNS_SOURCE="/srv/pdns/${source##*/}" "$@"' \
+    in_chroot "$chroots/$release" "$top" "$(source_of "$release")" "$chroots/builds" "$@"
+}
+
+branch_of() { # release
+  local entry
+  for entry in "${systems[@]}"; do
+    [ "${entry%% *}" != "$1" ] || echo "${entry##* }"
+  done
+}
+
+# The newest source of the release's branch.
+source_of() { # release
+  find "$PDNS_SOURCES" -mindepth 1 -maxdepth 1 -type d -name "pdns-$(branch_of "$1")*" |
+    sort -V | tail -n 1
+}
+
+# A copy of a build, under the version it is for.
+keep_build() { # directory with .libs, version
+  mkdir -p "$chroots/builds/$2"
+  cp "$1"/*.so "$chroots/builds/$2/"
+}
+
+version_in() { # build directory
+  sed -n 's/^#define P11S_PDNS_VERSION "\(.*\)"$/\1/p' "$1/pkcs11signer-config.h"
+}
+
+# All builds but this one, as seen from inside a directory.
+other_builds() { # directory they are seen in, version
+  find "$chroots/builds" -mindepth 1 -maxdepth 1 -type d ! -name "$2" -printf "$1/%f:" |
+    sed 's/:$//'
+}
+
+build_in() { # release
+  local version libs=modules/pkcs11signer/.libs
+  say "building in $1, with the headers of $(basename "$(source_of "$1")")"
+  in_chroot "$1" /srv/pkcs11signer/setup.sh </dev/null >"$logs/$1.build" 2>&1 || {
+    tail -n 40 "$logs/$1.build" >&2
+    return 1
+  }
+  version=$(version_in "$chroots/$1/srv/build/build")
+  keep_build "$chroots/$1/srv/build/build/$libs" "$version"
+}
+
+# What a user of that release goes through: the headers by apt-get source. Mirrors may lack them.
+fetch_in() { # release
+  local out=$logs/$1.source
+  if in_chroot "$1" env -u P11S_PDNS_SOURCE /srv/pkcs11signer/setup.sh --no-build </dev/null >"$out" 2>&1; then
+    echo "$1: setup.sh fetches the headers"
+  elif grep -q ' 404 ' "$out" && grep -q 'P11S_PDNS_SOURCE=DIRECTORY ./setup.sh' "$out"; then
+    echo "$1: the mirror lists PowerDNS's source package and does not have it (404); setup.sh says what to do"
+  else
+    tail -n 20 "$out" >&2
+    return 1
+  fi
+}
+
+test_in() { # release, arguments of pytest...
+  local release=$1 version
+  shift
+  version=$(version_in "$chroots/$release/srv/build/build")
+  say "PowerDNS $version on Debian $release"
+  in_chroot "$release" env P11S_OTHER_BUILDS="$(other_builds /srv/builds "$version")" \
+    /srv/pkcs11signer/check.sh --only unit-tests,end-to-end "$@" </dev/null 2>&1 |
+    tee "$logs/$release.check" | sed "s/^/$release: /"
+}
+
+main() {
+  local releases=() command=() release result=0 built=()
+  while [ $# -gt 0 ]; do
+    case $1 in
+    --help | -h) usage && exit 0 ;;
+    --list)
+      for release in "${systems[@]}"; do
+        read -r -a built <<<"$release"
+        echo "PowerDNS ${built[2]} (Debian ${built[1]})"
+      done
+      exit 0
+      ;;
+    --run)
+      command=("${@:3}")
+      releases=("$2")
+      break
+      ;;
+    --) shift && break ;;
+    *)
+      [ -n "$(branch_of "$1")" ] || { usage >&2 && exit 2; }
+      releases+=("$1") && shift
+      ;;
+    esac
+  done
+  [ -n "${PDNS_SOURCES-}" ] || { usage >&2 && exit 2; }
+  [ "$(id -u)" = 0 ] || die "chroots want root"
+  PDNS_SOURCES=$(cd "$PDNS_SOURCES" && pwd)
+  if [ ${#command[@]} -gt 0 ]; then
+    in_chroot "${releases[0]}" "${command[@]}"
+    return
+  fi
+  [ ${#releases[@]} -gt 0 ] || mapfile -t releases < <(printf '%s\n' "${systems[@]}" | cut -d' ' -f1)
+  mkdir -p "$logs" "$chroots/builds"
+  command -v debootstrap >/dev/null ||
+    apt-get install -y --no-install-recommends debootstrap debian-archive-keyring >"$logs/apt" 2>&1 ||
+    die "debootstrap is missing, and could not be installed ($logs/apt)"
+  "$top/setup.sh" >"$logs/host.build" || die "setup.sh failed"
+  keep_build "$top/.build/build/modules/pkcs11signer/.libs" "$(version_in "$top/.build/build")"
+  for release in "${releases[@]}"; do
+    [ -n "$(source_of "$release")" ] ||
+      die "no source of PowerDNS $(branch_of "$release") (pdns-$(branch_of "$release")*) in $PDNS_SOURCES"
+    make_chroot "$release"
+    if build_in "$release"; then
+      built+=("$release")
+    else
+      echo "$release: the module does not build" && result=1
+    fi
+  done
+  for release in ${built[@]+"${built[@]}"}; do
+    fetch_in "$release" || result=1
+    test_in "$release" "$@" || result=1
+  done
+  say "all builds in the PowerDNS of this machine"
+  P11S_OTHER_BUILDS=$(other_builds "$chroots/builds" "$(version_in "$top/.build/build")") \
+    /usr/bin/python3 -m pytest -p no:cacheprovider -q -rs "$top/regression-tests/test_versions.py" ||
+    result=1
+  return "$result"
+}
+
+main "$@"

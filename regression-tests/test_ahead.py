@@ -1,0 +1,403 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Next week's signatures are made before anybody asks for them: the week turns without a signature,
+and the token may be away for as long as the server says."""
+import json
+import signal
+import subprocess
+import time
+
+import dns.rcode
+import pytest
+
+from harness import programs, zones
+from harness.clock import DAY, WEEK, Clock, week_of
+from harness.deadline import wait_for
+from harness.faults import is_refused, lines
+from harness.speed import KeyLog, answers, at_once, single_key, statistic, statistics
+from harness.validate import assert_signed, keys_of
+
+ZONE = zones.SIGNED
+NARROW = "1 0 0 -"
+HOSTS = 12
+FAST = "1000"
+"""pkcs11signer-ahead-rate: as fast as the token makes them"""
+
+
+@pytest.fixture
+def clock(place):
+    """In the middle of a week."""
+    clock = Clock(place)
+    clock.set(week_of(time.time()) + WEEK + 3 * DAY)
+    return clock
+
+
+class Asked:
+    """Of one zone: names, a denial, SOA and DNSKEY. How many signatures that takes is counted."""
+
+    def __init__(self, server, clock, zone=ZONE, hosts=HOSTS):
+        self.server = server
+        self.clock = clock
+        self.zone = zone
+        self.names = [f"host{i}.{zone}" for i in range(hosts)]
+
+    def questions(self):
+        return [*((name, "A") for name in self.names), (self.zone, "SOA"), (self.zone, "DNSKEY"),
+                (f"nothing.{self.zone}", "A")]
+
+    def all(self):
+        with at_once(lambda q: self.server.ask(*q, tcp=True, timeout=60), self.questions()) as asked:
+            return answers(asked)
+
+    def assert_served(self):
+        keys = keys_of(self.server, self.zone, self.clock.now())
+        for answer in self.all():
+            assert answer.rcode() in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN), f"{answer}\n{self.server.log[-2000:]}"
+            assert_signed(answer, keys, now=self.clock.now())
+
+
+def asked_for(server) -> int:
+    """Signatures that the token made for somebody who waited."""
+    now = statistics(server)
+    return now["signatures"] - now["ahead-signatures"]
+
+
+def wait_until_done(server, made: int | None = None, seconds: float = 60) -> int:
+    """Until all is signed ahead that there is; how many signatures that were."""
+    def done():
+        now = statistics(server)
+        return now["ahead-until"] and now["ahead-missing"] == 0 and (
+            made is None or now["ahead-signatures"] == made)
+    wait_for("end of signing ahead", done, seconds)
+    return statistic(server, "ahead-signatures")
+
+
+def secured(site, hosts=HOSTS, *, weeks="1", rate=FAST, **settings):
+    site.add_zone(zones.many(ZONE, hosts + 1))
+    token = site.token("signing")
+    site.secure(ZONE, token)
+    site.set(**{"pkcs11signer_sign_ahead": weeks, "pkcs11signer_ahead_rate": rate,
+                "pkcs11signer_timeout": "8000", **settings})
+    return token
+
+
+# -- what is signed, and in which order
+
+def test_what_was_served_is_signed_for_next_week(site, spy, clock):
+    secured(site)
+    server = site.start_server(env=clock.environment)
+    asked = Asked(server, clock)
+    asked.assert_served()
+    made = asked_for(server)
+    assert made > HOSTS
+    wait_until_done(server, made)
+    assert statistic(server, "ahead-until") == week_of(clock.now()) + 2 * WEEK
+    assert abs(statistic(server, "ahead-seconds-left")
+               - (week_of(clock.now()) + 2 * WEEK - clock.now())) < 60
+    assert len(lines(server, "signed ahead")) == 1, lines(server, "signed ahead")
+    assert "pkcs11signer_ahead_until" in server.site.runner.run("curl", "-s", "-u", f"x:{server.api_key}",
+                                                    f"http://127.0.0.1:{server.web}/metrics").stdout
+
+
+def test_zero_weeks_sign_nothing_and_say_until_when(site, spy, clock):
+    secured(site, weeks="0")
+    server = site.start_server(env=clock.environment)
+    Asked(server, clock).assert_served()
+    wait_for("until when", lambda: statistic(server, "ahead-until"))
+    assert statistic(server, "ahead-until") == week_of(clock.now()) + WEEK
+    assert statistic(server, "ahead-signatures") == 0
+
+
+def test_dnskey_first_then_the_hottest(site, spy, place, clock):
+    keys = KeyLog(place, site.runner)
+    token = site.token("signing")
+    for zone in ("hot.test", "cold.test"):
+        site.add_zone(zones.many(zone, 5))
+        single_key(site, zone, token)
+    site.set(pkcs11signer_ahead_rate=FAST)
+    server = site.start_server(env=clock.environment)
+    for zone in ("hot.test", "cold.test"):
+        for i in range(5):
+            server.ask(f"host{i}.{zone}")
+        keys_of(server, zone, clock.now())
+    server.stop()
+    clock.pass_(DAY)
+    server = site.start_server(env=clock.environment)
+    for i in range(5):
+        server.ask(f"host{i}.hot.test")  # from the store: on a second day
+    server.stop()
+    site.set(pkcs11signer_sign_ahead="1")
+    keys.forget()
+    server = site.start_server(env=clock.environment)
+    for zone in ("cold.test", "hot.test"):
+        keys_of(server, zone, clock.now())
+    wait_until_done(server, 12)
+    labels = keys.labels()
+    assert sorted(labels[:2]) == ["cold.test", "hot.test"], labels
+    assert labels[2:] == ["hot.test"] * 5 + ["cold.test"] * 5
+
+
+def test_only_the_newest_soa_is_signed_ahead(site, spy, clock):
+    secured(site)
+    site.set(pkcs11signer_sign_ahead="0")
+    server = site.start_server(env=clock.environment)
+    keys_of(server, ZONE, clock.now())
+    for _ in range(5):
+        site.pdnsutil("increase-serial", ZONE)
+        server.ask(ZONE, "SOA")
+    assert asked_for(server) == 6
+    server.stop()
+    site.set(pkcs11signer_sign_ahead="1")
+    server = site.start_server(env=clock.environment)
+    keys_of(server, ZONE, clock.now())
+    server.ask(ZONE, "SOA")
+    assert wait_until_done(server, 2) == 2
+
+
+def test_narrow_lies_are_left_out(site, spy, clock):
+    secured(site)
+    site.pdnsutil("set-nsec3", ZONE, NARROW, "narrow")
+    server = site.start_server(env=clock.environment)
+    keys_of(server, ZONE, clock.now())
+    for i in range(10):
+        assert server.ask(f"nothing{i}.{ZONE}").rcode() == dns.rcode.NXDOMAIN
+    # For each name one that covers it; once the DNSKEY, the SOA, what covers the wildcard, and the
+    # zone's own NSEC3. The first and the last two recur.
+    assert asked_for(server) == 14
+    assert wait_until_done(server, 3) == 3
+
+
+# -- how fast
+
+def test_a_rate_is_not_exceeded(site, spy, clock):
+    secured(site, rate="2")
+    server = site.start_server(env=clock.environment)
+    Asked(server, clock).assert_served()
+    made = asked_for(server)
+    wait_for("first signature", lambda: statistic(server, "ahead-signatures") > 0)
+    began = time.monotonic()
+    before = statistic(server, "ahead-signatures")
+    while (so_far := statistic(server, "ahead-signatures")) < made:
+        # What is read was so at the latest when it was asked for.
+        assert so_far - before <= 2 * (time.monotonic() - began) + 1
+        assert time.monotonic() < began + 60
+        time.sleep(0.2)
+
+
+def test_two_servers_do_not_make_the_same(site, spy, clock):
+    secured(site)
+    servers = [site.start_server(env=clock.environment) for _ in range(2)]
+    for server in servers:
+        Asked(server, clock).assert_served()
+    made = asked_for(servers[0])
+    wait_for("signatures", lambda: sum(statistic(s, "ahead-signatures") for s in servers) >= made)
+    for server in servers:
+        wait_until_done(server)
+    assert sum(statistic(s, "ahead-signatures") for s in servers) == made
+
+
+# -- restarts, and ends
+
+def test_a_restart_goes_on_with_what_is_stored(site, spy, clock):
+    secured(site)
+    site.set(pkcs11signer_sign_ahead="0")
+    server = site.start_server(env=clock.environment)
+    Asked(server, clock).assert_served()
+    made = asked_for(server)
+    server.stop()
+    site.set(pkcs11signer_sign_ahead="1")
+    server = site.start_server(env=clock.environment)
+    keys_of(server, ZONE, clock.now())
+    server.ask(f"host1.{ZONE}")  # so that both keys are known
+    assert wait_until_done(server, made) == made
+    assert asked_for(server) == 0
+
+
+def test_a_server_ends_while_it_signs_ahead(site, spy, clock):
+    secured(site)
+    server = site.start_server(env=clock.environment)
+    Asked(server, clock).assert_served()
+    spy.rules("C_Sign hang")
+    wait_for("a call that hangs", lambda: spy.outcomes("C_Sign").count("hangs"))
+    began = time.monotonic()
+    server.stop()
+    assert time.monotonic() - began < 15
+
+
+def test_a_token_that_is_away_is_waited_for(site, spy, clock):
+    secured(site)
+    server = site.start_server(env=clock.environment)
+    asked = Asked(server, clock)
+    asked.assert_served()
+    made = asked_for(server)
+    spy.unplug()
+    wait_for("token away", lambda: statistic(server, "tokens-away") == 1)
+    logins = spy.count("C_Login")
+    asked.assert_served()
+    assert statistic(server, "ahead-signatures") < made
+    spy.plug()
+    wait_until_done(server, made)
+    assert spy.count("C_Login") - logins <= 1 + 2  # the probes, and the worker
+    assert statistic(server, "logins-refused") == 0
+
+
+# -- the week turns
+
+def turn(clock) -> None:
+    """The clock comes to the end of the week, and goes on."""
+    clock.set(week_of(clock.now()) + WEEK - 1)
+    wait_for("turn of the week", lambda: clock.now() % WEEK < DAY, 10)
+
+
+def test_the_week_turns_without_a_signature(site, spy, clock):
+    """On a token that makes two a second: an hour's worth of them would be SERVFAIL otherwise."""
+    secured(site, rate="0", pkcs11signer_timeout="1000")
+    clock.set(week_of(clock.now()) + WEEK - 1.5 * DAY)  # no time left to spread them over
+    server = site.start_server(env=clock.environment)
+    asked = Asked(server, clock)
+    asked.assert_served()
+    made = asked_for(server)
+    spy.rules("C_Sign delay 500")
+    wait_until_done(server, made, 120)
+    before, misses = asked_for(server), statistic(server, "store-misses")
+    turn(clock)
+    for _ in range(3):
+        for name, rdtype in asked.questions():
+            assert not is_refused(server.ask(name, rdtype)), name
+        asked.assert_served()
+    assert asked_for(server) == before
+    assert statistic(server, "store-misses") == misses
+    assert statistic(server, "timeouts") == statistic(server, "overloaded") == statistic(server, "failures") == 0
+    # And it goes on with the week behind.
+    wait_for("more", lambda: statistic(server, "ahead-signatures") > made, 60)
+
+
+def test_without_it_the_turn_costs_all_of_them(site, spy, clock):
+    """What the test above is worth."""
+    secured(site, weeks="0")
+    server = site.start_server(env=clock.environment)
+    asked = Asked(server, clock)
+    asked.assert_served()
+    made = asked_for(server)
+    turn(clock)
+    asked.assert_served()
+    assert asked_for(server) == 2 * made
+
+
+# -- the token is away
+
+def test_the_token_may_be_away_as_long_as_it_is_said(site, spy, clock):
+    """Four weeks ahead, then five weeks without the token: served until then, and no longer."""
+    secured(site, weeks="4")
+    server = site.start_server(env=clock.environment)
+    asked = Asked(server, clock)
+    asked.assert_served()
+    wait_until_done(server, 4 * asked_for(server))
+    until = statistic(server, "ahead-until")
+    assert until == week_of(clock.now()) + 5 * WEEK
+    spy.unplug()
+    for week in range(1, 5):
+        clock.set(week_of(until) - (5 - week) * WEEK + DAY)
+        asked.assert_served()
+        if week == 2:
+            server.stop()
+            server = site.start_server(env=clock.environment)
+            asked = Asked(server, clock)
+            asked.assert_served()
+        wait_for("the same end", lambda: statistic(server, "ahead-until") == until)
+    clock.set(until - 60)
+    asked.assert_served()
+    assert asked_for(server) == 0
+    clock.set(until + 1)
+    refused = [is_refused(answer) for answer in asked.all()]
+    assert all(refused), refused
+    wait_for("the end", lambda: statistic(server, "ahead-seconds-left") == 0)
+    spy.plug()
+    wait_for("the token", lambda: statistic(server, "tokens-away") == 0)
+    asked.assert_served()
+
+
+# -- commands
+
+def served(site, clock, *, weeks="0", **settings):
+    """What is in the store: this week's, and nothing ahead. The number of signatures."""
+    secured(site, weeks=weeks, **settings)
+    server = site.start_server(env=clock.environment)
+    Asked(server, clock).assert_served()
+    made = asked_for(server)
+    server.stop()
+    return made
+
+
+def utc(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(moment))
+
+
+def test_status_and_budget_say_until_when(site, spy, clock):
+    made = served(site, clock)
+    end = week_of(clock.now()) + WEEK
+    env = clock.environment
+    assert f"token may be away until {utc(end)}" in site.command("status", env=env).stdout
+    site.command("sign-ahead", ZONE, "2", env=env)
+    assert f"token may be away until {utc(end + 2 * WEEK)}" in site.command("status", env=env).stdout
+    (zone,) = json.loads(site.command("budget", json=True, env=env).stdout)
+    assert abs(zone.pop("seconds_left") - (end + 2 * WEEK - clock.now())) < 60
+    assert zone == {"zone": ZONE, "away_until": utc(end + 2 * WEEK), "served": made}
+    assert ZONE in site.command("budget", ZONE, env=env).stdout
+    assert "nothing was served" in site.command("budget", "other.test", env=env).stdout
+    server = site.start_server(env=env)
+    keys_of(server, ZONE, clock.now())
+    server.ask(f"host{HOSTS}.{ZONE}")  # for the first time: there is but this week's
+    wait_for("news", lambda: [row["away_until"] for row in json.loads(
+        site.command("status", json=True, env=env).stdout)] == [utc(end)])
+    clock.set(end + 3 * WEEK)
+    assert "token may be away" not in site.command("status", env=env).stdout
+
+
+def test_sign_ahead_makes_them_now(site, spy, clock):
+    made = served(site, clock)
+    spy.forget()
+    result = site.command("sign-ahead", "all", "4", json=True, env=clock.environment)
+    assert json.loads(result.stdout) == [
+        {"signed": 4 * made, "missing": 0, "away_until": utc(week_of(clock.now()) + 5 * WEEK)}]
+    assert "%" not in result.stderr and "\r" not in result.output and "[#" not in result.output
+    again = site.command("sign-ahead", "all", "4", json=True, env=clock.environment)
+    assert json.loads(again.stdout)[0]["signed"] == 0
+    spy.unplug()
+    clock.pass_(4 * WEEK)
+    Asked(site.start_server(env=clock.environment), clock).assert_served()
+
+
+def test_sign_ahead_is_interrupted_and_goes_on(site, spy, clock):
+    made = served(site, clock, pkcs11signer_sessions="1")
+    spy.rules("C_Sign delay 300")
+    spy.forget()
+    process = subprocess.Popen(
+        [programs.pdnsutil(), f"--config-dir={site.place.root / 'conf'}", "backend-cmd", "pkcs11signer",
+         f"sign-ahead {ZONE}"],
+        env={**site.runner.environment, **clock.environment}, stdin=subprocess.DEVNULL, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, **site.runner.identity.popen_arguments())
+    try:
+        wait_for("some signatures", lambda: spy.outcomes("C_Sign").count("0x0") >= 4)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    finally:
+        if process.poll() is None:
+            process.kill()
+    site.transcript.add("interrupted", out + err)
+    assert process.returncode not in (0, -signal.SIGINT), out + err
+    assert "interrupted" in out + err and "goes on from there" in out + err
+    first = spy.outcomes("C_Sign").count("0x0")
+    assert 0 < first < made
+    spy.rules()
+    rest = json.loads(site.command("sign-ahead", ZONE, json=True, env=clock.environment).stdout)[0]
+    assert rest["missing"] == 0
+    assert made - first <= rest["signed"] <= made - 1, "the first ones are kept"
+
+
+@pytest.mark.parametrize("words, text", [
+    (("sign-ahead", ZONE, "9"), "WEEKS is a number"), (("sign-ahead", "a..b"), "not a domain name"),
+    (("sign-ahead", "missing.test"), "missing.test"), (("budget", "a..b"), "not a domain name")])
+def test_what_cannot_be_done_is_said(site, words, text):
+    result = site.command(*words, check=False)
+    assert result.returncode != 0
+    assert text in result.output

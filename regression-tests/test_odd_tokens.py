@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Tokens that take their PIN from a keypad of their own, and tokens that have one session."""
+import pytest
+
+from harness import zones
+from harness.deadline import wait_for
+from harness.faults import is_refused, is_signed
+from harness.speed import answers, at_once, statistic
+from harness.validate import assert_delv, assert_signed, keys_of
+from test_commands import assert_refused, listing
+
+ZONE = zones.SIGNED
+OTHER = zones.OTHER
+KEYPAD = "C_GetTokenInfo flags 0x100"  # CKF_PROTECTED_AUTHENTICATION_PATH
+NO_PIN = ("dns keys", "keypad", "CKF_PROTECTED_AUTHENTICATION_PATH", "enable_pinpad")
+ONE = ("C_GetTokenInfo sessions 1", "C_OpenSession limit 1")
+
+
+@pytest.fixture
+def token(site, spy):
+    site.add_zone(zones.many(ZONE, 60))
+    return site.token()
+
+
+# -- no PIN to give
+
+@pytest.mark.parametrize("pin", ["given", "none", "source"])
+def test_a_keypad_is_an_error_that_says_so(site, token, spy, pin):
+    """And nobody is logged in: neither with a PIN, nor without, which would wait for somebody at the keypad."""
+    token.make_key("a key")
+    if pin == "source":
+        site.set(pkcs11signer_pin_source=f"file:{site.place.file('pin', token.pin)}")
+    text = token.pin if pin == "given" else ""
+    spy.rules(KEYPAD)
+    for words in (("assign", ZONE, "ecdsa256", "ksk", "softhsm2", token.label, text, "a key"),
+                  ("generate", ZONE, "ecdsa256", "ksk", "softhsm2", token.label, text, "another")):
+        assert_refused(site.command(*words, check=False), ZONE, token.serial, *NO_PIN)
+    assert site.database.key_rows(ZONE) == []
+    assert spy.count("C_Login") == 0
+
+    row, = [row for row in listing(site, "tokens") if row["serial"] == token.serial]
+    assert "protected-authentication-path" in row["flags"]
+    shown = site.command("keys", "softhsm2", token.label, text).stdout
+    assert "a key" in shown and "keypad" in shown
+    assert spy.count("C_Login") == 0
+
+
+def test_a_server_whose_token_has_a_keypad(site, token, spy):
+    token.make_key("a key")
+    site.assign(ZONE, "ecdsa256", "ksk", token, "a key")
+    site.pdnsutil("rectify-zone", ZONE)
+    site.add_zone(zones.small(OTHER))
+    spy.rules(KEYPAD)
+    spy.forget()
+    server = site.start_server()
+    for i in range(10):
+        assert is_refused(server.ask(f"host{i}.{ZONE}"))
+    assert server.ask(f"www.{OTHER}").answer
+    for word in NO_PIN:
+        assert word in server.log
+    result = site.command("check", check=False)
+    assert result.returncode == 1 and "keypad" in result.stdout
+    wait_for("word of it", lambda: [row["pin"] for row in listing(site, "status")] == ["keypad"])
+    assert spy.count("C_Login") == 0
+    spy.rules()  # enable_pinpad = false
+    wait_for("signature", lambda: is_signed(server.ask(f"www.{ZONE}")))
+    assert_delv(server, ZONE, f"www.{ZONE}")
+
+
+def test_a_keypad_where_nobody_has_to_log_in(site, token, spy):
+    """The server of a token that wants no login does not care."""
+    token.make_key("a key")
+    spy.rules(KEYPAD)
+    row, = listing(site, "keys", "softhsm2", token.label, token.pin)
+    assert row["public"] and not row["private"]
+    spy.rules(KEYPAD, "C_GetTokenInfo clear 0x4")
+    row, = listing(site, "keys", "softhsm2", token.label, "")
+    assert row["public"]
+    assert "keypad" not in site.command("keys", "softhsm2", token.label, "").stdout
+    assert spy.count("C_Login") == 0
+
+
+# -- one session
+
+@pytest.mark.parametrize("always", [(), ("--always-auth",)], ids=["plain", "a login for each signature"])
+def test_all_threads_share_the_one_session(site, token, spy, always):
+    spy.rules(*ONE)
+    for role in ("ksk", "zsk"):
+        token.make_key(role, "P-256", None, *always)
+        site.command("assign", ZONE, "ecdsa256", role, "softhsm2", token.label, token.pin, role)
+    site.pdnsutil("rectify-zone", ZONE)
+    site.set(pkcs11signer_sessions="8", pkcs11signer_timeout="30000")
+    spy.forget()
+    server = site.start_server(settings={"distributor-threads": "24"})
+    with at_once(lambda i: server.ask(f"host{i}.{ZONE}", timeout=30), range(24)) as asked:
+        got = answers(asked)
+    keys = keys_of(server, ZONE)
+    for answer in got:
+        assert_signed(answer, keys)
+    assert_delv(server, ZONE, f"www.{ZONE}")
+    assert spy.count("C_OpenSession") == 1
+    assert statistic(server, "failures") == statistic(server, "retries") == 0
+
+
+@pytest.mark.parametrize("rules", [ONE, ONE[1:]], ids=["says so", "only does so"])
+def test_making_keys_on_it(site, token, spy, rules):
+    """A key is made on a session that can write; the one that was there has to go first."""
+    spy.rules(*rules)
+    for role in ("ksk", "zsk"):
+        site.command("generate", ZONE, "ecdsa256", role, "softhsm2", token.label, token.pin, role)
+    site.pdnsutil("rectify-zone", ZONE)
+    assert token.labels() == ["ksk", "zsk"]
+    assert_delv(site.start_server(), ZONE, f"www.{ZONE}")
+
+    # What is made for nothing is removed again, which takes a session that can write once more.
+    token.make_key("taken", id="01")
+    site.command("assign", ZONE, "ecdsa256", "zsk", "softhsm2", token.label, token.pin, "taken")
+    spy.rules(*rules, "C_Sign corrupt")
+    assert_refused(site.command("generate", ZONE, "ecdsa256", "zsk", "softhsm2", token.label, token.pin, "new",
+                                check=False), "verify")
+    assert token.labels() == ["ksk", "taken", "zsk"]
+
+
+def test_pdnsutil_beside_a_server_that_has_the_session(site, token, spy):
+    """It says who has it and what can be done; the server signs on."""
+    token.make_key("a key")
+    site.command("assign", ZONE, "ecdsa256", "ksk", "softhsm2", token.label, token.pin, "a key")
+    site.pdnsutil("rectify-zone", ZONE)
+    server = site.start_server()
+    keys = keys_of(server, ZONE)
+    assert_signed(server.ask(f"www.{ZONE}"), keys)
+    spy.rules("C_GetTokenInfo sessions 1", "C_OpenSession limit 0")  # for the others
+    said = (token.serial, "CKR_SESSION_COUNT", "1 at most", "stop it")
+    for words in (("keys", "softhsm2", token.label, token.pin),
+                  ("generate", ZONE, "ecdsa256", "zsk", "softhsm2", token.label, token.pin, "new"),
+                  ("assign", ZONE, "ecdsa256", "zsk", "softhsm2", token.label, token.pin, "a key")):
+        assert_refused(site.command(*words, check=False), *said)
+    checked = site.command("check", check=False)
+    assert checked.returncode == 1 and "CKR_SESSION_COUNT" in checked.stdout
+    # What needs no token goes on.
+    assert "a key" not in site.pdnsutil("show-zone", ZONE).stderr
+    for i in range(10):
+        assert_signed(server.ask(f"host{i}.{ZONE}"), keys)
+    assert statistic(server, "tokens-away") == 0

@@ -1,45 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Cold and warm answers of the three engines, and the token by itself."""
+"""Cold and warm answers of the three engines, with PowerDNS's default threads."""
 from statistics import mean
 
-from installation import (ALGORITHMS, BUILT_IN, MODULE, P256, PLAIN, PLAIN_NAMES, RSA, SOFTWARE,
-                          ZONE)
+from installation import ALGORITHMS, BUILT_IN, MODULE, P256, RSA, SOFTWARE, ZONE
 from process import cpu_seconds
 
-UNVERIFIED = "module, verify=no"
 SESSIONS = 8  # the module's default
 COLD_NAMES = {P256: 10_000, RSA: 3_000}
 WARM_NAMES = 1_000
 WARM_SECONDS, WARM_TURNS = 1.0, 3
-RAW_SECONDS = 1.5
-
-ENOUGH_THREADS = {"receiver_threads": 16, "distributor_threads": 1}
-
-STEPS_A_ROUND = len(ALGORITHMS) * 5 + 2
+STEPS_A_ROUND = len(ALGORITHMS) * 3
 
 
 def measure(bench) -> None:
     """One round."""
     for algorithm in ALGORITHMS:
-        raw(bench, algorithm)
         for engine in (SOFTWARE, BUILT_IN, MODULE):
             bench.progress(f"{algorithm.name}, {engine}: cold, warm, warm with 1 ms a call")
             with bench.server(engine, algorithm) as server:
                 cold(bench, server, engine, algorithm)
                 warm(bench, server, engine, algorithm)
-        bench.progress(f"{algorithm.name}, {UNVERIFIED}: cold")
-        with bench.server(MODULE, algorithm, pkcs11signer_verify="no") as server:
-            cold(bench, server, UNVERIFIED, algorithm)
-            unsigned(bench, server)
-    for engine in (BUILT_IN, MODULE):
-        bench.progress(f"{RSA.name}, {engine}: cold, {SESSIONS} threads and more")
-        with bench.server(engine, RSA, **ENOUGH_THREADS) as server:
-            cold(bench, server, engine, RSA, kind="cold, enough threads")
-
-
-def raw(bench, algorithm) -> None:
-    bench.progress(f"{algorithm.name}, the token by itself")
-    bench.results.add(bench.raw_signatures(algorithm, SESSIONS, RAW_SECONDS), "raw", algorithm.name)
 
 
 def loaded(bench, server, *key, **how):
@@ -51,16 +31,10 @@ def loaded(bench, server, *key, **how):
     return run
 
 
-def cold(bench, server, engine, algorithm, kind="cold") -> None:
+def cold(bench, server, engine, algorithm) -> None:
     bench.load.first_answer(server, ZONE)
     names = bench.load.names((ZONE, 0, COLD_NAMES[algorithm]))
-    loaded(bench, server, kind, engine, algorithm.name, questions=names, passes=1)
-
-
-def unsigned(bench, server) -> None:
-    """What an answer without signature costs, each from the database."""
-    loaded(bench, server, "unsigned", questions=bench.load.names((PLAIN, 0, PLAIN_NAMES)),
-           passes=1)
+    loaded(bench, server, "cold", engine, algorithm.name, questions=names, passes=1)
 
 
 def warm(bench, server, engine, algorithm) -> None:

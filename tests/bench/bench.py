@@ -14,10 +14,12 @@ sys.dont_write_bytecode = True
 from installation import installation  # noqa: E402
 import answers  # noqa: E402
 import busy  # noqa: E402
+import cold  # noqa: E402
 import latency  # noqa: E402
 import machine  # noqa: E402
 import page  # noqa: E402
 import plot  # noqa: E402
+import store  # noqa: E402
 import table  # noqa: E402
 import waiting  # noqa: E402
 import zones  # noqa: E402
@@ -26,8 +28,8 @@ from load import Load  # noqa: E402
 from progress import Progress  # noqa: E402
 from results import Results  # noqa: E402
 
-PARTS = {"answers": answers, "waiting": waiting, "busy": busy}  # in every round
-ONCE = {"latency": latency, "zones": zones}
+PARTS = {"answers": answers, "cold": cold, "waiting": waiting, "busy": busy}  # in every round
+ONCE = {"latency": latency, "zones": zones, "store": store}
 
 
 class Bench:

@@ -13,7 +13,7 @@ def compile_c(source: Path, output: Path, *flags: str) -> Path:
     cflags = subprocess.run(["pkg-config", "--cflags", "p11-kit-1"], check=True,
                             capture_output=True, text=True, timeout=60).stdout.split()
     done = subprocess.run(
-        [*compiler, "-std=gnu11", "-O2", *flags, *cflags, "-o", output, source, "-ldl", "-pthread"],
+        [*compiler, "-std=gnu11", "-O2", *cflags, "-o", output, source, *flags, "-ldl", "-pthread"],
         capture_output=True, text=True, timeout=120)
     if done.returncode != 0:
         raise RuntimeError(f"{source.name} does not compile:\n{done.stderr}")
@@ -28,3 +28,13 @@ def slow_module(directory: Path) -> Path:
 
 def rawsign(directory: Path) -> Path:
     return compile_c(HERE / "rawsign.c", directory / "rawsign")
+
+
+def storebench(directory: Path) -> Path:
+    """With the core as it was built."""
+    from harness import programs
+    libraries = subprocess.run(["pkg-config", "--libs", "lmdb", "libmariadb", "p11-kit-1", "libcrypto"], check=True,
+                               capture_output=True, text=True, timeout=60).stdout.split()
+    return compile_c(HERE / "storebench.c", directory / "storebench", "-D_GNU_SOURCE",
+                     "-I", str(HERE.parents[1] / "modules/pkcs11signer"),
+                     str(programs.module_dir() / "libp11score.a"), *libraries)

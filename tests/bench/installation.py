@@ -30,7 +30,7 @@ from harness.zones import many  # noqa: E402
 
 SOFTWARE, BUILT_IN, MODULE = ENGINES = ("software", "built-in", "module")
 ZONE, PLAIN = "signed.test", "plain.test"
-NAMES = PLAIN_NAMES = 20_000
+NAMES = 20_000
 COMMON = {"loglevel": "4", "cache-ttl": "0"}
 THREADS = {"receiver-threads": "2", "distributor-threads": "3"}
 
@@ -61,6 +61,7 @@ class Installation:
         for algorithm in ALGORITHMS:
             self.token.make_key(algorithm.name, algorithm.name)
         self.software_keys: dict[Algorithm, bytes] = {}
+        self._servers = 0
         self._make_databases()
 
     def _put_slow_module_before_token(self, directory: Path) -> None:
@@ -75,7 +76,7 @@ class Installation:
 
     def _make_databases(self) -> None:
         self.site.add_zone(many(ZONE, NAMES))
-        self.site.add_zone(many(PLAIN, PLAIN_NAMES))
+        self.site.add_zone(many(PLAIN, NAMES))
         for algorithm in ALGORITHMS:
             # The only key of a zone signs everything, whatever its flags.
             self.site.pdnsutil("add-zone-key", ZONE, "ksk", "active", *algorithm.pdnsutil,
@@ -132,6 +133,10 @@ class Installation:
     def server_of(self, engine: str, database: str, wrapper: tuple = (), **settings):
         """`wrapper`: a command to start it with."""
         self.slow.reset()
+        # What one server has signed is not to be there for the next.
+        self._servers += 1
+        state = self.place.directory(f"state{self._servers}")
+        settings.setdefault("pkcs11signer_state_dir", state)
         given = {k.replace("_", "-"): str(v) for k, v in settings.items()}
         given = {k: v for k, v in given.items()
                  if engine == MODULE or not k.startswith("pkcs11signer")}
@@ -141,6 +146,7 @@ class Installation:
             yield server
         finally:
             server.daemon.kill()
+            shutil.rmtree(state)
 
     def discard(self) -> None:
         self.site.discard()

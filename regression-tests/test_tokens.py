@@ -187,6 +187,33 @@ def test_a_wrong_pin_is_tried_once(site, driver):
     assert_served(server, ZONE, main_algorithm(driver))
 
 
+@pytest.mark.parametrize("driver", ["tpm2"], indirect=True)
+def test_tokens_of_one_serial_have_pins_of_their_own(site, driver):
+    """All tokens of a TPM have the serial number 0000000000000000. What one says of a PIN is not said of the other."""
+    pin = site.transcript.secret(driver.some_pin())
+    driver.initialize("more keys", pin)
+    other = driver.find("more keys", pin)
+    assert other.serial == driver.token.serial
+    for zone in (ZONE, OTHER):
+        site.add_zone(zones.small(zone))
+    refused = command(site, driver, "generate", ZONE, 13, "ksk", pin=pin, check=False)
+    assert refused.returncode == 1 and "refused the PIN" in refused.stderr
+    site.command("generate", OTHER, NAMES[13], "ksk", driver.module, "more keys", pin, "a key")  # there it is the right one
+    generate(site, driver, roles=("ksk",))
+    site.pdnsutil("rectify-zone", OTHER)
+    server = site.start_server()
+    for zone in (ZONE, OTHER):
+        assert_served(server, zone, 13)
+    counted = statistics(server)
+    assert (counted["logins"], counted["logins-refused"]) == (2, 0)
+
+    unclear = site.command("unlock-login", other.serial, check=False)
+    assert unclear.returncode == 1
+    assert all(word in unclear.stderr for word in ("'dns keys'", "'more keys'", "by its label", "--all")), unclear.stderr
+    assert site.command("unlock-login", "more keys").stdout.startswith("no refused PIN of token 'more keys'")
+    assert site.command("unlock-login", driver.label).stdout.startswith("1 refused PIN of token 'dns keys'")
+
+
 def test_a_key_that_is_made_while_the_server_runs(site, driver):
     """By another process, while the server has sessions that are logged in."""
     for zone in (ZONE, OTHER):

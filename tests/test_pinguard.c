@@ -111,11 +111,15 @@ static size_t content(char *to, size_t size)
 
 /* -- logins to a token that takes one PIN */
 
-static struct p11s_slot_info token(const char *serial, CK_FLAGS flags)
+/* By its serial, or "serial/label". */
+static struct p11s_slot_info token(const char *name, CK_FLAGS flags)
 {
   struct p11s_slot_info info = {.label = "a token", .flags = flags};
+  size_t len = strcspn(name, "/");
 
-  (void)snprintf(info.serial, sizeof info.serial, "%s", serial);
+  (void)snprintf(info.serial, sizeof info.serial, "%.*s", (int)len, name);
+  if (name[len] == '/')
+    (void)snprintf(info.label, sizeof info.label, "%s", name + len + 1);
   return info;
 }
 
@@ -151,7 +155,8 @@ static void right(struct p11s_pinguard *g, const char *serial, const char *pin)
 static bool refused(struct p11s_pinguard *g, const char *serial, const char *pin)
 {
   struct p11s_secret *s = p11s_secret_new(pin, strlen(pin));
-  bool result = p11s_pinguard_refused(g, serial, s);
+  struct p11s_slot_info slot = token(serial, 0);
+  bool result = p11s_pinguard_refused(g, &slot, s);
 
   p11s_secret_release(s);
   return result;
@@ -160,7 +165,8 @@ static bool refused(struct p11s_pinguard *g, const char *serial, const char *pin
 static enum p11s_pin_proof proof(struct p11s_pinguard *g, const char *serial, const char *pin)
 {
   struct p11s_secret *s = p11s_secret_new(pin, strlen(pin));
-  enum p11s_pin_proof result = p11s_pinguard_proof(g, serial, s);
+  struct p11s_slot_info slot = token(serial, 0);
+  enum p11s_pin_proof result = p11s_pinguard_proof(g, &slot, s);
 
   p11s_secret_release(s);
   return result;
@@ -168,10 +174,12 @@ static enum p11s_pin_proof proof(struct p11s_pinguard *g, const char *serial, co
 
 static size_t unlock(struct p11s_pinguard *g, const char *serial)
 {
+  struct p11s_slot_info slot = token(serial, 0);
+  struct p11s_pin_token which = p11s_pinguard_token(&slot);
   struct p11s_error e = {P11S_OK, ""};
   size_t forgotten = 99;
 
-  if (p11s_pinguard_unlock(g, serial, "a token", &forgotten, &e) != P11S_OK)
+  if (p11s_pinguard_unlock(g, &which, &forgotten, &e) != P11S_OK)
     fail_msg("%s", e.text);
   return forgotten;
 }
@@ -225,6 +233,68 @@ static void remembers(struct p11s_pinguard *g)
   assert_true(refused(g, "a1", "1234")); /* still wrong */
 }
 
+/* TPMs' tokens, say, or the PINs of one card. */
+static void of_one_serial(struct p11s_pinguard *g)
+{
+  wrong(g, "00/one", "1234");
+  assert_true(refused(g, "00/one", "1234"));
+  assert_false(refused(g, "00/two", "1234"));
+  right(g, "00/two", "1234");
+  right(g, "00/one", "4321");
+  assert_int_equal(proof(g, "00/one", "4321"), P11S_PIN_PROVEN);
+  assert_int_equal(proof(g, "00/two", "1234"), P11S_PIN_PROVEN);
+  assert_int_equal(proof(g, "00/two", "4321"), P11S_PIN_OTHER);
+  assert_int_equal(proof(g, "00/three", "1234"), P11S_PIN_UNKNOWN);
+  assert_true(refused(g, "00/one", "1234")); /* that the other one took it says nothing */
+  assert_int_equal(login(g, "00/two", LOW, "1234", P11S_PIN_ACCEPTED), P11S_OK);
+  assert_int_equal(login(g, "00/three", LOW, "1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_LOCKED);
+  /* a serial and a label end where they end */
+  wrong(g, "0/0one", "5678");
+  assert_false(refused(g, "00/one", "5678"));
+}
+
+static void tokens_of_one_serial(void **state)
+{
+  struct p11s_pinguard *g = new_guard(NULL);
+
+  (void)state;
+  of_one_serial(g);
+  p11s_pinguard_free(g);
+  g = new_guard(dir);
+  of_one_serial(g);
+  p11s_pinguard_free(g);
+  g = new_guard(dir); /* a restart */
+  assert_true(refused(g, "00/one", "1234"));
+  assert_false(refused(g, "00/two", "1234"));
+  wrong(g, "00/two", "1111");
+  assert_int_equal(unlock(g, "00/one"), 1);
+  assert_false(refused(g, "00/one", "1234"));
+  assert_true(refused(g, "00/two", "1111"));
+  p11s_pinguard_free(g);
+}
+
+/* Each of them has its own turn: a token that hangs in C_Login holds up no other one. */
+static void logins_to_tokens_of_one_serial(void **state)
+{
+  struct p11s_slot_info one = token("00/one", 0), two = token("00/two", 0);
+  struct p11s_secret *pin = p11s_secret_new("1234", 4);
+  struct p11s_pinguard *g = new_guard(dir), *other = new_guard(dir);
+  struct p11s_pin_try *first = NULL, *second = NULL, *third = NULL;
+  uint64_t begin = p11s_now_ms();
+
+  (void)state;
+  assert_int_equal(p11s_pinguard_enter(g, &one, pin, &first, NULL), P11S_OK);
+  assert_int_equal(p11s_pinguard_enter(g, &two, pin, &second, NULL), P11S_OK);
+  p11s_pinguard_leave(second, P11S_PIN_NO_VERDICT);
+  assert_int_equal(p11s_pinguard_enter(other, &two, pin, &third, NULL), P11S_OK);
+  assert_true(p11s_now_ms() - begin < P11S_PINGUARD_PATIENCE_MS);
+  p11s_pinguard_leave(third, P11S_PIN_NO_VERDICT);
+  p11s_pinguard_leave(first, P11S_PIN_NO_VERDICT);
+  p11s_pinguard_free(g);
+  p11s_pinguard_free(other);
+  p11s_secret_release(pin);
+}
+
 static void in_memory(void **state)
 {
   struct p11s_pinguard *g = new_guard(NULL), *other = new_guard("");
@@ -273,11 +343,11 @@ static void pins_of_any_length(void **state)
     struct p11s_secret *s = p11s_secret_new(pin, lengths[i]);
     struct p11s_pin_try *t = NULL;
 
-    assert_false(p11s_pinguard_refused(g, "a1", s));
+    assert_false(p11s_pinguard_refused(g, &slot, s));
     assert_int_equal(p11s_pinguard_enter(g, &slot, s, &t, NULL), P11S_OK);
     assert_int_equal(p11s_pinguard_permit(t, NULL), P11S_OK);
     p11s_pinguard_leave(t, P11S_PIN_REFUSED);
-    assert_true(p11s_pinguard_refused(g, "a1", s));
+    assert_true(p11s_pinguard_refused(g, &slot, s));
     p11s_secret_release(s);
   }
   p11s_pinguard_free(g);
@@ -409,14 +479,15 @@ static void unlock_reaches_a_running_process(void **state)
 static void unlock_needs_the_directory(void **state)
 {
   struct p11s_pinguard *g = new_guard(NULL);
+  struct p11s_pin_token which = {"a1", "l"};
   struct p11s_error e = {P11S_OK, ""};
   size_t forgotten;
 
   (void)state;
-  assert_int_equal(p11s_pinguard_unlock(g, "a1", "l", &forgotten, &e), P11S_ERR_HOST);
+  assert_int_equal(p11s_pinguard_unlock(g, &which, &forgotten, &e), P11S_ERR_HOST);
   p11s_pinguard_free(g);
   g = new_guard("/nonexistent/directory");
-  assert_int_equal(p11s_pinguard_unlock(g, "a1", "l", &forgotten, &e), P11S_ERR_HOST);
+  assert_int_equal(p11s_pinguard_unlock(g, &which, &forgotten, &e), P11S_ERR_HOST);
   assert_non_null(strstr(e.text, "No such file"));
   p11s_pinguard_free(g);
 }
@@ -431,10 +502,10 @@ static void subjects_are_listed(void **state)
   wrong(g, "a2", "1111");
   wrong(g, "a2", "2222");
   assert_int_equal(p11s_pinguard_subjects(g, subjects, 4), 2);
-  assert_string_equal(subjects[0].serial, "a1");
+  assert_string_equal(subjects[0].token.serial, "a1");
   assert_int_equal(subjects[0].refused, 0);
-  assert_string_equal(subjects[1].serial, "a2");
-  assert_string_equal(subjects[1].label, "a token");
+  assert_string_equal(subjects[1].token.serial, "a2");
+  assert_string_equal(subjects[1].token.label, "a token");
   assert_int_equal(subjects[1].refused, 2);
   assert_int_equal(p11s_pinguard_subjects(g, subjects, 1), 1);
   p11s_pinguard_free(g);
@@ -522,16 +593,17 @@ static void another_process_proves_a_changed_pin(void **state)
 static void news_is_told_once(void **state)
 {
   struct p11s_secret *pin = p11s_secret_new("1234", 4), *other = p11s_secret_new("4321", 4);
+  struct p11s_slot_info a1 = token("a1", 0), a2 = token("a2", 0);
   struct p11s_pinguard *g = new_guard(NULL);
 
   (void)state;
   for (int i = 0; i < 2; i++) {
-    assert_true(p11s_pinguard_is_news(g, "a1", pin, P11S_ERR_PIN_REFUSED));
-    assert_false(p11s_pinguard_is_news(g, "a1", pin, P11S_ERR_PIN_REFUSED));
-    assert_true(p11s_pinguard_is_news(g, "a1", pin, P11S_ERR_PIN_LOCKED));
-    assert_true(p11s_pinguard_is_news(g, "a1", other, P11S_ERR_PIN_REFUSED));
-    assert_true(p11s_pinguard_is_news(g, "a2", pin, P11S_ERR_PIN_REFUSED) == (i == 0));
-    assert_false(p11s_pinguard_is_news(g, "a1", pin, P11S_ERR_PIN_LOCKED));
+    assert_true(p11s_pinguard_is_news(g, &a1, pin, P11S_ERR_PIN_REFUSED));
+    assert_false(p11s_pinguard_is_news(g, &a1, pin, P11S_ERR_PIN_REFUSED));
+    assert_true(p11s_pinguard_is_news(g, &a1, pin, P11S_ERR_PIN_LOCKED));
+    assert_true(p11s_pinguard_is_news(g, &a1, other, P11S_ERR_PIN_REFUSED));
+    assert_true(p11s_pinguard_is_news(g, &a2, pin, P11S_ERR_PIN_REFUSED) == (i == 0));
+    assert_false(p11s_pinguard_is_news(g, &a1, pin, P11S_ERR_PIN_LOCKED));
     right(g, "a1", "5678"); /* and again when that is over */
   }
   p11s_pinguard_free(g);
@@ -793,6 +865,8 @@ int main(void)
   static const struct CMUnitTest tests[] = {
       TEST(in_memory),
       TEST(in_the_directory),
+      TEST(tokens_of_one_serial),
+      TEST(logins_to_tokens_of_one_serial),
       TEST(pins_of_any_length),
       TEST(a_thousand_questions_cost_one_hash),
       TEST(the_oldest_goes),

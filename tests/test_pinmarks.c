@@ -24,15 +24,25 @@ static struct p11s_pinmarks *new_list(void)
   return m;
 }
 
+static void put(struct p11s_pinmarks *m, enum p11s_pinmark_kind kind, const char *serial,
+                const char *label, const unsigned char *hash)
+{
+  struct p11s_pin_token token;
+
+  (void)snprintf(token.serial, sizeof token.serial, "%s", serial);
+  (void)snprintf(token.label, sizeof token.label, "%s", label);
+  p11s_pinmarks_put(m, kind, &token, hash);
+}
+
 static struct p11s_pinmarks *sample(void)
 {
   struct p11s_pinmarks *m = new_list();
 
-  p11s_pinmarks_put(m, P11S_PINMARK_REFUSED, "s1", "a token (User)", hash_a);
-  p11s_pinmarks_put(m, P11S_PINMARK_TRYING, "", "", hash_b);
-  p11s_pinmarks_put(m, P11S_PINMARK_PROVEN, "0123456789abcdef", "\xc3\xa4 100%\t!", hash_a);
-  p11s_pinmarks_put(m, P11S_PINMARK_UNLOCKED, "s2", "%41", hash_b);
-  p11s_pinmarks_put(m, P11S_PINMARK_ONE_MORE, "s2", "01234567890123456789012345678901", NULL);
+  put(m, P11S_PINMARK_REFUSED, "s1", "a token (User)", hash_a);
+  put(m, P11S_PINMARK_TRYING, "", "", hash_b);
+  put(m, P11S_PINMARK_PROVEN, "0123456789abcdef", "\xc3\xa4 100%\t!", hash_a);
+  put(m, P11S_PINMARK_UNLOCKED, "s2", "%41", hash_b);
+  put(m, P11S_PINMARK_ONE_MORE, "s2", "01234567890123456789012345678901", NULL);
   return m;
 }
 
@@ -64,8 +74,7 @@ static void a_full_list_comes_back(void **state)
   (void)state;
   for (unsigned i = 0; i < 2 * P11S_PINMARKS_MAX; i++) {
     hash[0] = (unsigned char)i;
-    p11s_pinmarks_put(m, P11S_PINMARK_UNLOCKED, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
-                      label, hash);
+    put(m, P11S_PINMARK_UNLOCKED, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", label, hash);
   }
   assert_int_equal(m->count, P11S_PINMARKS_MAX);
   assert_int_equal(m->mark[0].hash[0], P11S_PINMARKS_MAX); /* the oldest went */
@@ -121,20 +130,23 @@ static void anything_else_is_refused(void **state)
 
 static void a_mark_is_of_its_kind_token_and_pin(void **state)
 {
+  static const struct p11s_pin_token s1 = {"s1", "a token (User)"}, s2 = {"s2", "a token (User)"},
+                                     namesake = {"s1", "a token"};
   struct p11s_pinmarks *m = sample();
   size_t count = m->count;
 
   (void)state;
-  assert_non_null(p11s_pinmarks_find(m, P11S_PINMARK_REFUSED, "s1", hash_a));
-  assert_non_null(p11s_pinmarks_find(m, P11S_PINMARK_REFUSED, "s1", NULL));
-  assert_null(p11s_pinmarks_find(m, P11S_PINMARK_REFUSED, "s1", hash_b));
-  assert_null(p11s_pinmarks_find(m, P11S_PINMARK_REFUSED, "s2", hash_a));
-  assert_null(p11s_pinmarks_find(m, P11S_PINMARK_TRYING, "s1", hash_a));
-  p11s_pinmarks_put(m, P11S_PINMARK_REFUSED, "s1", "a token (User)", hash_a);
+  assert_non_null(p11s_pinmarks_find(m, P11S_PINMARK_REFUSED, &s1, hash_a));
+  assert_non_null(p11s_pinmarks_find(m, P11S_PINMARK_REFUSED, &s1, NULL));
+  assert_null(p11s_pinmarks_find(m, P11S_PINMARK_REFUSED, &s1, hash_b));
+  assert_null(p11s_pinmarks_find(m, P11S_PINMARK_REFUSED, &s2, hash_a));
+  assert_null(p11s_pinmarks_find(m, P11S_PINMARK_REFUSED, &namesake, hash_a));
+  assert_null(p11s_pinmarks_find(m, P11S_PINMARK_TRYING, &s1, hash_a));
+  put(m, P11S_PINMARK_REFUSED, "s1", "a token (User)", hash_a);
   assert_int_equal(m->count, count); /* known already */
-  assert_int_equal(p11s_pinmarks_remove(m, P11S_PINMARK_REFUSED, "s1", hash_b), 0);
-  assert_int_equal(p11s_pinmarks_remove(m, P11S_PINMARK_REFUSED, "s1", NULL), 1);
-  assert_null(p11s_pinmarks_find(m, P11S_PINMARK_REFUSED, "s1", NULL));
+  assert_int_equal(p11s_pinmarks_remove(m, P11S_PINMARK_REFUSED, &s1, hash_b), 0);
+  assert_int_equal(p11s_pinmarks_remove(m, P11S_PINMARK_REFUSED, &s1, NULL), 1);
+  assert_null(p11s_pinmarks_find(m, P11S_PINMARK_REFUSED, &s1, NULL));
   assert_int_equal(m->count, count - 1);
   free(m);
 }

@@ -18,11 +18,12 @@ struct unlock {
   struct p11s_buf text;
 };
 
-static enum p11s_err unlock_one(struct unlock *u, const char *serial, const char *label,
+static enum p11s_err unlock_one(struct unlock *u, const struct p11s_pin_token *token,
                                 struct p11s_error *e)
 {
+  const char *serial = token->serial, *label = token->label;
   size_t forgotten = 0;
-  enum p11s_err err = p11s_pinguard_unlock(u->guard, serial, label, &forgotten, e);
+  enum p11s_err err = p11s_pinguard_unlock(u->guard, token, &forgotten, e);
 
   if (err != P11S_OK)
     return err;
@@ -53,32 +54,37 @@ static enum p11s_err unlock_all(struct unlock *u, struct p11s_error *e)
 
   for (size_t i = 0; i < count && err == P11S_OK; i++)
     if (known[i].refused > 0)
-      err = unlock_one(u, known[i].serial, known[i].label, e);
+      err = unlock_one(u, &known[i].token, e);
   if (err == P11S_OK && p11s_table_rows(u->table) == 0)
     p11s_buf_addstr(&u->text, "no refused PIN is remembered\n");
   return err;
 }
 
-/* *ret_at: the one that answers to name; count when none does. */
+static bool answers(const struct p11s_pin_token *token, const char *name, bool by_serial)
+{
+  return strcmp(by_serial ? token->serial : token->label, name) == 0;
+}
+
+/* *ret_at: the one that answers to name, by its serial or else by its label; count when none does.
+ */
 static enum p11s_err find_known(const struct p11s_pin_subject *known, size_t count,
                                 const char *name, size_t *ret_at, struct p11s_error *e)
 {
   size_t at = count;
 
-  for (size_t i = 0; i < count; i++) {
-    if (strcmp(known[i].serial, name) == 0) {
-      *ret_at = i;
-      return P11S_OK;
+  for (int by_serial = 1; by_serial >= 0 && at == count; by_serial--)
+    for (size_t i = 0; i < count; i++) {
+      if (!answers(&known[i].token, name, by_serial != 0))
+        continue;
+      if (at < count)
+        return p11s_error_set(e, P11S_ERR_AMBIGUOUS,
+                              "two tokens answer to '%s', '%s' (serial %s) and '%s' (serial %s); "
+                              "name one by its %s, or say --all",
+                              name, known[at].token.label, known[at].token.serial,
+                              known[i].token.label, known[i].token.serial,
+                              by_serial != 0 ? "label" : "serial");
+      at = i;
     }
-    if (strcmp(known[i].label, name) != 0)
-      continue;
-    if (at < count)
-      return p11s_error_set(e, P11S_ERR_AMBIGUOUS,
-                            "two tokens answer to '%s', serial %s and serial %s; name one by its "
-                            "serial",
-                            name, known[at].serial, known[i].serial);
-    at = i;
-  }
   *ret_at = at;
   return P11S_OK;
 }
@@ -100,6 +106,14 @@ static void search_module(const struct p11s_p11mod_info *module, void *arg)
     search->found = p11s_slot_find(functions, search->spec, &search->info, NULL) == P11S_OK;
 }
 
+static enum p11s_err unlock_found(struct unlock *u, const struct p11s_slot_info *slot,
+                                  struct p11s_error *e)
+{
+  struct p11s_pin_token token = p11s_pinguard_token(slot);
+
+  return unlock_one(u, &token, e);
+}
+
 static enum p11s_err unlock_named(struct unlock *u, const char *name, struct p11s_error *e)
 {
   struct p11s_pin_subject known[P11S_PINMARKS_MAX];
@@ -111,14 +125,14 @@ static enum p11s_err unlock_named(struct unlock *u, const char *name, struct p11
   if (err != P11S_OK)
     return err;
   if (at < count)
-    return unlock_one(u, known[at].serial, known[at].label, e);
+    return unlock_one(u, &known[at].token, e);
   (void)p11s_p11mod_each(search_module, &search, NULL);
   if (search.found)
-    return unlock_one(u, search.info.serial, search.info.label, e);
+    return unlock_found(u, &search.info, e);
   for (size_t i = 0; i < count; i++)
     if (known[i].refused > 0)
-      p11s_buf_addf(&others, "%s'%s' (serial %s)", others.len > 0 ? ", " : "", known[i].label,
-                    known[i].serial);
+      p11s_buf_addf(&others, "%s'%s' (serial %s)", others.len > 0 ? ", " : "", known[i].token.label,
+                    known[i].token.serial);
   err = p11s_error_set(e, P11S_ERR_NO_TOKEN,
                        "no token '%s' is there, and nothing is remembered of one; refused PINs are "
                        "remembered of: %s",

@@ -55,14 +55,14 @@ enum p11s_err p11s_login(struct p11s_pinguard *g, struct p11s_session *session, 
   if (p11s_secret_len(pin) == 0)
     return p11s_error_set(e, P11S_ERR_NO_PIN, "token '%s' (serial %s) needs a PIN", slot->label,
                           slot->serial);
-  if (p11s_pinguard_refused(g, slot->serial, pin))
+  if (p11s_pinguard_refused(g, slot, pin))
     result = p11s_pinguard_refused_error(slot, &error);
   else
     result = try_login(g, session, user, pin, ret_tried, &error);
   if (result == P11S_OK)
     return result;
   if ((result == P11S_ERR_PIN_REFUSED || result == P11S_ERR_PIN_LOCKED) &&
-      p11s_pinguard_is_news(g, slot->serial, pin, result))
+      p11s_pinguard_is_news(g, slot, pin, result))
     p11s_log_event(P11S_LOG_ERROR, "%s", error.text);
   if (e != NULL)
     *e = error;

@@ -11,6 +11,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -51,10 +52,24 @@ void p11s_pinguard_free(struct p11s_pinguard *g)
 
 /* -- fast hashes: of this process, in memory only */
 
-static bool digest_fast(const struct p11s_pinguard *g, const char *serial,
+struct p11s_pin_token p11s_pinguard_token(const struct p11s_slot_info *slot)
+{
+  struct p11s_pin_token token;
+
+  memset(&token, 0, sizeof token);
+  (void)snprintf(token.serial, sizeof token.serial, "%s", slot->serial);
+  (void)snprintf(token.label, sizeof token.label, "%s", slot->label);
+  return token;
+}
+
+static bool digest_fast(const struct p11s_pinguard *g, const struct p11s_pin_token *token,
                         const struct p11s_secret *pin, struct fast *ret)
 {
-  return HMAC(EVP_sha256(), g->key, sizeof g->key, (const unsigned char *)serial, strlen(serial),
+  char both[sizeof *token];
+  int len = snprintf(both, sizeof both, "%s%c%s", token->label, '\0', token->serial);
+
+  return len > 0 &&
+         HMAC(EVP_sha256(), g->key, sizeof g->key, (const unsigned char *)both, (size_t)len,
               ret->token, NULL) != NULL &&
          HMAC(EVP_sha256(), ret->token, sizeof ret->token, p11s_secret_data(pin),
               p11s_secret_len(pin), ret->pin, NULL) != NULL;
@@ -78,14 +93,15 @@ static void put(struct ring *ring, const struct fast *fast)
 
 /* -- slow hashes: each made once */
 
-bool p11s_pinguard_hash(struct p11s_pinguard *g, const unsigned char *salt, const char *serial,
-                        const struct p11s_secret *pin, unsigned char *ret)
+bool p11s_pinguard_hash(struct p11s_pinguard *g, const unsigned char *salt,
+                        const struct p11s_pin_token *token, const struct p11s_secret *pin,
+                        unsigned char *ret)
 {
   struct slow slow;
   bool known = false;
 
   memset(&slow, 0, sizeof slow);
-  if (!digest_fast(g, serial, pin, &slow.fast))
+  if (!digest_fast(g, token, pin, &slow.fast))
     return false;
   pthread_mutex_lock(&g->lock);
   for (unsigned i = 0; i < RING_MAX && !known; i++) {
@@ -101,7 +117,7 @@ bool p11s_pinguard_hash(struct p11s_pinguard *g, const unsigned char *salt, cons
     return true;
   slow.set = true;
   memcpy(slow.salt, salt, sizeof slow.salt);
-  if (!p11s_pinmarks_hash(salt, serial, pin, slow.hash))
+  if (!p11s_pinmarks_hash(salt, token->serial, pin, slow.hash))
     return false;
   memcpy(ret, slow.hash, sizeof slow.hash);
   pthread_mutex_lock(&g->lock);
@@ -138,12 +154,12 @@ static void uncomplain(struct p11s_pinguard *g)
   pthread_mutex_unlock(&g->lock);
 }
 
-static void forget_news_locked(struct p11s_pinguard *g, const char *serial)
+static void forget_news_locked(struct p11s_pinguard *g, const struct p11s_pin_token *token)
 {
   struct ring *news = &g->news;
   struct fast fast;
 
-  if (!digest_fast(g, serial, NULL, &fast))
+  if (!digest_fast(g, token, NULL, &fast))
     return;
   for (unsigned i = 0; i < news->count; i++)
     if (memcmp(news->entry[i].token, fast.token, MAC_LEN) == 0)
@@ -160,11 +176,11 @@ static void install(struct p11s_pinguard *g, const struct p11s_pinmarks *marks,
     const struct p11s_pinmark *mark = &marks->mark[i];
 
     if (mark->kind != P11S_PINMARK_UNLOCKED ||
-        p11s_pinmarks_find(&g->shared, mark->kind, mark->serial, mark->hash) != NULL)
+        p11s_pinmarks_find(&g->shared, mark->kind, &mark->token, mark->hash) != NULL)
       continue;
-    (void)p11s_pinmarks_remove(&g->own, P11S_PINMARK_REFUSED, mark->serial, NULL);
-    (void)p11s_pinmarks_remove(&g->own, P11S_PINMARK_TRYING, mark->serial, NULL);
-    forget_news_locked(g, mark->serial);
+    (void)p11s_pinmarks_remove(&g->own, P11S_PINMARK_REFUSED, &mark->token, NULL);
+    (void)p11s_pinmarks_remove(&g->own, P11S_PINMARK_TRYING, &mark->token, NULL);
+    forget_news_locked(g, &mark->token);
   }
   g->shared = *marks;
   g->shared_id = *id;
@@ -239,7 +255,7 @@ static bool change_shared(struct p11s_pinguard *g, struct p11s_pin_change *chang
     complain(g, "refused-pins.lock cannot be locked");
     return false;
   }
-  if (load(g, &m) && p11s_pinguard_hash(g, m.salt, change->serial, change->pin, hash)) {
+  if (load(g, &m) && p11s_pinguard_hash(g, m.salt, change->token, change->pin, hash)) {
     before = m;
     change->apply(&m, hash, change);
     done = same_marks(&before, &m);
@@ -267,7 +283,7 @@ bool p11s_pinguard_change(struct p11s_pinguard *g, struct p11s_pin_change *chang
   pthread_mutex_lock(&g->lock);
   also = !written || g->own.count > 0;
   pthread_mutex_unlock(&g->lock);
-  if (also && p11s_pinguard_hash(g, g->own.salt, change->serial, change->pin, hash)) {
+  if (also && p11s_pinguard_hash(g, g->own.salt, change->token, change->pin, hash)) {
     pthread_mutex_lock(&g->lock);
     change->apply(&g->own, hash, change);
     pthread_mutex_unlock(&g->lock);
@@ -278,44 +294,35 @@ bool p11s_pinguard_change(struct p11s_pinguard *g, struct p11s_pin_change *chang
 
 /* -- what the process itself has seen */
 
-void p11s_pinguard_accepted(struct p11s_pinguard *g, const char *serial,
-                            const struct p11s_secret *pin)
+void p11s_pinguard_note_verdict(struct p11s_pinguard *g, const struct p11s_pin_token *token,
+                                const struct p11s_secret *pin, bool accepted)
 {
   struct fast fast, *known;
 
-  if (!digest_fast(g, serial, pin, &fast))
+  if (!digest_fast(g, token, pin, &fast))
     return;
   pthread_mutex_lock(&g->lock);
   known = find_token(&g->accepted, &fast);
-  if (known != NULL)
-    *known = fast;
-  else
-    put(&g->accepted, &fast);
-  forget_news_locked(g, serial);
-  pthread_mutex_unlock(&g->lock);
-}
-
-void p11s_pinguard_not_accepted(struct p11s_pinguard *g, const char *serial,
-                                const struct p11s_secret *pin)
-{
-  struct fast fast, *known;
-
-  if (!digest_fast(g, serial, pin, &fast))
-    return;
-  pthread_mutex_lock(&g->lock);
-  known = find_token(&g->accepted, &fast);
-  if (known != NULL && CRYPTO_memcmp(known->pin, fast.pin, MAC_LEN) == 0)
+  if (accepted) {
+    if (known != NULL)
+      *known = fast;
+    else
+      put(&g->accepted, &fast);
+    forget_news_locked(g, token);
+  } else if (known != NULL && CRYPTO_memcmp(known->pin, fast.pin, MAC_LEN) == 0) {
     memset(known, 0, sizeof *known);
+  }
   pthread_mutex_unlock(&g->lock);
 }
 
-enum p11s_pin_proof p11s_pinguard_proof(struct p11s_pinguard *g, const char *serial,
+enum p11s_pin_proof p11s_pinguard_proof(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
                                         const struct p11s_secret *pin)
 {
+  struct p11s_pin_token token = p11s_pinguard_token(slot);
   enum p11s_pin_proof proof = P11S_PIN_UNKNOWN;
   struct fast fast, *known;
 
-  if (!digest_fast(g, serial, pin, &fast))
+  if (!digest_fast(g, &token, pin, &fast))
     return proof;
   pthread_mutex_lock(&g->lock);
   known = find_token(&g->accepted, &fast);
@@ -326,19 +333,20 @@ enum p11s_pin_proof p11s_pinguard_proof(struct p11s_pinguard *g, const char *ser
     return proof;
   /* It may have been changed, and another process may have logged in with the new one. */
   p11s_pinguard_refresh(g);
-  if (!p11s_pinguard_is_marked(g, P11S_PINMARK_PROVEN, serial, pin))
+  if (!p11s_pinguard_is_marked(g, P11S_PINMARK_PROVEN, &token, pin))
     return proof;
-  p11s_pinguard_accepted(g, serial, pin);
+  p11s_pinguard_note_verdict(g, &token, pin, true);
   return P11S_PIN_PROVEN;
 }
 
-bool p11s_pinguard_is_news(struct p11s_pinguard *g, const char *serial,
+bool p11s_pinguard_is_news(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
                            const struct p11s_secret *pin, enum p11s_err reason)
 {
+  struct p11s_pin_token token = p11s_pinguard_token(slot);
   struct fast fast;
   bool known = false;
 
-  if (!digest_fast(g, serial, pin, &fast))
+  if (!digest_fast(g, &token, pin, &fast))
     return true;
   fast.pin[0] = (unsigned char)reason; /* the other 31 bytes still tell PINs apart */
   pthread_mutex_lock(&g->lock);

@@ -3,6 +3,7 @@
 #define P11S_PINGUARD_H
 
 #include "err.h"
+#include "pinmarks.h"
 #include "secret.h"
 #include "slot.h"
 
@@ -28,17 +29,24 @@
  *     one, as somebody has to be able to correct it. That leaves the third one to people.
  * Marks of a token go when it takes the PIN, or when unlock-login is said.
  *
+ * A token is known by its serial number and its label (pinmarks.h). One that is initialized anew
+ * has another label, as a rule, but its counter begins anew, too. When the label alone changes, a
+ * PIN that was refused is tried once more.
+ *
  * Threads: any. guard->lock is the innermost but log.c's; no file is touched under it.
  */
 struct p11s_pinguard;
 struct p11s_pin_try;
+
+/* What a PIN is remembered by. */
+struct p11s_pin_token p11s_pinguard_token(const struct p11s_slot_info *slot);
 
 /* state_dir NULL or "": none. Touches no file. */
 struct p11s_pinguard *p11s_pinguard_new(const char *state_dir);
 void p11s_pinguard_free(struct p11s_pinguard *g);
 
 /* Whether the token has refused this PIN. Costs a slow hash the first time, then a stat(). */
-bool p11s_pinguard_refused(struct p11s_pinguard *g, const char *serial,
+bool p11s_pinguard_refused(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
                            const struct p11s_secret *pin);
 
 /* P11S_ERR_PIN_REFUSED with what to do. */
@@ -65,7 +73,7 @@ enum p11s_pin_outcome {
 void p11s_pinguard_leave(struct p11s_pin_try *t, enum p11s_pin_outcome outcome);
 
 /* Whether this reason not to log in is met for the first time since the token last took a PIN. */
-bool p11s_pinguard_is_news(struct p11s_pinguard *g, const char *serial,
+bool p11s_pinguard_is_news(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
                            const struct p11s_secret *pin, enum p11s_err reason);
 
 enum p11s_pin_proof {
@@ -73,15 +81,14 @@ enum p11s_pin_proof {
   P11S_PIN_PROVEN,  /* it is logged in with this one, or took it from another process since */
   P11S_PIN_OTHER,   /* a token has one PIN at a time: while it is logged in, this one is wrong */
 };
-enum p11s_pin_proof p11s_pinguard_proof(struct p11s_pinguard *g, const char *serial,
+enum p11s_pin_proof p11s_pinguard_proof(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
                                         const struct p11s_secret *pin);
 
 /* -- unlock-login */
 
 /* A token that something is remembered of. */
 struct p11s_pin_subject {
-  char serial[17];
-  char label[33];
+  struct p11s_pin_token token;
   size_t refused; /* PINs refused, or whose login was cut short */
 };
 /* At most max of them, the longest known first; returns how many. */
@@ -89,7 +96,7 @@ size_t p11s_pinguard_subjects(struct p11s_pinguard *g, struct p11s_pin_subject *
 
 /* Forgets the token's refused PINs and allows one try, in all processes that share the state
    directory. P11S_ERR_HOST when that cannot be written. */
-enum p11s_err p11s_pinguard_unlock(struct p11s_pinguard *g, const char *serial, const char *label,
+enum p11s_err p11s_pinguard_unlock(struct p11s_pinguard *g, const struct p11s_pin_token *token,
                                    size_t *ret_refused, struct p11s_error *e);
 
 #endif

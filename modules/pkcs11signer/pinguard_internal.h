@@ -13,7 +13,7 @@
 #define MAC_LEN 32
 
 struct fast {
-  unsigned char token[MAC_LEN]; /* HMAC(key, serial) */
+  unsigned char token[MAC_LEN]; /* HMAC(key, label and serial) */
   unsigned char pin[MAC_LEN];   /* HMAC(token, PIN) */
 };
 
@@ -49,22 +49,22 @@ struct p11s_pinguard {
 };
 
 /* The slow hash, from memory when it was made before. */
-bool p11s_pinguard_hash(struct p11s_pinguard *g, const unsigned char *salt, const char *serial,
-                        const struct p11s_secret *pin, unsigned char *ret);
+bool p11s_pinguard_hash(struct p11s_pinguard *g, const unsigned char *salt,
+                        const struct p11s_pin_token *token, const struct p11s_secret *pin,
+                        unsigned char *ret);
 
 /* Reads the file anew if it is another one than last time. */
 void p11s_pinguard_refresh(struct p11s_pinguard *g);
 
 /* As far as it was read. */
 bool p11s_pinguard_is_marked(struct p11s_pinguard *g, enum p11s_pinmark_kind kind,
-                             const char *serial, const struct p11s_secret *pin);
+                             const struct p11s_pin_token *token, const struct p11s_secret *pin);
 
 /* A change to what is known of one PIN, or of a token's (pin NULL). */
 struct p11s_pin_change {
   /* hash: the PIN's, with the salt of m. May be called twice, and under a lock: makes no call. */
   void (*apply)(struct p11s_pinmarks *m, const unsigned char *hash, struct p11s_pin_change *change);
-  const char *serial;
-  const char *label;
+  const struct p11s_pin_token *token;
   const struct p11s_secret *pin;
   bool one_more;               /* a corrected PIN may be tried */
   const unsigned char *random; /* unlock-login's */
@@ -74,11 +74,9 @@ struct p11s_pin_change {
  */
 bool p11s_pinguard_change(struct p11s_pinguard *g, struct p11s_pin_change *change);
 
-/* The token took the PIN from this process. */
-void p11s_pinguard_accepted(struct p11s_pinguard *g, const char *serial,
-                            const struct p11s_secret *pin);
-/* It takes that one no more: it was changed there, and which one is right is not known. */
-void p11s_pinguard_not_accepted(struct p11s_pinguard *g, const char *serial,
-                                const struct p11s_secret *pin);
+/* The token took the PIN from this process, or takes it no more: it was changed there, and which
+   one is right is not known. */
+void p11s_pinguard_note_verdict(struct p11s_pinguard *g, const struct p11s_pin_token *token,
+                                const struct p11s_secret *pin, bool accepted);
 
 #endif

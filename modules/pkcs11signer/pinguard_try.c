@@ -13,8 +13,9 @@
 
 struct p11s_pin_try {
   struct p11s_pin_try *next; /* guarded by the guard's lock */
-  struct p11s_pinguard *g;   /* immutable, like the next two */
+  struct p11s_pinguard *g;   /* immutable, like the next three */
   const struct p11s_slot_info *slot;
+  struct p11s_pin_token token;
   const struct p11s_secret *pin;
   int lock;            /* keeps other processes out; -1: not to be had */
   bool others_at_it;   /* another process had it for too long */
@@ -27,41 +28,45 @@ struct p11s_pin_try {
 
 /* In one list. The hash is made without a lock, and only when there is something to compare. */
 static bool is_in(struct p11s_pinguard *g, const struct p11s_pinmarks *m,
-                  enum p11s_pinmark_kind kind, const char *serial, const struct p11s_secret *pin)
+                  enum p11s_pinmark_kind kind, const struct p11s_pin_token *token,
+                  const struct p11s_secret *pin)
 {
   unsigned char salt[P11S_PIN_SALT_LEN], hash[P11S_PIN_HASH_LEN];
   bool any, found;
 
   pthread_mutex_lock(&g->lock);
-  any = p11s_pinmarks_find(m, kind, serial, NULL) != NULL;
+  any = p11s_pinmarks_find(m, kind, token, NULL) != NULL;
   memcpy(salt, m->salt, sizeof salt);
   pthread_mutex_unlock(&g->lock);
-  if (!any || !p11s_pinguard_hash(g, salt, serial, pin, hash))
+  if (!any || !p11s_pinguard_hash(g, salt, token, pin, hash))
     return false;
   pthread_mutex_lock(&g->lock);
-  found = p11s_pinmarks_find(m, kind, serial, hash) != NULL;
+  found = p11s_pinmarks_find(m, kind, token, hash) != NULL;
   pthread_mutex_unlock(&g->lock);
   return found;
 }
 
 bool p11s_pinguard_is_marked(struct p11s_pinguard *g, enum p11s_pinmark_kind kind,
-                             const char *serial, const struct p11s_secret *pin)
+                             const struct p11s_pin_token *token, const struct p11s_secret *pin)
 {
-  return is_in(g, &g->shared, kind, serial, pin) || is_in(g, &g->own, kind, serial, pin);
+  return is_in(g, &g->shared, kind, token, pin) || is_in(g, &g->own, kind, token, pin);
 }
 
 /* Another process may have been luckier than what could not be written here. */
-static bool is_refused(struct p11s_pinguard *g, const char *serial, const struct p11s_secret *pin)
+static bool is_refused(struct p11s_pinguard *g, const struct p11s_pin_token *token,
+                       const struct p11s_secret *pin)
 {
-  return p11s_pinguard_is_marked(g, P11S_PINMARK_REFUSED, serial, pin) &&
-         !p11s_pinguard_is_marked(g, P11S_PINMARK_PROVEN, serial, pin);
+  return p11s_pinguard_is_marked(g, P11S_PINMARK_REFUSED, token, pin) &&
+         !p11s_pinguard_is_marked(g, P11S_PINMARK_PROVEN, token, pin);
 }
 
-bool p11s_pinguard_refused(struct p11s_pinguard *g, const char *serial,
+bool p11s_pinguard_refused(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
                            const struct p11s_secret *pin)
 {
+  struct p11s_pin_token token = p11s_pinguard_token(slot);
+
   p11s_pinguard_refresh(g);
-  return is_refused(g, serial, pin);
+  return is_refused(g, &token, pin);
 }
 
 enum p11s_err p11s_pinguard_refused_error(const struct p11s_slot_info *slot, struct p11s_error *e)
@@ -73,91 +78,98 @@ enum p11s_err p11s_pinguard_refused_error(const struct p11s_slot_info *slot, str
                         slot->label, slot->serial, slot->serial);
 }
 
-static bool has_allowance(struct p11s_pinguard *g, const char *serial)
+static bool has_allowance(struct p11s_pinguard *g, const struct p11s_pin_token *token)
 {
   bool found;
 
   pthread_mutex_lock(&g->lock);
-  found = p11s_pinmarks_find(&g->shared, P11S_PINMARK_UNLOCKED, serial, NULL) != NULL ||
-          p11s_pinmarks_find(&g->shared, P11S_PINMARK_ONE_MORE, serial, NULL) != NULL ||
-          p11s_pinmarks_find(&g->own, P11S_PINMARK_ONE_MORE, serial, NULL) != NULL;
+  found = p11s_pinmarks_find(&g->shared, P11S_PINMARK_UNLOCKED, token, NULL) != NULL ||
+          p11s_pinmarks_find(&g->shared, P11S_PINMARK_ONE_MORE, token, NULL) != NULL ||
+          p11s_pinmarks_find(&g->own, P11S_PINMARK_ONE_MORE, token, NULL) != NULL;
   pthread_mutex_unlock(&g->lock);
   return found;
 }
 
 /* -- changes */
 
-static void drop_allowances(struct p11s_pinmarks *m, const char *serial)
+static void drop_allowances(struct p11s_pinmarks *m, const struct p11s_pin_token *token)
 {
-  (void)p11s_pinmarks_remove(m, P11S_PINMARK_UNLOCKED, serial, NULL);
-  (void)p11s_pinmarks_remove(m, P11S_PINMARK_ONE_MORE, serial, NULL);
+  (void)p11s_pinmarks_remove(m, P11S_PINMARK_UNLOCKED, token, NULL);
+  (void)p11s_pinmarks_remove(m, P11S_PINMARK_ONE_MORE, token, NULL);
 }
 
 static void mark_trying(struct p11s_pinmarks *m, const unsigned char *hash,
                         struct p11s_pin_change *c)
 {
-  drop_allowances(m, c->serial);
-  p11s_pinmarks_put(m, P11S_PINMARK_TRYING, c->serial, c->label, hash);
+  drop_allowances(m, c->token);
+  p11s_pinmarks_put(m, P11S_PINMARK_TRYING, c->token, hash);
 }
 
 static void mark_accepted(struct p11s_pinmarks *m, const unsigned char *hash,
                           struct p11s_pin_change *c)
 {
-  drop_allowances(m, c->serial);
-  (void)p11s_pinmarks_remove(m, P11S_PINMARK_TRYING, c->serial, hash);
-  (void)p11s_pinmarks_remove(m, P11S_PINMARK_REFUSED, c->serial, hash);
-  if (p11s_pinmarks_find(m, P11S_PINMARK_PROVEN, c->serial, hash) != NULL)
+  drop_allowances(m, c->token);
+  (void)p11s_pinmarks_remove(m, P11S_PINMARK_TRYING, c->token, hash);
+  (void)p11s_pinmarks_remove(m, P11S_PINMARK_REFUSED, c->token, hash);
+  if (p11s_pinmarks_find(m, P11S_PINMARK_PROVEN, c->token, hash) != NULL)
     return;
-  (void)p11s_pinmarks_remove(m, P11S_PINMARK_PROVEN, c->serial, NULL);
-  p11s_pinmarks_put(m, P11S_PINMARK_PROVEN, c->serial, c->label, hash);
+  (void)p11s_pinmarks_remove(m, P11S_PINMARK_PROVEN, c->token, NULL);
+  p11s_pinmarks_put(m, P11S_PINMARK_PROVEN, c->token, hash);
 }
 
 static void mark_refused(struct p11s_pinmarks *m, const unsigned char *hash,
                          struct p11s_pin_change *c)
 {
-  (void)p11s_pinmarks_remove(m, P11S_PINMARK_TRYING, c->serial, hash);
-  (void)p11s_pinmarks_remove(m, P11S_PINMARK_PROVEN, c->serial, hash);
-  p11s_pinmarks_put(m, P11S_PINMARK_REFUSED, c->serial, c->label, hash);
+  (void)p11s_pinmarks_remove(m, P11S_PINMARK_TRYING, c->token, hash);
+  (void)p11s_pinmarks_remove(m, P11S_PINMARK_PROVEN, c->token, hash);
+  p11s_pinmarks_put(m, P11S_PINMARK_REFUSED, c->token, hash);
   if (c->one_more)
-    p11s_pinmarks_put(m, P11S_PINMARK_ONE_MORE, c->serial, c->label, NULL);
+    p11s_pinmarks_put(m, P11S_PINMARK_ONE_MORE, c->token, NULL);
 }
 
 static void unmark_trying(struct p11s_pinmarks *m, const unsigned char *hash,
                           struct p11s_pin_change *c)
 {
-  (void)p11s_pinmarks_remove(m, P11S_PINMARK_TRYING, c->serial, hash);
+  (void)p11s_pinmarks_remove(m, P11S_PINMARK_TRYING, c->token, hash);
   if (c->one_more)
-    p11s_pinmarks_put(m, P11S_PINMARK_ONE_MORE, c->serial, c->label, NULL);
+    p11s_pinmarks_put(m, P11S_PINMARK_ONE_MORE, c->token, NULL);
 }
 
 static void mark_unlocked(struct p11s_pinmarks *m, const unsigned char *hash,
                           struct p11s_pin_change *c)
 {
   (void)hash;
-  drop_allowances(m, c->serial);
-  c->removed += p11s_pinmarks_remove(m, P11S_PINMARK_REFUSED, c->serial, NULL);
-  c->removed += p11s_pinmarks_remove(m, P11S_PINMARK_TRYING, c->serial, NULL);
-  p11s_pinmarks_put(m, P11S_PINMARK_UNLOCKED, c->serial, c->label, c->random);
+  drop_allowances(m, c->token);
+  c->removed += p11s_pinmarks_remove(m, P11S_PINMARK_REFUSED, c->token, NULL);
+  c->removed += p11s_pinmarks_remove(m, P11S_PINMARK_TRYING, c->token, NULL);
+  p11s_pinmarks_put(m, P11S_PINMARK_UNLOCKED, c->token, c->random);
 }
 
 /* -- one login */
 
-static bool is_busy_locked(const struct p11s_pinguard *g, const char *serial)
+static bool is_same(const struct p11s_pin_token *a, const struct p11s_pin_token *b)
+{
+  return strcmp(a->serial, b->serial) == 0 && strcmp(a->label, b->label) == 0;
+}
+
+static bool is_busy_locked(const struct p11s_pinguard *g, const struct p11s_pin_token *token)
 {
   const struct p11s_pin_try *t = g->tries;
 
-  while (t != NULL && strcmp(t->slot->serial, serial) != 0)
+  while (t != NULL && !is_same(&t->token, token))
     t = t->next;
   return t != NULL;
 }
 
 /* Where in the lock file a token's logins are locked; that two may share a place does no harm. */
-static uint32_t place_of(const char *serial)
+static uint32_t place_of(const struct p11s_pin_token *token)
 {
   uint32_t hash = 2166136261U; /* FNV-1a */
 
-  for (; *serial != '\0'; serial++)
-    hash = (hash ^ (unsigned char)*serial) * 16777619U;
+  for (const char *c = token->serial; *c != '\0'; c++)
+    hash = (hash ^ (unsigned char)*c) * 16777619U;
+  for (const char *c = token->label; *c != '\0'; c++)
+    hash = (hash ^ (unsigned char)*c) * 16777619U;
   return (hash & 0x3fffffffU) + P11S_PINFILE_CHANGE + 1;
 }
 
@@ -171,9 +183,10 @@ enum p11s_err p11s_pinguard_enter(struct p11s_pinguard *g, const struct p11s_slo
 
   if (t == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  *t = (struct p11s_pin_try){.g = g, .slot = slot, .pin = pin, .lock = -1};
+  *t = (struct p11s_pin_try){
+      .g = g, .slot = slot, .token = p11s_pinguard_token(slot), .pin = pin, .lock = -1};
   pthread_mutex_lock(&g->lock);
-  while ((busy = is_busy_locked(g, slot->serial)) &&
+  while ((busy = is_busy_locked(g, &t->token)) &&
          p11s_cond_wait_until(&g->left, &g->lock, deadline))
     ;
   if (!busy) {
@@ -187,8 +200,8 @@ enum p11s_err p11s_pinguard_enter(struct p11s_pinguard *g, const struct p11s_slo
                           slot->label);
   }
   if (g->dir != NULL) {
-    t->lock = p11s_pinfile_lock(g->dir, place_of(slot->serial),
-                                p11s_now_ms() + P11S_PINGUARD_PATIENCE_MS);
+    t->lock =
+        p11s_pinfile_lock(g->dir, place_of(&t->token), p11s_now_ms() + P11S_PINGUARD_PATIENCE_MS);
     t->others_at_it = t->lock < 0 && errno == EAGAIN;
     p11s_pinguard_refresh(g);
   }
@@ -216,16 +229,15 @@ static enum p11s_err cut_short(const struct p11s_pin_try *t, struct p11s_error *
 enum p11s_err p11s_pinguard_permit(struct p11s_pin_try *t, struct p11s_error *e)
 {
   const struct p11s_slot_info *slot = t->slot;
-  struct p11s_pin_change trying = {
-      .apply = mark_trying, .serial = slot->serial, .label = slot->label, .pin = t->pin};
-  bool proven = p11s_pinguard_is_marked(t->g, P11S_PINMARK_PROVEN, slot->serial, t->pin);
+  struct p11s_pin_change trying = {.apply = mark_trying, .token = &t->token, .pin = t->pin};
+  bool proven = p11s_pinguard_is_marked(t->g, P11S_PINMARK_PROVEN, &t->token, t->pin);
 
-  if (is_refused(t->g, slot->serial, t->pin))
+  if (is_refused(t->g, &t->token, t->pin))
     return p11s_pinguard_refused_error(slot, e);
-  if (!proven && p11s_pinguard_is_marked(t->g, P11S_PINMARK_TRYING, slot->serial, t->pin))
+  if (!proven && p11s_pinguard_is_marked(t->g, P11S_PINMARK_TRYING, &t->token, t->pin))
     return cut_short(t, e);
   t->count_low = (slot->flags & CKF_USER_PIN_COUNT_LOW) != 0;
-  if (t->count_low && !proven && !has_allowance(t->g, slot->serial))
+  if (t->count_low && !proven && !has_allowance(t->g, &t->token))
     return p11s_error_set(e, P11S_ERR_PIN_LOCKED,
                           "token '%s' (serial %s) says that a wrong PIN was given lately, and this "
                           "one was never used there: it is not tried; log in once with the right "
@@ -234,7 +246,7 @@ enum p11s_err p11s_pinguard_permit(struct p11s_pin_try *t, struct p11s_error *e)
                           slot->label, slot->serial, slot->serial);
   if (proven)
     return P11S_OK;
-  t->took_allowance = has_allowance(t->g, slot->serial);
+  t->took_allowance = has_allowance(t->g, &t->token);
   t->marked = true;
   (void)p11s_pinguard_change(t->g, &trying);
   return P11S_OK;
@@ -242,17 +254,16 @@ enum p11s_err p11s_pinguard_permit(struct p11s_pin_try *t, struct p11s_error *e)
 
 static void remember(struct p11s_pin_try *t, enum p11s_pin_outcome outcome)
 {
-  struct p11s_pin_change change = {
-      .serial = t->slot->serial, .label = t->slot->label, .pin = t->pin};
+  struct p11s_pin_change change = {.token = &t->token, .pin = t->pin};
 
   switch (outcome) {
   case P11S_PIN_ACCEPTED:
     change.apply = mark_accepted;
-    p11s_pinguard_accepted(t->g, t->slot->serial, t->pin);
+    p11s_pinguard_note_verdict(t->g, &t->token, t->pin, true);
     break;
   case P11S_PIN_REFUSED:
     change.apply = mark_refused;
-    p11s_pinguard_not_accepted(t->g, t->slot->serial, t->pin);
+    p11s_pinguard_note_verdict(t->g, &t->token, t->pin, false);
     change.one_more = !t->count_low;
     break;
   case P11S_PIN_NO_VERDICT:
@@ -297,28 +308,23 @@ size_t p11s_pinguard_subjects(struct p11s_pinguard *g, struct p11s_pin_subject *
     const struct p11s_pinmark *mark = &g->shared.mark[i];
     size_t j = 0;
 
-    while (j < count && strcmp(ret[j].serial, mark->serial) != 0)
+    while (j < count && !is_same(&ret[j].token, &mark->token))
       j++;
     if (j == max)
       continue;
-    if (j == count) {
-      count++;
-      ret[j].refused = 0;
-      memcpy(ret[j].serial, mark->serial, sizeof ret[j].serial);
-    }
-    memcpy(ret[j].label, mark->label, sizeof ret[j].label); /* the newest */
+    if (j == count)
+      ret[count++] = (struct p11s_pin_subject){.token = mark->token, .refused = 0};
     ret[j].refused += mark->kind == P11S_PINMARK_REFUSED || mark->kind == P11S_PINMARK_TRYING;
   }
   pthread_mutex_unlock(&g->lock);
   return count;
 }
 
-enum p11s_err p11s_pinguard_unlock(struct p11s_pinguard *g, const char *serial, const char *label,
+enum p11s_err p11s_pinguard_unlock(struct p11s_pinguard *g, const struct p11s_pin_token *token,
                                    size_t *ret_refused, struct p11s_error *e)
 {
   unsigned char random[P11S_PIN_HASH_LEN];
-  struct p11s_pin_change change = {
-      .apply = mark_unlocked, .serial = serial, .label = label, .random = random};
+  struct p11s_pin_change change = {.apply = mark_unlocked, .token = token, .random = random};
 
   if (g->dir == NULL)
     return p11s_error_set(e, P11S_ERR_HOST,

@@ -27,7 +27,7 @@ bool p11s_pinmarks_init(struct p11s_pinmarks *m)
 bool p11s_pinmarks_hash(const unsigned char *salt, const char *serial,
                         const struct p11s_secret *pin, unsigned char *ret_hash)
 {
-  unsigned char both[P11S_PIN_SALT_LEN + sizeof((struct p11s_pinmark *)NULL)->serial];
+  unsigned char both[P11S_PIN_SALT_LEN + sizeof((struct p11s_pin_token *)NULL)->serial];
   size_t len = 0;
 
   memcpy(both, salt, P11S_PIN_SALT_LEN);
@@ -42,43 +42,45 @@ bool p11s_pinmarks_hash(const unsigned char *salt, const char *serial,
 }
 
 static bool matches(const struct p11s_pinmark *mark, enum p11s_pinmark_kind kind,
-                    const char *serial, const unsigned char *hash)
+                    const struct p11s_pin_token *token, const unsigned char *hash)
 {
-  return mark->kind == kind && strcmp(mark->serial, serial) == 0 &&
+  return mark->kind == kind && strcmp(mark->token.serial, token->serial) == 0 &&
+         strcmp(mark->token.label, token->label) == 0 &&
          (hash == NULL || CRYPTO_memcmp(mark->hash, hash, sizeof mark->hash) == 0);
 }
 
 const struct p11s_pinmark *p11s_pinmarks_find(const struct p11s_pinmarks *m,
-                                              enum p11s_pinmark_kind kind, const char *serial,
+                                              enum p11s_pinmark_kind kind,
+                                              const struct p11s_pin_token *token,
                                               const unsigned char *hash)
 {
   for (size_t i = m->count; i > 0; i--)
-    if (matches(&m->mark[i - 1], kind, serial, hash))
+    if (matches(&m->mark[i - 1], kind, token, hash))
       return &m->mark[i - 1];
   return NULL;
 }
 
 size_t p11s_pinmarks_remove(struct p11s_pinmarks *m, enum p11s_pinmark_kind kind,
-                            const char *serial, const unsigned char *hash)
+                            const struct p11s_pin_token *token, const unsigned char *hash)
 {
   size_t kept = 0, before = m->count;
 
   for (size_t i = 0; i < before; i++)
-    if (!matches(&m->mark[i], kind, serial, hash))
+    if (!matches(&m->mark[i], kind, token, hash))
       m->mark[kept++] = m->mark[i];
   m->count = kept;
   return before - kept;
 }
 
-void p11s_pinmarks_put(struct p11s_pinmarks *m, enum p11s_pinmark_kind kind, const char *serial,
-                       const char *label, const unsigned char *hash)
+void p11s_pinmarks_put(struct p11s_pinmarks *m, enum p11s_pinmark_kind kind,
+                       const struct p11s_pin_token *token, const unsigned char *hash)
 {
   static const unsigned char zeros[P11S_PIN_HASH_LEN];
   struct p11s_pinmark *mark;
 
   if (hash == NULL)
     hash = zeros;
-  if (p11s_pinmarks_find(m, kind, serial, hash) != NULL)
+  if (p11s_pinmarks_find(m, kind, token, hash) != NULL)
     return;
   if (m->count == P11S_PINMARKS_MAX) {
     m->count--;
@@ -87,8 +89,9 @@ void p11s_pinmarks_put(struct p11s_pinmarks *m, enum p11s_pinmark_kind kind, con
   mark = &m->mark[m->count++];
   memset(mark, 0, sizeof *mark);
   mark->kind = kind;
-  (void)snprintf(mark->serial, sizeof mark->serial, "%s", serial);
-  (void)snprintf(mark->label, sizeof mark->label, "%s", label);
+  /* Not as a whole: behind their ends there must be zeros, as there are in marks that were read. */
+  (void)snprintf(mark->token.serial, sizeof mark->token.serial, "%s", token->serial);
+  (void)snprintf(mark->token.label, sizeof mark->token.label, "%s", token->label);
   memcpy(mark->hash, hash, sizeof mark->hash);
 }
 
@@ -130,9 +133,9 @@ void p11s_pinmarks_format(const struct p11s_pinmarks *m, struct p11s_buf *out)
     const struct p11s_pinmark *mark = &m->mark[i];
 
     p11s_buf_addf(out, "%s ", kinds[mark->kind]);
-    add_name(out, mark->serial);
+    add_name(out, mark->token.serial);
     p11s_buf_addstr(out, " ");
-    add_name(out, mark->label);
+    add_name(out, mark->token.label);
     p11s_buf_addstr(out, " ");
     add_hex(out, mark->hash, sizeof mark->hash);
     p11s_buf_addstr(out, "\n");
@@ -197,8 +200,8 @@ static bool read_mark(const char *line, struct p11s_pinmark *mark)
   for (unsigned i = 0; i < P11S_PINMARK_KINDS; i++)
     if (strcmp(kind, kinds[i]) == 0) {
       mark->kind = (enum p11s_pinmark_kind)i;
-      return read_name(serial, mark->serial, sizeof mark->serial) &&
-             read_name(label, mark->label, sizeof mark->label) &&
+      return read_name(serial, mark->token.serial, sizeof mark->token.serial) &&
+             read_name(label, mark->token.label, sizeof mark->token.label) &&
              read_hex(hash, mark->hash, sizeof mark->hash);
     }
   return false;

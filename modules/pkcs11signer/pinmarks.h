@@ -13,7 +13,7 @@
  *
  * A PIN is in it as the scrypt hash of PIN, token's serial and the list's salt (16 MiB and about
  * 50 ms for each guess), as a fast hash of a few digits could be searched by whoever reads the
- * text. Neither the PIN nor its length is. Labels are kept for people.
+ * text. Neither the PIN nor its length is.
  *
  * The text, one mark a line, the oldest first:
  *
@@ -39,10 +39,16 @@ enum p11s_pinmark_kind {
 };
 #define P11S_PINMARK_KINDS 5
 
-struct p11s_pinmark {
-  enum p11s_pinmark_kind kind;
+/* Whose PIN. The serial number alone does not tell: all of a TPM's tokens have the same, and a card
+   with several PINs shows up as several tokens of one serial. */
+struct p11s_pin_token {
   char serial[17];
   char label[33];
+};
+
+struct p11s_pinmark {
+  enum p11s_pinmark_kind kind;
+  struct p11s_pin_token token;
   unsigned char hash[P11S_PIN_HASH_LEN];
 };
 
@@ -61,14 +67,15 @@ bool p11s_pinmarks_hash(const unsigned char *salt, const char *serial,
 
 /* The newest mark of this kind and token; with hash, of this PIN. NULL when there is none. */
 const struct p11s_pinmark *p11s_pinmarks_find(const struct p11s_pinmarks *m,
-                                              enum p11s_pinmark_kind kind, const char *serial,
+                                              enum p11s_pinmark_kind kind,
+                                              const struct p11s_pin_token *token,
                                               const unsigned char *hash);
 /* Takes those that p11s_pinmarks_find() would find away; returns how many. */
 size_t p11s_pinmarks_remove(struct p11s_pinmarks *m, enum p11s_pinmark_kind kind,
-                            const char *serial, const unsigned char *hash);
+                            const struct p11s_pin_token *token, const unsigned char *hash);
 /* Appends a mark; hash NULL: zeros. One that says the same already stays where it is. */
-void p11s_pinmarks_put(struct p11s_pinmarks *m, enum p11s_pinmark_kind kind, const char *serial,
-                       const char *label, const unsigned char *hash);
+void p11s_pinmarks_put(struct p11s_pinmarks *m, enum p11s_pinmark_kind kind,
+                       const struct p11s_pin_token *token, const unsigned char *hash);
 
 void p11s_pinmarks_format(const struct p11s_pinmarks *m, struct p11s_buf *out);
 /* false, and *ret untouched, for anything but what p11s_pinmarks_format() writes. */

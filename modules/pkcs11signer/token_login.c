@@ -58,7 +58,7 @@ static enum p11s_err prove(const struct p11s_work *work, const struct p11s_secre
   const struct p11s_slot_info *slot = p11s_session_slot(work->session);
 
   if ((slot->flags & CKF_LOGIN_REQUIRED) == 0 ||
-      p11s_pinguard_proof(work->token->config.guard, slot->serial, pin) != P11S_PIN_OTHER)
+      p11s_pinguard_proof(work->token->config.guard, slot, pin) != P11S_PIN_OTHER)
     return P11S_OK;
   return p11s_error_set(
       e, P11S_ERR_PIN_REFUSED,
@@ -120,7 +120,7 @@ enum p11s_err p11s_consent_begin(const struct p11s_work *work, struct p11s_conse
     result = p11s_pin_get(work->pin, token->config.pin_source, slot->label, &pin, e);
   if (result == P11S_OK)
     result = prove(work, pin, e);
-  if (result == P11S_OK && p11s_pinguard_refused(token->config.guard, slot->serial, pin))
+  if (result == P11S_OK && p11s_pinguard_refused(token->config.guard, slot, pin))
     result = p11s_pinguard_refused_error(slot, e);
   if (result == P11S_OK)
     result = enter(token, &token->consent_busy, e);

@@ -321,6 +321,75 @@ def test_a_login_that_the_process_does_not_survive_is_not_tried_again(site, toke
     assert_signs(site.start_server())
 
 
+# -- a token that does not say that it was the PIN
+
+FAILED = ["C_Login blame 0x6"]  # CKR_FUNCTION_FAILED
+NO_FLAGS = f"C_GetTokenInfo clear {COUNT_LOW}"
+
+
+def test_a_wrong_pin_that_the_token_says_by_its_flags_alone(site, token, spy, wrong):
+    key = put_row(site, token, wrong)
+    spy.rules(*FAILED)
+    for _ in range(2):
+        server = site.start_server()
+        ask_much(server)
+        server.stop()
+    assert spy.count("C_Login") == 1
+    assert "C_Login: CKR_FUNCTION_FAILED, and it says that a wrong PIN was given" in site.servers[0].log
+    site.database.set_content(key, site.reference(token, "a key"))
+    assert_signs(site.start_server())
+    assert spy.count("C_Login") == 2
+
+
+def test_a_wrong_pin_that_the_token_does_not_say(site, token, spy, wrong):
+    """It may have been something else, so there is a second try; the third one is for people."""
+    key = put_row(site, token, wrong)
+    spy.rules(*FAILED, NO_FLAGS)
+    for _ in range(3):
+        server = site.start_server(settings=KEY_TTL)
+        ask_much(server)
+        assert site.command("check", ZONE, check=False).returncode == 1
+        server.stop()
+    assert spy.count("C_Login") == 2
+    line, = (line for line in site.servers[0].log.splitlines() if "[pkcs11signer] two logins to token" in line)
+    assert f"unlock-login {token.serial}" in line and "is away" not in site.servers[0].log
+    server = site.start_server(settings=KEY_TTL)
+    site.database.set_content(key, site.reference(token, "a key"))
+    assert_signs(server)
+    assert spy.count("C_Login") == 3
+
+
+@pytest.mark.parametrize("rv", ["0x5", "0x6", "0x30", "0x80000001"])
+def test_a_login_that_fails_without_a_reason_may_be_right_all_the_same(site, token, spy, rv):
+    put_row(site, token, token.pin)
+    spy.rules(f"C_Login return {rv}")
+    server = site.start_server()
+    ask_much(server)
+    assert spy.count("C_Login") == 2
+    spy.rules()
+    ask_much(server, 2)
+    unlock(site, token.label)
+    assert_signs(server)
+
+
+def test_a_pin_that_the_token_has_taken_gets_over_any_failure(site, token, spy):
+    """None of them says that it is wrong now."""
+    put_row(site, token, token.pin)
+    server = site.start_server()
+    assert_signs(server)
+    spy.rules("C_Login return 0x6")
+    spy.plug()
+    spy.forget()
+
+    def cold():
+        return server.ask(f"missing.{ZONE}", timeout=30)
+    assert cold().rcode() == dns.rcode.SERVFAIL
+    wait_for("more logins", lambda: spy.count("C_Login") > 4, 30)
+    spy.rules()
+    wait_for("signature", lambda: cold().rcode() == dns.rcode.NXDOMAIN, 30)
+    assert_signed(cold(), keys_of(server, ZONE))
+
+
 # -- a state directory that is no help
 
 def _missing(site):

@@ -21,17 +21,21 @@
  *     C_Sign zero               nothing but zeros
  *     C_Sign short, long, huge  say it is one byte less, one more, or a megabyte long
  *     C_Sign corrupt 1          of so many signatures, no more; also zero, short, long, huge
+ *     C_Login blame 0x6         say that of a PIN that is wrong
  *     C_OpenSession limit 2     CKR_SESSION_COUNT while so many sessions are open
  *     C_GetTokenInfo flags 0x40000   set these flags
  *     C_GetTokenInfo clear 0x4       clear these flags
  *     C_GetTokenInfo sessions 2      the most sessions it says it can have
  *     C_FindObjects hide 2           objects of this class (2: public keys) are not found
  *     C_GetAttributeValue raw-point  CKA_EC_POINT of a public key is no DER OCTET STRING
- *     C_GetAttributeValue lend 0x181 a private key has this attribute of its public key, which is
- * the one of the same CKA_ID; 0x129 is made of its P-256 point slots empty 2             so many
- * readers without a token before the module's slots, and as many behind token unplugged the token
- * is out: its sessions say CKR_DEVICE_REMOVED, and for ever after CKR_SESSION_HANDLE_INVALID; the
- * login is gone token unplugged-opensc    likewise, but C_GetTokenInfo and C_OpenSession say CKR_OK
+ *     C_GetAttributeValue lend 0x181  a private key has this attribute of its public key, which is
+ *                                    the one of the same CKA_ID; 0x129 is made of its P-256 point
+ *
+ *     slots empty 2             so many readers without a token before the module's slots, and as
+ *                               many behind
+ *     token unplugged           the token is out: its sessions say CKR_DEVICE_REMOVED, and for ever
+ *                               after CKR_SESSION_HANDLE_INVALID; the login is gone
+ *     token unplugged-opensc    likewise, but C_GetTokenInfo and C_OpenSession say CKR_OK
  *     token unplugged-unseen    likewise, and C_GetSlotInfo says that it is there
  *     token plugs 3             it has been out and in again since this number was another one
  *     token logouts 3           somebody has logged out since this number was another one
@@ -339,6 +343,20 @@ static CK_RV spy_C_CloseAllSessions(CK_SLOT_ID slot)
   return done("C_CloseAllSessions", at_slot(slot), rv);
 }
 
+static CK_RV spy_C_Login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin,
+                         CK_ULONG n)
+{
+  struct where where = at_session(session);
+  CK_RV rv;
+
+  if (!intercept("C_Login", where, &rv)) {
+    rv = module->C_Login(session, user, pin, n);
+    if (rv == CKR_PIN_INCORRECT && is_meant(where.slot))
+      rule("C_Login", "blame", &rv);
+  }
+  return done("C_Login", where, rv);
+}
+
 /* -- objects */
 
 static CK_RV spy_C_FindObjects(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE_PTR objects,
@@ -450,9 +468,6 @@ PASS_SLOT(C_GetMechanismInfo, (CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHA
           (slot, type, info))
 PASS_SESSION(C_GetSessionInfo, (CK_SESSION_HANDLE session, CK_SESSION_INFO_PTR info),
              (session, info))
-PASS_SESSION(C_Login,
-             (CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin, CK_ULONG size),
-             (session, user, pin, size))
 PASS_SESSION(C_Logout, (CK_SESSION_HANDLE session), (session))
 PASS_SESSION(C_CreateObject,
              (CK_SESSION_HANDLE session, CK_ATTRIBUTE_PTR attrs, CK_ULONG n,

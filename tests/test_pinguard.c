@@ -531,6 +531,67 @@ static void a_login_cut_short_is_not_tried_again(void **state)
   p11s_pinguard_free(g);
 }
 
+/* -- a token that does not say what is wrong */
+
+static void unclear(struct p11s_pinguard *g, const char *serial, const char *pin)
+{
+  assert_int_equal(login(g, serial, 0, pin, P11S_PIN_UNCLEAR), P11S_OK);
+}
+
+static void twice_unclear(struct p11s_pinguard *g)
+{
+  unclear(g, "a1", "1234");
+  unclear(g, "a2", "1234"); /* another token */
+  unclear(g, "a1", "5678"); /* another PIN */
+  unclear(g, "a1", "1234");
+  assert_int_equal(login(g, "a1", 0, "1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_REFUSED);
+  assert_false(refused(g, "a1", "1234")); /* nobody has said so */
+  unclear(g, "a2", "1234");
+  right(g, "a1", "5678"); /* all is forgotten, and nothing is held against it any more */
+  for (int i = 0; i < 3; i++)
+    unclear(g, "a1", "5678");
+  assert_int_equal(login(g, "a1", 0, "1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_REFUSED);
+  wrong(g, "a1", "5678"); /* changed there */
+  assert_true(refused(g, "a1", "5678"));
+  /* a try that may be used up uses up what allowed it */
+  wrong(g, "a3", "1111");
+  assert_int_equal(login(g, "a3", LOW, "2222", P11S_PIN_UNCLEAR), P11S_OK);
+  assert_int_equal(login(g, "a3", LOW, "2222", P11S_PIN_ACCEPTED), P11S_ERR_PIN_LOCKED);
+}
+
+static void unclear_in_memory(void **state)
+{
+  struct p11s_pinguard *g = new_guard(NULL);
+
+  (void)state;
+  twice_unclear(g);
+  p11s_pinguard_free(g);
+}
+
+static void unclear_over_a_restart(void **state)
+{
+  struct p11s_pinguard *g = new_guard(dir);
+
+  (void)state;
+  twice_unclear(g);
+  unclear(g, "a4", "1234");
+  p11s_pinguard_free(g);
+  g = new_guard(dir);
+  unclear(g, "a4", "1234");
+  p11s_pinguard_free(g);
+  g = new_guard(dir);
+  assert_int_equal(login(g, "a4", 0, "1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_REFUSED);
+  assert_int_equal(unlock(g, "a4"), 1);
+  unclear(g, "a4", "1234"); /* as if nothing had been */
+  right(g, "a4", "1234");
+  unclear(g, "a5", "1234"); /* one, and then the process dies */
+  p11s_pinguard_free(g);
+  die_in_login("a5", "1234");
+  g = new_guard(dir);
+  assert_int_equal(login(g, "a5", 0, "1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_REFUSED);
+  p11s_pinguard_free(g);
+}
+
 /* -- what is proven */
 
 static void knows_the_accepted_pin(void **state)
@@ -877,6 +938,8 @@ int main(void)
       TEST(unlock_needs_the_directory),
       TEST(subjects_are_listed),
       TEST(a_login_cut_short_is_not_tried_again),
+      TEST(unclear_in_memory),
+      TEST(unclear_over_a_restart),
       TEST(knows_the_accepted_pin),
       TEST(an_accepted_pin_is_taken_no_more),
       TEST(another_process_proves_a_changed_pin),

@@ -43,6 +43,7 @@ static struct p11s_pinmarks *sample(void)
   put(m, P11S_PINMARK_PROVEN, "0123456789abcdef", "\xc3\xa4 100%\t!", hash_a);
   put(m, P11S_PINMARK_UNLOCKED, "s2", "%41", hash_b);
   put(m, P11S_PINMARK_ONE_MORE, "s2", "01234567890123456789012345678901", NULL);
+  put(m, P11S_PINMARK_UNCLEAR, "s2", "%41", hash_a);
   return m;
 }
 
@@ -61,6 +62,28 @@ static void text_comes_back(void **state)
   p11s_buf_clear(&text);
   free(m);
   free(again);
+}
+
+/* Written by the version that knew a token by its serial alone: it counts. */
+static void an_old_text_is_read(void **state)
+{
+  static const char text[] =
+      "pkcs11signer refused-pins 1\n"
+      "salt 00112233445566778899aabbccddeeff\n"
+      "refused s1 a%20token "
+      "aa01000000000000000000000000000000000000000000000000000000000000\n"
+      "one-more s1 a%20token "
+      "0000000000000000000000000000000000000000000000000000000000000000\n"
+      "end 5c668c54b34ddb232b7d68f9b2888daa7153c1884d0255532291f823ca3e9a8f\n";
+  static const struct p11s_pin_token token = {"s1", "a token"}, namesake = {"s1", "another"};
+  struct p11s_pinmarks *m = new_list();
+
+  (void)state;
+  assert_true(p11s_pinmarks_parse(text, sizeof text - 1, m));
+  assert_int_equal(m->count, 2);
+  assert_non_null(p11s_pinmarks_find(m, P11S_PINMARK_REFUSED, &token, hash_a));
+  assert_null(p11s_pinmarks_find(m, P11S_PINMARK_REFUSED, &namesake, hash_a));
+  free(m);
 }
 
 static void a_full_list_comes_back(void **state)
@@ -177,6 +200,7 @@ int main(void)
 {
   static const struct CMUnitTest tests[] = {
       cmocka_unit_test(text_comes_back),
+      cmocka_unit_test(an_old_text_is_read),
       cmocka_unit_test(a_full_list_comes_back),
       cmocka_unit_test(anything_else_is_refused),
       cmocka_unit_test(a_mark_is_of_its_kind_token_and_pin),

@@ -13,6 +13,13 @@
 
 #include <cmocka.h>
 
+/* A token that says more about its PIN than SoftHSM does. */
+static CK_FUNCTION_LIST *real;
+static CK_FUNCTION_LIST wrapped;
+static CK_FLAGS extra_flags;
+static CK_RV login_rv;
+static int logins;
+
 static const unsigned char message[] = "what an RRSIG covers";
 static CK_SLOT_ID slot;
 
@@ -50,7 +57,12 @@ static struct p11s_session *opened(bool rw)
 static enum p11s_err login(struct p11s_session *s, const char *pin, struct p11s_error *e)
 {
   struct p11s_secret *secret = p11s_secret_new(pin, strlen(pin));
-  enum p11s_err result = p11s_session_login(s, CKU_USER, secret, e);
+  int before = logins;
+  bool called;
+  enum p11s_err result = p11s_session_login(s, CKU_USER, secret, &called, e);
+
+  if (p11s_session_module(s) == &wrapped)
+    assert_int_equal(called, logins > before);
 
   p11s_secret_release(secret);
   return result;
@@ -100,10 +112,11 @@ static void log_in(void **state)
 {
   struct p11s_session *s = opened(false), *other = opened(false);
   struct p11s_error e;
+  bool called;
 
   (void)state;
   assert_false(p11s_session_logged_in(s));
-  assert_int_equal(p11s_session_login(s, CKU_USER, NULL, &e), P11S_ERR_NO_PIN);
+  assert_int_equal(p11s_session_login(s, CKU_USER, NULL, &called, &e), P11S_ERR_NO_PIN);
   assert_int_equal(login(s, "", &e), P11S_ERR_NO_PIN);
   assert_int_equal(login(s, USER_PIN, &e), P11S_OK);
   assert_true(p11s_session_logged_in(s));
@@ -130,13 +143,7 @@ static void user_pin_not_set(void **state)
   p11s_session_close(s);
 }
 
-/* --- a token that says more about its PIN than SoftHSM does ---------------- */
-
-static CK_FUNCTION_LIST *real;
-static CK_FUNCTION_LIST wrapped;
-static CK_FLAGS extra_flags;
-static CK_RV login_rv;
-static int logins;
+/* --- what a token says about its PIN --------------------------------------- */
 
 static CK_RV wrapped_token_info(CK_SLOT_ID id, CK_TOKEN_INFO *info)
 {
@@ -237,6 +244,27 @@ static void what_login_can_say(void **state)
     if (cases[i].code != P11S_OK)
       assert_int_equal(p11s_session_rv(s), cases[i].rv);
   }
+  p11s_session_close(s);
+}
+
+static void a_token_that_counts(void **state)
+{
+  struct p11s_session *s = opened_on(&wrapped, "token", false);
+  CK_FLAGS before = p11s_session_slot(s)->flags & ~CKF_USER_PIN_COUNT_LOW;
+
+  (void)state;
+  assert_false(p11s_session_lost_a_try(s, before));
+  extra_flags = CKF_USER_PIN_COUNT_LOW;
+  assert_true(p11s_session_lost_a_try(s, before));
+  assert_true((p11s_session_slot(s)->flags & CKF_USER_PIN_COUNT_LOW) != 0);
+  before = p11s_session_slot(s)->flags;
+  assert_false(p11s_session_lost_a_try(s, before)); /* as before */
+  extra_flags = CKF_USER_PIN_FINAL_TRY;
+  assert_true(p11s_session_lost_a_try(s, before));
+  extra_flags = CKF_USER_PIN_LOCKED;
+  assert_true(p11s_session_lost_a_try(s, before));
+  extra_flags = CKF_CLOCK_ON_TOKEN;
+  assert_false(p11s_session_lost_a_try(s, before));
   p11s_session_close(s);
 }
 
@@ -782,6 +810,7 @@ int main(void)
       cmocka_unit_test_setup(a_wrong_pin_costs_one_try, wrapped_setup),
       cmocka_unit_test_setup(the_last_tries_are_not_ours, wrapped_setup),
       cmocka_unit_test_setup(what_login_can_say, wrapped_setup),
+      cmocka_unit_test_setup(a_token_that_counts, wrapped_setup),
       cmocka_unit_test_setup(write_protected, wrapped_setup),
       cmocka_unit_test_setup(open_fails, wrapped_setup),
       cmocka_unit_test_setup(plans, wrapped_setup),

@@ -5,6 +5,40 @@
 #include "rv.h"
 #include "stats.h"
 
+/* Whether C_Login with this result has not looked at the PIN. All others may be how some token says
+   that it is wrong. */
+static bool spares_the_pin(CK_RV rv)
+{
+  switch (rv) {
+  case CKR_ARGUMENTS_BAD:
+  case CKR_CRYPTOKI_NOT_INITIALIZED:
+  case CKR_DEVICE_MEMORY:
+  case CKR_DEVICE_REMOVED:
+  case CKR_FUNCTION_NOT_SUPPORTED:
+  case CKR_HOST_MEMORY:
+  case CKR_KEY_HANDLE_INVALID:
+  case CKR_OBJECT_HANDLE_INVALID:
+  case CKR_OPERATION_ACTIVE:
+  case CKR_OPERATION_NOT_INITIALIZED:
+  case CKR_PIN_EXPIRED:
+  case CKR_SESSION_CLOSED:
+  case CKR_SESSION_COUNT:
+  case CKR_SESSION_HANDLE_INVALID:
+  case CKR_SESSION_READ_ONLY_EXISTS:
+  case CKR_SLOT_ID_INVALID:
+  case CKR_TOKEN_NOT_PRESENT:
+  case CKR_TOKEN_NOT_RECOGNIZED:
+  case CKR_USER_ANOTHER_ALREADY_LOGGED_IN:
+  case CKR_USER_NOT_LOGGED_IN:
+  case CKR_USER_PIN_NOT_INITIALIZED:
+  case CKR_USER_TOO_MANY_TYPES:
+  case CKR_USER_TYPE_INVALID:
+    return true;
+  default:
+    return false;
+  }
+}
+
 /* Behind C_Login. */
 static enum p11s_pin_outcome outcome_of(enum p11s_err result)
 {
@@ -15,7 +49,27 @@ static enum p11s_pin_outcome outcome_of(enum p11s_err result)
   /* A token may lock without a flag that tells: then this PIN is not to be tried either. */
   if (result == P11S_ERR_PIN_REFUSED || rv == CKR_PIN_LOCKED)
     return P11S_PIN_REFUSED;
-  return P11S_PIN_NO_VERDICT;
+  return spares_the_pin(rv) ? P11S_PIN_NO_VERDICT : P11S_PIN_UNCLEAR;
+}
+
+/* The token may still tell what it did not say. Whatever *e has is replaced when nothing is to be
+   tried any more. */
+static enum p11s_err clear_up(struct p11s_pin_try *attempt, struct p11s_session *session,
+                              CK_FLAGS before, enum p11s_pin_outcome *outcome, struct p11s_error *e)
+{
+  const struct p11s_slot_info *slot = p11s_session_slot(session);
+
+  if (p11s_session_lost_a_try(session, before)) {
+    *outcome = P11S_PIN_REFUSED;
+    return p11s_error_set(e, P11S_ERR_PIN_REFUSED,
+                          "token '%s' (serial %s): C_Login: %s, and it says that a wrong PIN was "
+                          "given: it is not tried again; correct it, mind that tokens lock after a "
+                          "few wrong ones",
+                          slot->label, slot->serial, p11s_rv_name(p11s_rv_last()));
+  }
+  if (p11s_pinguard_was_unclear(attempt))
+    return p11s_pinguard_unclear_error(slot, e);
+  return P11S_ERR_TOKEN;
 }
 
 static enum p11s_err try_login(struct p11s_pinguard *g, struct p11s_session *session,
@@ -33,10 +87,15 @@ static enum p11s_err try_login(struct p11s_pinguard *g, struct p11s_session *ses
   if (result == P11S_OK)
     result = p11s_pinguard_permit(attempt, e);
   if (result == P11S_OK) {
-    *ret_tried = true;
-    p11s_stats_count(P11S_STAT_LOGINS);
-    result = p11s_session_login(session, user, pin, e);
-    outcome = outcome_of(result);
+    CK_FLAGS before = slot->flags;
+
+    result = p11s_session_login(session, user, pin, ret_tried, e);
+    if (*ret_tried) {
+      p11s_stats_count(P11S_STAT_LOGINS);
+      outcome = outcome_of(result);
+    }
+    if (outcome == P11S_PIN_UNCLEAR)
+      result = clear_up(attempt, session, before, &outcome, e);
   }
   if (outcome == P11S_PIN_REFUSED)
     p11s_stats_count(P11S_STAT_LOGINS_REFUSED);

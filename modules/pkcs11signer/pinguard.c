@@ -180,6 +180,7 @@ static void install(struct p11s_pinguard *g, const struct p11s_pinmarks *marks,
       continue;
     (void)p11s_pinmarks_remove(&g->own, P11S_PINMARK_REFUSED, &mark->token, NULL);
     (void)p11s_pinmarks_remove(&g->own, P11S_PINMARK_TRYING, &mark->token, NULL);
+    (void)p11s_pinmarks_remove(&g->own, P11S_PINMARK_UNCLEAR, &mark->token, NULL);
     forget_news_locked(g, &mark->token);
   }
   g->shared = *marks;

@@ -24,6 +24,9 @@
  *   - to a PIN whose login began and never ended, unless the token took that PIN before: the
  *     process died on the way, and whether a try was used up is not known. So the mark is written
  *     before C_Login, not behind it: a process that dies again and again locks no card;
+ *   - to a PIN whose login has failed twice for a reason that may or may not have been the PIN
+ *     (CKR_FUNCTION_FAILED), likewise. A token's hiccup must not keep it out, so twice, and a PIN
+ *     that the token took before is tried as often as it takes;
  *   - while the token says that a wrong PIN was given lately (count_low), to a PIN that it has not
  *     taken before. Exceptions: one try after unlock-login; and one after our own PIN was the wrong
  *     one, as somebody has to be able to correct it. That leaves the third one to people.
@@ -49,8 +52,9 @@ void p11s_pinguard_free(struct p11s_pinguard *g);
 bool p11s_pinguard_refused(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
                            const struct p11s_secret *pin);
 
-/* P11S_ERR_PIN_REFUSED with what to do. */
+/* P11S_ERR_PIN_REFUSED with what to do: it was refused, or failed twice for no reason given. */
 enum p11s_err p11s_pinguard_refused_error(const struct p11s_slot_info *slot, struct p11s_error *e);
+enum p11s_err p11s_pinguard_unclear_error(const struct p11s_slot_info *slot, struct p11s_error *e);
 
 /* Waits for logins of others to this token. P11S_ERR_TIMEOUT when one does not end in this process;
    after that of another process is not waited for longer than P11S_PINGUARD_PATIENCE_MS. What is
@@ -64,9 +68,13 @@ enum p11s_err p11s_pinguard_enter(struct p11s_pinguard *g, const struct p11s_slo
    it). */
 enum p11s_err p11s_pinguard_permit(struct p11s_pin_try *t, struct p11s_error *e);
 
+/* Behind a C_Login that failed for such a reason: whether that was the second time. */
+bool p11s_pinguard_was_unclear(struct p11s_pin_try *t);
+
 enum p11s_pin_outcome {
   P11S_PIN_ACCEPTED,
   P11S_PIN_REFUSED,
+  P11S_PIN_UNCLEAR,    /* the token failed, and the PIN may have been why */
   P11S_PIN_NO_VERDICT, /* not tried, or the token failed otherwise */
 };
 /* Ends and frees the try. */

@@ -8,7 +8,8 @@
 
 #include <pthread.h>
 
-/* Shared by pinguard.c (what is known), pinguard_try.c (the rules); nobody else includes it. */
+/* Shared by pinguard.c (what is known), pinguard_try.c (the rules) and pinguard_unlock.c; nobody
+   else includes it. */
 #define RING_MAX 64
 #define MAC_LEN 32
 
@@ -73,6 +74,9 @@ struct p11s_pin_change {
 /* Changes the list in the file; where that is not possible, the process's own, and returns false.
  */
 bool p11s_pinguard_change(struct p11s_pinguard *g, struct p11s_pin_change *change);
+
+/* Takes away what allows a try although the token's count is low. */
+void p11s_pinguard_drop_allowances(struct p11s_pinmarks *m, const struct p11s_pin_token *token);
 
 /* The token took the PIN from this process, or takes it no more: it was changed there, and which
    one is right is not known. */

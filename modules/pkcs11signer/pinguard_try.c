@@ -4,7 +4,6 @@
 #include "pinguard_internal.h"
 
 #include <errno.h>
-#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -78,6 +77,17 @@ enum p11s_err p11s_pinguard_refused_error(const struct p11s_slot_info *slot, str
                         slot->label, slot->serial, slot->serial);
 }
 
+enum p11s_err p11s_pinguard_unclear_error(const struct p11s_slot_info *slot, struct p11s_error *e)
+{
+  return p11s_error_set(
+      e, P11S_ERR_PIN_REFUSED,
+      "two logins to token '%s' (serial %s) with this PIN have failed, and the "
+      "token does not say whether the PIN is at fault: it is not tried again; "
+      "correct the PIN, or if it is right, say: pdnsutil backend-cmd pkcs11signer "
+      "\"unlock-login %s\"",
+      slot->label, slot->serial, slot->serial);
+}
+
 static bool has_allowance(struct p11s_pinguard *g, const struct p11s_pin_token *token)
 {
   bool found;
@@ -92,7 +102,7 @@ static bool has_allowance(struct p11s_pinguard *g, const struct p11s_pin_token *
 
 /* -- changes */
 
-static void drop_allowances(struct p11s_pinmarks *m, const struct p11s_pin_token *token)
+void p11s_pinguard_drop_allowances(struct p11s_pinmarks *m, const struct p11s_pin_token *token)
 {
   (void)p11s_pinmarks_remove(m, P11S_PINMARK_UNLOCKED, token, NULL);
   (void)p11s_pinmarks_remove(m, P11S_PINMARK_ONE_MORE, token, NULL);
@@ -101,15 +111,16 @@ static void drop_allowances(struct p11s_pinmarks *m, const struct p11s_pin_token
 static void mark_trying(struct p11s_pinmarks *m, const unsigned char *hash,
                         struct p11s_pin_change *c)
 {
-  drop_allowances(m, c->token);
+  p11s_pinguard_drop_allowances(m, c->token);
   p11s_pinmarks_put(m, P11S_PINMARK_TRYING, c->token, hash);
 }
 
 static void mark_accepted(struct p11s_pinmarks *m, const unsigned char *hash,
                           struct p11s_pin_change *c)
 {
-  drop_allowances(m, c->token);
+  p11s_pinguard_drop_allowances(m, c->token);
   (void)p11s_pinmarks_remove(m, P11S_PINMARK_TRYING, c->token, hash);
+  (void)p11s_pinmarks_remove(m, P11S_PINMARK_UNCLEAR, c->token, hash);
   (void)p11s_pinmarks_remove(m, P11S_PINMARK_REFUSED, c->token, hash);
   if (p11s_pinmarks_find(m, P11S_PINMARK_PROVEN, c->token, hash) != NULL)
     return;
@@ -121,6 +132,7 @@ static void mark_refused(struct p11s_pinmarks *m, const unsigned char *hash,
                          struct p11s_pin_change *c)
 {
   (void)p11s_pinmarks_remove(m, P11S_PINMARK_TRYING, c->token, hash);
+  (void)p11s_pinmarks_remove(m, P11S_PINMARK_UNCLEAR, c->token, hash);
   (void)p11s_pinmarks_remove(m, P11S_PINMARK_PROVEN, c->token, hash);
   p11s_pinmarks_put(m, P11S_PINMARK_REFUSED, c->token, hash);
   if (c->one_more)
@@ -135,28 +147,23 @@ static void unmark_trying(struct p11s_pinmarks *m, const unsigned char *hash,
     p11s_pinmarks_put(m, P11S_PINMARK_ONE_MORE, c->token, NULL);
 }
 
-static void mark_unlocked(struct p11s_pinmarks *m, const unsigned char *hash,
-                          struct p11s_pin_change *c)
+/* The first time; the second time TRYING stays as well. */
+static void mark_unclear(struct p11s_pinmarks *m, const unsigned char *hash,
+                         struct p11s_pin_change *c)
 {
-  (void)hash;
-  drop_allowances(m, c->token);
-  c->removed += p11s_pinmarks_remove(m, P11S_PINMARK_REFUSED, c->token, NULL);
-  c->removed += p11s_pinmarks_remove(m, P11S_PINMARK_TRYING, c->token, NULL);
-  p11s_pinmarks_put(m, P11S_PINMARK_UNLOCKED, c->token, c->random);
+  if (p11s_pinmarks_find(m, P11S_PINMARK_UNCLEAR, c->token, hash) != NULL)
+    return;
+  (void)p11s_pinmarks_remove(m, P11S_PINMARK_TRYING, c->token, hash);
+  p11s_pinmarks_put(m, P11S_PINMARK_UNCLEAR, c->token, hash);
 }
 
 /* -- one login */
-
-static bool is_same(const struct p11s_pin_token *a, const struct p11s_pin_token *b)
-{
-  return strcmp(a->serial, b->serial) == 0 && strcmp(a->label, b->label) == 0;
-}
 
 static bool is_busy_locked(const struct p11s_pinguard *g, const struct p11s_pin_token *token)
 {
   const struct p11s_pin_try *t = g->tries;
 
-  while (t != NULL && !is_same(&t->token, token))
+  while (t != NULL && !p11s_pin_token_is(&t->token, token))
     t = t->next;
   return t != NULL;
 }
@@ -209,6 +216,11 @@ enum p11s_err p11s_pinguard_enter(struct p11s_pinguard *g, const struct p11s_slo
   return P11S_OK;
 }
 
+static bool was_unclear(const struct p11s_pin_try *t)
+{
+  return p11s_pinguard_is_marked(t->g, P11S_PINMARK_UNCLEAR, &t->token, t->pin);
+}
+
 static enum p11s_err cut_short(const struct p11s_pin_try *t, struct p11s_error *e)
 {
   const struct p11s_slot_info *slot = t->slot;
@@ -218,6 +230,8 @@ static enum p11s_err cut_short(const struct p11s_pin_try *t, struct p11s_error *
                           "another process is logging in to token '%s' (serial %s) with this PIN, "
                           "and the token does not answer it",
                           slot->label, slot->serial);
+  if (was_unclear(t))
+    return p11s_pinguard_unclear_error(slot, e);
   return p11s_error_set(e, P11S_ERR_PIN_REFUSED,
                         "a login to token '%s' (serial %s) with this PIN was cut short (the "
                         "process ended), so whether it is right is not known: it is not tried "
@@ -252,6 +266,11 @@ enum p11s_err p11s_pinguard_permit(struct p11s_pin_try *t, struct p11s_error *e)
   return P11S_OK;
 }
 
+bool p11s_pinguard_was_unclear(struct p11s_pin_try *t)
+{
+  return t->marked && was_unclear(t);
+}
+
 static void remember(struct p11s_pin_try *t, enum p11s_pin_outcome outcome)
 {
   struct p11s_pin_change change = {.token = &t->token, .pin = t->pin};
@@ -265,6 +284,11 @@ static void remember(struct p11s_pin_try *t, enum p11s_pin_outcome outcome)
     change.apply = mark_refused;
     p11s_pinguard_note_verdict(t->g, &t->token, t->pin, false);
     change.one_more = !t->count_low;
+    break;
+  case P11S_PIN_UNCLEAR:
+    if (!t->marked)
+      return;
+    change.apply = mark_unclear;
     break;
   case P11S_PIN_NO_VERDICT:
     if (!t->marked)
@@ -294,49 +318,4 @@ void p11s_pinguard_leave(struct p11s_pin_try *t, enum p11s_pin_outcome outcome)
   pthread_cond_broadcast(&g->left);
   pthread_mutex_unlock(&g->lock);
   free(t);
-}
-
-/* -- unlock-login */
-
-size_t p11s_pinguard_subjects(struct p11s_pinguard *g, struct p11s_pin_subject *ret, size_t max)
-{
-  size_t count = 0;
-
-  p11s_pinguard_refresh(g);
-  pthread_mutex_lock(&g->lock);
-  for (size_t i = 0; i < g->shared.count; i++) {
-    const struct p11s_pinmark *mark = &g->shared.mark[i];
-    size_t j = 0;
-
-    while (j < count && !is_same(&ret[j].token, &mark->token))
-      j++;
-    if (j == max)
-      continue;
-    if (j == count)
-      ret[count++] = (struct p11s_pin_subject){.token = mark->token, .refused = 0};
-    ret[j].refused += mark->kind == P11S_PINMARK_REFUSED || mark->kind == P11S_PINMARK_TRYING;
-  }
-  pthread_mutex_unlock(&g->lock);
-  return count;
-}
-
-enum p11s_err p11s_pinguard_unlock(struct p11s_pinguard *g, const struct p11s_pin_token *token,
-                                   size_t *ret_refused, struct p11s_error *e)
-{
-  unsigned char random[P11S_PIN_HASH_LEN];
-  struct p11s_pin_change change = {.apply = mark_unlocked, .token = token, .random = random};
-
-  if (g->dir == NULL)
-    return p11s_error_set(e, P11S_ERR_HOST,
-                          "there is no state directory (pkcs11signer-state-dir), so what a server "
-                          "refuses is known to it alone: restart it to have the PIN tried again");
-  if (RAND_bytes(random, sizeof random) != 1)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "no random numbers");
-  if (!p11s_pinguard_change(g, &change))
-    return p11s_error_set(e, P11S_ERR_HOST,
-                          "the state directory %s cannot be written: %m; run this as the server's "
-                          "user, or as root",
-                          g->dir);
-  *ret_refused = change.removed;
-  return P11S_OK;
 }

@@ -15,13 +15,18 @@
 #define SCRYPT_MEMORY (64UL * 1024 * 1024) /* more than it takes */
 #define HEX_MAX P11S_PIN_HASH_LEN
 
-static const char *const kinds[P11S_PINMARK_KINDS] = {"refused", "trying", "proven", "unlocked",
-                                                      "one-more"};
+static const char *const kinds[P11S_PINMARK_KINDS] = {"refused",  "trying",   "proven",
+                                                      "unlocked", "one-more", "unclear"};
 
 bool p11s_pinmarks_init(struct p11s_pinmarks *m)
 {
   memset(m, 0, sizeof *m);
   return RAND_bytes(m->salt, sizeof m->salt) == 1;
+}
+
+bool p11s_pin_token_is(const struct p11s_pin_token *token, const struct p11s_pin_token *other)
+{
+  return strcmp(token->serial, other->serial) == 0 && strcmp(token->label, other->label) == 0;
 }
 
 bool p11s_pinmarks_hash(const unsigned char *salt, const char *serial,
@@ -44,8 +49,7 @@ bool p11s_pinmarks_hash(const unsigned char *salt, const char *serial,
 static bool matches(const struct p11s_pinmark *mark, enum p11s_pinmark_kind kind,
                     const struct p11s_pin_token *token, const unsigned char *hash)
 {
-  return mark->kind == kind && strcmp(mark->token.serial, token->serial) == 0 &&
-         strcmp(mark->token.label, token->label) == 0 &&
+  return mark->kind == kind && p11s_pin_token_is(&mark->token, token) &&
          (hash == NULL || CRYPTO_memcmp(mark->hash, hash, sizeof mark->hash) == 0);
 }
 

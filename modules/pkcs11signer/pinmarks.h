@@ -36,8 +36,9 @@ enum p11s_pinmark_kind {
   P11S_PINMARK_PROVEN,   /* the last PIN that the token took; one a token */
   P11S_PINMARK_UNLOCKED, /* unlock-login was said: one try. The hash is a random number */
   P11S_PINMARK_ONE_MORE, /* one try, because it was our own PIN that was wrong. No hash */
+  P11S_PINMARK_UNCLEAR,  /* a login with this PIN failed, and the token did not say why */
 };
-#define P11S_PINMARK_KINDS 5
+#define P11S_PINMARK_KINDS 6
 
 /* Whose PIN. The serial number alone does not tell: all of a TPM's tokens have the same, and a card
    with several PINs shows up as several tokens of one serial. */
@@ -45,6 +46,8 @@ struct p11s_pin_token {
   char serial[17];
   char label[33];
 };
+
+bool p11s_pin_token_is(const struct p11s_pin_token *token, const struct p11s_pin_token *other);
 
 struct p11s_pinmark {
   enum p11s_pinmark_kind kind;

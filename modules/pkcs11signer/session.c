@@ -197,6 +197,19 @@ enum p11s_err p11s_session_check_pin(struct p11s_session *s, struct p11s_error *
   return p11s_session_no_pin_to_give(s, e);
 }
 
+bool p11s_session_lost_a_try(struct p11s_session *s, CK_FLAGS before)
+{
+  static const CK_FLAGS tries =
+      CKF_USER_PIN_COUNT_LOW | CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_LOCKED;
+  CK_TOKEN_INFO token;
+
+  memset(&token, 0, sizeof token);
+  if (s->module->C_GetTokenInfo(s->slot.id, &token) != CKR_OK)
+    return false;
+  s->slot.flags = token.flags;
+  return (token.flags & ~before & tries) != 0;
+}
+
 static enum p11s_err login_failed(CK_RV rv, const struct p11s_slot_info *slot, struct p11s_error *e)
 {
   p11s_rv_note(rv);
@@ -233,11 +246,13 @@ static enum p11s_err login_failed(CK_RV rv, const struct p11s_slot_info *slot, s
 }
 
 enum p11s_err p11s_session_login(struct p11s_session *s, CK_USER_TYPE user,
-                                 const struct p11s_secret *pin, struct p11s_error *e)
+                                 const struct p11s_secret *pin, bool *ret_called,
+                                 struct p11s_error *e)
 {
   enum p11s_err result;
   CK_RV rv;
 
+  *ret_called = false;
   p11s_rv_note(CKR_USER_ALREADY_LOGGED_IN);
   if (user == CKU_USER && user_is_logged_in(s))
     return P11S_OK;
@@ -248,6 +263,7 @@ enum p11s_err p11s_session_login(struct p11s_session *s, CK_USER_TYPE user,
   if (p11s_secret_len(pin) == 0)
     return p11s_error_set(e, P11S_ERR_NO_PIN, "token '%s' (serial %s) needs a PIN", s->slot.label,
                           s->slot.serial);
+  *ret_called = true;
   /* C_Login takes the PIN as not const but only reads it. */
   rv = s->module->C_Login(s->handle, user, (CK_UTF8CHAR *)p11s_secret_data(pin),
                           p11s_secret_len(pin));

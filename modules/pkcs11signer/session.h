@@ -52,11 +52,16 @@ enum p11s_err p11s_session_no_pin_to_give(const struct p11s_session *s, struct p
 /* C_Login once with the PIN, behind p11s_session_check_pin(); user is CKU_USER, or
    CKU_CONTEXT_SPECIFIC for the one signature that C_SignInit has begun (PKCS#11 v2.40 section 5.6).
    CKR_USER_ALREADY_LOGGED_IN is success, but says nothing about this PIN: p11s_rv_last() then is
-   that, else CKR_OK. P11S_ERR_PIN_REFUSED for CKR_PIN_INCORRECT, CKR_PIN_LEN_RANGE,
-   CKR_PIN_INVALID. To be called by p11s_login() (login.h), which knows the PINs that were refused
-   before. */
+   that, else CKR_OK. *ret_called: the token got the PIN; set whatever the result.
+   P11S_ERR_PIN_REFUSED for CKR_PIN_INCORRECT, CKR_PIN_LEN_RANGE, CKR_PIN_INVALID. To be called by
+   p11s_login() (login.h), which knows the PINs that were refused before. */
 enum p11s_err p11s_session_login(struct p11s_session *s, CK_USER_TYPE user,
-                                 const struct p11s_secret *pin, struct p11s_error *e);
+                                 const struct p11s_secret *pin, bool *ret_called,
+                                 struct p11s_error *e);
+
+/* Behind a login that failed: whether the token says that its PIN has fewer tries left than it said
+   before (flags of then; what it says now goes into the session's slot). Not all tokens do. */
+bool p11s_session_lost_a_try(struct p11s_session *s, CK_FLAGS before);
 
 /* How a signature is to be asked for, chosen once per key from the token's mechanisms. */
 struct p11s_sign_plan {

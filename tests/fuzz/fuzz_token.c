@@ -68,8 +68,10 @@ static enum p11s_err open_session(struct run *run)
 
 static enum p11s_err log_in(struct run *run)
 {
+  bool called;
+
   (void)p11s_session_logged_in(run->session);
-  return p11s_session_login(run->session, CKU_USER, pin, run->e);
+  return p11s_session_login(run->session, CKU_USER, pin, &called, run->e);
 }
 
 static enum p11s_err find_private(struct run *run)

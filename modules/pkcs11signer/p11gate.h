@@ -17,7 +17,13 @@ struct p11s_gate;
    then everybody goes in, and nobody is ever alone. */
 struct p11s_gate *p11s_gate_get(const char *name);
 
-/* Blocks while somebody has the library for himself. */
+/*
+ * Blocks while somebody has the library for himself: at most until his deadline_ms, when others do
+ * not leave, and for as long as C_Finalize and C_Initialize take then. No deadline of its own:
+ * whoever went in sooner would make a call during C_Finalize. Only workers enter, and one that
+ * waits here is to all others one whose call hangs. Who waits for its job does so until a deadline
+ * (job.h), its token counts as stuck (token.h), and a stop leaves it behind.
+ */
 void p11s_gate_enter(struct p11s_gate *g);
 void p11s_gate_leave(struct p11s_gate *g);
 
@@ -27,7 +33,8 @@ enum p11s_gate_result {
   P11S_GATE_BUSY,  /* somebody did not leave before the deadline */
 };
 
-/* For one who is inside, and stays so; calls nothing meanwhile. */
+/* For one who is inside, and stays so; calls nothing meanwhile. deadline_ms (p11s_now_ms()) is for
+   the others to leave; P11S_GATE_AFTER may come later, as from p11s_gate_enter(). */
 enum p11s_gate_result p11s_gate_close(struct p11s_gate *g, uint64_t deadline_ms);
 void p11s_gate_open(struct p11s_gate *g);
 

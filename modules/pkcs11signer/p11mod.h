@@ -27,7 +27,9 @@
  * has an entry and a reason, and is tried again when it is asked for, every
  * 30 s at most. The others are then loaded one by one.
  * The first call, and such another try, may block for P11S_MODPROBE_MS and two
- * seconds more.
+ * seconds more; one that finds another thread in the module's C_Initialize waits for that, however
+ * long it takes. So only workers call, which others do not wait for without a deadline (job.h), and
+ * administrative commands.
  */
 
 /* The module p11-kit knows as name. Borrowed, valid until shutdown. P11S_ERR_NO_MODULE names those

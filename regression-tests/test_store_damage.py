@@ -167,7 +167,7 @@ def test_store_verify_finds_them(site, spy, filled, tool):
     assert site.command("store", "verify").returncode == 0
     site.runner.run(tool, store_file(site), "forge")
     result = site.command("store", "verify", ZONE, check=False)
-    assert result.returncode == 1 and "did not verify and have been deleted" in result.output
+    assert result.returncode == 1 and "did not verify and had to be deleted" in result.output
     assert site.command("store", "verify").returncode == 0
 
 

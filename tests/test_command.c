@@ -117,6 +117,7 @@ static void wrong_number_of_arguments(void **state)
       {"assign a b c d e f g h i", "takes 7 or 8 arguments, not 9"},
       {"generate example.org 8 ksk softhsm2 token " COMMAND_PIN, "MODULE SLOT PIN LABEL [BITS]"},
       {"check a b", "check takes 0 or 1 arguments, not 2"},
+      {"unlock-login", "unlock-login takes 1 argument, not 0"},
       {"help a b", "help [COMMAND]"},
   };
 

@@ -65,7 +65,7 @@ static void a_card_and_a_zone_of_ten_thousand(void **state)
   assert_int_equal(f.ahead_s, 8000);
   assert_int_equal(f.keeps_up, P11S_KEEPS_UP_YES);
   must_say("no burst");
-  must_say("1 signatures a week instead of 20000");
+  must_say("1 signature a week instead of 20000");
   must_say("more sessions do not help: 5.0 signatures a second with 8, 5.0 with 1");
   must_say("33 min for each");
   in.ahead = 0;

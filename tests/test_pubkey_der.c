@@ -352,7 +352,7 @@ static void test_point_malformed(void **state)
   assert_ec_refused(13, NULL, point, "not a point");
   point.len = 1;
   point.at[0] = 0;
-  assert_ec_refused(13, NULL, point, "1 bytes");
+  assert_ec_refused(13, NULL, point, "1 byte in");
   /* unused bits, a wrong tag, a length that lies, a long form not needed */
   point = bit_string(raw);
   point.at[2] = 1;
@@ -669,7 +669,7 @@ static void test_certificate_malformed(void **state)
   der.len = whole + 1;
   der.at[whole] = 0;
   assert_int_equal(make_certificate(13, &der, &key, &e), P11S_ERR_KEY_TYPE);
-  assert_non_null(strstr(e.text, "1 bytes behind its end"));
+  assert_non_null(strstr(e.text, "1 byte behind its end"));
   assert_null(key);
   assert_int_equal(ERR_peek_error(), 0);
   EVP_PKEY_free(pkey);

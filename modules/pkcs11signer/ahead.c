@@ -236,9 +236,9 @@ static void say_done(struct p11s_ahead *a)
     return;
   format_time(until, text, sizeof text);
   p11s_log_event(P11S_LOG_NOTICE,
-                 "signed ahead: %llu signatures. What was served in the last week can be served "
+                 "signed ahead: %llu signature%s. What was served in the last week can be served "
                  "without the token until %s",
-                 (unsigned long long)a->made, text);
+                 (unsigned long long)a->made, p11s_plural(a->made), text);
   a->said_until = until;
   a->made = 0;
 }
@@ -255,12 +255,13 @@ static void say_late(struct p11s_ahead *a)
     return;
   a->warned = a->week;
   format_time(a->week + P11S_WEEK_SECONDS, text, sizeof text);
-  p11s_log_event(P11S_LOG_WARNING,
-                 "signing ahead is late: %llu signatures are still missing, and PowerDNS asks for "
-                 "them from %s on. Is the token away (backend-cmd pkcs11signer status), or "
-                 "pkcs11signer-ahead-rate too low? backend-cmd pkcs11signer \"sign-ahead all\" "
-                 "makes them now",
-                 (unsigned long long)missing, text);
+  p11s_log_event(
+      P11S_LOG_WARNING,
+      "signing ahead is late: %llu signature%s still missing, and PowerDNS asks for what "
+      "is missing from %s on. Is the token away (backend-cmd pkcs11signer status), or "
+      "pkcs11signer-ahead-rate too low? backend-cmd pkcs11signer \"sign-ahead all\" "
+      "makes them now",
+      (unsigned long long)missing, p11s_plural(missing), text);
 }
 
 /* A store in which there is no room for what is signed ahead: signing would be in vain. */

@@ -153,15 +153,17 @@ static const struct command *nearest_command(const char *name)
 static enum p11s_err unknown_command(const char *name, struct p11s_error *e)
 {
   const struct command *near = nearest_command(name);
+  struct p11s_buf names = P11S_BUF_INIT;
+  enum p11s_err err;
 
   if (near != NULL)
     return p11s_error_set(e, P11S_ERR_SYNTAX, "no such command; did you mean: %s%s%s", near->name,
                           near->args[0] != '\0' ? " " : "", near->args);
-  return p11s_error_set(
-      e, P11S_ERR_SYNTAX,
-      "no such command; there are: help, modules, tokens, "
-      "keys, assign, generate, status, check, budget, sign-ahead, unlock-login, forecast, warm, "
-      "store");
+  for (size_t i = 0; i < COMMANDS; i++)
+    p11s_buf_addf(&names, "%s%s", i == 0 ? "" : ", ", commands[i].name);
+  err = p11s_error_set(e, P11S_ERR_SYNTAX, "no such command; there are: %s", p11s_buf_text(&names));
+  p11s_buf_clear(&names);
+  return err;
 }
 
 static enum p11s_err wrong_count(const struct command *c, size_t count, struct p11s_error *e)
@@ -171,7 +173,7 @@ static enum p11s_err wrong_count(const struct command *c, size_t count, struct p
   if (c->most == 0)
     snprintf(takes, sizeof takes, "no arguments");
   else if (c->least == c->most)
-    snprintf(takes, sizeof takes, "%zu arguments", c->least);
+    snprintf(takes, sizeof takes, "%zu argument%s", c->least, p11s_plural(c->least));
   else
     snprintf(takes, sizeof takes, "%zu or %zu arguments", c->least, c->most);
   return p11s_error_set(e, P11S_ERR_SYNTAX,

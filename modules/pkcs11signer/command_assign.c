@@ -269,11 +269,11 @@ enum p11s_err p11s_command_check(const struct p11s_command_ctx *ctx, struct p11s
   if (p11s_table_print(run.table, ctx->json, ctx->out, err == P11S_OK ? &failure : NULL) != P11S_OK)
     err = P11S_ERR_NOMEM;
   if (!ctx->json)
-    p11s_buf_addf(ctx->out, "%u %s checked, %u failed\n", run.checked,
-                  run.checked == 1 ? "key" : "keys", run.failed);
+    p11s_buf_addf(ctx->out, "%u key%s checked, %u failed\n", run.checked, p11s_plural(run.checked),
+                  run.failed);
   if (err == P11S_OK && run.failed > 0)
-    err = p11s_error_set(&failure, run.first, "%u of %u %s failed", run.failed, run.checked,
-                         run.checked == 1 ? "key" : "keys");
+    err = p11s_error_set(&failure, run.first, "%u of %u key%s failed", run.failed, run.checked,
+                         p11s_plural(run.checked));
 out:
   if (err != P11S_OK && e != NULL)
     *e = failure;

@@ -193,9 +193,10 @@ static enum p11s_err print_verified(const struct p11s_command_ctx *ctx, const st
   p11s_table_free(t);
   if (err == P11S_OK && bad > 0)
     err = p11s_error_set(e, P11S_ERR_SIGNATURE,
-                         "%llu stored signatures did not verify and have been deleted; find out "
+                         "%llu stored signature%s did not verify and had to be deleted; find out "
                          "who writes to the %s, or whether the disk is failing",
-                         (unsigned long long)bad, s->bad > 0 ? "file" : "fleet's table");
+                         (unsigned long long)bad, p11s_plural(bad),
+                         s->bad > 0 ? "file" : "fleet's table");
   return err;
 }
 
@@ -245,12 +246,13 @@ static enum p11s_err print_purged(const struct p11s_command_ctx *ctx, uint64_t d
   enum p11s_err err;
 
   if (!ctx->json) {
-    p11s_buf_addf(ctx->out, "%llu signatures deleted\n", (unsigned long long)deleted);
+    p11s_buf_addf(ctx->out, "%llu signature%s deleted\n", (unsigned long long)deleted,
+                  p11s_plural(deleted));
     if (fleet)
       p11s_buf_addf(ctx->out,
-                    "%llu signatures deleted in the fleet's store; other servers still have what "
+                    "%llu signature%s deleted in the fleet's store; other servers still have what "
                     "they keep themselves\n",
-                    (unsigned long long)fleet_deleted);
+                    (unsigned long long)fleet_deleted, p11s_plural(fleet_deleted));
     return P11S_OK;
   }
   t = p11s_table_new(columns);

@@ -39,7 +39,7 @@ static enum p11s_err unlock_one(struct unlock *u, const struct p11s_pin_token *t
         label, serial);
   else
     p11s_buf_addf(&u->text, "%zu refused PIN%s of token '%s' (serial %s) forgotten; %s\n",
-                  forgotten, forgotten == 1 ? "" : "s", label, serial,
+                  forgotten, p11s_plural(forgotten), label, serial,
                   forgotten == 1 ? "it will be tried once more" : "each will be tried once more");
   return P11S_OK;
 }

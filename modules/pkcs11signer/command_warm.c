@@ -51,12 +51,13 @@ static enum p11s_err check_room(const struct p11s_command_ctx *ctx,
   most = p11s_room_most(stats.limit_bytes);
   if (needed <= most)
     return P11S_OK;
-  return p11s_error_set(
-      e, P11S_ERR_HOST,
-      "the signature store is too small: %" PRIu64 " signatures take about %" PRIu64
-      " MiB, and it may hold %" PRIu64 " MiB. Set pkcs11signer-store-size to %" PRIu64
-      " or more, here and for the servers, or ask for fewer weeks",
-      plan->messages, needed / MIB + 1, most / MIB, p11s_room_limit_for(needed) / MIB + 1);
+  return p11s_error_set(e, P11S_ERR_HOST,
+                        "the signature store is too small: %" PRIu64
+                        " signature%s would take about %" PRIu64 " MiB, and it may hold %" PRIu64
+                        " MiB. Set pkcs11signer-store-size to %" PRIu64
+                        " or more, here and for the servers, or ask for fewer weeks",
+                        plan->messages, p11s_plural(plan->messages), needed / MIB + 1, most / MIB,
+                        p11s_room_limit_for(needed) / MIB + 1);
 }
 
 static void note_crowding(const struct p11s_command_ctx *ctx, const struct p11s_warm_plan *plan)
@@ -155,13 +156,14 @@ static enum p11s_err sign(const struct p11s_command_ctx *ctx, struct p11s_warm *
   (void)print_weeks(ctx, warm, weeks, &result, NULL);
   if (err == P11S_ERR_STOPPED)
     return p11s_error_set(e, err,
-                          "interrupted: %" PRIu64 " of %" PRIu64 " signatures were made, and are "
-                          "kept; the same command makes the others",
-                          made, plan->missing);
+                          "interrupted: %" PRIu64 " of %" PRIu64 " signature%s made, and kept; the "
+                          "same command makes the others",
+                          made, plan->missing, p11s_plural(plan->missing));
   p11s_error_prefix(e,
-                    "%" PRIu64 " of %" PRIu64 " signatures were made, and are kept. The same "
-                    "command goes on from there; this is in its way",
-                    made, plan->missing);
+                    "%" PRIu64 " of %" PRIu64
+                    " signature%s made, and kept. The same command goes on "
+                    "from there; this is in its way",
+                    made, plan->missing, p11s_plural(plan->missing));
   return err;
 }
 

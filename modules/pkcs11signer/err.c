@@ -140,3 +140,8 @@ void p11s_error_prefix(struct p11s_error *e, const char *format, ...)
     drop_partial(text);
   memcpy(e->text, text, strlen(text) + 1);
 }
+
+const char *p11s_plural(uint64_t count)
+{
+  return count == 1 ? "" : "s";
+}

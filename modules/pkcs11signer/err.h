@@ -2,6 +2,8 @@
 #ifndef P11S_ERR_H
 #define P11S_ERR_H
 
+#include <stdint.h>
+
 /*
  * Errors of the core: a code to decide by, and one line for the operator.
  *
@@ -28,7 +30,7 @@ enum p11s_err {
   P11S_ERR_KEY_MISMATCH, /* the token's public key is not the pinned one */
   P11S_ERR_MECHANISM,    /* the token does not offer what the algorithm needs */
   P11S_ERR_NO_PIN,       /* a PIN is needed and none is given, or its source cannot be read */
-  P11S_ERR_PIN_REFUSED,  /* the token refused this PIN; it is not tried again */
+  P11S_ERR_PIN_REFUSED,  /* the token refused this PIN, or may have; it is not tried again */
   P11S_ERR_PIN_LOCKED,   /* the token's PIN is locked, or on its final try */
   P11S_ERR_TOKEN,        /* any other PKCS#11 error */
   P11S_ERR_TIMEOUT,      /* the deadline passed */
@@ -55,5 +57,8 @@ void p11s_error_prefix(struct p11s_error *e, const char *format, ...)
 
 /* Replaces control characters and broken UTF-8 in a NUL-terminated text by '?', in place. */
 void p11s_error_clean(char *text);
+
+/* What a noun behind this count ends with: "s", or nothing. */
+const char *p11s_plural(uint64_t count);
 
 #endif

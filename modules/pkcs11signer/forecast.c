@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "forecast.h"
 
+#include "err.h"
 #include "progress.h"
 #include "week.h"
 
@@ -56,9 +57,9 @@ static void say_boundary(const struct p11s_forecast_input *in, const struct p11s
   p11s_progress_duration(ahead, sizeof ahead, f->ahead_s);
   if (f->keeps_up == P11S_KEEPS_UP_NO) {
     p11s_buf_addf(out,
-                  "a week's %" PRIu64 " signatures take it %s: it never catches up, and names that "
-                  "it does not get to get SERVFAIL",
-                  in->week, refill);
+                  "a week's %" PRIu64 " signature%s take%s it %s: it never catches up, and names "
+                  "that it does not get to get SERVFAIL",
+                  in->week, p11s_plural(in->week), in->week == 1 ? "s" : "", refill);
   } else if (in->ahead == 0) {
     p11s_buf_addf(
         out,
@@ -92,10 +93,10 @@ static void advise_ksk_only(const struct p11s_forecast_input *in, const struct p
     return;
   p11s_progress_duration(keys, sizeof keys, f->keys_refill_s);
   p11s_buf_addf(out,
-                "KSK only on the token, ZSK in software: %" PRIu64 " signatures a week instead of "
+                "KSK only on the token, ZSK in software: %" PRIu64 " signature%s a week instead of "
                 "%" PRIu64 ", made in %s (pdnsutil add-zone-key ZONE zsk active; then deactivate "
                 "the token's)",
-                in->of_keys, in->week, keys);
+                in->of_keys, p11s_plural(in->of_keys), in->week, keys);
   end(out);
 }
 

@@ -177,8 +177,8 @@ static enum p11s_err wrong_point(const struct p11s_algorithm *alg, struct slice 
   for (i = 0; (other = p11s_algorithm_at(i)) != NULL; i++)
     if (other->family != P11S_RSA && find_point(other, data, &point))
       return p11s_pubkey_wrong_kind(alg, p11s_algorithm_kind(other), e);
-  (void)snprintf(found, sizeof found, "one with a CKA_EC_POINT of %zu bytes in an unknown form",
-                 data.len);
+  (void)snprintf(found, sizeof found, "one with a CKA_EC_POINT of %zu byte%s in an unknown form",
+                 data.len, p11s_plural(data.len));
   return p11s_pubkey_wrong_kind(alg, found, e);
 }
 
@@ -321,8 +321,8 @@ enum p11s_err p11s_pubkey_from_certificate(const struct p11s_algorithm *alg,
   if (certificate == NULL)
     err = p11s_error_set(e, P11S_ERR_KEY_TYPE, "the certificate cannot be read (X.509, DER)");
   else if (at != der + len)
-    err = p11s_error_set(e, P11S_ERR_KEY_TYPE, "the certificate has %zu bytes behind its end",
-                         len - (size_t)(at - der));
+    err = p11s_error_set(e, P11S_ERR_KEY_TYPE, "the certificate has %zu byte%s behind its end",
+                         (size_t)(der + len - at), p11s_plural((size_t)(der + len - at)));
   else if (pkey == NULL)
     err = p11s_error_set(e, P11S_ERR_KEY_TYPE, "the certificate's public key cannot be read");
   else
@@ -344,7 +344,8 @@ enum p11s_err p11s_pubkey_from_info(const struct p11s_algorithm *alg, const unsi
     pkey = d2i_PUBKEY(NULL, &at, (long)len);
   if (pkey == NULL || at != der + len)
     err = p11s_error_set(e, P11S_ERR_KEY_TYPE,
-                         "the public key of %zu bytes is no SubjectPublicKeyInfo (DER)", len);
+                         "the public key of %zu byte%s is no SubjectPublicKeyInfo (DER)", len,
+                         p11s_plural(len));
   else
     err = from_pkey(alg, pkey, ret_key, e);
   EVP_PKEY_free(pkey);

@@ -156,8 +156,9 @@ static enum p11s_err check_len(const struct p11s_pubkey *key, struct p11s_error 
   if (key->len == alg->public_len)
     return P11S_OK;
   return p11s_error_set(e, P11S_ERR_KEY_TYPE,
-                        "the public key has %zu bytes, algorithm %u (%s) needs %zu (%s)", key->len,
-                        alg->number, alg->mnemonic, alg->public_len, p11s_algorithm_kind(alg));
+                        "the public key has %zu byte%s, algorithm %u (%s) needs %zu (%s)", key->len,
+                        p11s_plural(key->len), alg->number, alg->mnemonic, alg->public_len,
+                        p11s_algorithm_kind(alg));
 }
 
 static enum p11s_err off_curve(const struct p11s_algorithm *alg, struct p11s_error *e)

@@ -193,8 +193,8 @@ static enum p11s_err finish(const struct p11s_session *s, const struct p11s_algo
   p11s_rv_note(CKR_OK);
   if (made_len == 0 || made_len > want || (alg->family != P11S_RSA && made_len != want))
     return p11s_error_set(e, P11S_ERR_SIGNATURE,
-                          "C_Sign: a signature of %zu bytes where algorithm %u (%s) has %zu",
-                          made_len, alg->number, alg->mnemonic, want);
+                          "C_Sign: a signature of %zu byte%s where algorithm %u (%s) has %zu",
+                          made_len, p11s_plural(made_len), alg->number, alg->mnemonic, want);
   if (want > *len)
     return p11s_error_set(e, P11S_ERR_TOKEN, "C_Sign: a signature of %zu bytes, room for %zu", want,
                           *len);

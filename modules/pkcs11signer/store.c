@@ -143,9 +143,9 @@ static void write_batch(struct p11s_store *s, struct p11s_op *batch, size_t coun
     p11s_stats_add(P11S_STAT_STORE_FAILED, count);
     if (p11s_lmdb_is_usable(s->db)) /* else it has been said */
       p11s_log_limited(P11S_LOG_WARNING, "store: write",
-                       "signature store %s: %zu records could not be written: %s. Queries are "
-                       "answered all the same, but these signatures are made again after a restart",
-                       s->file.path, count, error.text);
+                       "signature store %s: %zu record%s could not be written: %s. Queries are "
+                       "answered all the same, but what is missing is signed again after a restart",
+                       s->file.path, count, p11s_plural(count), error.text);
   }
   while (batch != NULL) {
     struct p11s_op *next = batch->next;

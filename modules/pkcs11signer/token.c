@@ -154,9 +154,10 @@ enum p11s_err p11s_token_await(struct p11s_token *token, struct p11s_job *job, b
   if (is_new && p11s_token_submit(token, job, &error) != P11S_OK)
     p11s_job_finish(job, &error);
   if (!may_wait)
-    return p11s_error_set(
-        e, P11S_ERR_BUSY,
-        "%u queries wait for signatures already: this one is being made, ask again", crowd->limit);
+    return p11s_error_set(e, P11S_ERR_BUSY,
+                          "as many queries as may (%u) wait for signatures already: this one is "
+                          "being made, ask again",
+                          crowd->limit);
   result = p11s_job_wait(job, deadline_ms, e);
   if (crowd != NULL)
     p11s_crowd_leave(crowd);

@@ -95,9 +95,15 @@ def transcript():
     yield it
 
 
+@pytest.fixture(scope="session")
+def early_library(base):
+    """Nothing where the module is built without a sanitizer."""
+    return spying.build(base / "early", sanitizer.EARLY) if sanitizer.name() else None
+
+
 @pytest.fixture
-def runner(place, identity, transcript):
-    it = Runner(place.root, identity, transcript, sanitizer.Sanitizer(place, transcript))
+def runner(place, identity, transcript, early_library):
+    it = Runner(place.root, identity, transcript, sanitizer.Sanitizer(place, transcript, early_library))
     yield it
     it.sanitizer.assert_clean()
 

@@ -5,7 +5,7 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
-from harness import programs, sanitizer, zones
+from harness import programs, zones
 from harness.backends import Gmysql
 from harness.deadline import wait_for
 from harness.mariadb import MariaDb
@@ -14,9 +14,6 @@ from harness.runner import Runner
 from harness.site import NO_CACHES, Site
 from harness.transcript import Transcript
 from harness.validate import assert_signed, keys_of
-
-pytestmark = sanitizer.skip_with("at exit the stock server, too, hangs in p11-kit's destructor, waiting for the "
-                                 "C library's lock on locales", "thread")
 
 ZONE, PLAIN = zones.SIGNED, zones.PLAIN
 NO_ANSWER = "no answer"

@@ -146,7 +146,6 @@ def test_a_module_that_is_none(installation, bad_module, kind, critical):
     server.stop()
 
 
-@sanitizer.skip_with("PowerDNS's guardian calls exit() in a signal handler, and hangs in it", "thread")
 def test_the_guardian_s_child_answers_too(installation, bad_module):
     bad_module("crash-load")
     server = installation.start_server(settings={"guardian": "yes"})

@@ -17,8 +17,8 @@ trap 'rm -rf "$dir"' EXIT
 
 names() { awk '{ sub(/@.*/, "", $NF); print $NF }' | sort -u; }
 
-# Strong ones: "U"; weak ones are "w" and "v".
-nm -D --undefined-only "$module" | awk '$1 == "U"' | names >"$dir/needed"
+# Strong ones: "U"; weak ones are "w" and "v". A sanitizer's runtime is in the process before PowerDNS is.
+nm -D --undefined-only "$module" | awk '$1 == "U" && $NF !~ /^__(asan|tsan|ubsan)_/' | names >"$dir/needed"
 ldd "$module" | sed -n 's/.* => \(\/[^ ]*\).*/\1/p; s/^[[:space:]]*\(\/[^ ]*\) .*/\1/p' |
   while read -r library; do
     nm -D --defined-only "$library"

@@ -362,6 +362,10 @@ static void two_processes_share_it(void **state)
   pid_t pid;
 
   (void)state;
+#ifdef __SANITIZE_THREAD__
+  store_rig_close(store);
+  skip(); /* its runtime starts no thread in a child of a process that had some */
+#endif
   store_rig_put(store, 1, 1, store_rig_later());
   store_rig_flush(store);
   pid = fork();

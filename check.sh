@@ -99,6 +99,8 @@ run_pytest() { # name, command before it, tests, argument of pytest…
   done
   pytest_into "$xml" "$prefix" -n 4 ${what[@]+"${what[@]}"} "$@"
   status=$?
+  # Of what was asked for, a stage with a choice of its own may have nothing.
+  [ "$status" != 5 ] || [ "$name" = plain ] || [ $# = 0 ] || status=0
   results=$("$top/regression-tests/results.py" "$xml") || return 1
   read -r p f s <<<"$results"
   if [ "$status" = 1 ] && [ "$f" -ge 1 ] && [ "$f" -le 2 ]; then
@@ -196,6 +198,7 @@ case ${1-} in
 --help | -h)
   echo "usage: check.sh [--only STAGE,...] [ARGUMENT OF PYTEST]..."
   echo "  All tests; check.sh -k NAME runs only some of those in regression-tests/."
+  echo "  Stages: unit-tests corpus format tidy end-to-end asan-unit asan-end-to-end tsan-unit tsan-faults versions"
   exit 0
   ;;
 esac

@@ -371,10 +371,10 @@ def test_sign_ahead_is_interrupted_and_goes_on(site, spy, clock):
     made = served(site, clock, pkcs11signer_sessions="1")
     spy.rules("C_Sign delay 300")
     spy.forget()
+    argv = [programs.pdnsutil(), f"--config-dir={site.place.root / 'conf'}", "backend-cmd", "pkcs11signer",
+            f"sign-ahead {ZONE}"]
     process = subprocess.Popen(
-        [programs.pdnsutil(), f"--config-dir={site.place.root / 'conf'}", "backend-cmd", "pkcs11signer",
-         f"sign-ahead {ZONE}"],
-        env={**site.runner.environment, **clock.environment}, stdin=subprocess.DEVNULL, text=True,
+        argv, env=site.runner.environment_of(argv, clock.environment), stdin=subprocess.DEVNULL, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, **site.runner.identity.popen_arguments())
     try:
         wait_for("some signatures", lambda: spy.outcomes("C_Sign").count("0x0") >= 4)

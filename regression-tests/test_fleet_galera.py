@@ -23,9 +23,9 @@ def nodes(base, identity, place):
 
 
 @pytest.fixture
-def fleet(place, identity, transcript, nodes):
+def fleet(place, runner, identity, transcript, nodes):
     transcript.secret(PASSWORD)
-    it = Fleet(place.root, identity, transcript, nodes[0])
+    it = Fleet(place.root, identity, transcript, nodes[0], runner.sanitizer)
     yield it
     it.discard()
     transcript.assert_no_secret()

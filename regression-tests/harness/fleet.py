@@ -15,6 +15,7 @@ from .mariadb import MariaDb
 from .place import Place
 from .ports import LOOPBACK, free_port
 from .runner import Runner
+from .sanitizer import Sanitizer
 from .site import Site
 from .transcript import Transcript
 
@@ -127,18 +128,20 @@ def galera_pair(origin: SharedDatabase, base: Path, identity: Identity) -> list[
 class Fleet:
     """Sites whose rows of `cryptokeys` say the same, of the same keys. Nothing is started."""
 
-    def __init__(self, root: Path, identity: Identity, transcript: Transcript, database: SharedDatabase):
+    def __init__(self, root: Path, identity: Identity, transcript: Transcript, database: SharedDatabase,
+                 sanitizer: Sanitizer):
         self.root = root
         self.identity = identity
         self.transcript = transcript
         self.database = database
+        self.sanitizer = sanitizer
         self.keys = {role: ec.generate_private_key(ec.SECP256R1()) for role in ("ksk", "zsk")}
         self.sites: list[Site] = []
 
     def add_site(self, zone: zones.Zone, *, pinned: bool = False, token: bool = True, **settings) -> Site:
         """`pinned`: the rows name their public keys. `token=False`: there is none."""
         place = Place(self.root / f"site{len(self.sites)}", self.identity)
-        site = Site(place, Runner(place.root, self.identity, self.transcript), Gsqlite3(place))
+        site = Site(place, Runner(place.root, self.identity, self.transcript, self.sanitizer), Gsqlite3(place))
         self.sites.append(site)
         password = place.file("password", self.database.password + "\n")
         site.set(**{"pkcs11signer_store": "mysql", "pkcs11signer_mysql_socket": str(self.database.server.socket),

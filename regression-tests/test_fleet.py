@@ -9,10 +9,12 @@ import dns.rcode
 import pytest
 
 from harness import programs, sanitizer, zones
+from harness.clock import DAY, WEEK, Clock, week_of
 from harness.deadline import wait_for
 from harness.faults import is_signed, lines
 from harness.fleet import DATABASE, TABLE, USER, Fleet, SharedDatabase
 from harness.speed import statistic, wait_for_statistic
+from harness.spy import Spy
 from harness.validate import assert_signed, keys_of
 from test_fault_secrets import assert_core_clean, assert_words_clean
 
@@ -56,6 +58,14 @@ def fleet(place, runner, identity, transcript, database):
     transcript.assert_no_secret()
 
 
+@pytest.fixture
+def clock(place):
+    """In the middle of a week."""
+    clock = Clock(place)
+    clock.set(week_of(time.time()) + WEEK + 3 * DAY)
+    return clock
+
+
 def zone(hosts: int = HOSTS) -> zones.Zone:
     return zones.many(ZONE, hosts)
 
@@ -64,8 +74,8 @@ def name(number: int) -> str:
     return f"host{number}.{ZONE}"
 
 
-def start(site, connected: bool = True, **settings):
-    server = site.start_server(settings={**THREADS, **settings})
+def start(site, connected: bool = True, env: dict | None = None, **settings):
+    server = site.start_server(settings={**THREADS, **settings}, env=env)
     if connected:
         wait_for_statistic(server, "fleet-connected", 1)
     return server
@@ -73,6 +83,10 @@ def start(site, connected: bool = True, **settings):
 
 def signatures(*servers) -> int:
     return sum(statistic(server, "signatures") for server in servers)
+
+
+def ahead(*servers) -> int:
+    return sum(statistic(server, "ahead-signatures") for server in servers)
 
 
 def ask_all(server, numbers) -> None:
@@ -167,6 +181,31 @@ def test_a_claim_of_a_server_that_has_died_is_waited_for_once(fleet):
     assert statistic(server, "fleet-awaited") > 0
     wait_for_statistic(server, "fleet-queue", 0)
     assert fleet.database.claims() == 0 and fleet.database.rows() > len(numbers)
+
+
+def test_what_one_signs_ahead_no_other_signs_ahead(fleet, clock, spy_library):
+    """Both know all of it, and are at it at the same time: it takes each token six seconds."""
+    names = range(60)
+    servers, spies = [], []
+    for _ in range(2):
+        site = fleet.add_site(zone(60), pkcs11signer_sign_ahead="1", pkcs11signer_ahead_rate="1000", **PATIENT)
+        spies.append(Spy(site.place, site.runner, site.hsm, spy_library))
+        servers.append(start(site, env=clock.environment))
+    for server in servers:
+        ask_all_at_once(server, names)
+    asked = signatures(*servers) - ahead(*servers)
+    for spy in spies:
+        spy.rules("C_Sign delay 100")
+    for server in servers:
+        wait_for("end of signing ahead", lambda s=server: statistic(s, "ahead-until") and
+                 statistic(s, "ahead-missing") == 0, 60)
+    made = ahead(*servers)
+    assert asked * 0.95 <= made <= asked * 1.05, [ahead(server) for server in servers]
+    clock.pass_(WEEK)
+    for server in servers:
+        server.control("purge")
+        ask_all_at_once(server, names)
+    assert signatures(*servers) <= made + asked * 1.05
 
 
 def test_what_has_expired_is_deleted(fleet):

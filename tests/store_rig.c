@@ -159,7 +159,7 @@ bool store_rig_has(struct p11s_store *store, unsigned key, unsigned number, uint
       found[P11S_STORE_MAX_SIGNATURE];
   size_t len = store_rig_message(message, number, expiration), found_len = sizeof found;
 
-  if (!p11s_store_find(store, store_rig_key(key), message, len, found, &found_len))
+  if (!p11s_store_find_here(store, store_rig_key(key), message, len, found, &found_len))
     return false;
   make_signature(expected, key, number);
   return found_len == sizeof expected && memcmp(found, expected, sizeof expected) == 0;

@@ -254,8 +254,8 @@ static struct p11s_job *sign_in_background(unsigned number, unsigned weeks)
   size_t len = make(number, weeks);
   struct p11s_job *job = NULL;
 
-  assert_int_equal(p11s_sign_in_background(p11s_signer_flights(signer), key, message, len, note_end,
-                                           &ended, &job, NULL),
+  assert_int_equal(p11s_sign_in_background(p11s_signer_flights(signer), key, message, len, false,
+                                           note_end, &ended, &job, NULL),
                    P11S_OK);
   return job;
 }

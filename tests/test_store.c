@@ -54,15 +54,15 @@ static void what_is_written_last_counts(void **state)
   p11s_store_put(store, store_rig_key(1), message, len, (const unsigned char *)"newer", 5);
   store_rig_flush(store);
   found_len = sizeof found;
-  assert_true(p11s_store_find(store, store_rig_key(1), message, len, found, &found_len));
+  assert_true(p11s_store_find_here(store, store_rig_key(1), message, len, found, &found_len));
   assert_int_equal(found_len, 5);
   assert_memory_equal(found, "newer", 5);
   found_len = 4; /* no room */
-  assert_false(p11s_store_find(store, store_rig_key(1), message, len, found, &found_len));
+  assert_false(p11s_store_find_here(store, store_rig_key(1), message, len, found, &found_len));
   p11s_store_forget(store, store_rig_key(1), message, len);
   store_rig_flush(store);
   found_len = sizeof found;
-  assert_false(p11s_store_find(store, store_rig_key(1), message, len, found, &found_len));
+  assert_false(p11s_store_find_here(store, store_rig_key(1), message, len, found, &found_len));
   store_rig_close(store);
 }
 
@@ -142,8 +142,8 @@ static void what_is_too_large_is_dropped(void **state)
   assert_int_equal(p11s_stats_get(P11S_STAT_STORE_DROPPED), dropped + 1);
   p11s_store_put(store, store_rig_key(1), message, P11S_STORE_MAX_MESSAGE, signature, len);
   store_rig_flush(store);
-  assert_true(
-      p11s_store_find(store, store_rig_key(1), message, P11S_STORE_MAX_MESSAGE, signature, &len));
+  assert_true(p11s_store_find_here(store, store_rig_key(1), message, P11S_STORE_MAX_MESSAGE,
+                                   signature, &len));
   free(message);
   store_rig_close(store);
 }

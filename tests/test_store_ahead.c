@@ -97,10 +97,10 @@ static void it_is_used_when_it_is_looked_up(void **state)
   assert_false(p11s_store_has(store, store_rig_key(1), message, len - 1));
   assert_int_equal(look_at_all(store).days, 0);
   /* On the day on which it was stored, too. */
-  assert_true(p11s_store_find(store, store_rig_key(1), message, len, signature, &found));
+  assert_true(p11s_store_find_here(store, store_rig_key(1), message, len, signature, &found));
   assert_int_equal(look_at_all(store).days, 1);
   found = sizeof signature;
-  assert_true(p11s_store_find(store, store_rig_key(1), message, len, signature, &found));
+  assert_true(p11s_store_find_here(store, store_rig_key(1), message, len, signature, &found));
   assert_int_equal(look_at_all(store).days, 1);
   store_rig_close(store);
 }

@@ -365,6 +365,7 @@ struct p11s_ahead *p11s_ahead_start(struct p11s_signer *signer)
   a->work = (struct p11s_ahead_work){.signer = signer,
                                      .store = p11s_signer_store(signer),
                                      .rate = config->ahead_rate,
+                                     .shared = true,
                                      .ended = wake_up,
                                      .ended_arg = a};
   pthread_mutex_init(&a->lock, NULL);

@@ -19,8 +19,9 @@
  *
  * What it begins with is verified with the key's public half: who can write to the store cannot
  * have other things signed than those that have been signed before. Keys of which another process
- * makes the signatures are left to that one (claims.h). A token that is away or stuck is waited
- * for; no PIN is tried that a query would not try.
+ * of the machine makes the signatures are left to that one (claims.h), and so is each signature
+ * that another server of the fleet is making (store_mysql.h). A token that is away or stuck is
+ * waited for; no PIN is tried that a query would not try.
  *
  * It looks through the store when something was asked for since, at most once in
  * P11S_AHEAD_LOOK_MS and for a hundredth of its time, with little weight against other threads.

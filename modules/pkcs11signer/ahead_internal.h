@@ -33,6 +33,7 @@ struct p11s_ahead_token {
   uint32_t number; /* in the plan */
   struct p11s_plan_cursor cursor;
   bool exhausted; /* nothing is left */
+  bool elsewhere; /* something was left to other servers since the cursor's beginning */
   size_t left;    /* to begin */
 
   struct p11s_job *job; /* under way */
@@ -51,6 +52,7 @@ struct p11s_ahead_work {
   struct p11s_plan *plan;
   struct p11s_ahead_keys keys;
   unsigned rate;
+  bool shared;              /* what another server of the fleet is making is left to it */
   uint32_t deadline;        /* seconds since 1970; when all is to be done */
   void (*ended)(void *arg); /* a job has; called in a worker */
   void *ended_arg;
@@ -61,8 +63,8 @@ struct p11s_ahead_work {
 bool p11s_ahead_step(struct p11s_ahead_work *work, struct p11s_ahead_token *token,
                      uint64_t *ret_wait_us);
 
-/* The next signature of the plan that is not there yet: begins it. false: there is none; or it
-   failed, and e says why. */
+/* The next signature of the plan that is not there yet: begins it. false: there is none
+   (exhausted), or none now; or it failed, and e says why. */
 bool p11s_ahead_begin(struct p11s_ahead_work *work, struct p11s_ahead_token *token,
                       struct p11s_error *e);
 /* Its result, when there is one: true. */

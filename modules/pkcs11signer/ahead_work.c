@@ -17,7 +17,8 @@
 #define LOOK_AGAIN_US 50000 /* whether the token is free */
 #define FAILED_FIRST_US 5000000u
 #define FAILED_MOST_US 300000000u
-#define SKIP_MOST 500 /* tasks found done, before others get their turn */
+#define ELSEWHERE_US 2500000 /* longer than a claim counts (store_mysql_sql.h) */
+#define SKIP_MOST 500        /* tasks found done, before others get their turn */
 
 /* -- the message */
 
@@ -69,25 +70,49 @@ static bool make_message(const struct p11s_ahead_work *work, const struct p11s_p
 
 /* -- one signature */
 
-/* true: there is nothing more to do for the task, as it is under way or cannot be. */
+/* Whether nobody else makes it, or has. */
+static bool is_ours(struct p11s_ahead_work *work, struct p11s_ahead_token *t, struct p11s_key *key,
+                    const struct fetched *f, bool *ret_claimed)
+{
+  enum p11s_store_found found = work->shared ? p11s_sign_claim(key, f->message, f->len)
+                                : p11s_sign_is_stored(key, f->message, f->len) ? P11S_STORE_FOUND
+                                                                               : P11S_STORE_ABSENT;
+
+  if (found == P11S_STORE_FOUND) /* by another process, or server */
+    p11s_plan_done(work->plan, &t->task);
+  t->elsewhere = t->elsewhere || found == P11S_STORE_ELSEWHERE;
+  *ret_claimed = found == P11S_STORE_CLAIMED;
+  return found == P11S_STORE_CLAIMED || found == P11S_STORE_ABSENT;
+}
+
+/* false: there is nothing to be done for the task now. */
 static bool begin_task(struct p11s_ahead_work *work, struct p11s_ahead_token *t,
                        struct p11s_error *e)
 {
   struct p11s_key *key = work->keys.key[t->task.key];
+  bool claimed, begun;
   struct fetched f;
-  enum p11s_err result;
 
   if (key == NULL || !make_message(work, &t->task, &f))
     return false;
-  if (p11s_sign_is_stored(key, f.message, f.len)) { /* by another process, or server */
-    p11s_plan_done(work->plan, &t->task);
-    free(f.message);
-    return false;
-  }
-  result = p11s_sign_in_background(p11s_signer_flights(work->signer), key, f.message, f.len,
-                                   work->ended, work->ended_arg, &t->job, e);
+  begun = is_ours(work, t, key, &f, &claimed) &&
+          p11s_sign_in_background(p11s_signer_flights(work->signer), key, f.message, f.len, claimed,
+                                  work->ended, work->ended_arg, &t->job, e) == P11S_OK;
   free(f.message);
-  return result == P11S_OK;
+  return begun;
+}
+
+/* Behind the last task. What other servers were making is there now, or they have died. */
+static void end_or_look_again(const struct p11s_ahead_work *work, struct p11s_ahead_token *t)
+{
+  t->exhausted = !t->elsewhere;
+  t->left = 0;
+  if (t->exhausted)
+    return;
+  t->elsewhere = false;
+  t->not_before_us = p11s_now_us() + ELSEWHERE_US;
+  memset(&t->cursor, 0, sizeof t->cursor);
+  t->left = p11s_plan_count(work->plan, t->number, t->cursor);
 }
 
 bool p11s_ahead_begin(struct p11s_ahead_work *work, struct p11s_ahead_token *t,
@@ -96,8 +121,7 @@ bool p11s_ahead_begin(struct p11s_ahead_work *work, struct p11s_ahead_token *t,
   e->code = P11S_OK;
   for (unsigned i = 0; i < SKIP_MOST; i++) {
     if (!p11s_plan_next(work->plan, t->number, &t->cursor, &t->task)) {
-      t->exhausted = true;
-      t->left = 0;
+      end_or_look_again(work, t);
       return false;
     }
     if (t->left > 0)

@@ -308,7 +308,7 @@ enum p11s_err p11s_sign(struct p11s_flights *flights, struct p11s_key *key,
 
 enum p11s_err p11s_sign_in_background(struct p11s_flights *flights, struct p11s_key *key,
                                       const unsigned char *message, size_t message_len,
-                                      void (*ended)(void *arg), void *arg,
+                                      bool claimed, void (*ended)(void *arg), void *arg,
                                       struct p11s_job **ret_job, struct p11s_error *e)
 {
   struct p11s_error error = {P11S_OK, ""};
@@ -318,8 +318,11 @@ enum p11s_err p11s_sign_in_background(struct p11s_flights *flights, struct p11s_
 
   if (flight_id(key, message, message_len, id))
     f = make_flight(flights, key, id, message, message_len);
-  if (f == NULL)
+  if (f == NULL) {
+    if (claimed)
+      p11s_sign_abandon(key, message, message_len);
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  }
   f->background = f->job.background = true;
   f->ended = ended;
   f->ended_arg = arg;
@@ -332,6 +335,7 @@ enum p11s_err p11s_sign_in_background(struct p11s_flights *flights, struct p11s_
     flights->under_way++;
     (void)p11s_job_acquire(&f->job);
   }
+  (*at)->claimed = (*at)->claimed || claimed;
   pthread_mutex_unlock(&flights->lock);
   if (!is_new) {
     p11s_job_release(&f->job);

@@ -40,13 +40,14 @@ enum p11s_err p11s_sign(struct p11s_flights *flights, struct p11s_key *key,
                         unsigned char *signature, size_t *len, struct p11s_error *e);
 
 /* Has message signed when the token has nothing else to do, and put into the store as signed ahead.
-   Does not wait, nor look into the store. ended is called in a worker when the job has a result, or
-   here. P11S_ERR_BUSY: it is being signed already. On success *ret_job is the caller's, to be given
-   back. Whoever asks p11s_sign() for it meanwhile makes it an ordinary one. */
+   Does not wait, nor look into the store. claimed: by p11s_sign_claim(); given back when it fails,
+   here too. ended is called in a worker when the job has a result, or here. P11S_ERR_BUSY: it is
+   being signed already; P11S_ERR_NOMEM. On success *ret_job is the caller's, to be given back.
+   Whoever asks p11s_sign() for it meanwhile makes it an ordinary one. */
 struct p11s_job;
 enum p11s_err p11s_sign_in_background(struct p11s_flights *flights, struct p11s_key *key,
                                       const unsigned char *message, size_t message_len,
-                                      void (*ended)(void *arg), void *arg,
+                                      bool claimed, void (*ended)(void *arg), void *arg,
                                       struct p11s_job **ret_job, struct p11s_error *e);
 
 struct p11s_flights_stats {

@@ -97,21 +97,38 @@ static bool verifies(const struct p11s_store_record *record, void *arg)
                             record->signature_len);
 }
 
-bool p11s_sign_is_stored(struct p11s_key *key, const unsigned char *message, size_t message_len)
+static enum p11s_store_found look_ahead(struct p11s_key *key, const unsigned char *message,
+                                        size_t message_len, bool claim)
 {
+  const struct p11s_store_ask ask = {p11s_now_ms(), claim, true, true};
   struct p11s_store *store = p11s_signer_store(p11s_key_signer(key));
   const struct p11s_pubkey *public_key = p11s_key_public(key);
   unsigned char id[P11S_STORE_ID_LEN], signature[P11S_STORE_MAX_SIGNATURE];
+  enum p11s_store_found found;
   size_t len = sizeof signature;
 
   if (public_key == NULL || EVP_Digest(message, message_len, id, NULL, EVP_sha256(), NULL) != 1)
-    return false;
+    return P11S_STORE_ABSENT;
   if (p11s_store_read(store, p11s_pubkey_hash(public_key), id, verifies, (void *)public_key))
-    return true;
-  return p11s_store_has_fleet(store) &&
-         p11s_store_find(store, p11s_pubkey_hash(public_key), message, message_len, signature,
-                         &len) &&
-         p11s_pubkey_verify(public_key, message, message_len, signature, len);
+    return P11S_STORE_FOUND;
+  if (!p11s_store_has_fleet(store))
+    return P11S_STORE_ABSENT;
+  found = p11s_store_find_in_fleet(store, p11s_pubkey_hash(public_key), message, message_len, &ask,
+                                   signature, &len);
+  if (found == P11S_STORE_FOUND && !is_good(store, key, message, message_len, signature, len))
+    found = P11S_STORE_ABSENT;
+  return found;
+}
+
+bool p11s_sign_is_stored(struct p11s_key *key, const unsigned char *message, size_t message_len)
+{
+  return look_ahead(key, message, message_len, false) == P11S_STORE_FOUND;
+}
+
+enum p11s_store_found p11s_sign_claim(struct p11s_key *key, const unsigned char *message,
+                                      size_t message_len)
+{
+  return look_ahead(key, message, message_len, may_claim(key));
 }
 
 void p11s_sign_put(struct p11s_key *key, const unsigned char *message, size_t message_len,

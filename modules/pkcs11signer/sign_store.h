@@ -4,6 +4,7 @@
 
 #include "key.h"
 #include "lock.h"
+#include "store.h"
 
 /*
  * Signatures that need no token: what sign.c asks of the store (store.h), and gives it. Without a
@@ -21,6 +22,11 @@ bool p11s_sign_find(struct p11s_key *key, const unsigned char *message, size_t m
    p11s_sign() would ask no token. No use of it, and not counted as a request. The public key must
    be known. */
 bool p11s_sign_is_stored(struct p11s_key *key, const unsigned char *message, size_t message_len);
+/* The same for who is to sign it ahead: P11S_STORE_FOUND; P11S_STORE_CLAIMED, and other servers of
+   the fleet leave it to us until it is put or abandoned; P11S_STORE_ELSEWHERE, another one is
+   making it; P11S_STORE_ABSENT. */
+enum p11s_store_found p11s_sign_claim(struct p11s_key *key, const unsigned char *message,
+                                      size_t message_len);
 /* A signature that the token has made; ahead: nobody has asked for it yet. */
 void p11s_sign_put(struct p11s_key *key, const unsigned char *message, size_t message_len,
                    const unsigned char *signature, size_t len, bool ahead);

@@ -78,12 +78,7 @@ bool p11s_store_flush(struct p11s_store *store, uint64_t deadline_ms);
 
 /* -- signatures. key_id: SHA-256 of public key and algorithm, P11S_STORE_ID_LEN bytes */
 
-/* *signature_len: the room in signature, then the signature's length. In the file, then in the
-   fleet's database, for which this waits no longer than its timeout. */
-bool p11s_store_find(struct p11s_store *store, const unsigned char *key_id,
-                     const unsigned char *message, size_t message_len, unsigned char *signature,
-                     size_t *signature_len);
-/* The file alone. */
+/* In the file. *signature_len: the room in signature, then the signature's length. */
 bool p11s_store_find_here(struct p11s_store *store, const unsigned char *key_id,
                           const unsigned char *message, size_t message_len,
                           unsigned char *signature, size_t *signature_len);
@@ -97,7 +92,8 @@ void p11s_store_put_ahead(struct p11s_store *store, const unsigned char *key_id,
                           const unsigned char *signature, size_t signature_len);
 
 bool p11s_store_has_fleet(struct p11s_store *store);
-/* The fleet's database alone. What is found there is kept in the file too. */
+/* In the fleet's database, for which this waits no longer than its timeout. What is found there is
+   kept in the file too. */
 enum p11s_store_found {
   P11S_STORE_ABSENT,
   P11S_STORE_FOUND,
@@ -108,7 +104,7 @@ struct p11s_store_ask {
   uint64_t deadline_ms; /* a signature that another server is making is waited for until then */
   bool claim;           /* is to be signed next if it is not there */
   bool patient;         /* no query: half a second for an answer of the database */
-  bool ahead;           /* for a week to come, as for p11s_store_put_ahead() */
+  bool ahead;           /* for a week to come: what is kept, as by p11s_store_put_ahead() */
 };
 enum p11s_store_found p11s_store_find_in_fleet(struct p11s_store *store,
                                                const unsigned char *key_id,

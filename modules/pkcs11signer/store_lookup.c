@@ -106,17 +106,6 @@ enum p11s_store_found p11s_store_find_in_fleet(struct p11s_store *s, const unsig
   return found;
 }
 
-bool p11s_store_find(struct p11s_store *s, const unsigned char *key_id,
-                     const unsigned char *message, size_t message_len, unsigned char *signature,
-                     size_t *signature_len)
-{
-  const struct p11s_store_ask ask = {0, false, false, false};
-
-  return p11s_store_find_here(s, key_id, message, message_len, signature, signature_len) ||
-         p11s_store_find_in_fleet(s, key_id, message, message_len, &ask, signature,
-                                  signature_len) == P11S_STORE_FOUND;
-}
-
 static bool is_of_message(const unsigned char *key, const unsigned char *value, size_t len,
                           void *arg)
 {

@@ -55,11 +55,14 @@ quietly() {
   }
 }
 
+# The packages that are installed, and the names that they go by, too: a library's may have changed.
+installed_names() {
+  dpkg-query -W -f '${db:Status-Status}, ${Package}, ${Provides}\n' |
+    sed -n 's/^installed, //p' | tr , '\n' | sed 's/(.*//; s/ //g'
+}
+
 missing_packages() {
-  local p
-  for p in "${packages[@]}"; do
-    [ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || echo "$p"
-  done
+  comm -23 <(printf '%s\n' "${packages[@]}" | sort) <(installed_names | sort)
 }
 
 # Those that apt knows: a name that this release does not have is left out.

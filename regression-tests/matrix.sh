@@ -14,9 +14,10 @@ keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 systems=("trixie 13 4.9" "forky 14 5.1")
 
 usage() {
-  echo "usage: PDNS_SOURCES=DIR matrix.sh [RELEASE]... [-- ARGUMENT OF PYTEST...]"
+  echo "usage: PDNS_SOURCES=DIR matrix.sh [--build] [RELEASE]... [-- ARGUMENT OF PYTEST...]"
   echo "       PDNS_SOURCES=DIR matrix.sh --run RELEASE COMMAND..."
   echo "       matrix.sh --list"
+  echo "  --build        make the chroots and build in them, no tests"
   echo "  PDNS_SOURCES   directory with PowerDNS's sources, unpacked: pdns-4.9*, pdns-5.1*"
   echo "  P11S_CHROOTS   where the chroots are kept; .build/chroot if not set"
   echo "  RELEASE        $(printf '%s\n' "${systems[@]}" | cut -d' ' -f1 | paste -sd' '): all of them"
@@ -57,7 +58,8 @@ make_chroot() { # release
 }
 
 # Runs a command in the chroot, with the tree read-only but for .build, in a mount and a process
-# namespace: when it ends, nothing of it is left mounted or running.
+# namespace: when it ends, nothing of it is left mounted or running. The chroot becomes the root of
+# that namespace, as tests make namespaces in there, which needs a root that is a mount.
 in_chroot() { # release, command...
   local release=$1
   shift
@@ -65,6 +67,7 @@ in_chroot() { # release, command...
   unshare --mount --propagation private --pid --fork --kill-child bash -euc '
     root=$1 tree=$2 source=$3 builds=$4
     shift 4
+    mount --bind "$root" "$root"
     mount -t proc proc "$root/proc"
     mount --rbind /dev "$root/dev"
     mount --bind "$tree" "$root/srv/pkcs11signer"
@@ -73,7 +76,10 @@ in_chroot() { # release, command...
     mkdir -p "$root/srv/pdns/${source##*/}"
     mount --bind "$source" "$root/srv/pdns/${source##*/}"
     mount --bind "$builds" "$root/srv/builds"
-    exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
+    cd "$root"
+    pivot_root . .
+    umount --lazy .
+    exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
       P11S_PDNS_SOURCE="/srv/pdns/${source##*/}" "$@"' \
     in_chroot "$chroots/$release" "$top" "$(source_of "$release")" "$chroots/builds" "$@"
 }
@@ -142,7 +148,7 @@ test_in() { # release, arguments of pytest...
 }
 
 main() {
-  local releases=() command=() release result=0 built=()
+  local releases=() command=() release result=0 built=() only_build=
   while [ $# -gt 0 ]; do
     case $1 in
     --help | -h) usage && exit 0 ;;
@@ -158,6 +164,7 @@ main() {
       releases=("$2")
       break
       ;;
+    --build) only_build=yes && shift ;;
     --) shift && break ;;
     *)
       [ -n "$(branch_of "$1")" ] || { usage >&2 && exit 2; }
@@ -189,6 +196,7 @@ main() {
       echo "$release: the module does not build" && result=1
     fi
   done
+  [ -z "$only_build" ] || return "$result"
   for release in ${built[@]+"${built[@]}"}; do
     fetch_in "$release" || result=1
     test_in "$release" "$@" || result=1

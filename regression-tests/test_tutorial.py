@@ -115,6 +115,8 @@ def reader(place, runner, card_program):
 
 
 @sanitizer.skip_with("the commands as people type them do not bring the runtime along")
+@pytest.mark.skipif(programs.pdns_number() >= 40800 or programs.opensc_number() >= 26,
+                    reason="the page shows what the programs of Debian 12 print; those of later ones word it otherwise")
 def test_the_page_is_true(reader):
     lines = PAGE.read_text().splitlines()
     outputs = {}

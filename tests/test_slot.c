@@ -125,6 +125,21 @@ static void not_there(void **state)
   (void)refused("", P11S_ERR_SYNTAX);
 }
 
+/* A row that was written with Debian 12's OpenSC finds its token with Debian 13's. */
+static void by_the_label_of_an_older_opensc(void **state)
+{
+  (void)state;
+  assert_int_equal(found("alpha (UserPIN)").id, alpha);
+  assert_int_equal(found("two words (User PIN)").id, words);
+  assert_int_equal(found("alpha (PIN)").id, alpha);
+  (void)refused("alpha (backup)", P11S_ERR_NO_TOKEN);
+  (void)refused("alpha(UserPIN)", P11S_ERR_NO_TOKEN);
+  (void)refused("alph (UserPIN)", P11S_ERR_NO_TOKEN);
+  (void)refused(" (UserPIN)", P11S_ERR_NO_TOKEN);
+  (void)refused("alpha (", P11S_ERR_NO_TOKEN);
+  (void)refused("double (UserPIN)", P11S_ERR_AMBIGUOUS);
+}
+
 static void two_of_one_label(void **state)
 {
   struct p11s_error e = refused("double", P11S_ERR_AMBIGUOUS);
@@ -487,6 +502,7 @@ int main(void)
       cmocka_unit_test(by_label_in_another_case),
       cmocka_unit_test(by_serial_and_number),
       cmocka_unit_test(not_there),
+      cmocka_unit_test(by_the_label_of_an_older_opensc),
       cmocka_unit_test(two_of_one_label),
       cmocka_unit_test(by_uri),
       cmocka_unit_test(bad_uris),

@@ -183,6 +183,17 @@ static bool match_label_nocase(const struct candidate *c, const struct wanted *w
   return is_initialized(c) && strcasecmp(c->label, w->text) == 0;
 }
 
+/* Until 0.25, OpenSC called a token "LABEL (NAME OF ITS PIN)"; since, only one that has several. */
+static bool match_label_of_old_opensc(const struct candidate *c, const struct wanted *w)
+{
+  static const char end[] = "PIN)";
+  size_t len = strlen(w->text), own = strlen(c->label);
+
+  return is_initialized(c) && own > 0 && len > own + sizeof end &&
+         strncmp(w->text, c->label, own) == 0 && strncmp(w->text + own, " (", 2) == 0 &&
+         strcmp(w->text + len - strlen(end), end) == 0;
+}
+
 static bool match_serial(const struct candidate *c, const struct wanted *w)
 {
   return is_initialized(c) && strcmp(c->info.serial, w->text) == 0;
@@ -244,7 +255,8 @@ static bool parse_number(const char *text, CK_SLOT_ID *ret)
 static enum p11s_err pick_by_text(const struct candidates *all, const char *spec,
                                   const struct candidate **ret_found, struct p11s_error *e)
 {
-  static const match_fn matches[] = {match_label, match_label_nocase, match_serial, match_number};
+  static const match_fn matches[] = {match_label, match_label_nocase, match_serial, match_number,
+                                     match_label_of_old_opensc};
   struct wanted w = {spec, NULL, 0};
   bool is_number = parse_number(spec, &w.id);
   enum p11s_err result = P11S_OK;

@@ -35,7 +35,8 @@ CHANNELID {port}
 """
 
 SERIAL = "DENK0100042"
-LABEL = "SmartCard-HSM (UserPIN)"
+# From 0.26 on, OpenSC leaves out the name of a token's only PIN.
+LABEL = "SmartCard-HSM (UserPIN)" if programs.opensc_number() < 26 else "SmartCard-HSM"
 PIN = "123456"
 SO_PIN = "0123012301230123"
 
@@ -53,6 +54,13 @@ def build(directory: Path) -> Path:
 
 def opensc_module() -> Path:
     return next(iter(sorted(Path("/usr/lib").glob("*/opensc-pkcs11.so"))))
+
+
+def without_polkit() -> list[str]:
+    """Where pcscd asks polkit who may use cards, as on Debian 13, it would refuse whoever has no seat: nobody has one
+    here, and there is no polkit. (docs/tutorial-smartcard-hsm.md has the rule for a server.)"""
+    known = subprocess.run([programs.program("pcscd"), "--help"], capture_output=True, text=True, timeout=60).stdout
+    return ["--disable-polkit"] if "--disable-polkit" in known else []
 
 
 class Card:
@@ -107,8 +115,8 @@ class Card:
     def start_pcscd(self) -> None:
         log = self.place.root / "card/pcscd.log"
         self.pcscd = self.network_runner.spawn(programs.program("pcscd"), "--foreground", "--info",
-                                              "--config", self.place.root / "card/readers", log=log,
-                                              as_root=True, record=False)
+                                              "--config", self.place.root / "card/readers", *without_polkit(),
+                                              log=log, as_root=True, record=False)
         listening = self.namespace.path("/run/pcscd/pcscd.comm")
         wait_for("pcscd", lambda: listening.exists() or not self.pcscd.running())
         assert self.pcscd.running(), self.pcscd.log

@@ -103,3 +103,10 @@ def schema(*candidates: str) -> str:
         if Path(path).exists():
             return Path(path).read_text()
     raise FileNotFoundError(f"no database schema at {' or '.join(candidates)}")
+
+
+@functools.cache
+def opensc_number() -> int:
+    """26 for 0.26.1."""
+    told = subprocess.run([program("opensc-tool"), "--info"], capture_output=True, text=True, timeout=60).stdout
+    return int(re.search(r"OpenSC 0\.(\d+)", told)[1])

@@ -169,7 +169,9 @@ class Token:
 
     def objects(self, kind: str = "", label: str = "") -> list[TokenObject]:
         found: list[TokenObject] = []
-        for line in self.tool("-O").stdout.splitlines():
+        # pkcs11-tool 0.27 does not end the line of a curve that it has no name for.
+        listed = re.sub(r"(?m)^(  EC Params: +\S+)(  label: )", r"\1\n\2", self.tool("-O").stdout)
+        for line in listed.splitlines():
             head = re.match(r"(Private Key|Public Key|Certificate) Object; (.*)", line)
             item = re.match(r"  ([A-Za-z_ ]+): +(.*)", line)
             more = re.match(r" {6,}([0-9a-f]+)$", line)

@@ -73,10 +73,12 @@ static enum sw select_file(struct card *c, const struct apdu *a, struct bytes *a
   return SW_OK;
 }
 
+/* With the device's own key, number 0: from 0.26 on, OpenSC takes the first number that is free,
+ * and never looks at a key of that number. */
 static enum sw enumerate(struct card *c, struct bytes *answer)
 {
   for (unsigned i = 0; i < KEYS_MAX; i++) {
-    if (c->memory.keys.list[i] != NULL)
+    if (i == 0 || c->memory.keys.list[i] != NULL)
       bytes_add_pair(answer, (unsigned)FILE_KEY << 8 | i);
   }
   for (size_t i = 0; i < c->memory.files.number; i++)

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Bad input gets a clear error and loses nothing."""
 
+import re
+
 import dns.rcode
 import pytest
 
 from harness import programs, zones
+from harness.deadline import wait_for
 from harness.dnskey import KSK
 from harness.validate import assert_signed, keys_of
 from test_commands import assert_refused
 
 ZONE = zones.SIGNED
-# From 4.8 on PowerDNS makes the DNSKEYs of all a zone's keys before it does anything with one.
+# From 4.8 on PowerDNS makes the DNSKEYs of all a zone's keys before it does anything with one, and a server
+# caches them for its answers: there a row that has no public key stops the API. pdnsutil goes on (repair.cc).
 READS_ALL_KEYS = programs.pdns_number() >= 40800
 GOOD = "good.test"
 
@@ -203,9 +207,9 @@ def test_a_bad_row_fails_its_own_zone_only_and_can_be_repaired(site, around_it, 
     assert_log_tells(server, key_id, words)
 
     # What repairs it works.
-    shown = site.pdnsutil("show-zone", ZONE, check=False)
-    assert shown.returncode in (0, 1), str(shown)[-3000:]
-    site.pdnsutil("list-keys", check=False)
+    shown = site.pdnsutil("show-zone", ZONE)
+    assert f"ID = {key_id} " in shown.stdout and "defunct" in shown.stdout, str(shown)[-3000:]
+    assert "invalid" in site.pdnsutil("list-keys", ZONE).stdout
     site.pdnsutil("remove-zone-key", ZONE, key_id)
     assert site.database.key_rows(ZONE) == []
     site.assign(ZONE, "ecdsa256", "ksk", token, "a key")
@@ -216,17 +220,37 @@ def test_a_bad_row_fails_its_own_zone_only_and_can_be_repaired(site, around_it, 
 
 @pytest.mark.parametrize("fault", ["empty", "absent-label", "binary", "truncated-slot"])
 def test_disable_dnssec_repairs_too(site, around_it, fault):
-    key_id = site.database.add_key_row(ZONE, BREAK_TESTED[fault][0](site, around_it))
+    site.database.add_key_row(ZONE, BREAK_TESTED[fault][0](site, around_it))
     server = site.start_server()
     assert server.ask(f"www.{ZONE}").rcode() == dns.rcode.SERVFAIL
-    if READS_ALL_KEYS:
-        refused = site.pdnsutil("disable-dnssec", ZONE, check=False)
-        assert refused.returncode == 1 and f"remove-zone-key {ZONE}. {key_id}" in refused.output
-        site.pdnsutil("remove-zone-key", ZONE, key_id)
     site.pdnsutil("disable-dnssec", ZONE)
     assert site.database.key_rows(ZONE) == []
     answer = server.ask(f"www.{ZONE}")
     assert answer.rcode() == dns.rcode.NOERROR and answer.answer
+
+
+@pytest.mark.parametrize("fault", ["empty", "absent-label", "truncated-slot"])
+def test_a_bad_row_beside_a_good_one_can_be_seen_and_switched_off(site, around_it, fault):
+    good = site.assign(ZONE, "ecdsa256", "zsk", around_it, "a key").stderr.split("with key id ")[1].split()[0]
+    key_id = site.database.add_key_row(ZONE, BREAK_TESTED[fault][0](site, around_it))
+    shown = site.pdnsutil("show-zone", ZONE).stdout
+    assert f"ID = {key_id} " in shown and f"ID = {good} " in shown and "ECDSAP256SHA256" in shown
+    assert all(f"remove-zone-key {ZONE}. {key_id}" in site.pdnsutil(*command).stderr or fault == "absent-label"
+               for command in (("show-zone", ZONE), ("list-keys",)))
+    for command in ("unpublish", "deactivate", "activate", "publish"):
+        site.pdnsutil(f"{command}-zone-key", ZONE, key_id)
+    site.pdnsutil("remove-zone-key", ZONE, key_id)
+    server = site.start_server()
+    assert_signed(server.ask(f"www.{ZONE}"), keys_of(server, ZONE))
+
+
+@pytest.mark.parametrize("fault", ["empty", "absent-label"])
+def test_of_a_bad_row_no_ds_and_no_dnskey_is_exported(site, around_it, fault):
+    key_id = site.database.add_key_row(ZONE, BREAK_TESTED[fault][0](site, around_it))
+    for command in (("export-zone-ds", ZONE), ("export-zone-dnskey", ZONE, key_id)):
+        exported = site.pdnsutil(*command, check=False)
+        assert not re.search(r"(DS|DNSKEY) +\d", exported.stdout), str(exported)
+    assert exported.returncode == 1
 
 
 @pytest.mark.parametrize("fault", ["empty", "absent-label", "bad-base64"])
@@ -304,6 +328,8 @@ def test_a_wrong_signature_never_leaves_the_server(site, around_it, spy):
     assert server.ask(f"www.{ZONE}").rcode() == dns.rcode.SERVFAIL
     server.assert_alive()
     spy.rules()
+    # On a busy machine the try that the query no longer waited for may still be under way.
+    wait_for("signature", lambda: server.ask(f"www.{ZONE}").rcode() == dns.rcode.NOERROR)
     assert_signed(server.ask(f"www.{ZONE}"), keys_of(server, ZONE))
 
 

@@ -160,8 +160,8 @@ def test_an_exported_reference_can_be_imported_where_the_pin_comes_from_a_source
 
 
 def test_algorithm_self_tests_go_on_passing(site):
-    with_module = site.pdnsutil("test-algorithms").output
-    without = site.pdnsutil("test-algorithms", stock=True).output
+    with_module = site.pdnsutil("test-algorithms", timeout=300).output
+    without = site.pdnsutil("test-algorithms", stock=True, timeout=300).output
     for line in ("ECDSAP256SHA256", "RSASHA256", "ED25519"):
         assert (line in without) == (line in with_module)
     site.pdnsutil("list-algorithms", "with-backend")

@@ -4,6 +4,7 @@
 #include "engine.hh"
 #include "host.hh"
 #include "metrics.hh"
+#include "rows.hh"
 #include "settings.hh"
 #include "siblings.hh"
 
@@ -89,14 +90,7 @@ DNSBackend &Backend::first() const
 bool Backend::getDomainKeys(const compat::Zone &zone, std::vector<KeyData> &keys)
 {
   std::vector<KeyData> rows;
-  bool answered = false;
-
-  for (auto *sibling : d_siblings) {
-    answered = compat::takes(*sibling, zone) && sibling->getDomainKeys(zone, rows);
-    if (answered) {
-      break;
-    }
-  }
+  const bool answered = readRows(d_siblings, zone, rows);
   const std::string text = rows.empty() ? std::string() : compat::zoneText(zone);
   for (auto &row : rows) {
     if (p11s_keyref_is_ours(row.content.data(), row.content.size())) {

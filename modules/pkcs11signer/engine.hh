@@ -48,5 +48,6 @@ private:
   std::string d_zone;
   unsigned d_id = 0;
   std::string d_broken; // why the row cannot be used
+  std::string d_stored; // the public key, when a backend makes us of a key it stores (stored.h)
 };
 } // namespace pkcs11signer

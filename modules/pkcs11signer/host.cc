@@ -2,8 +2,7 @@
 #include "host.hh"
 
 #include "demand.hh"
-
-#include <openssl/crypto.h>
+#include "rows.hh"
 
 // Callbacks from C: no exception may leave them.
 namespace pkcs11signer {
@@ -62,11 +61,7 @@ p11s_err eachRow(void *ctx, const char *zone, p11s_row_fn fn, void *arg, p11s_er
     const compat::Zone name = compat::zoneNamed(zone);
     const std::string text = compat::zoneText(name);
     std::vector<DNSBackend::KeyData> keys;
-    for (auto *sibling : siblingsOf(ctx)) {
-      if (compat::takes(*sibling, name) && sibling->getDomainKeys(name, keys)) {
-        break;
-      }
-    }
+    (void)readRows(siblingsOf(ctx), name, keys);
     bool more = true;
     for (auto &key : keys) {
       if (more) {
@@ -81,7 +76,7 @@ p11s_err eachRow(void *ctx, const char *zone, p11s_row_fn fn, void *arg, p11s_er
   });
 }
 
-p11s_err addRow(void *ctx, const p11s_row *row, int64_t *ret_id, p11s_error *error)
+p11s_err storeRow(void *ctx, const p11s_row *row, int64_t *ret_id, p11s_error *error)
 {
   DNSBackend::KeyData key{};
   key.flags = row->flags;
@@ -89,11 +84,8 @@ p11s_err addRow(void *ctx, const p11s_row *row, int64_t *ret_id, p11s_error *err
   key.published = row->published;
   key.content.assign(row->content, row->content_len);
   const p11s_err result = guarded(error, [&] {
-    const compat::Zone name = compat::zoneNamed(row->zone);
-    for (auto *sibling : siblingsOf(ctx)) {
-      if (compat::takes(*sibling, name) && sibling->addDomainKey(name, key, *ret_id)) {
-        return P11S_OK;
-      }
+    if (addRow(siblingsOf(ctx), compat::zoneNamed(row->zone), key, *ret_id)) {
+      return P11S_OK;
     }
     return p11s_error_set(error, P11S_ERR_HOST,
                           "no backend stores keys; is DNSSEC enabled there (gsqlite3-dnssec, "
@@ -115,13 +107,6 @@ p11s_err eachDemand(void * /* ctx */, const char *zone, unsigned weeks,
 
 p11s_host hostFor(Backend &backend)
 {
-  return p11s_host{&backend, zoneCheck, eachZone, eachRow, addRow, eachDemand};
-}
-
-void wipe(std::string &text)
-{
-  if (!text.empty()) {
-    OPENSSL_cleanse(&text[0], text.size());
-  }
+  return p11s_host{&backend, zoneCheck, eachZone, eachRow, storeRow, eachDemand};
 }
 } // namespace pkcs11signer

@@ -10,7 +10,4 @@ extern "C" {
 namespace pkcs11signer {
 // The core's view of PowerDNS (host.h), over a backend's siblings. Borrowed from the backend.
 p11s_host hostFor(Backend &backend);
-
-// Overwrites a string that held a PIN before it is freed.
-void wipe(std::string &text);
 } // namespace pkcs11signer

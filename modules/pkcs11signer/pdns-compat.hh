@@ -131,6 +131,20 @@ inline std::vector<std::unique_ptr<DNSBackend>> backendsForCommand()
 
 // --- keys
 
+// From 5.0 on the LMDB backend makes an engine of each key that it stores, for the key's tag.
+inline bool makesEngineOfNewKeys([[maybe_unused]] DNSBackend &backend)
+{
+#if P11S_PDNS_NUMBER >= 50000
+  return backend.getPrefix().rfind("lmdb", 0) == 0;
+#else
+  return false;
+#endif
+}
+
+// From 4.8 on PowerDNS computes the DNSKEY of each key that it reads, also when all it wants is to
+// remove it.
+constexpr bool ReadsAllPublicKeys = P11S_PDNS_NUMBER >= 40800;
+
 #if P11S_PDNS_NUMBER >= 40800
 using KeyMessages = std::optional<std::reference_wrapper<std::vector<std::string>>>;
 
@@ -188,10 +202,6 @@ inline const Content &contentOf(const DNSRecord &record)
 {
   return record.getContent();
 }
-inline std::shared_ptr<DNSRecordContent> parseContent(uint16_t type, const std::string &text)
-{
-  return DNSRecordContent::make(type, QClass::IN, text);
-}
 #else
 using Content = std::shared_ptr<DNSRecordContent>;
 
@@ -199,11 +209,16 @@ inline const Content &contentOf(const DNSRecord &record)
 {
   return record.d_content;
 }
+#endif
+
 inline std::shared_ptr<DNSRecordContent> parseContent(uint16_t type, const std::string &text)
 {
+#if P11S_PDNS_NUMBER >= 40900
+  return DNSRecordContent::make(type, QClass::IN, text);
+#else
   return DNSRecordContent::mastermake(type, QClass::IN, text);
-}
 #endif
+}
 
 #if P11S_PDNS_NUMBER >= 50000
 inline const DNSName &nameOf(const SOAData &soa)

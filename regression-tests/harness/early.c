@@ -2,10 +2,11 @@
 /*
  * Starts a sanitizer's runtime before p11-kit's constructor, which runs before the runtime's own.
  *
- * That constructor calls newlocale(), which takes the C library's lock on locales and then malloc(); the runtime
- * starts in there, looks for symbols that are missing, and has the error translated. Translating takes that lock to
- * read, which fails as this thread has it to write, and then unlocks it all the same, so that it ends up with one
- * reader less than none. Whoever wants to write from then on waits for ever: p11-kit's destructor, at exit.
+ * That constructor calls newlocale(), which takes the C library's lock on locales and then
+ * malloc(); the runtime starts in there, looks for symbols that are missing, and has the error
+ * translated. Translating takes that lock to read, which fails as this thread has it to write, and
+ * then unlocks it all the same, so that it ends up with one reader less than none. Whoever wants to
+ * write from then on waits for ever: p11-kit's destructor, at exit.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -2,15 +2,18 @@
 #ifndef P11S_AHEAD_INTERNAL_H
 #define P11S_AHEAD_INTERNAL_H
 
+#include "claims.h"
 #include "plan.h"
 #include "signer.h"
 #include "store.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Shared by ahead.c (the thread), ahead_key.c (whose keys they are), ahead_work.c (one token's
-   signatures) and the command sign-ahead. */
+/* Shared by ahead.c (the thread), ahead_look.c (what there is to do), ahead_key.c (whose keys they
+   are), ahead_work.c (one token's signatures) and the command sign-ahead. */
 
 /* -- ahead_key.c */
 
@@ -70,5 +73,49 @@ bool p11s_ahead_begin(struct p11s_ahead_work *work, struct p11s_ahead_token *tok
 /* Its result, when there is one: true. */
 bool p11s_ahead_end(struct p11s_ahead_work *work, struct p11s_ahead_token *token,
                     struct p11s_error *ret_result);
+
+/* -- ahead.c and ahead_look.c, in the thread */
+
+struct p11s_ahead {
+  struct p11s_signer *signer; /* immutable */
+  unsigned weeks;
+  pthread_t thread;
+  atomic_bool stop; /* for who is in the middle of something */
+  _Atomic(uint64_t) missing;
+  _Atomic(uint64_t) until;
+
+  pthread_mutex_t lock; /* guards the next three */
+  pthread_cond_t wake;  /* a signature is made, to stop, or the thread has ended */
+  bool woken;
+  bool stopping;
+  bool ended;
+
+  /* the thread's own */
+  struct p11s_ahead_work work; /* plan: NULL when there is nothing to be done */
+  struct p11s_claims claims;
+  struct p11s_ahead_token *tokens;
+  size_t token_count;
+  uint32_t week; /* of the last look */
+  bool looked;
+  uint64_t looked_ms; /* when it ended, */
+  uint64_t look_ms;   /* how long it took, */
+  uint64_t activity;  /* and what had been asked for until then */
+  uint64_t budget_ms;
+  bool budget_stale;
+  bool crowded;
+  uint64_t made;       /* since the last that was said */
+  uint64_t said_until; /* in the log */
+  uint32_t warned;     /* the week for which it was said that it is late */
+};
+
+/* Whether it is time for another look: something was asked for since, or the week has turned. */
+bool p11s_ahead_look_is_due(const struct p11s_ahead *a);
+/* Makes the plan anew, and says which token makes what: work.plan is NULL when the store cannot be
+   read, or memory is short. */
+void p11s_ahead_look(struct p11s_ahead *a);
+/* Lets go of plan, keys and claims. What is under way is made and stored all the same. */
+void p11s_ahead_drop_plan(struct p11s_ahead *a);
+/* Counts what is missing and until when the store suffices. There is a plan. */
+void p11s_ahead_update_budget(struct p11s_ahead *a);
 
 #endif

@@ -8,7 +8,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Shared by signer.c and signer_stats.c. */
+/* Shared by signer.c (life), signer_keys.c (the table of keys) and signer_stats.c; nobody else
+   includes it. */
 #define P11S_SIGNER_BUCKETS 4096
 
 struct token_entry {
@@ -39,5 +40,10 @@ struct p11s_signer {
   size_t key_count;
   uint64_t swept_ms;
 };
+
+/* -- signer_keys.c */
+
+/* At the end: all keys in the table, which nobody may hold any more. */
+void p11s_signer_free_keys(struct p11s_signer *s);
 
 #endif

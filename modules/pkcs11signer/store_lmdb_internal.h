@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_STORE_LMDB_INTERNAL_H
+#define P11S_STORE_LMDB_INTERNAL_H
+
+#include "store_lmdb.h"
+
+#include <lmdb.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/* Shared by store_lmdb.c (the file, reading) and store_lmdb_write.c; nobody else includes it. */
+
+#define P11S_LMDB_POOL 32
+
+struct p11s_lmdb {
+  MDB_env *env; /* immutable, like path, fd and tables */
+  char *path;
+  int fd;
+  MDB_dbi table[2];
+  atomic_bool broken;
+  atomic_llong file_bytes; /* the largest size seen */
+
+  pthread_mutex_t lock; /* guards the rest */
+  MDB_txn *pool[P11S_LMDB_POOL];
+  unsigned pooled;
+};
+
+/* What LMDB returned. When it means that the file is spoilt, that is said in the log, once, and the
+   file is left alone from now on. */
+void p11s_lmdb_note_trouble(struct p11s_lmdb *db, int rc);
+/* Whether the file is good, as far as is known, and has not been cut off by another program. */
+bool p11s_lmdb_may_use(struct p11s_lmdb *db);
+
+/* A key of that table, as LMDB has it. Borrowed from key. */
+static inline MDB_val p11s_lmdb_val(enum p11s_lmdb_table table, const unsigned char *key)
+{
+  return (MDB_val){table == P11S_SIGNATURES ? P11S_RECORD_KEY_LEN : P11S_STORE_ID_LEN, (void *)key};
+}
+
+#endif

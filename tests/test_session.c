@@ -185,7 +185,7 @@ static void a_wrong_pin_costs_one_try(void **state)
   assert_int_equal(logins, 1);
   assert_null(strstr(e.text, "4321"));
   assert_non_null(strstr(e.text, "CKR_PIN_INCORRECT"));
-  assert_int_equal(p11s_session_rv(s), CKR_PIN_INCORRECT);
+  assert_int_equal(p11s_rv_last(), CKR_PIN_INCORRECT);
   assert_false(p11s_session_logged_in(s));
   assert_int_equal(login(s, USER_PIN, &e), P11S_OK);
   assert_int_equal(logins, 2);
@@ -242,7 +242,7 @@ static void what_login_can_say(void **state)
     if (login(s, USER_PIN, &e) != cases[i].code)
       fail_msg("%s", p11s_rv_name(cases[i].rv));
     if (cases[i].code != P11S_OK)
-      assert_int_equal(p11s_session_rv(s), cases[i].rv);
+      assert_int_equal(p11s_rv_last(), cases[i].rv);
   }
   p11s_session_close(s);
 }
@@ -462,7 +462,7 @@ static void failed_signatures(void **state)
   assert_int_equal(p11s_session_sign(key.session, key.alg, &plan, key.pair.private_key, NULL,
                                      message, 20, signature, &len, &e),
                    P11S_ERR_TOKEN);
-  assert_int_equal(p11s_session_rv(key.session), CKR_OK);
+  assert_int_equal(p11s_rv_last(), CKR_OK);
   /* no room */
   len = 63;
   assert_int_equal(sign(&key, &plan, signature, &len, &e), P11S_ERR_TOKEN);
@@ -470,7 +470,7 @@ static void failed_signatures(void **state)
   len = sizeof signature;
   plan.mechanism = CKM_VENDOR_DEFINED;
   assert_int_equal(sign(&key, &plan, signature, &len, &e), P11S_ERR_TOKEN);
-  assert_false(p11s_rv_is_lost(p11s_session_rv(key.session)));
+  assert_false(p11s_rv_is_lost(p11s_rv_last()));
   /* the key is not for signing */
   plan.mechanism = CKM_ECDSA;
   assert_int_equal(
@@ -484,7 +484,7 @@ static void failed_signatures(void **state)
       softhsm_module()->C_DestroyObject(p11s_session_handle(key.session), key.pair.private_key),
       CKR_OK);
   assert_int_equal(sign(&key, &plan, signature, &len, &e), P11S_ERR_TOKEN);
-  assert_true(p11s_rv_is_lost(p11s_session_rv(key.session)));
+  assert_true(p11s_rv_is_lost(p11s_rv_last()));
   /* the session is gone, and with it SoftHSM's handles */
   key.pair.private_key = CK_INVALID_HANDLE;
   assert_int_equal(
@@ -493,7 +493,7 @@ static void failed_signatures(void **state)
   key.pair.public_key = CK_INVALID_HANDLE;
   assert_int_equal(softhsm_module()->C_CloseAllSessions(slot), CKR_OK);
   assert_int_equal(sign(&key, &plan, signature, &len, &e), P11S_ERR_TOKEN);
-  assert_true(p11s_rv_is_lost(p11s_session_rv(key.session)));
+  assert_true(p11s_rv_is_lost(p11s_rv_last()));
   drop_key(&key);
 }
 

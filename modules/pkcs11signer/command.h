@@ -9,13 +9,12 @@
 
 /*
  * The command line of `pdnsutil backend-cmd pkcs11signer "COMMAND …"`:
- * help, modules, tokens, keys, assign, generate, check, status, unlock-login,
- * forecast, warm, store (docs/commands.md).
+ * those that help lists (docs/commands.md).
  *
  * Words are separated by blanks; '…' and "…" keep blanks together, a
  * backslash keeps the next character (not inside '…'). `--json` anywhere
  * behind the command asks for JSON instead of a table. A PIN given as `-` is
- * asked for on the terminal. line is wiped of nothing: pdnsutil has shown it already.
+ * asked for on the terminal. line is left as it is: pdnsutil has shown it already.
  *
  * Output goes to out, complete lines. On failure *e says why, and out may hold what was found
  * out before: the caller shows both (`check` lists all, then fails). Runs in the calling thread and

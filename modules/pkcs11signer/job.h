@@ -36,8 +36,9 @@ struct p11s_work {
 enum p11s_err p11s_work_prove_pin(const struct p11s_work *work, struct p11s_error *e);
 
 struct p11s_job_ops {
-  /* In a worker. Called a second time, on a fresh session, when the first ended with a CK_RV that
-     p11s_rv_is_lost() knows. */
+  /* In a worker. Called again, on a fresh session, when it ended with a CK_RV that
+     p11s_rv_is_lost() knows, or for another reason that a fresh session may cure; three times in
+     all at most. */
   enum p11s_err (*run)(struct p11s_job *job, struct p11s_work *work, struct p11s_error *e);
   /* In a worker, or wherever submitting failed, once, after waiters can see the result. May be
    * NULL. */

@@ -29,7 +29,8 @@ struct p11s_signer;
 
 #define P11S_KEY_IDENTITY_LEN 32
 
-/* The strings and the PIN are copied from ref. Used by the signer only. */
+/* The strings and the PIN are copied from ref. Used by the signer only. P11S_ERR_KEY_TYPE: the
+   pinned public key is not of the algorithm; P11S_ERR_NOMEM. */
 enum p11s_err p11s_key_new(struct p11s_signer *signer, const struct p11s_keyref *ref,
                            const struct p11s_algorithm *alg, struct p11s_token *token,
                            const unsigned char *identity, struct p11s_key **ret_key,
@@ -48,7 +49,15 @@ const struct p11s_keyref *p11s_key_reference(const struct p11s_key *key);
 /* The public key if it is known, else NULL. No lock, no wait. Borrowed for the key's life. */
 const struct p11s_pubkey *p11s_key_public(const struct p11s_key *key);
 
-/* The public key, asking the token when it is not known yet, as p11s_token_await() does. */
+/*
+ * What follows waits for the token, until the deadline: P11S_ERR_TIMEOUT, and what keeps the job
+ * from being done (p11s_token_submit()). Besides that: P11S_ERR_NO_KEY, P11S_ERR_AMBIGUOUS,
+ * P11S_ERR_KEY_TYPE, P11S_ERR_KEY_MISMATCH (not the pinned one), P11S_ERR_MECHANISM,
+ * P11S_ERR_SIGNATURE (twice in a row), those of p11s_login(), P11S_ERR_TOKEN. No lock may be held.
+ */
+
+/* The public key, asking the token when it is not known yet, as p11s_token_await() does. Borrowed
+   for the key's life. */
 enum p11s_err p11s_key_resolve(struct p11s_key *key, struct p11s_wait wait,
                                const struct p11s_pubkey **ret_public, struct p11s_error *e);
 
@@ -60,11 +69,13 @@ enum p11s_err p11s_key_check(struct p11s_key *key, uint64_t deadline_ms, struct 
    (rate.h). */
 enum p11s_err p11s_key_try(struct p11s_key *key, uint64_t deadline_ms, struct p11s_error *e);
 
-/* Makes the key pair that the reference names, which must not be there yet and not be pinned;
-   bits as in keygen.h. The public key is known afterwards. */
+/* Makes the key pair that the reference names, which must not be there yet and not be pinned
+   (P11S_ERR_EXISTS); bits as in keygen.h. One that comes too late for the caller is removed again.
+   The public key is known afterwards. */
 enum p11s_err p11s_key_generate(struct p11s_key *key, unsigned bits, uint64_t deadline_ms,
                                 struct p11s_error *e);
-/* Undoes a p11s_key_generate() of this process: removes the pair from the token. */
+/* Undoes a p11s_key_generate() of this process: removes the pair from the token. P11S_ERR_NO_KEY:
+   there was none. */
 enum p11s_err p11s_key_undo_generate(struct p11s_key *key, uint64_t deadline_ms,
                                      struct p11s_error *e);
 

@@ -69,9 +69,9 @@ enum p11s_err p11s_key_sign_work(struct p11s_key *key, struct p11s_work *work,
  */
 enum p11s_err p11s_key_resolve_work(struct p11s_key *key, struct p11s_work *work,
                                     struct p11s_error *e);
-/* In a worker: find, compare, sign and verify a test message. */
-/* One signature, on whatever handle there is. */
+/* In a worker: one signature, on whatever handle there is. */
 enum p11s_err p11s_key_try_work(struct p11s_key *key, struct p11s_work *work, struct p11s_error *e);
+/* In a worker: find, compare, sign and verify a test message. */
 enum p11s_err p11s_key_check_work(struct p11s_key *key, struct p11s_work *work,
                                   struct p11s_error *e);
 /* In a worker, read/write session. */

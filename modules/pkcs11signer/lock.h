@@ -13,7 +13,7 @@
  * take one further down, and holds none of them across a PKCS#11, database or
  * file call:
  *
- *   1. struct p11s_signer  .lock   table of keys, table of tokens
+ *   1. struct p11s_signer  .lock   tables of keys and of tokens; a key's references
  *   2. struct p11s_flights .lock   signatures under way (sign.c)
  *   3. struct p11s_token   .lock   queue, workers, login state
  *   4. struct p11s_key     .lock   public key until it is known, token handle

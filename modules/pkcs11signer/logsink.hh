@@ -2,6 +2,7 @@
 #pragma once
 
 namespace pkcs11signer {
-// Leads the core's debug lines to PowerDNS's log.
+// Leads the core's lines (log.h) to PowerDNS's log. Once per process, before any other call of the
+// core. In pdnsutil they are for debugging only, as it shows the errors of its commands itself.
 void installLogSink();
 } // namespace pkcs11signer

@@ -60,7 +60,8 @@ struct p11s_p11mod_info {
   char manufacturer[33];
   char version[16]; /* library version "2.6" */
 };
-/* Calls fn for each module that p11-kit could load and that initializes. */
+/* Calls fn for each module that p11-kit could load and that initializes. P11S_ERR_NO_MODULE:
+   p11-kit loads none at all, and why. */
 enum p11s_err p11s_p11mod_each(void (*fn)(const struct p11s_p11mod_info *info, void *arg),
                                void *arg, struct p11s_error *e);
 

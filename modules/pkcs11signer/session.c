@@ -128,12 +128,6 @@ void p11s_session_spoil(struct p11s_session *s)
   s->spoilt = true;
 }
 
-CK_RV p11s_session_rv(const struct p11s_session *s)
-{
-  (void)s;
-  return p11s_rv_last();
-}
-
 const struct p11s_mechanisms *p11s_session_mechanisms(struct p11s_session *s, struct p11s_error *e)
 {
   if (s->mechanisms.list == NULL &&

@@ -17,12 +17,14 @@
  * thread at a time; no locks. Calls PKCS#11: only from workers and
  * administrative commands.
  *
- * Functions that talk to the token leave the CK_RV of a failed call in
- * p11s_session_rv() so that the worker can tell a lost session from a refusal.
+ * Functions that talk to the token leave the CK_RV of a failed call in p11s_rv_last() (rv.h), as
+ * those of object.h and keygen.h do, so that the worker can tell a lost session from a refusal.
  */
 struct p11s_session;
 
-/* Finds the token (slot.h) and opens a session on it; read/write when rw (key generation). */
+/* Finds the token (slot.h) and opens a session on it; read/write when rw (key generation).
+   P11S_ERR_NO_TOKEN: it is not there, or not initialized; P11S_ERR_TOKEN (write-protected, no
+   session left); P11S_ERR_NOMEM; those of p11s_slot_find(). */
 enum p11s_err p11s_session_open(CK_FUNCTION_LIST *module, const char *slot_spec, bool rw,
                                 struct p11s_session **ret_session, struct p11s_error *e);
 /* Closes; NULL is allowed. */
@@ -102,10 +104,5 @@ enum p11s_err p11s_session_sign(struct p11s_session *s, const struct p11s_algori
    it up: the session can only be closed. */
 bool p11s_session_is_spoilt(const struct p11s_session *s);
 void p11s_session_spoil(struct p11s_session *s);
-
-/* CK_RV of the last PKCS#11 call that failed in this thread, by functions of session.h, object.h or
-   keygen.h: p11s_rv_is_lost() (rv.h) tells whether a fresh session may do better. CKR_OK when the
-   last P11S_ERR_TOKEN was not a return value's. */
-CK_RV p11s_session_rv(const struct p11s_session *s);
 
 #endif

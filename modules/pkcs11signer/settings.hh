@@ -7,7 +7,7 @@ extern "C" {
 #include "signer.h"
 }
 
-// The settings of pdns.conf (docs/settings in README.md), and the one signer made from them.
+// The settings of pdns.conf (README.md has a table of them), and the one signer made from them.
 namespace pkcs11signer {
 constexpr const char *ModuleName = "pkcs11signer";
 

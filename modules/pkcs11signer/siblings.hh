@@ -7,7 +7,7 @@ class DNSBackend;
 //
 // PowerDNS makes all backends of an UeberBackend one after the other on one thread, ours first. So
 // every other factory is wrapped by one that reports what it makes to the pkcs11signer backend that
-// this thread made last (DESIGN, section 1 item 4).
+// this thread made last (docs/architecture.md).
 namespace pkcs11signer {
 class Backend;
 

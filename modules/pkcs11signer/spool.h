@@ -24,6 +24,7 @@ struct p11s_spool_record {
 /* In the directory, or in the system's for temporary files when that will not do. P11S_ERR_HOST. */
 enum p11s_err p11s_spool_new(const char *directory, struct p11s_spool **ret_spool,
                              struct p11s_error *e);
+/* NULL is allowed. */
 void p11s_spool_free(struct p11s_spool *spool);
 
 enum p11s_err p11s_spool_add(struct p11s_spool *spool, unsigned key, int week, const void *data,

@@ -22,8 +22,7 @@
  * in them, so that PowerDNS handles its own.
  *
  * Login belongs to the token: one worker at a time logs in, with the PIN of
- * the job at hand. A PIN that the token refused is not tried again in this
- * process (pinguard.h).
+ * the job at hand. A PIN that the token refused is not tried again (pinguard.h).
  *
  * token->lock guards queue, workers, login and epoch; it is not held across a
  * PKCS#11 call (lock.h has the order). Threads do not survive fork(): a child
@@ -64,9 +63,11 @@ enum p11s_token_state {
 /* "ready". Static. */
 const char *p11s_token_state_name(enum p11s_token_state state);
 
+/* Copies the two names; starts no thread and makes no call. NULL: no memory. */
 struct p11s_token *p11s_token_new(const char *engine, const char *slot,
                                   const struct p11s_token_config *config);
-/* Stops and frees; a worker that does not come back is left behind together with the token. */
+/* Stops and frees; a worker that does not come back is left behind together with the token. NULL is
+   allowed. */
 void p11s_token_free(struct p11s_token *token);
 
 const char *p11s_token_engine(const struct p11s_token *token);

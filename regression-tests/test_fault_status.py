@@ -6,7 +6,7 @@ import pytest
 
 from harness import zones
 from harness.deadline import wait_for
-from harness.faults import Names, lines
+from harness.faults import Names, is_refused, lines
 from harness.speed import at_once, single_key, statistic, statistics
 
 ZONE = zones.SIGNED
@@ -76,6 +76,37 @@ def test_a_token_that_is_stuck(site, spy, server):
     wait_for("signature", names.cold_is_signed)
     assert statistic(server, "tokens-stuck") == 0
     assert statistic(server, "reconnects") == 0
+
+
+@pytest.mark.parametrize("flag, word, left", [("0x10000", "low", 2), ("0x20000", "last", 1), ("0x40000", "locked", 0)])
+def test_what_the_token_says_of_its_pin(site, spy, server, flag, word, left):
+    names = Names(server, warm=1)
+    assert wait_for_state(site, "ready")["pin"] == "ok"
+    assert statistic(server, "pin-tries-left") == 3
+    spy.rules(f"C_GetTokenInfo flags {flag}")
+    spy.plug()
+    names.ask_cold(timeout=30)
+    assert statistic(server, "pin-tries-left") == left
+    wait_for(f"pin {word}", lambda: status(site)[0]["pin"] == word)
+    spy.rules()
+    spy.plug()
+    wait_for("signature", names.cold_is_signed)
+    assert statistic(server, "pin-tries-left") == 3
+
+
+def test_refused_logins_are_counted(site, spy):
+    site.add_zone(zones.small(ZONE))
+    token = site.token("signing")
+    token.make_key("a key")
+    site.database.add_key_row(ZONE, site.reference(token, "a key", PIN=site.transcript.secret("36925814")))
+    site.set(pkcs11signer_timeout="10000")
+    server = site.start_server()
+    for name in ("www", "ns1"):
+        assert is_refused(server.ask(f"{name}.{ZONE}"))
+    found = statistics(server)
+    assert (found["logins"], found["logins-refused"], found["pin-tries-left"]) == (1, 1, 2)
+    line = wait_for_state(site, "ready")
+    assert (line["pins_refused"], line["pin"]) == (1, "low")
 
 
 def test_who_asks_for_the_status_calls_no_token(site, spy, server):

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import card as carding, namespace, programs, sanitizer, spy as spying  # noqa: E402
 from harness.backends import Bind, Gmysql, Gsqlite3, Lmdb  # noqa: E402
+from harness.clock import Clock  # noqa: E402
 from harness.identity import service_identity  # noqa: E402
 from harness.mariadb import MariaDb  # noqa: E402
 from harness.place import Place  # noqa: E402
@@ -195,3 +196,9 @@ def card_site(card, place, request):
     for it in _site("gsqlite3", place, card.runner, request):
         del card.runner.environment["XDG_CONFIG_HOME"]
         yield it
+
+
+@pytest.fixture
+def clock(place):
+    """The calendar of programs that are started with its environment."""
+    return Clock.in_midweek(place)

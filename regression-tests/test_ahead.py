@@ -10,7 +10,7 @@ import dns.rcode
 import pytest
 
 from harness import programs, zones
-from harness.clock import DAY, WEEK, Clock, week_of
+from harness.clock import DAY, WEEK, week_of
 from harness.deadline import wait_for
 from harness.faults import is_refused, lines
 from harness.speed import KeyLog, answers, at_once, single_key, statistic, statistics
@@ -21,14 +21,6 @@ NARROW = "1 0 0 -"
 HOSTS = 12
 FAST = "1000"
 """pkcs11signer-ahead-rate: as fast as the token makes them"""
-
-
-@pytest.fixture
-def clock(place):
-    """In the middle of a week."""
-    clock = Clock(place)
-    clock.set(week_of(time.time()) + WEEK + 3 * DAY)
-    return clock
 
 
 class Asked:

@@ -3,35 +3,21 @@
 whatever happens to the database costs nothing but that."""
 import json
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import dns.rcode
 import pytest
 
 from harness import programs, sanitizer, zones
-from harness.clock import DAY, WEEK, Clock, week_of
+from harness.clock import WEEK
 from harness.deadline import wait_for
-from harness.faults import is_signed, lines
-from harness.fleet import DATABASE, TABLE, USER, Fleet, SharedDatabase
+from harness.faults import lines
+from harness.fleet import DATABASE, TABLE, USER, SharedDatabase
+from harness.fleet_use import (HOSTS, NAMES, PASSWORD, PATIENT, ZONE, ahead, ask_all, ask_all_at_once,
+                               assert_all_valid, assert_signed_once, at_the_same_time, built, each_in_turn, fleet_at,
+                               name, one_behind_the_other, signatures, start, zone)  # noqa: F401: a fixture
 from harness.speed import statistic, wait_for_statistic
 from harness.spy import Spy
-from harness.validate import assert_signed, keys_of
 from test_fault_secrets import assert_core_clean, assert_words_clean
-
-ZONE = zones.SIGNED
-NAMES = 2000
-HOSTS = 300
-PASSWORD = "quite-a-long-password-of-the-tests"
-THREADS = {"receiver-threads": "4", "distributor-threads": "1"}
-# Long: on a busy machine the database is late now and then, and that is not what is tested.
-PATIENT = {"pkcs11signer_mysql_timeout": "1000"}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def built():
-    """With a MySQL client library."""
-    if b"mysql_real_connect" not in (programs.module_dir() / programs.OUR_SHIM).read_bytes():
-        pytest.skip("built without a MySQL client library (Debian: libmariadb-dev)")
 
 
 @pytest.fixture(scope="module")
@@ -49,62 +35,9 @@ def database(mariadb_of_fleet):
 
 @pytest.fixture
 def fleet(place, runner, identity, transcript, database):
-    programs.our_module()
-    transcript.secret(PASSWORD)
-    it = Fleet(place.root, identity, transcript, database, runner.sanitizer)
-    yield it
-    database.go_on()
-    it.discard()
-    transcript.assert_no_secret()
-
-
-@pytest.fixture
-def clock(place):
-    """In the middle of a week."""
-    clock = Clock(place)
-    clock.set(week_of(time.time()) + WEEK + 3 * DAY)
-    return clock
-
-
-def zone(hosts: int = HOSTS) -> zones.Zone:
-    return zones.many(ZONE, hosts)
-
-
-def name(number: int) -> str:
-    return f"host{number}.{ZONE}"
-
-
-def start(site, connected: bool = True, env: dict | None = None, **settings):
-    server = site.start_server(settings={**THREADS, **settings}, env=env)
-    if connected:
-        wait_for_statistic(server, "fleet-connected", 1)
-    return server
-
-
-def signatures(*servers) -> int:
-    return sum(statistic(server, "signatures") for server in servers)
-
-
-def ahead(*servers) -> int:
-    return sum(statistic(server, "ahead-signatures") for server in servers)
-
-
-def ask_all(server, numbers) -> None:
-    for number in numbers:
-        answer = server.ask(name(number))
-        assert is_signed(answer), answer
-
-
-def ask_all_at_once(server, numbers, clients: int = 4) -> None:
-    with ThreadPoolExecutor(clients) as pool:
-        for each in [pool.submit(ask_all, server, numbers[first::clients]) for first in range(clients)]:
-            each.result(120)
-
-
-def assert_all_valid(server, numbers) -> None:
-    keys = keys_of(server, ZONE)
-    for number in numbers:
-        assert_signed(server.ask(name(number)), keys)
+    with fleet_at(database, place, identity, transcript, runner) as it:
+        yield it
+        database.go_on()
 
 
 def filled(fleet, numbers):
@@ -118,34 +51,10 @@ def filled(fleet, numbers):
 
 # -- sharing
 
-def each_in_turn(servers):
-    for number in range(NAMES):
-        for server in servers:
-            ask_all(server, [number])
-
-
-def one_behind_the_other(servers):
-    for server in servers:
-        ask_all_at_once(server, range(NAMES))
-
-
-def at_the_same_time(servers):
-    """By four clients at each, all in the same order."""
-    with ThreadPoolExecutor(8) as pool:
-        for each in [pool.submit(ask_all, server, range(first, NAMES, 4)) for first in range(4)
-                     for server in servers]:
-            each.result(300)
-
-
 @pytest.mark.parametrize("ask", [each_in_turn, one_behind_the_other, at_the_same_time])
 def test_what_one_has_signed_no_other_signs_again(fleet, ask):
     servers = [start(fleet.add_site(zone(NAMES), **PATIENT)) for _ in range(2)]
-    ask(servers)
-    made = signatures(*servers)
-    assert NAMES <= made <= NAMES * 1.02, made
-    for server in servers:
-        assert_all_valid(server, range(0, NAMES, 40))
-        wait_for_statistic(server, "fleet-queue", 0)
+    assert_signed_once(servers, ask)
     assert NAMES <= fleet.database.rows() <= NAMES + 10
     assert fleet.database.claims() == 0
     for server in servers:

@@ -5,10 +5,10 @@ import time
 import pytest
 
 from harness.faults import lines
-from harness.fleet import GALERA, Fleet, SharedDatabase, galera_pair
+from harness.fleet import GALERA, SharedDatabase, galera_pair
+from harness.fleet_use import (HOSTS, NAMES, PASSWORD, PATIENT, ask_all, ask_all_at_once, assert_signed_once,
+                               at_the_same_time, built, each_in_turn, fleet_at, start, zone)  # noqa: F401: a fixture
 from harness.speed import statistic, wait_for_statistic
-from test_fleet import (HOSTS, NAMES, PASSWORD, PATIENT, ask_all, ask_all_at_once, assert_all_valid, at_the_same_time,
-                        built, each_in_turn, signatures, start, zone)  # noqa: F401
 
 pytestmark = pytest.mark.skipif(not GALERA.exists(), reason="no Galera (Debian: galera-4)")
 
@@ -24,11 +24,8 @@ def nodes(base, identity, place):
 
 @pytest.fixture
 def fleet(place, runner, identity, transcript, nodes):
-    transcript.secret(PASSWORD)
-    it = Fleet(place.root, identity, transcript, nodes[0], runner.sanitizer)
-    yield it
-    it.discard()
-    transcript.assert_no_secret()
+    with fleet_at(nodes[0], place, identity, transcript, runner) as it:
+        yield it
 
 
 def servers_of(fleet, nodes, hosts: int):
@@ -44,12 +41,8 @@ def same_everywhere(nodes) -> int:
 @pytest.mark.parametrize("ask", [each_in_turn, at_the_same_time])
 def test_what_one_has_signed_no_other_signs_again(fleet, nodes, ask):
     servers = servers_of(fleet, nodes, NAMES)
-    ask(servers)
-    made = signatures(*servers)
-    assert NAMES <= made <= NAMES * 1.02, made
+    assert_signed_once(servers, ask)
     for server in servers:
-        assert_all_valid(server, range(0, NAMES, 40))
-        wait_for_statistic(server, "fleet-queue", 0)
         assert statistic(server, "fleet-failed") == statistic(server, "fleet-dropped") == 0
     assert same_everywhere(nodes) >= NAMES
 

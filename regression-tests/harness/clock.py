@@ -41,6 +41,13 @@ class Clock:
         }
         self.set(time.time())
 
+    @classmethod
+    def in_midweek(cls, place: Place) -> "Clock":
+        """In the middle of a week to come."""
+        clock = cls(place)
+        clock.set(week_of(time.time()) + WEEK + 3 * DAY)
+        return clock
+
     def set(self, moment: float) -> None:
         """It goes on from there."""
         self._offset = round(moment - time.time())

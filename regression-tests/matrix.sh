@@ -79,8 +79,10 @@ in_chroot() { # release, command...
     cd "$root"
     pivot_root . .
     umount --lazy .
-    exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
-      P11S_PDNS_SOURCE="/srv/pdns/${source##*/}" "$@"' \
+    # Not exec: the shell is the one process that orphans are left to, and takes note of their end.
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
+      P11S_PDNS_SOURCE="/srv/pdns/${source##*/}" "$@"
+    exit' \
     in_chroot "$chroots/$release" "$top" "$(source_of "$release")" "$chroots/builds" "$@"
 }
 

@@ -3,7 +3,7 @@
 import pytest
 
 from harness import zones
-from harness.card import LABEL, PIN
+from harness.card import LABEL, PIN, SOON
 from harness.deadline import wait_for
 from harness.faults import Names, is_refused
 
@@ -33,7 +33,7 @@ class Served:
         self.site.place.file("pin", f"{pin}\n")
 
     def assert_signs(self) -> None:
-        wait_for("signature", self.names.cold_is_signed)
+        wait_for("signature", self.names.cold_is_signed, interval=SOON)
         for _ in range(5):
             self.names.assert_cold_signed()
 
@@ -80,6 +80,7 @@ def test_the_file_is_forgotten_and_the_card_is_reset(card, served):
     """OpenSC keeps PINs too (use_pin_caching): that must not come on top."""
     card.change_pin(NEW)
     card.reset()
+    wait_for("a login with the old PIN", lambda: served.names.ask_cold(timeout=30) and card.tries_left() == 2, interval=SOON)
     for _ in range(20):
         served.names.ask_cold(timeout=30)
     assert card.tries_left() == 2

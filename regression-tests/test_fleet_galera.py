@@ -59,7 +59,10 @@ def test_a_node_without_its_cluster(fleet, nodes):
     ask_all(servers[1], range(100, 150))
     wait_for_statistic(servers[1], "fleet-connected", 0)
     assert len(lines(servers[1], "signatures are not shared")) <= 2
-    nodes[1].sql("SET GLOBAL wsrep_provider_options='pc.bootstrap=YES'", "")
+    # MariaDB 11 has a variable for each of the options.
+    newer = nodes[1].sql("SHOW GLOBAL VARIABLES LIKE 'wsrep_provider_pc_bootstrap'", "")
+    nodes[1].sql("SET GLOBAL wsrep_provider_pc_bootstrap=ON" if newer else
+                 "SET GLOBAL wsrep_provider_options='pc.bootstrap=YES'", "")
     wait_for_statistic(servers[1], "fleet-connected", 1)
     wait_for_statistic(servers[1], "fleet-queue", 0)
     assert statistic(servers[1], "fleet-failed") == 0, lines(servers[1], "fleet store")

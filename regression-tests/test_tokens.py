@@ -157,6 +157,8 @@ def test_what_it_does_not_offer_is_an_error_that_says_so(site, driver):
     for algorithm in missing:
         refused = command(site, driver, "generate", ZONE, algorithm, "ksk", check=False)
         assert refused.returncode == 1
+        if algorithm in driver.may_lack_curve and f"know the curve of algorithm {algorithm} " in refused.stderr:
+            continue
         assert f"cannot sign with algorithm {algorithm} " in refused.stderr, refused
         offered = refused.stderr.split("it offers: ")[1]
         assert sorted(driver.offers) == [int(item.split()[0]) for item in offered.split(", ")]

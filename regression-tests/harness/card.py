@@ -34,6 +34,12 @@ LIBPATH {driver}
 CHANNELID {port}
 """
 
+# From 0.26 on, OpenSC does not select the card's application when it logs out. After a reset nothing helps but
+# initializing the library anew, which the module does once in five seconds: some queries find it out.
+RESET_IS_NOTICED = programs.opensc_number() >= 26
+# Between queries that find it out: each takes a name that was not asked for.
+SOON = 0.25
+
 SERIAL = "DENK0100042"
 # From 0.26 on, OpenSC leaves out the name of a token's only PIN.
 LABEL = "SmartCard-HSM (UserPIN)" if programs.opensc_number() < 26 else "SmartCard-HSM"

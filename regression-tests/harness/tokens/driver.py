@@ -39,6 +39,7 @@ class Driver:
     module = ""        # p11-kit's name for it
     label = "dns keys"
     offers = RSA | ECDSA  # DNSSEC algorithms
+    may_lack_curve: set[int] = set()  # algorithms whose mechanism it lists in some versions, without their curve
     sees_deletions = True  # of a key, by another process
     needs_daemon = True  # once somebody is connected
     restarts = False   # there is a program beside the server that can be restarted

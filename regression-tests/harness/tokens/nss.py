@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """NSS's own soft token, without NSS: p11-kit hands libsoftokn3 the parameters it wants."""
 from .. import programs
-from .driver import Driver, library
+from .driver import EDDSA, Driver, library
 
 
 class Nss(Driver):
     name = "nss"
     module = "nss"
+    may_lack_curve = EDDSA
 
     def module_file(self) -> str:
         directory = self.place.directory("nss")

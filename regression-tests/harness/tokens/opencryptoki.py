@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """openCryptoki's software token and its daemon, pkcsslotd, in a namespace of their own: all paths are built in."""
+import os
+import pwd
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ from .. import namespace, programs
 from ..deadline import wait_for
 from ..place import Place
 from ..runner import Runner
-from .driver import RSA, Driver, library
+from .driver import ECDSA, RSA, Driver, library
 
 GROUP = "pkcs11"
 STORE = Path("/var/lib/opencryptoki")
@@ -23,10 +26,15 @@ stdll = libpkcs11_sw.so
 """
 
 
+def is_old() -> bool:
+    """3.8 runs as root and has no elliptic curves in software; 3.23 has a user of its own, and them."""
+    return "pkcsslotd" not in {entry.pw_name for entry in pwd.getpwall()}
+
+
 class OpenCryptoki(Driver):
     name = "opencryptoki"
     module = "opencryptoki"
-    offers = RSA
+    offers = RSA if is_old() else RSA | ECDSA
     restarts = True
     needs_daemon = False
 
@@ -48,7 +56,7 @@ class OpenCryptoki(Driver):
     def _lay_out(self) -> None:
         """What systemd-tmpfiles and the administrator do."""
         for directory in (str(STORE), "/run/lock", "/run/lock/opencryptoki", "/run/lock/opencryptoki/swtok",
-                          f"{STORE}/swtok", f"{STORE}/swtok/TOK_OBJ"):
+                          f"{STORE}/swtok", f"{STORE}/swtok/TOK_OBJ", "/run/opencryptoki", "/var/log/opencryptoki"):
             path = self.namespace.path(directory)
             path.mkdir(exist_ok=True)
             if "opencryptoki" in directory:
@@ -61,14 +69,28 @@ class OpenCryptoki(Driver):
         groups.write_text("\n".join(lines) + "\n")
 
     def start(self) -> None:
-        log, socket = self.place.root / "pkcsslotd.log", self.namespace.path("/run/pkcsslotd.socket")
-        socket.unlink(missing_ok=True)
+        """3.8 stays in the foreground, 3.23 leaves a process of its own user behind, whatever it is asked for."""
+        log = self.place.root / "pkcsslotd.log"
+        sockets = [self.namespace.path(path) for path in ("/run/pkcsslotd.socket", "/run/opencryptoki/pkcsslotd.socket")]
+        for path in (*sockets, self._pid_file()):
+            path.unlink(missing_ok=True)
         self.daemon = self.runner.spawn(programs.program("pkcsslotd"), "-f", log=log, as_root=True, record=False)
-        wait_for("pkcsslotd", lambda: socket.exists() or not self.daemon.running())
-        assert self.daemon.running(), f"pkcsslotd ended:\n{self.daemon.log}"
+        wait_for("pkcsslotd's socket", lambda: any(map(Path.exists, sockets)))
+        wait_for("pkcsslotd", lambda: self.daemon.running() or self._child())
+
+    def _pid_file(self) -> Path:
+        return self.namespace.path("/run/opencryptoki/pkcsslotd.pid")
+
+    def _child(self) -> int:
+        """0: none. The file is there before the number is in it."""
+        return int(self._pid_file().read_text() or 0) if self._pid_file().exists() else 0
 
     def stop(self) -> None:
+        child = self._child()
         self.daemon.kill()
+        if child and Path(f"/proc/{child}").exists():
+            os.kill(child, signal.SIGKILL)
+            wait_for("end of pkcsslotd", lambda: not Path(f"/proc/{child}").exists())
 
     def module_file(self) -> str:
         return f"module: {library('*/pkcs11/libopencryptoki.so')}\n"
@@ -83,5 +105,5 @@ class OpenCryptoki(Driver):
 
     def discard(self) -> None:
         if hasattr(self, "daemon"):
-            self.daemon.kill()
+            self.stop()
         self.namespace.end()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Item 7: every DNSSEC algorithm PowerDNS knows, as far as the token offers it."""
+"""Every DNSSEC algorithm PowerDNS knows, as far as the token offers it."""
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 

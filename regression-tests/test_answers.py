@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Item 3: live signed answers, validated by others than PowerDNS."""
+"""Live signed answers, validated by others than PowerDNS."""
 import dns.name
 import dns.rcode
 import dns.rdatatype

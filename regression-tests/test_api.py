@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Item 5, the REST API: as without the module for software keys, and no PIN anywhere."""
+"""The REST API: as without the module for software keys, and no PIN anywhere."""
 import re
 
 import pytest

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Item 1: `pdnsutil hsm assign` stores a reference, and the key is pinned in it."""
+"""`pdnsutil hsm assign` stores a reference, and the key is pinned in it."""
 import base64
 
 import pytest

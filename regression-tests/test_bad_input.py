@@ -7,10 +7,10 @@ import dns.rcode
 import pytest
 
 from harness import programs, zones
+from harness.commands import assert_refused
 from harness.deadline import wait_for
 from harness.dnskey import KSK
 from harness.validate import assert_signed, keys_of
-from test_commands import assert_refused
 
 ZONE = zones.SIGNED
 # From 4.8 on PowerDNS makes the DNSKEYs of all a zone's keys before it does anything with one, and a server

@@ -1,32 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Item 8: the command line behind `pdnsutil backend-cmd pkcs11signer "…"`."""
+"""The command line behind `pdnsutil backend-cmd pkcs11signer "…"`."""
 import json
 import re
 
 import pytest
 
 from harness import zones
+from harness.commands import assert_refused, listing
 from harness.dnskey import KSK, ZSK, DnsKey
 from harness.pdnsutil_output import shown_keys
 from harness.validate import assert_delv
 
 ZONE = zones.SIGNED
-COMMANDS = ("help", "modules", "tokens", "keys", "assign", "generate", "check")
-
-
-def listing(site, *words, **how):
-    return json.loads(site.command(*words, json=True, **how).stdout)
-
-
-def assert_refused(result, *words) -> str:
-    """One error on stderr that holds these words; its text."""
-    assert result.returncode == 1, str(result)
-    errors = [line for line in result.stderr.splitlines() if "Error: " in line]
-    assert errors, f"no error: {result}"
-    text = result.stderr[result.stderr.index("Error: "):]
-    for word in words:
-        assert str(word) in text, f"{word!r} is not in: {text}"
-    return text
+COMMANDS = ("help", "modules", "tokens", "keys", "assign", "generate", "check", "status", "unlock-login", "forecast",
+            "budget", "sign-ahead", "warm", "store")
 
 
 # -- help, modules
@@ -299,104 +286,6 @@ def test_generate_undoes_the_key_when_the_table_can_not_be_written(site):
     assert_refused(site.command("generate", ZONE, "ecdsa256", "ksk", "softhsm2", token.label, token.pin, "new key",
                                 check=False))
     assert token.objects() == [] and site.database.key_rows(ZONE) == []
-
-
-# -- check
-
-def checked(site, *words, check=True):
-    """Result, and what it says about each key: (zone, key id) → object."""
-    result = site.command("check", *words, json=True, check=check)
-    return result, {(it["zone"].rstrip("."), it["key_id"]): it for it in json.loads(result.stdout)}
-
-
-def test_check_approves_of_what_works(any_site):
-    site = any_site
-    token = site.token()
-    for name in (ZONE, zones.OTHER):
-        site.add_zone(zones.small(name))
-        site.secure(name, token)
-    _, found = checked(site)
-    assert len(found) == 4 and all(it["ok"] is True for it in found.values())
-    _, found = checked(site, ZONE)
-    assert {zone for zone, _ in found} == {ZONE} and len(found) == 2
-    text = site.command("check").stdout
-    assert len([line for line in text.splitlines() if ZONE in line]) == 2
-    assert "4" in text.strip().splitlines()[-1]
-
-
-def test_check_leaves_software_keys_out_or_approves_of_them(site):
-    site.add_zone(zones.small(ZONE))
-    site.pdnsutil("secure-zone", ZONE)
-    _, found = checked(site)
-    assert all(it["ok"] is True for it in found.values())
-
-
-def broken(site, token) -> dict[str, int]:
-    """A zone for each way a reference can be wrong; zone → key id."""
-    for label, kind in (("good", "P-256"), ("rsa", "RSA-1024"), ("gone", "P-256"), ("other", "P-256")):
-        token.make_key(label, kind)
-    row = {}
-
-    def put(zone, content):
-        site.add_zone(zones.small(zone))
-        row[zone] = site.database.add_key_row(zone, content)
-
-    site.add_zone(zones.small("pinned.test"))
-    site.assign("pinned.test", "ecdsa256", "ksk", token, "other")
-    stored, = site.database.key_rows("pinned.test")
-    token.delete("other")
-    token.make_key("other")
-    row["pinned.test"] = stored.id
-
-    put("good.test", site.reference(token, "good"))
-    put("type.test", site.reference(token, "rsa"))
-    put("label.test", site.reference(token, "no such key"))
-    put("token.test", site.reference(token, "good", Slot="no such token"))
-    put("module.test", site.reference(token, "good", Engine="no-such-module"))
-    put("pin.test", site.reference(token, "good", PIN=site.transcript.secret("24681357")))
-    put("empty.test", b"")
-    return row
-
-
-def test_check_finds_everything_that_is_wrong_and_goes_on(site):
-    token = site.token()
-    ids = broken(site, token)
-
-    result, found = checked(site, check=False)
-
-    assert result.returncode == 1 and "Error: " in result.stderr
-    ok = {zone: found[zone, key_id]["ok"] for zone, key_id in ids.items() if (zone, key_id) in found}
-    assert ok.pop("good.test") is True
-    assert ok == {zone: False for zone in ids if zone != "good.test"}
-    for zone, words in {"type.test": ("ECDSAP256SHA256",), "label.test": ("no such key", "good"),
-                        "token.test": ("no such token",), "module.test": ("no-such-module", "softhsm2"),
-                        "pin.test": ("PIN",)}.items():
-        for word in words:
-            assert word in found[zone, ids[zone]]["message"], found[zone, ids[zone]]
-    table = site.command("check", check=False)
-    assert table.returncode == 1
-    for zone, key_id in ids.items():
-        assert any(zone in line and str(key_id) in line for line in table.stdout.splitlines())
-
-
-def test_check_of_one_zone_does_not_fail_for_another(site):
-    token = site.token()
-    broken(site, token)
-    site.command("check", "good.test")
-    assert_refused(site.command("check", "label.test", check=False))
-
-
-def test_check_finds_a_token_that_signs_wrongly(site, spy):
-    site.add_zone(zones.small(ZONE))
-    site.secure(ZONE, site.token())
-    spy.rules("C_Sign corrupt")
-    result, found = checked(site, check=False)
-    assert result.returncode == 1
-    assert [it["ok"] for it in found.values()] == [False, False]
-
-
-def test_check_of_an_unknown_zone_is_an_error(site):
-    assert_refused(site.command("check", "nowhere.test", check=False), "nowhere.test")
 
 
 def test_commands_work_with_no_zone_and_no_key_at_all(site):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Item 6: `pdnsutil hsm create-key` makes the key pair on the token."""
+"""`pdnsutil hsm create-key` makes the key pair on the token."""
 import pytest
 
 from harness import zones

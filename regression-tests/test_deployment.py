@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Item 11: the server as Debian's unit runs it, and what `make install` sets up."""
+"""The server as Debian's unit runs it, and what `make install` sets up."""
 import os
 import pwd
 import stat

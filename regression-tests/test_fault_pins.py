@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.commands import assert_refused
 from harness.deadline import wait_for
 from harness.wrong_pins import (KEY_TTL, ZONE, ask_much, assert_signs, fails, put_row, state, unlock, token,
                                 wrong)  # noqa: F401: fixtures
-from test_commands import assert_refused
 
 
 # -- one try

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Item 4: rows come and go, keys on the token stay; zones share keys and mix kinds."""
+"""Rows come and go, keys on the token stay; zones share keys and mix kinds."""
 import dns.rdatatype
 import pytest
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Item 9: how the token and the key are found."""
+"""How the token and the key are found."""
 import pytest
 
 from harness import zones
+from harness.commands import assert_refused
 from harness.dnskey import KSK, DnsKey
 from harness.pdnsutil_output import shown_keys
 from harness.validate import assert_delv
-from test_commands import assert_refused
 
 ZONE = zones.SIGNED
 

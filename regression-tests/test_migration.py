@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Item 12: a table of the built-in engine works unchanged, with the module launched."""
+"""A table of the built-in engine works unchanged, with the module launched."""
 import pytest
 
 from harness import zones

@@ -4,11 +4,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from harness import zones
+from harness.commands import assert_refused, listing
 from harness.dnskey import KSK, DnsKey
 from harness.faults import is_refused
 from harness.pdnsutil_output import shown_keys
 from harness.validate import assert_delv, assert_signed, keys_of
-from test_commands import assert_refused, listing
 
 ZONE = zones.SIGNED
 LABEL, ID = "a key", "aa01"

@@ -3,11 +3,11 @@
 import pytest
 
 from harness import zones
+from harness.commands import assert_refused, listing
 from harness.deadline import wait_for
 from harness.faults import is_refused, is_signed
 from harness.speed import answers, at_once, statistic
 from harness.validate import assert_delv, assert_signed, keys_of
-from test_commands import assert_refused, listing
 
 ZONE = zones.SIGNED
 OTHER = zones.OTHER

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Item 5, pdnsutil: every key command does what it does for software keys."""
+"""pdnsutil: every key command does what it does for software keys."""
 import dns.rdatatype
 import pytest
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Item 10: where a PIN comes from, and where it must not go."""
+"""Where a PIN comes from, and where it must not go."""
 import os
 import pty
 import subprocess
@@ -7,10 +7,10 @@ import subprocess
 import pytest
 
 from harness import programs, zones
+from harness.commands import assert_refused
 from harness.dnskey import KSK, DnsKey
 from harness.pdnsutil_output import shown_keys
 from harness.validate import assert_delv
-from test_commands import assert_refused
 
 ZONE = zones.SIGNED
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Item 2: what pdnsutil says about a key is what the token's public key gives."""
+"""What pdnsutil says about a key is what the token's public key gives."""
 import pytest
 
 from harness import zones

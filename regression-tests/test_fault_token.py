@@ -159,7 +159,7 @@ def test_out_and_in_again_while_nothing_was_to_be_signed(site, spy):
     assert spy.outcomes("C_SignInit")[0] == "0xb3"
     assert spy.outcomes("C_Login") == ["0x0"]
     assert statistic(server, "tokens-away") == statistic(server, "reconnects") == 0
-    assert lines(server, "token") == []
+    assert lines(server, "token '") == []
 
 
 def test_a_session_from_before_is_closed_and_not_used_again(site, spy):

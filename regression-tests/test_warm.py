@@ -17,6 +17,7 @@ from harness.deadline import wait_for
 from harness.everything import Everything, strange
 from harness.faults import is_refused
 from harness.later import WEEK, environment
+from harness.pdnsutil_names import record_name
 from harness.speed import single_key, statistic
 from harness.validate import assert_signed, keys_of
 
@@ -275,7 +276,7 @@ def test_the_second_time_costs_nothing(site, spy):
 def test_a_change_costs_what_has_changed(site, spy):
     secured(site)
     warm(site, ZONE, "0")
-    site.pdnsutil("add-record", ZONE, "www", "AAAA", "2001:db8::81")
+    site.pdnsutil("add-record", ZONE, record_name(ZONE, "www"), "AAAA", "2001:db8::81")
     spy.forget()
     week, = warm(site, ZONE, "0")
     assert week["made"] == spy.count("C_Sign") == 1

@@ -46,6 +46,8 @@ static enum p11s_err find_keys(struct run *r, struct p11s_error *e)
 
   if (r->zone_len > 0)
     err = host->zone_check(host->ctx, r->ctx->arg[0], e);
+  if (err != P11S_OK)
+    p11s_error_prefix(e, "zone %s", r->ctx->arg[0]);
   if (err == P11S_OK)
     err = p11s_command_collect_keys(r->ctx, r->zone_len > 0 ? r->ctx->arg[0] : NULL, &r->keys, e);
   return err;

@@ -260,8 +260,11 @@ enum p11s_err p11s_command_forecast(const struct p11s_command_ctx *ctx, struct p
   struct work w = {.ctx = ctx, .start = p11s_week_start(p11s_record_now())};
   enum p11s_err err = parse(&w, e);
 
-  if (err == P11S_OK && w.zone != NULL)
+  if (err == P11S_OK && w.zone != NULL) {
     err = ctx->host->zone_check(ctx->host->ctx, w.zone, e);
+    if (err != P11S_OK)
+      p11s_error_prefix(e, "zone %s", w.zone);
+  }
   if (err == P11S_OK)
     err = p11s_command_collect_keys(ctx, w.zone, &w.keys, e);
   if (err == P11S_OK)

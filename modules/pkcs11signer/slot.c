@@ -280,6 +280,7 @@ static enum p11s_err none_found(const struct candidates *all, const char *spec,
                           "(reader, daemon, the other side of a connection) there?",
                           spec);
   }
+  p11s_rv_note(all->count == 0 ? CKR_TOKEN_NOT_PRESENT : CKR_OK);
   for (size_t i = 0; i < all->count && i < NAMED_MAX; i++)
     p11s_buf_addf(&there, "%s'%s' (serial %s, slot %lu%s)", i > 0 ? ", " : "",
                   all->list[i].info.label, all->list[i].info.serial, all->list[i].info.id,

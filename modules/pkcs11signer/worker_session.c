@@ -193,6 +193,11 @@ bool p11s_worker_recover(struct p11s_worker *w, enum p11s_err result, const uint
     /* It may know another key there than the one that is on the card now, or none. */
     again = p11s_p11mod_reread(w->token->engine, w->gate, KEYS_MS);
     break;
+  case P11S_ERR_NO_TOKEN:
+    /* OpenSC 0.27 sees none for ever after pcscd has been restarted. Nobody has one to lose. */
+    if (rv == CKR_TOKEN_NOT_PRESENT)
+      again = p11s_p11mod_reread(w->token->engine, w->gate, NOTHING_MS);
+    break;
   case P11S_ERR_NO_SLOTS:
     again = p11s_p11mod_restart(w->token->engine, w->gate, NOTHING_MS);
     break;

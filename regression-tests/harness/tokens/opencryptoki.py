@@ -12,7 +12,7 @@ from .. import namespace, programs
 from ..deadline import wait_for
 from ..place import Place
 from ..runner import Runner
-from .driver import ECDSA, RSA, Driver, library
+from .driver import ECDSA, EDDSA, RSA, Driver, library
 
 GROUP = "pkcs11"
 STORE = Path("/var/lib/opencryptoki")
@@ -35,6 +35,7 @@ class OpenCryptoki(Driver):
     name = "opencryptoki"
     module = "opencryptoki"
     offers = RSA if is_old() else RSA | ECDSA
+    may_lack_curve = EDDSA
     restarts = True
     needs_daemon = False
 

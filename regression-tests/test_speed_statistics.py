@@ -52,7 +52,9 @@ def test_all_statistics_are_shown(site):
 
     assert shown["signatures"] == 2
     assert sum(shown[name] for name in shown if name.startswith("signed-")) == 2
-    assert (shown["logins"], shown["sessions-opened"], shown["workers"]) == (1, 1, 1)
+    assert (shown["logins"], shown["sessions-opened"]) == (1, 1)
+    # Another is started when the first has not taken its job when the next one comes.
+    assert shown["workers"] in (1, 2)
     assert (shown["tokens"], shown["keys"], shown["key-lookups"]) == (1, 2, 2)
     quiet = NAMES - {n for n in NAMES if n.startswith("signed-")} - {
         "signatures", "logins", "sessions-opened", "workers", "tokens", "keys", "key-lookups"}

@@ -16,7 +16,7 @@
 #define ID_2 "x'0202020202020202020202020202020202020202020202020202020202020202'"
 #define SERVER "x'5353535353535353'"
 
-static const unsigned char server[P11S_MYSQL_SERVER_LEN] = "SSSSSSSS";
+static const unsigned char server[P11S_MYSQL_SERVER_LEN] = {'S', 'S', 'S', 'S', 'S', 'S', 'S', 'S'};
 
 static struct p11s_mysql_op *make_op(enum p11s_mysql_op_kind kind, int id, const char *message,
                                      const char *signature)

@@ -97,6 +97,7 @@ def test_zero_weeks_sign_nothing_and_say_until_when(site, spy, clock):
     wait_for("until when", lambda: statistic(server, "ahead-until"))
     assert statistic(server, "ahead-until") == week_of(clock.now()) + WEEK
     assert statistic(server, "ahead-signatures") == 0
+    assert lines(server, "signed ahead") == [], "that is said with weeks to sign ahead"
 
 
 def test_dnskey_first_then_the_hottest(site, spy, place, clock):

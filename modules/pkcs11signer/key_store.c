@@ -16,12 +16,7 @@ static bool identify(const struct p11s_keyref *ref, unsigned char *id)
   struct p11s_buf b = P11S_BUF_INIT;
   bool ok;
 
-  p11s_buf_addf(&b, "%u", ref->algorithm);
-  p11s_buf_add(&b, "", 1);
-  p11s_buf_add(&b, ref->engine, strlen(ref->engine) + 1);
-  p11s_buf_add(&b, ref->slot, strlen(ref->slot) + 1);
-  p11s_buf_add(&b, ref->label, strlen(ref->label) + 1);
-  p11s_buf_addstr(&b, ref->pub_label != NULL ? ref->pub_label : ref->label);
+  p11s_keyref_add_whereabouts(ref, &b);
   ok = !b.failed && EVP_Digest(b.data, b.len, id, NULL, EVP_sha256(), NULL) == 1;
   p11s_buf_clear(&b);
   return ok;

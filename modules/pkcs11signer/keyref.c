@@ -120,6 +120,16 @@ void p11s_keyref_format(const struct p11s_keyref *ref, bool with_pin, struct p11
     p11s_buf_addstr(out, ref->extra);
 }
 
+void p11s_keyref_add_whereabouts(const struct p11s_keyref *ref, struct p11s_buf *out)
+{
+  p11s_buf_addf(out, "%u", ref->algorithm);
+  p11s_buf_add(out, "", 1);
+  p11s_buf_add(out, ref->engine, strlen(ref->engine) + 1);
+  p11s_buf_add(out, ref->slot, strlen(ref->slot) + 1);
+  p11s_buf_add(out, ref->label, strlen(ref->label) + 1);
+  p11s_buf_addstr(out, ref->pub_label != NULL ? ref->pub_label : ref->label);
+}
+
 bool p11s_keyref_pin_public(struct p11s_keyref *ref, const unsigned char *key, size_t len)
 {
   unsigned char *copy = malloc(len > 0 ? len : 1);

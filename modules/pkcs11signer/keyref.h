@@ -61,6 +61,11 @@ enum p11s_err p11s_keyref_check(const struct p11s_keyref *ref, struct p11s_error
    PublicKey only when set. Marks out failed when p11s_keyref_check() refuses the reference. */
 void p11s_keyref_format(const struct p11s_keyref *ref, bool with_pin, struct p11s_buf *out);
 
+/* Appends what leads to the key on the token, each part ended by a NUL but the last: algorithm,
+   engine, slot, label, label of the public key (the same when none is set). For hashing: stored
+   identities depend on these bytes. No PIN. */
+void p11s_keyref_add_whereabouts(const struct p11s_keyref *ref, struct p11s_buf *out);
+
 /* Pins a public key (copies it). false: no memory. */
 bool p11s_keyref_pin_public(struct p11s_keyref *ref, const unsigned char *key, size_t len);
 

@@ -81,14 +81,19 @@ class SoftHsm:
     def slots(self) -> dict[int, tuple[str, str]]:
         """Slot id → (label, serial) of every initialised token."""
         out = self.runner.run(programs.program("pkcs11-tool"), "--module", self.library, "-L").stdout
-        found = {}
-        for block in re.split(r"(?m)^Slot ", out)[1:]:
-            slot = re.match(r"\d+ \(0x([0-9a-f]+)\)", block)
-            label = re.search(r"(?m)^  token label +: (.*)$", block)
-            serial = re.search(r"(?m)^  serial num +: (\S+)", block)
-            if label and serial:
-                found[int(slot[1], 16)] = (label[1].rstrip(), serial[1])
-        return found
+        return {slot: (label, serial) for slot, label, serial in slots_in(out) if serial}
+
+
+def slots_in(listed: str) -> list[tuple[int, str, str]]:
+    """Slot id, label and serial, "" if it has none, of each token that `pkcs11-tool -L` has listed."""
+    found = []
+    for block in re.split(r"(?m)^Slot ", listed)[1:]:
+        slot = re.match(r"\d+ \(0x([0-9a-f]+)\)", block)
+        label = re.search(r"(?m)^  token label +: (.*)$", block)
+        serial = re.search(r"(?m)^  serial num +: *(\S*)", block)
+        if slot and label:
+            found.append((int(slot[1], 16), label[1].rstrip(), serial[1] if serial else ""))
+    return found
 
 
 @dataclass

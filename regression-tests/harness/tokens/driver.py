@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What test_tokens.py wants of a token."""
-import re
 import secrets
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from .. import programs
 from ..place import Place
 from ..runner import Runner
 from ..site import Site
-from ..token import Token
+from ..token import Token, slots_in
 
 RSA = {5, 7, 8, 10}
 ECDSA = {13, 14}
@@ -76,14 +75,7 @@ class Driver:
     def slots(self) -> dict[str, tuple[int, str]]:
         """Label → slot and serial as p11-kit's proxy has them."""
         output = self.runner.run(programs.program("pkcs11-tool"), "--module", library("*/p11-kit-proxy.so"), "-L").stdout
-        found = {}
-        for block in re.split(r"(?m)^Slot ", output)[1:]:
-            slot = re.match(r"\d+ \(0x([0-9a-f]+)\)", block)
-            label = re.search(r"(?m)^  token label +: (.*)$", block)
-            serial = re.search(r"(?m)^  serial num +: *(\S*)$", block)
-            if slot and label:
-                found[label[1].rstrip()] = (int(slot[1], 16), serial[1] if serial else "")
-        return found
+        return {label: (slot, serial) for slot, label, serial in slots_in(output)}
 
     # -- what happens to it
 

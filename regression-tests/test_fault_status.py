@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a running server lets others know of its tokens: statistics, `backend-cmd status`, the log."""
 import json
+import os
 
 import pytest
 
-from harness import zones
+from harness import programs, zones
 from harness.deadline import wait_for
 from harness.faults import Names, is_refused, lines
 from harness.speed import at_once, single_key, statistic, statistics
@@ -140,3 +141,47 @@ def test_the_log_is_not_filled_by_a_fault_that_stays(spy, server, function, rv):
     for _ in range(100):
         names.assert_cold_refused()
     assert len(lines(server, "token 'signing'")) <= 2
+
+
+# -- other namespaces
+
+IN_A_NAMESPACE = ("unshare", "--pid", "--fork", "--mount-proc", "--propagation", "private")
+
+
+@pytest.fixture
+def containers(site, spy, identity):
+    """Two servers on one state directory, each of which is process 1 of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a namespace of processes")
+    site.add_zone(zones.many(ZONE, 300))
+    single_key(site, ZONE, site.token("signing"))
+    become = ("setpriv", "--pdeathsig=KILL", f"--reuid={identity.uid}", f"--regid={identity.gid}", "--clear-groups")
+    return [site.start_server(wrapper=(*IN_A_NAMESPACE, *become), as_root=True) for _ in range(2)]
+
+
+def test_a_server_in_another_namespace_of_processes(site, containers):
+    """Its number is another process's here, and it is told from a second one that has the same."""
+    for server in containers:
+        Names(server, warm=2)
+    for _ in range(3):
+        wait_for("both servers", lambda: [(s["server"], s["state"]) for s in status(site)] == 2 * [(1, "ready")])
+    left = len(list((site.place.root / "state").glob("status.*")))
+    assert left == 2
+    containers[0].stop()
+    assert len(status(site)) == 1
+    containers[1].daemon.kill()
+    wait_for("end of the second one", lambda: status(site) == [])
+    assert list((site.place.root / "state").glob("*status.*")) == []
+
+
+def test_the_status_seen_from_another_namespace(site, server):
+    """The command runs in a namespace without the server, whose report stays."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a namespace of processes")
+    Names(server, warm=5)
+    pid = wait_for_state(site, "ready")["server"]
+    for _ in range(2):
+        seen = site.runner.run(*IN_A_NAMESPACE, programs.pdnsutil(), f"--config-dir={site.place.root / 'conf'}",
+                               "backend-cmd", "pkcs11signer", "status --json", as_root=True)
+        assert [s["server"] for s in json.loads(seen.stdout)] == [pid]
+    assert status(site)[0]["server"] == pid

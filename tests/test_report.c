@@ -6,6 +6,7 @@
 #include "rig.h"
 #include "softhsm.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -110,55 +112,119 @@ static void follows_the_token(void **state)
   assert_int_equal(read_all(&seen), 0); /* a server that ends takes its file with it */
 }
 
-static void put(const char *name, const char *text)
+static const char *path_of(const char *name)
 {
-  char path[256];
-  FILE *out;
+  static char path[256];
 
   (void)snprintf(path, sizeof path, "%s/%s", directory, name);
-  out = fopen(path, "w");
+  return path;
+}
+
+static void put(const char *name, const char *text)
+{
+  FILE *out = fopen(path_of(name), "w");
+
   assert_non_null(out);
   assert_true(fputs(text, out) >= 0);
   assert_int_equal(fclose(out), 0);
 }
 
+/* As of a server that runs; returns what release() wants. */
+static int put_locked(const char *name, const char *text)
+{
+  int fd;
+
+  put(name, text);
+  fd = open(path_of(name), O_RDONLY | O_CLOEXEC);
+  assert_true(fd >= 0);
+  assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+  return fd;
+}
+
+static void release(const char *name, int fd)
+{
+  assert_int_equal(unlink(path_of(name)), 0);
+  assert_int_equal(close(fd), 0);
+}
+
 static bool is_there(const char *name)
 {
-  char path[256];
-
-  (void)snprintf(path, sizeof path, "%s/%s", directory, name);
-  return access(path, F_OK) == 0;
+  return access(path_of(name), F_OK) == 0;
 }
 
 /* Of servers that are gone, and files that are none. */
 static void leftovers_are_not_believed(void **state)
 {
+  static const char *const names[] = {"status.1", "status.2.00000000", "status.3", ".status.4"};
   char text[256];
   struct seen seen;
+  int fd;
 
   (void)state;
-  (void)snprintf(text, sizeof text, "%s\t%ld\t%llu\nm\ts\tready\t1\t0\t0\tok\t\t\n",
-                 P11S_REPORT_HEAD, (long)getpid(), p11s_report_start_time(getpid()) - 1);
-  put("status.1", text); /* that number has been given out again */
-  put("status.2", P11S_REPORT_HEAD "\t0\t0\n");
-  put("status.3", "");
-  put("status.4", "pkcs11signer status 9\n");
+  /* That number is given out, but to nobody who holds the file. */
+  (void)snprintf(text, sizeof text, "%s\t%ld\nm\ts\tready\t1\t0\t0\tok\t\t\n", P11S_REPORT_HEAD,
+                 (long)getpid());
+  put(names[0], text);
+  put(names[1], P11S_REPORT_HEAD "\t0\n");
+  put(names[2], "");
+  put(names[3], "half a l");
   put("other", "not ours");
   assert_int_equal(read_all(&seen), 0);
   assert_int_equal(seen.lines, 0);
-  assert_false(is_there("status.1") || is_there("status.2") || is_there("status.3") ||
-               is_there("status.4"));
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    assert_false(is_there(names[i]));
   assert_true(is_there("other"));
-  (void)snprintf(text, sizeof text, "%s\t%ld\t%llu\nm\ts\tready\nm\ts\tready\t1\t0\t0\tok\twhy\t\n",
-                 P11S_REPORT_HEAD, (long)getpid(), p11s_report_start_time(getpid()));
-  put("status.5", text);
+  (void)snprintf(text, sizeof text, "%s\t%ld\nm\ts\tready\nm\ts\tready\t1\t0\t0\tok\twhy\t\n",
+                 P11S_REPORT_HEAD, (long)getpid());
+  fd = put_locked("status.5", text);
   assert_int_equal(read_all(&seen), 1);
   assert_int_equal(seen.lines, 1); /* a line cut short is left out */
   assert_string_equal(seen.trouble, "why");
   assert_int_equal(p11s_rate_best(&seen.rate), P11S_RATE_LEVELS); /* it does not say */
-  (void)snprintf(text, sizeof text, "%s/status.5", directory);
-  assert_int_equal(unlink(text), 0);
-  assert_int_equal(p11s_report_start_time(0), 0);
+  release("status.5", fd);
+  fd = put_locked("status.6", "pkcs11signer status 9\n");
+  assert_int_equal(read_all(&seen), 0);
+  assert_true(is_there("status.6")); /* another version's, and it runs */
+  release("status.6", fd);
+}
+
+/* In another namespace of processes: its number means nobody here, and another one's as well. */
+static void a_running_server_is_known_by_its_lock(void **state)
+{
+  static const char text[] = P11S_REPORT_HEAD "\t999999999\nm\ts\tready\t1\t0\t0\tok\t\t\n";
+  struct seen seen;
+  int one, other;
+
+  (void)state;
+  one = put_locked("status.999999999.00000001", text);
+  other = put_locked("status.999999999.00000002", text);
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(read_all(&seen), 2);
+    assert_int_equal(seen.lines, 2);
+    assert_int_equal(seen.pid, 999999999);
+  }
+  release("status.999999999.00000001", one);
+  assert_int_equal(close(other), 0);
+  assert_int_equal(read_all(&seen), 0);
+  assert_false(is_there("status.999999999.00000002"));
+}
+
+/* Whoever runs, also with the number of one that was killed, removes what that one has left. */
+static void a_server_tidies_up(void **state)
+{
+  struct p11s_signer *signer;
+  struct p11s_key *key;
+  struct seen seen;
+
+  (void)state;
+  put("status.1.00000000", P11S_REPORT_HEAD "\t1\n");
+  put(".status.1.00000000", "");
+  signer = reporting_signer(directory);
+  key = rig_key(signer, "reported", RIG_PIN);
+  until_state("untried", &seen);
+  p11s_key_release(key);
+  rig_signer_free(signer);
+  assert_false(is_there("status.1.00000000") || is_there(".status.1.00000000"));
 }
 
 /* With what an earlier version did not write, and with what a later one may. */
@@ -166,19 +232,19 @@ static void rates_are_read(void **state)
 {
   char text[256];
   struct seen seen;
+  int fd;
 
   (void)state;
   (void)snprintf(text, sizeof text,
-                 "%s\t%ld\t%llu\nm\ts\tready\t1\t0\t0\tok\t\t0:20:20:400000\t5\tmore\t\n",
-                 P11S_REPORT_HEAD, (long)getpid(), p11s_report_start_time(getpid()));
-  put("status.6", text);
+                 "%s\t%ld\nm\ts\tready\t1\t0\t0\tok\t\t0:20:20:400000\t5\tmore\t\n",
+                 P11S_REPORT_HEAD, (long)getpid());
+  fd = put_locked("status.6", text);
   assert_int_equal(read_all(&seen), 1);
   assert_int_equal(seen.lines, 1);
   assert_int_equal(seen.rate.level[0].count, 20);
   assert_int_equal(seen.rate.level[0].us, 400000);
   assert_int_equal(seen.room, 5);
-  (void)snprintf(text, sizeof text, "%s/status.6", directory);
-  assert_int_equal(unlink(text), 0);
+  release("status.6", fd);
 }
 
 /* A try opens no session after the first one, and is measured from then on. */
@@ -233,6 +299,8 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(follows_the_token, rig_reset),
       cmocka_unit_test_setup(leftovers_are_not_believed, rig_reset),
+      cmocka_unit_test_setup(a_running_server_is_known_by_its_lock, rig_reset),
+      cmocka_unit_test_setup(a_server_tidies_up, rig_reset),
       cmocka_unit_test_setup(rates_are_read, rig_reset),
       cmocka_unit_test_setup(signatures_are_measured, rig_reset),
       cmocka_unit_test_setup(no_directory, rig_reset),

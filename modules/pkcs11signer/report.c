@@ -11,11 +11,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <openssl/rand.h>
 #include <p11-kit/pkcs11.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,33 +39,9 @@ struct p11s_report {
   char *states; /* as they were written last, and */
   char *all;
   uint64_t written_ms;
+  int fd; /* of the file, locked for as long as it counts; -1: none */
   bool complained;
 };
-
-unsigned long long p11s_report_start_time(pid_t pid)
-{
-  char path[64], text[1024];
-  unsigned long long start = 0;
-  const char *at;
-  ssize_t n;
-  int fd;
-
-  (void)snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
-  fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0)
-    return 0;
-  n = read(fd, text, sizeof text - 1);
-  (void)close(fd);
-  if (n <= 0)
-    return 0;
-  text[n] = '\0';
-  at = strrchr(text, ')'); /* the name before it may hold anything */
-  for (int i = 0; at != NULL && i < 20; i++)
-    at = strchr(at + 1, ' ');
-  if (at != NULL)
-    start = strtoull(at + 1, NULL, 10);
-  return start;
-}
 
 /* -- writing */
 
@@ -126,16 +104,21 @@ static void add_token(const struct p11s_token *token, const struct p11s_token_st
   p11s_buf_addf(&text->all, "\t%u\t\n", stats->room);
 }
 
-static bool put(const struct p11s_report *r, const char *text, size_t len)
+/* What stands under the name is locked from its first moment there. */
+static bool put(struct p11s_report *r, const char *text, size_t len)
 {
-  int fd = open(r->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-  bool good = fd >= 0 && write(fd, text, len) == (ssize_t)len;
+  int fd = open(r->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+  bool good = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+              write(fd, text, len) == (ssize_t)len && rename(r->temporary, r->path) == 0;
+  int before = good ? r->fd : fd, error = errno;
 
-  if (fd >= 0 && close(fd) != 0)
-    good = false;
-  good = good && rename(r->temporary, r->path) == 0;
-  if (!good && fd >= 0)
+  if (good)
+    r->fd = fd;
+  else if (fd >= 0)
     (void)unlink(r->temporary);
+  if (before >= 0)
+    (void)close(before);
+  errno = error;
   return good;
 }
 
@@ -146,7 +129,9 @@ static void write_file(struct p11s_report *r, struct text *text)
   r->states = strdup(p11s_buf_text(&text->states));
   r->all = strdup(p11s_buf_text(&text->all));
   r->written_ms = p11s_now_ms();
-  if (put(r, p11s_buf_text(&text->all), text->all.len) || r->complained)
+  /* Who tidies up may have taken the first one for a leftover before it was locked. */
+  if (put(r, p11s_buf_text(&text->all), text->all.len) ||
+      put(r, p11s_buf_text(&text->all), text->all.len) || r->complained)
     return;
   r->complained = true;
   p11s_log_event(P11S_LOG_WARNING,
@@ -160,8 +145,7 @@ static void write_if_new(struct p11s_report *r)
   struct text text = {P11S_BUF_INIT, P11S_BUF_INIT};
   bool due = p11s_now_ms() - r->written_ms >= RATES_EVERY_MS;
 
-  p11s_buf_addf(&text.all, P11S_REPORT_HEAD "\t%ld\t%llu\n", (long)getpid(),
-                p11s_report_start_time(getpid()));
+  p11s_buf_addf(&text.all, P11S_REPORT_HEAD "\t%ld\n", (long)getpid());
   p11s_signer_each_token(r->signer, add_token, &text);
   if (!text.all.failed && !text.states.failed &&
       (r->states == NULL || strcmp(p11s_buf_text(&text.states), r->states) != 0 ||
@@ -175,8 +159,11 @@ static void *report_main(void *arg)
 {
   struct p11s_report *r = arg;
   bool stopping = false;
+  unsigned servers;
 
   (void)pthread_setname_np(pthread_self(), "p11s/report");
+  /* For what it removes. */
+  (void)p11s_report_read(p11s_signer_config(r->signer)->state_dir, NULL, NULL, &servers, NULL);
   while (!stopping) {
     write_if_new(r);
     pthread_mutex_lock(&r->lock);
@@ -185,7 +172,10 @@ static void *report_main(void *arg)
     stopping = r->stopping;
     pthread_mutex_unlock(&r->lock);
   }
-  (void)unlink(r->path);
+  if (r->fd >= 0) {
+    (void)unlink(r->path);
+    (void)close(r->fd);
+  }
   pthread_mutex_lock(&r->lock);
   r->ended = true;
   pthread_cond_broadcast(&r->changed);
@@ -204,20 +194,33 @@ static void report_free(struct p11s_report *r)
   free(r);
 }
 
+static char *beside(const char *directory, const char *before, const char *file)
+{
+  char *path;
+
+  return asprintf(&path, "%s/%s%s", directory, before, file) < 0 ? NULL : path;
+}
+
 struct p11s_report *p11s_report_start(struct p11s_signer *signer)
 {
   const char *directory = p11s_signer_config(signer)->state_dir;
   struct p11s_report *r;
+  uint32_t random;
+  char *file;
 
   if (directory == NULL || directory[0] == '\0' || (r = calloc(1, sizeof *r)) == NULL)
     return NULL;
   r->signer = signer;
+  r->fd = -1;
   pthread_mutex_init(&r->lock, NULL);
   p11s_cond_init(&r->changed);
-  if (asprintf(&r->path, "%s/status.%ld", directory, (long)getpid()) < 0)
-    r->path = NULL;
-  if (asprintf(&r->temporary, "%s/.status.%ld", directory, (long)getpid()) < 0)
-    r->temporary = NULL;
+  /* Two processes may have the same number, each in a namespace of its own. */
+  if (RAND_bytes((unsigned char *)&random, sizeof random) == 1 &&
+      asprintf(&file, P11S_REPORT_PREFIX "%ld.%08" PRIx32, (long)getpid(), random) >= 0) {
+    r->path = beside(directory, "", file);
+    r->temporary = beside(directory, ".", file);
+    free(file);
+  }
   if (r->path != NULL && r->temporary != NULL && p11s_thread_start(&r->thread, report_main, r))
     return r;
   report_free(r);

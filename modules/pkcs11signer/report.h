@@ -12,11 +12,12 @@
 
 /*
  * The states of a server's tokens, for another process to read: a file
- * STATE_DIR/status.PID, written anew when something in it has changed. It
- * begins with a line that names process and start time, so that what a server left
- * behind that is gone is told from what a running one says; then one line a
- * token, its fields separated by tabs. Fields may be added behind the others: older readers do not
- * look there, newer ones do without. How fast a token signs is written anew every ten seconds.
+ * STATE_DIR/status.PID.RANDOM, written anew when something in it has changed. The server keeps it
+ * locked (flock()), so that what a server left behind that is gone is told from what a running one
+ * says, also from another namespace of processes, in which a number means another process or none.
+ * It begins with a line that names the process; then one line a token, its fields separated by
+ * tabs. Fields may be added behind the others: older readers do not look there, newer ones do
+ * without. How fast a token signs is written anew every ten seconds.
  *
  * A thread of its own looks once a second. It holds its own lock only while it
  * sleeps, and takes the signer's and tokens' in p11s_signer_each_token().
@@ -32,7 +33,7 @@ void p11s_report_stop(struct p11s_report *report, uint64_t deadline_ms);
 
 /* One token of one running server. Strings are the reader's, valid during the call. */
 struct p11s_report_line {
-  pid_t pid;
+  pid_t pid; /* as the server knows itself */
   const char *module;
   const char *slot;
   const char *state;
@@ -46,8 +47,9 @@ struct p11s_report_line {
 };
 typedef void (*p11s_report_fn)(const struct p11s_report_line *line, void *arg);
 
-/* Reads the files of all running servers below the directory, and removes those of servers that are
-   gone. *ret_servers: how many run. P11S_ERR_HOST when the directory cannot be read. */
+/* Reads the files of all running servers in the directory, for fn unless it is NULL, and removes
+   those of servers that are gone. *ret_servers: how many run. P11S_ERR_HOST when the directory
+   cannot be read. */
 enum p11s_err p11s_report_read(const char *state_dir, p11s_report_fn fn, void *arg,
                                unsigned *ret_servers, struct p11s_error *e);
 

@@ -6,12 +6,15 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define PREFIX "status."
+#define TRIES 5
 #define FIELDS 8
 #define FIELDS_MORE 2 /* rate and room, from servers that say them */
 
@@ -51,45 +54,80 @@ static bool parse_token(char *text, pid_t pid, struct p11s_report_line *line)
   return true;
 }
 
-/* Whether the file's first line names a process that runs. */
-static bool is_running(const char *head, pid_t *ret_pid)
+/* Whether it begins as the file of a server does, and of which process. */
+static bool parse_head(const char *head, pid_t *ret_pid)
 {
   static const char begin[] = P11S_REPORT_HEAD "\t";
-  unsigned long long start;
   char *end;
   long pid;
 
   if (strncmp(head, begin, sizeof begin - 1) != 0)
     return false;
   pid = strtol(head + sizeof begin - 1, &end, 10);
-  if (pid <= 0 || *end != '\t')
-    return false;
-  start = strtoull(end + 1, NULL, 10);
   *ret_pid = (pid_t)pid;
-  return start != 0 && p11s_report_start_time(*ret_pid) == start;
+  return pid > 0 && *end == '\n';
 }
 
-static bool read_file(const char *path, p11s_report_fn fn, void *arg)
+static bool read_file(FILE *in, p11s_report_fn fn, void *arg)
 {
   struct p11s_report_line line;
-  FILE *in = fopen(path, "re");
-  bool running = false;
   char *text = NULL;
   size_t size = 0;
-  pid_t pid = 0;
+  bool is_ours;
+  pid_t pid;
 
-  if (in == NULL)
-    return false;
-  if (getline(&text, &size, in) > 0)
-    running = is_running(text, &pid);
-  while (running && getline(&text, &size, in) > 0)
+  is_ours = getline(&text, &size, in) > 0 && parse_head(text, &pid);
+  while (is_ours && fn != NULL && getline(&text, &size, in) > 0)
     if (parse_token(text, pid, &line))
       fn(&line, arg);
   free(text);
-  (void)fclose(in);
-  if (!running)
-    (void)unlink(path);
-  return running;
+  return is_ours;
+}
+
+/* Whether it is still the one of that name: its server may just have put another in its place. */
+static bool is_named(int fd, int dir, const char *name)
+{
+  struct stat opened, named;
+
+  return fstat(fd, &opened) == 0 && fstatat(dir, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+         opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
+/* Locked only by its server: who gets the lock has found what a server has left behind. */
+static bool is_left_behind(int fd)
+{
+  return flock(fd, LOCK_SH | LOCK_NB) == 0;
+}
+
+/* Whether it is a running server's; a file that a server has left behind is removed. */
+static bool look_at(int dir, const char *name, p11s_report_fn fn, void *arg)
+{
+  for (int tries = 0; tries < TRIES; tries++) {
+    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    bool running = false, replaced = false;
+    FILE *in = fd >= 0 ? fdopen(fd, "r") : NULL;
+
+    if (in == NULL) {
+      if (fd >= 0)
+        (void)close(fd);
+      return false;
+    }
+    if (!is_left_behind(fd))
+      running = read_file(in, fn, arg);
+    else if (is_named(fd, dir, name))
+      (void)unlinkat(dir, name, 0);
+    else
+      replaced = true;
+    (void)fclose(in);
+    if (!replaced)
+      return running;
+  }
+  return false;
+}
+
+static bool begins_with(const char *name, const char *prefix)
+{
+  return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
 enum p11s_err p11s_report_read(const char *state_dir, p11s_report_fn fn, void *arg,
@@ -98,18 +136,18 @@ enum p11s_err p11s_report_read(const char *state_dir, p11s_report_fn fn, void *a
   DIR *dir = opendir(state_dir);
   const struct dirent *entry;
   unsigned servers = 0;
-  char path[4096];
 
   if (dir == NULL)
     return p11s_error_set(e, P11S_ERR_HOST,
                           "state directory %s cannot be read: %s; without it a running server's "
                           "tokens are only seen in its statistics (pdns_control show '*')",
                           state_dir, strerror(errno));
-  while ((entry = readdir(dir)) != NULL)
-    if (strncmp(entry->d_name, PREFIX, sizeof PREFIX - 1) == 0 &&
-        snprintf(path, sizeof path, "%s/%s", state_dir, entry->d_name) < (int)sizeof path &&
-        read_file(path, fn, arg))
-      servers++;
+  while ((entry = readdir(dir)) != NULL) {
+    if (begins_with(entry->d_name, P11S_REPORT_PREFIX))
+      servers += look_at(dirfd(dir), entry->d_name, fn, arg);
+    else if (begins_with(entry->d_name, "." P11S_REPORT_PREFIX))
+      (void)look_at(dirfd(dir), entry->d_name, NULL, NULL);
+  }
   (void)closedir(dir);
   *ret_servers = servers;
   return P11S_OK;

@@ -9,7 +9,9 @@ struct fakehost_row fakehost_rows[FAKEHOST_ROWS];
 unsigned fakehost_row_count;
 void (*fakehost_demands)(const char *zone, unsigned weeks, const struct p11s_demand_sink *sink);
 
+struct p11s_zone_state fakehost_state;
 static const char *const zones[] = {"example.net.", "example.org."};
+static const char *hidden; /* the zone that is not there now */
 static bool refuse_adding, refuse_listing;
 static bool listing; /* a row function is being called: it may not call back */
 
@@ -27,6 +29,8 @@ void fakehost_reset(void)
     free(fakehost_rows[--fakehost_row_count].content);
   refuse_adding = refuse_listing = false;
   fakehost_demands = NULL;
+  hidden = NULL;
+  fakehost_state = (struct p11s_zone_state){.exists = true};
 }
 
 static unsigned put(const char *zone, unsigned flags, bool active, bool published,
@@ -63,12 +67,17 @@ void fakehost_refuse_listing(bool refuse)
   refuse_listing = refuse;
 }
 
+void fakehost_hide(const char *zone)
+{
+  hidden = zone;
+}
+
 static enum p11s_err zone_check(void *ctx, const char *zone, struct p11s_error *e)
 {
   (void)ctx;
   must(!listing, "called back");
   for (size_t i = 0; i < sizeof zones / sizeof zones[0]; i++)
-    if (strcmp(zones[i], zone) == 0)
+    if (strcmp(zones[i], zone) == 0 && (hidden == NULL || strcmp(hidden, zone) != 0))
       return P11S_OK;
   return p11s_error_set(e, P11S_ERR_HOST, "there is no zone '%s'", zone);
 }
@@ -79,7 +88,7 @@ static enum p11s_err each_zone(void *ctx, p11s_zone_fn fn, void *arg, struct p11
   (void)e;
   must(!listing, "called back");
   for (size_t i = 0; i < sizeof zones / sizeof zones[0]; i++)
-    if (!fn(zones[i], arg))
+    if ((hidden == NULL || strcmp(hidden, zones[i]) != 0) && !fn(zones[i], arg))
       break;
   return P11S_OK;
 }
@@ -101,6 +110,17 @@ static enum p11s_err each_row(void *ctx, const char *zone, p11s_row_fn fn, void 
       break;
   }
   listing = false;
+  return P11S_OK;
+}
+
+static enum p11s_err zone_state(void *ctx, const char *zone, struct p11s_zone_state *ret,
+                                struct p11s_error *e)
+{
+  must(!listing, "called back");
+  if (refuse_listing)
+    return p11s_error_set(e, P11S_ERR_HOST, "the database does not answer");
+  *ret = fakehost_state;
+  ret->exists = zone_check(ctx, zone, NULL) == P11S_OK;
   return P11S_OK;
 }
 
@@ -127,4 +147,5 @@ static enum p11s_err each_demand(void *ctx, const char *zone, unsigned weeks,
   return P11S_OK;
 }
 
-const struct p11s_host fakehost = {NULL, zone_check, each_zone, each_row, add_row, each_demand};
+const struct p11s_host fakehost = {NULL,       zone_check, each_zone,   each_row,
+                                   zone_state, add_row,    each_demand, NULL};

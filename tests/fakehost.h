@@ -35,6 +35,12 @@ void fakehost_refuse_listing(bool refuse);
 extern void (*fakehost_demands)(const char *zone, unsigned weeks,
                                 const struct p11s_demand_sink *sink);
 
+/* What all zones that are there are like. */
+extern struct p11s_zone_state fakehost_state;
+/* From now on the zone is not there; NULL: all are. Its rows stay. */
+void fakehost_hide(const char *zone);
+
 extern const struct p11s_host fakehost;
+extern const struct p11s_host_source fakehost_source;
 
 #endif

@@ -117,6 +117,7 @@ static uint64_t work_on(struct p11s_ahead *a)
 {
   uint64_t wait_us = LONGEST_SLEEP_MS * 1000;
 
+  p11s_ahead_refresh(a);
   if (p11s_ahead_look_is_due(a))
     p11s_ahead_look(a);
   if (a->work.plan == NULL)
@@ -161,9 +162,11 @@ static void *ahead_main(void *arg)
   (void)pthread_setname_np(pthread_self(), "p11s/ahead");
   (void)setpriority(PRIO_PROCESS, 0, NICE); /* of this thread */
   (void)p11s_store_file_own(p11s_signer_config(a->signer)->state_dir);
+  a->work.zones = p11s_zones_new(a->signer, NULL, p11s_signer_config(a->signer)->hosts);
   while (rest(a, work_on(a)))
     ;
   p11s_ahead_drop_plan(a);
+  p11s_zones_free(a->work.zones);
   pthread_mutex_lock(&a->lock);
   a->ended = true;
   pthread_cond_broadcast(&a->wake);

@@ -6,6 +6,7 @@
 #include "plan.h"
 #include "signer.h"
 #include "store.h"
+#include "zones.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -53,6 +54,7 @@ struct p11s_ahead_work {
   struct p11s_signer *signer;
   struct p11s_store *store;
   struct p11s_plan *plan;
+  struct p11s_zones *zones; /* NULL: the plan is not asked whether it still holds */
   struct p11s_ahead_keys keys;
   unsigned rate;
   bool shared;              /* what another server of the fleet is making is left to it */
@@ -97,6 +99,8 @@ struct p11s_ahead {
   size_t token_count;
   uint32_t week; /* of the last look */
   bool looked;
+  bool zones_changed; /* since then */
+  uint64_t refreshed_ms;
   uint64_t looked_ms; /* when it ended, */
   uint64_t look_ms;   /* how long it took, */
   uint64_t activity;  /* and what had been asked for until then */
@@ -110,6 +114,8 @@ struct p11s_ahead {
 
 /* Whether it is time for another look: something was asked for since, or the week has turned. */
 bool p11s_ahead_look_is_due(const struct p11s_ahead *a);
+/* Asks the database about zones whose answers are old. */
+void p11s_ahead_refresh(struct p11s_ahead *a);
 /* Makes the plan anew, and says which token makes what: work.plan is NULL when the store cannot be
    read, or memory is short. */
 void p11s_ahead_look(struct p11s_ahead *a);

@@ -15,6 +15,10 @@
 #define LOOK_AGAIN_MS 600000 /* while something is missing */
 #define LOOK_ALWAYS_MS 3600000
 #define FLUSH_MS 500
+/* A tenth of the time, for asking the database about zones; more when many are new. */
+#define REFRESH_EVERY_MS 1000
+#define REFRESH_US 100000
+#define ASK_US 1000000
 
 /* What may have changed what recurs: signatures that were asked for, of which the store had some
    and tokens made the others. Tokens that come back count, as their keys were left out. */
@@ -117,6 +121,25 @@ void p11s_ahead_update_budget(struct p11s_ahead *a)
   a->budget_stale = false;
 }
 
+static bool tell_zones(struct p11s_ahead *a)
+{
+  if (a->work.zones != NULL)
+    p11s_zones_tell(a->work.zones, a->work.plan, UINT64_MAX, ASK_US);
+  a->zones_changed = false;
+  return true;
+}
+
+void p11s_ahead_refresh(struct p11s_ahead *a)
+{
+  uint64_t now = p11s_now_ms();
+
+  if (a->work.zones == NULL || now - a->refreshed_ms < REFRESH_EVERY_MS)
+    return;
+  p11s_zones_refresh(a->work.zones, P11S_ZONES_FRESH_MS, REFRESH_US);
+  a->refreshed_ms = p11s_now_ms();
+  a->zones_changed = p11s_zones_take_change(a->work.zones) || a->zones_changed;
+}
+
 void p11s_ahead_look(struct p11s_ahead *a)
 {
   uint64_t begun = p11s_now_ms();
@@ -129,7 +152,7 @@ void p11s_ahead_look(struct p11s_ahead *a)
   (void)p11s_store_flush(a->work.store, begun + FLUSH_MS);
   p11s_ahead_drop_plan(a);
   a->work.plan = p11s_plan_new(now, a->weeks, NULL, 0);
-  good = a->work.plan != NULL && p11s_store_each(a->work.store, add, a) &&
+  good = a->work.plan != NULL && p11s_store_each(a->work.store, add, a) && tell_zones(a) &&
          p11s_plan_finish(a->work.plan) &&
          p11s_ahead_keys_find(&a->work.keys, a->work.plan, a->signer);
   if (good) {
@@ -152,6 +175,6 @@ bool p11s_ahead_look_is_due(const struct p11s_ahead *a)
     return true;
   if (since < P11S_AHEAD_LOOK_MS || since < least)
     return false;
-  return a->activity != count_activity() || since >= LOOK_ALWAYS_MS ||
+  return a->zones_changed || a->activity != count_activity() || since >= LOOK_ALWAYS_MS ||
          (since >= LOOK_AGAIN_MS && atomic_load(&a->missing) > 0);
 }

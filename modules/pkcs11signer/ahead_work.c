@@ -85,6 +85,17 @@ static bool is_ours(struct p11s_ahead_work *work, struct p11s_ahead_token *t, st
   return found == P11S_STORE_CLAIMED || found == P11S_STORE_ABSENT;
 }
 
+/* A key may have been taken from the zone since the plan was made. */
+static bool is_still_so(const struct p11s_ahead_work *work, const struct p11s_plan_task *task)
+{
+  const struct p11s_zone *zone =
+      work->zones != NULL ? p11s_zones_get(work->zones, p11s_plan_zone_name(work->plan, task->zone),
+                                           P11S_ZONES_FRESH_MS)
+                          : NULL;
+
+  return zone == NULL || p11s_zone_signs(zone, p11s_plan_key_id(work->plan, task->key));
+}
+
 /* false: there is nothing to be done for the task now. */
 static bool begin_task(struct p11s_ahead_work *work, struct p11s_ahead_token *t,
                        struct p11s_error *e)
@@ -93,7 +104,7 @@ static bool begin_task(struct p11s_ahead_work *work, struct p11s_ahead_token *t,
   bool claimed, begun;
   struct fetched f;
 
-  if (key == NULL || !make_message(work, &t->task, &f))
+  if (key == NULL || !is_still_so(work, &t->task) || !make_message(work, &t->task, &f))
     return false;
   begun = is_ours(work, t, key, &f, &claimed) &&
           p11s_sign_in_background(p11s_signer_flights(work->signer), key, f.message, f.len, claimed,

@@ -70,7 +70,8 @@ static enum p11s_err make_plan(struct run *r, struct p11s_error *e)
   plan = p11s_plan_new(p11s_record_now(), r->weeks, r->zone_len > 0 ? r->zone : NULL, r->zone_len);
   r->work.plan = plan;
   if (plan == NULL || !p11s_store_each(r->work.store, p11s_plan_add, plan) ||
-      !p11s_plan_finish(plan) || !p11s_ahead_keys_find(&r->work.keys, plan, signer))
+      !p11s_command_tell_zones(r->ctx, plan) || !p11s_plan_finish(plan) ||
+      !p11s_ahead_keys_find(&r->work.keys, plan, signer))
     return p11s_error_set(e, P11S_ERR_HOST,
                           "the signature store cannot be read, or there is not enough memory");
   for (size_t i = 0; i < r->work.keys.count; i++)
@@ -188,7 +189,7 @@ static enum p11s_err print(struct run *r, struct p11s_error *e)
   p11s_table_row(t);
   p11s_table_number(t, 0, r->made);
   p11s_table_number(t, 1, missing);
-  if (p11s_command_away_until(r->ctx->signer, until, sizeof until))
+  if (p11s_command_away_until(r->ctx, until, sizeof until))
     p11s_table_string(t, 2, until);
   err = p11s_table_print(t, r->ctx->json, r->ctx->out, e);
   p11s_table_free(t);

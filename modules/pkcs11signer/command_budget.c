@@ -6,6 +6,7 @@
 #include "store.h"
 #include "store_record.h"
 #include "table.h"
+#include "zones.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -24,26 +25,37 @@ static void format_until(uint32_t until, char *text, size_t size)
     text[0] = '\0';
 }
 
+bool p11s_command_tell_zones(const struct p11s_command_ctx *ctx, struct p11s_plan *plan)
+{
+  struct p11s_zones *zones = p11s_zones_new(ctx->signer, ctx->host, NULL);
+
+  if (zones != NULL)
+    p11s_zones_tell(zones, plan, 0, UINT64_MAX);
+  p11s_zones_free(zones);
+  return zones != NULL;
+}
+
 /* A plan of all that is stored, or NULL: there is no store, nothing in it to be served, or no
  * memory. */
-static struct p11s_plan *make_plan(struct p11s_signer *signer, const unsigned char *zone,
+static struct p11s_plan *make_plan(const struct p11s_command_ctx *ctx, const unsigned char *zone,
                                    size_t zone_len)
 {
-  struct p11s_store *store = p11s_signer_store(signer);
+  struct p11s_store *store = p11s_signer_store(ctx->signer);
   struct p11s_plan *plan =
       store != NULL ? p11s_plan_new(p11s_record_now(), 0, zone, zone_len) : NULL;
 
   if (plan == NULL)
     return NULL;
-  if (p11s_store_each(store, p11s_plan_add, plan) && p11s_plan_finish(plan))
+  if (p11s_store_each(store, p11s_plan_add, plan) && p11s_command_tell_zones(ctx, plan) &&
+      p11s_plan_finish(plan))
     return plan;
   p11s_plan_free(plan);
   return NULL;
 }
 
-bool p11s_command_away_until(struct p11s_signer *signer, char *text, size_t size)
+bool p11s_command_away_until(const struct p11s_command_ctx *ctx, char *text, size_t size)
 {
-  struct p11s_plan *plan = make_plan(signer, NULL, 0);
+  struct p11s_plan *plan = make_plan(ctx, NULL, 0);
   struct p11s_budget budget = {0, 0};
 
   if (plan != NULL)
@@ -87,7 +99,7 @@ enum p11s_err p11s_command_budget(const struct p11s_command_ctx *ctx, struct p11
 
   if (ctx->count > 0 && !p11s_dnsname_parse(ctx->arg[0], zone, &len))
     return p11s_error_set(e, P11S_ERR_SYNTAX, "ZONE is not a domain name");
-  plan = make_plan(ctx->signer, len > 0 ? zone : NULL, len);
+  plan = make_plan(ctx, len > 0 ? zone : NULL, len);
   if (plan == NULL)
     return p11s_error_set(
         e, P11S_ERR_HOST,

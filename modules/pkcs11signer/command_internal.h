@@ -53,7 +53,10 @@ enum p11s_err p11s_command_forecast(const struct p11s_command_ctx *ctx, struct p
 /* command_budget.c */
 enum p11s_err p11s_command_budget(const struct p11s_command_ctx *ctx, struct p11s_error *e);
 /* Until when the token may be away, as text. false: nothing is known to be served. */
-bool p11s_command_away_until(struct p11s_signer *signer, char *text, size_t size);
+bool p11s_command_away_until(const struct p11s_command_ctx *ctx, char *text, size_t size);
+/* What the database says of the plan's zones (zones.h). false: no memory. */
+struct p11s_plan;
+bool p11s_command_tell_zones(const struct p11s_command_ctx *ctx, struct p11s_plan *plan);
 
 /* command_ahead.c */
 enum p11s_err p11s_command_sign_ahead(const struct p11s_command_ctx *ctx, struct p11s_error *e);

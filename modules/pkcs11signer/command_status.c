@@ -66,7 +66,7 @@ enum p11s_err p11s_command_status(const struct p11s_command_ctx *ctx, struct p11
   if (directory == NULL || directory[0] == '\0')
     return p11s_error_set(e, P11S_ERR_HOST,
                           "pkcs11signer-state-dir is not set: servers leave their state there");
-  known = p11s_command_away_until(ctx->signer, until, sizeof until);
+  known = p11s_command_away_until(ctx, until, sizeof until);
   if (known && ctx->json)
     memcpy(listing.until, until, sizeof until);
   t = listing.table = p11s_table_new(columns);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "host.hh"
 
+#include "current.hh"
 #include "demand.hh"
 #include "rows.hh"
 
@@ -15,6 +16,8 @@ template <typename F> p11s_err guarded(p11s_error *error, F function)
     return p11s_error_set(error, P11S_ERR_HOST, "%s", e.reason.c_str());
   } catch (const std::exception &e) {
     return p11s_error_set(error, P11S_ERR_HOST, "%s", e.what());
+  } catch (...) {
+    return p11s_error_set(error, P11S_ERR_HOST, "a backend failed without saying why");
   }
 }
 
@@ -76,6 +79,14 @@ p11s_err eachRow(void *ctx, const char *zone, p11s_row_fn fn, void *arg, p11s_er
   });
 }
 
+p11s_err zoneState(void *ctx, const char *zone, p11s_zone_state *ret, p11s_error *error)
+{
+  return guarded(error, [&] {
+    *ret = currentState(siblingsOf(ctx), compat::zoneNamed(zone));
+    return P11S_OK;
+  });
+}
+
 p11s_err storeRow(void *ctx, const p11s_row *row, int64_t *ret_id, p11s_error *error)
 {
   DNSBackend::KeyData key{};
@@ -103,10 +114,39 @@ p11s_err eachDemand(void * /* ctx */, const char *zone, unsigned weeks,
     return P11S_OK;
   });
 }
+
+// A set of backends as PowerDNS makes one for each of its threads; ours is the first.
+struct OwnBackends {
+  std::vector<std::unique_ptr<DNSBackend>> all = compat::makeBackends();
+  p11s_host host = hostFor(dynamic_cast<Backend &>(*all.at(0)));
+};
+
+p11s_err openOwn(p11s_host *ret, p11s_error *error)
+{
+  return guarded(error, [&] {
+    auto own = std::make_unique<OwnBackends>();
+    *ret = own->host;
+    ret->own = own.release();
+    return P11S_OK;
+  });
+}
+
+void closeOwn(p11s_host *host)
+{
+  delete static_cast<OwnBackends *>(host->own);
+  *host = {};
+}
 } // namespace
 
 p11s_host hostFor(Backend &backend)
 {
-  return p11s_host{&backend, zoneCheck, eachZone, eachRow, storeRow, eachDemand};
+  return p11s_host{&backend,  zoneCheck, eachZone,   eachRow,
+                   zoneState, storeRow,  eachDemand, nullptr};
+}
+
+const p11s_host_source *hostSource()
+{
+  static const p11s_host_source source{openOwn, closeOwn};
+  return &source;
 }
 } // namespace pkcs11signer

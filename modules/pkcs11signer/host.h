@@ -31,6 +31,26 @@ struct p11s_row {
 typedef bool (*p11s_row_fn)(const struct p11s_row *row, void *arg);
 typedef bool (*p11s_zone_fn)(const char *zone, void *arg);
 
+/* How PowerDNS changes an SOA's serial when it serves it: SOA-EDIT. */
+enum p11s_soa_edit {
+  P11S_SOA_EDIT_NONE,            /* it does not */
+  P11S_SOA_EDIT_EPOCH,           /* it is the time */
+  P11S_SOA_EDIT_INCEPTION_EPOCH, /* these three change it when the week turns */
+  P11S_SOA_EDIT_INCEPTION_INCREMENT,
+  P11S_SOA_EDIT_INCREMENT_WEEKS,
+  P11S_SOA_EDIT_UNKNOWN, /* a word that PowerDNS 4.7 to 5.1 do not know: as NONE, they say */
+};
+
+/* A zone as the database has it now, past PowerDNS's caches. */
+struct p11s_zone_state {
+  bool exists;
+  bool variants;  /* other zones of the same name may be served in its place (PowerDNS 5 views) */
+  bool presigned; /* its signatures are in the database: keys sign nothing */
+  bool has_serial;
+  uint32_t serial;             /* as it is stored, if has_serial */
+  enum p11s_soa_edit soa_edit; /* its own, or by default-soa-edit and -signed; NONE: presigned */
+};
+
 /*
  * A message that PowerDNS would have signed for some query of a zone (sign.h), with this week's
  * times. Borrowed for the call, the key too.
@@ -60,6 +80,9 @@ struct p11s_host {
   /* All rows of one zone, in the database's order, software keys too. fn may not call the host. */
   enum p11s_err (*each_row)(void *ctx, const char *zone, p11s_row_fn fn, void *arg,
                             struct p11s_error *e);
+  /* A zone that does not exist is no error. */
+  enum p11s_err (*zone_state)(void *ctx, const char *zone, struct p11s_zone_state *ret,
+                              struct p11s_error *e);
   /* Stores a row as it is given; row->id is ignored. */
   enum p11s_err (*add_row)(void *ctx, const struct p11s_row *row, int64_t *ret_id,
                            struct p11s_error *e);
@@ -68,6 +91,14 @@ struct p11s_host {
      whole zone; asks tokens for public keys that are not known. */
   enum p11s_err (*each_demand)(void *ctx, const char *zone, unsigned weeks,
                                const struct p11s_demand_sink *sink, struct p11s_error *e);
+  void *own; /* what the host came with, if p11s_host_source made it */
+};
+
+/* Hosts over connections of their own, each for one thread that PowerDNS knows nothing of. */
+struct p11s_host_source {
+  /* May block on the database. P11S_ERR_HOST: it cannot be reached. */
+  enum p11s_err (*open)(struct p11s_host *ret, struct p11s_error *e);
+  void (*close)(struct p11s_host *host);
 };
 
 #endif

@@ -10,4 +10,7 @@ extern "C" {
 namespace pkcs11signer {
 // The core's view of PowerDNS (host.h), over a backend's siblings. Borrowed from the backend.
 p11s_host hostFor(Backend &backend);
+
+// Hosts over a set of backends that is made for each (host.h). Static.
+const p11s_host_source *hostSource();
 } // namespace pkcs11signer

@@ -118,14 +118,47 @@ template <typename Wrapper> void wrapFactory(OwnedFactory &place)
 #endif
 }
 
+// One of each backend launched.
+inline std::vector<std::unique_ptr<DNSBackend>> makeBackends()
+{
+  std::vector<std::unique_ptr<DNSBackend>> made;
+  for (auto &backend : BackendMakers().all()) {
+    made.emplace_back(std::move(backend));
+  }
+  return made;
+}
+
 // From 4.9 on pdnsutil has deleted all other backends when it runs a backend's command, so that
 // one needs a set of its own. Empty where they are still there.
 inline std::vector<std::unique_ptr<DNSBackend>> backendsForCommand()
 {
 #if P11S_PDNS_NUMBER >= 40900
-  return BackendMakers().all();
+  return makeBackends();
 #else
   return {};
+#endif
+}
+
+inline bool findSoa(DNSBackend &backend, const Zone &zone, SOAData &soa)
+{
+#if P11S_PDNS_NUMBER >= 50000
+  return backend.getSOA(zone, UnknownDomainID, soa);
+#else
+  return backend.getSOA(zone, soa);
+#endif
+}
+
+// Whether other zones may be served under the name of one of the backend's.
+inline bool hasViews([[maybe_unused]] DNSBackend &backend)
+{
+#if P11S_PDNS_NUMBER >= 50000
+  std::vector<std::string> views;
+  if ((backend.getCapabilities() & DNSBackend::CAP_VIEWS) != 0) {
+    backend.viewList(views);
+  }
+  return !views.empty();
+#else
+  return false;
 #endif
 }
 

@@ -151,9 +151,9 @@ static bool find_zone(struct p11s_plan *plan, const struct p11s_message *m, uint
 
 static enum p11s_purpose purpose_of(unsigned type)
 {
-  return type == P11S_TYPE_DNSKEY || type == P11S_TYPE_CDS || type == P11S_TYPE_CDNSKEY
-             ? P11S_FOR_DNSKEY
-             : P11S_FOR_ALL_ELSE;
+  if (type == P11S_TYPE_CDS || type == P11S_TYPE_CDNSKEY)
+    return P11S_FOR_CDS;
+  return type == P11S_TYPE_DNSKEY ? P11S_FOR_DNSKEY : P11S_FOR_ALL_ELSE;
 }
 
 static bool find_use(struct p11s_plan *plan, const unsigned char *key_id,
@@ -176,7 +176,7 @@ static bool find_use(struct p11s_plan *plan, const unsigned char *key_id,
     return false;
   use = item;
   if (use != NULL)
-    *use = (struct p11s_plan_use){key, *ret_zone, purpose, 0};
+    *use = (struct p11s_plan_use){key, *ret_zone, purpose, 0, false};
   return true;
 }
 

@@ -2,6 +2,7 @@
 #ifndef P11S_PLAN_H
 #define P11S_PLAN_H
 
+#include "host.h"
 #include "store.h"
 #include "week.h"
 
@@ -20,7 +21,8 @@
  *   or the SOA's serial (with the same second, the newer serial);
  * - it is an NSEC3 record made up to cover one hash (NSEC3 narrow: the next hash is the owner's and
  *   two), and was not seen in both weeks nor on two days;
- * - its key was used last two days before another one was for the same zone and purpose (DNSKEY,
+ * - its key signs nothing for the zone any more, as the zone's rows say;
+ * - its key was used last two days before another one was for the same zone and purpose (DNSKEY;
  *   CDS and CDNSKEY; all else): it has been taken out of use.
  *
  * A message is known from week to week by all of it but inception and expiration.
@@ -43,6 +45,22 @@ void p11s_plan_free(struct p11s_plan *plan);
 
 /* A p11s_store_fn; arg is the plan. false: out of memory. */
 bool p11s_plan_add(const struct p11s_store_record *record, void *plan);
+
+/* -- what the database says (zones.h), between adding and finishing */
+
+size_t p11s_plan_zones(const struct p11s_plan *plan);
+/* In wire format. Borrowed. */
+const unsigned char *p11s_plan_zone_name(const struct p11s_plan *plan, size_t zone);
+/* What the zone is like now; without it nothing is known of the zone, and what was served of it
+   recurs by the rules above. */
+void p11s_plan_set_zone(struct p11s_plan *plan, size_t zone, const struct p11s_zone_state *state);
+/* Of the messages that a key has signed for a zone; a key and zone may be here more than once. */
+size_t p11s_plan_uses(const struct p11s_plan *plan);
+size_t p11s_plan_use_zone(const struct p11s_plan *plan, size_t use);
+size_t p11s_plan_use_key(const struct p11s_plan *plan, size_t use);
+/* The key signs nothing for the zone any more: these messages do not recur. */
+void p11s_plan_end_use(struct p11s_plan *plan, size_t use);
+
 /* When all are added: decides what recurs, and in which order. false: out of memory. */
 bool p11s_plan_finish(struct p11s_plan *plan);
 
@@ -59,6 +77,7 @@ void p11s_plan_set_token(struct p11s_plan *plan, size_t key, uint32_t token);
 
 struct p11s_plan_task {
   uint32_t what;
+  size_t zone;
   size_t key;
   const unsigned char *message_id; /* SHA-256 of the stored message to begin with. Borrowed */
   int advance;                     /* by so many weeks */

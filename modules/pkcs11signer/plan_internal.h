@@ -8,8 +8,8 @@
 
 #include <openssl/evp.h>
 
-/* Shared by plan.c (what is stored), plan_recur.c (what recurs, what is to be signed) and
-   plan_budget.c. */
+/* Shared by plan.c (what is stored), plan_zones.c (what the database says), plan_recur.c (what
+   recurs, what is to be signed) and plan_budget.c. */
 
 /* Weeks are bits: the last one, this one, those to come. */
 #define P11S_AT_LAST 0u
@@ -17,8 +17,8 @@
 #define P11S_AT_MOST (P11S_AT_THIS + P11S_PLAN_WEEKS_MOST)
 #define P11S_BIT(at) (1u << (at))
 
-/* What a key signs for a zone. */
-enum p11s_purpose { P11S_FOR_DNSKEY, P11S_FOR_ALL_ELSE, P11S_PURPOSES };
+/* What a key signs for a zone: a KSK DNSKEY, a ZSK all else, and both of them CDS and CDNSKEY. */
+enum p11s_purpose { P11S_FOR_DNSKEY, P11S_FOR_CDS, P11S_FOR_ALL_ELSE, P11S_PURPOSES };
 
 /* One message, whatever its week. */
 struct p11s_line {
@@ -43,6 +43,7 @@ struct p11s_plan_use {
   uint32_t zone;
   enum p11s_purpose purpose;
   uint32_t last_used;
+  bool ended; /* the zone's rows say so */
 };
 
 struct p11s_plan_key {
@@ -53,6 +54,8 @@ struct p11s_plan_key {
 struct p11s_plan_zone {
   unsigned char name[P11S_DNSNAME_MAX];
   uint32_t last_used[P11S_PURPOSES];
+  bool known; /* the database has said: */
+  struct p11s_zone_state state;
   struct p11s_budget budget;
 };
 

@@ -36,7 +36,7 @@ static bool is_out_of_use(const struct p11s_plan *plan, const struct p11s_line *
   const struct p11s_plan_use *use = p11s_plan_use(plan, line->use);
   uint32_t latest = p11s_plan_zone(plan, line->zone)->last_used[use->purpose];
 
-  return latest - use->last_used > P11S_PLAN_KEY_OFF * DAY;
+  return use->ended || latest - use->last_used > P11S_PLAN_KEY_OFF * DAY;
 }
 
 static bool recurs(const struct p11s_plan *plan, const struct p11s_idmap *newest,
@@ -108,6 +108,7 @@ static void make_task(const struct p11s_plan *plan, uint32_t what, unsigned ahea
 
   *ret = (struct p11s_plan_task){
       .what = what,
+      .zone = line->zone,
       .key = p11s_plan_use(plan, line->use)->key,
       .message_id = line->message_id,
       .advance = (int)(P11S_AT_THIS + ahead) - line->source,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "settings.hh"
 
+#include "host.hh"
 #include "logsink.hh"
 #include "pdns-compat.hh"
 
@@ -137,6 +138,7 @@ p11s_signer *makeSigner()
   config.ahead = getPDNSVersion != nullptr;
   config.ahead_weeks = number("sign-ahead", 0, 8);
   config.ahead_rate = number("ahead-rate", 0, 100000);
+  config.hosts = hostSource();
   installLogSink();
   const p11s_err result = p11s_signer_new(&config, &made, &error);
   p11s_secret_release(fleet.password);

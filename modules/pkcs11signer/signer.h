@@ -23,6 +23,7 @@ struct p11s_flights;
 struct p11s_pinguard;
 struct p11s_store;
 struct p11s_mysql_config;
+struct p11s_host_source;
 
 struct p11s_config {
   const char *pin_source;       /* "" or NULL: none */
@@ -41,6 +42,8 @@ struct p11s_config {
   bool ahead;             /* a server: to sign ahead for, */
   unsigned ahead_weeks;   /* so many weeks, 0…8, and say until when the store suffices */
   unsigned ahead_rate;    /* signatures a second; 0: as the token allows (pace.h) */
+  const struct p11s_host_source *hosts; /* for that thread to ask what PowerDNS serves now
+                                           (zones.h); borrowed for ever; NULL: it does not ask */
 };
 
 #define P11S_STORE_STOP_MS 1000

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "zones.h"
+
+#include "dnsname.h"
+#include "key.h"
+#include "keyref.h"
+#include "lock.h"
+#include "log.h"
+#include "pubkey.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PAUSE_FIRST_MS 1000
+
+struct entry {
+  unsigned char name[P11S_DNSNAME_MAX]; /* first: compare() is given a name or an entry */
+  struct p11s_zone zone;
+  bool known;
+  uint64_t asked_ms; /* when the answer came */
+  bool wanted;       /* it is in the last plan */
+};
+
+struct p11s_zones {
+  struct p11s_signer *signer;
+  const struct p11s_host_source *source;
+  struct p11s_host own;
+  const struct p11s_host *host; /* NULL: not open */
+  struct entry **entries;       /* by name */
+  size_t count, room;
+  size_t hand; /* of p11s_zones_refresh() */
+  uint64_t pause_ms;
+  uint64_t not_before_ms;
+  bool changed;
+};
+
+struct p11s_zones *p11s_zones_new(struct p11s_signer *signer, const struct p11s_host *host,
+                                  const struct p11s_host_source *source)
+{
+  struct p11s_zones *zones = calloc(1, sizeof *zones);
+
+  if (zones == NULL)
+    return NULL;
+  zones->signer = signer;
+  zones->host = host;
+  zones->source = source;
+  return zones;
+}
+
+static void close_own(struct p11s_zones *zones)
+{
+  if (zones->host == &zones->own) {
+    zones->source->close(&zones->own);
+    zones->host = NULL;
+  }
+}
+
+static void free_entry(struct entry *entry)
+{
+  free(entry->zone.keys);
+  free(entry);
+}
+
+void p11s_zones_free(struct p11s_zones *zones)
+{
+  if (zones == NULL)
+    return;
+  close_own(zones);
+  for (size_t i = 0; i < zones->count; i++)
+    free_entry(zones->entries[i]);
+  free(zones->entries);
+  free(zones);
+}
+
+/* -- the table */
+
+static int compare(const unsigned char *a, const unsigned char *b)
+{
+  size_t x = p11s_dnsname_length(a, P11S_DNSNAME_MAX), y = p11s_dnsname_length(b, P11S_DNSNAME_MAX);
+
+  return x != y ? (x < y ? -1 : 1) : memcmp(a, b, x);
+}
+
+/* NULL: no memory. */
+static struct entry *find(struct p11s_zones *zones, const unsigned char *name)
+{
+  size_t low = 0, high = zones->count, room = zones->room > 0 ? zones->room * 2 : 16;
+  struct entry *entry, **more;
+
+  while (low < high) {
+    size_t middle = (low + high) / 2;
+    int order = compare(zones->entries[middle]->name, name);
+
+    if (order == 0)
+      return zones->entries[middle];
+    if (order < 0)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  if (zones->count == zones->room) {
+    more = reallocarray(zones->entries, room, sizeof(struct entry *));
+    if (more == NULL)
+      return NULL;
+    zones->entries = more;
+    zones->room = room;
+  }
+  entry = calloc(1, sizeof *entry);
+  if (entry == NULL)
+    return NULL;
+  memcpy(entry->name, name, p11s_dnsname_length(name, P11S_DNSNAME_MAX));
+  memmove(zones->entries + low + 1, zones->entries + low,
+          (zones->count - low) * sizeof(struct entry *));
+  zones->entries[low] = entry;
+  zones->count++;
+  return entry;
+}
+
+static void drop_unwanted(struct p11s_zones *zones)
+{
+  size_t kept = 0;
+
+  for (size_t i = 0; i < zones->count; i++) {
+    if (zones->entries[i]->wanted)
+      zones->entries[kept++] = zones->entries[i];
+    else
+      free_entry(zones->entries[i]);
+  }
+  zones->count = kept;
+}
+
+/* -- asking */
+
+struct reading {
+  struct p11s_signer *signer;
+  struct p11s_zone zone;
+  bool failed; /* no memory */
+};
+
+static void note_key(struct reading *r, const struct p11s_key *key, bool active)
+{
+  const struct p11s_pubkey *public_key = p11s_key_public(key);
+  struct p11s_zone_key *more;
+
+  if (public_key == NULL) {
+    r->zone.more_keys = true;
+    return;
+  }
+  more = reallocarray(r->zone.keys, r->zone.key_count + 1, sizeof *more);
+  if (more == NULL) {
+    r->failed = true;
+    return;
+  }
+  r->zone.keys = more;
+  memcpy(more[r->zone.key_count].id, p11s_pubkey_hash(public_key), P11S_STORE_ID_LEN);
+  more[r->zone.key_count++].active = active;
+}
+
+static bool read_row(const struct p11s_row *row, void *arg)
+{
+  struct reading *r = arg;
+  struct p11s_keyref *ref = NULL;
+  struct p11s_key *key = NULL;
+
+  if (!p11s_keyref_is_ours(row->content, row->content_len))
+    return true;
+  if (p11s_keyref_parse(row->content, row->content_len, &ref, NULL) == P11S_OK &&
+      p11s_signer_key(r->signer, ref, &key, NULL) == P11S_OK)
+    note_key(r, key, row->active);
+  p11s_key_release(key);
+  p11s_keyref_free(ref);
+  return !r->failed;
+}
+
+static enum p11s_err read_zone(const struct p11s_zones *zones, const unsigned char *name,
+                               struct reading *r, struct p11s_error *e)
+{
+  const struct p11s_host *host = zones->host;
+  struct p11s_buf text = P11S_BUF_INIT;
+  enum p11s_err err;
+
+  p11s_dnsname_format(name, &text);
+  if (name[0] != 0)
+    p11s_buf_addstr(&text, ".");
+  err = host->zone_state(host->ctx, p11s_buf_text(&text), &r->zone.state, e);
+  if (err == P11S_OK && r->zone.state.exists)
+    err = host->each_row(host->ctx, p11s_buf_text(&text), read_row, r, e);
+  if (err == P11S_OK && (r->failed || text.failed))
+    err = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  p11s_buf_clear(&text);
+  return err;
+}
+
+static void note_failure(struct p11s_zones *zones, const struct p11s_error *e)
+{
+  close_own(zones);
+  zones->pause_ms = zones->pause_ms > 0 ? zones->pause_ms * 2 : PAUSE_FIRST_MS;
+  if (zones->pause_ms > P11S_ZONES_PAUSE_MOST_MS)
+    zones->pause_ms = P11S_ZONES_PAUSE_MOST_MS;
+  zones->not_before_ms = p11s_now_ms() + zones->pause_ms;
+  p11s_log_limited(P11S_LOG_WARNING, "zones: no answer",
+                   "PowerDNS's database does not say which zones and keys there are: %s; what it "
+                   "said last counts, and it is asked again",
+                   e->text);
+}
+
+static bool open_host(struct p11s_zones *zones, struct p11s_error *e)
+{
+  if (zones->host == NULL && zones->source->open(&zones->own, e) == P11S_OK)
+    zones->host = &zones->own;
+  return zones->host != NULL;
+}
+
+static bool is_same(const struct p11s_zone *a, const struct p11s_zone *b)
+{
+  return a->state.exists == b->state.exists && a->state.presigned == b->state.presigned &&
+         a->state.variants == b->state.variants && a->state.soa_edit == b->state.soa_edit &&
+         a->more_keys == b->more_keys && a->key_count == b->key_count &&
+         (a->key_count == 0 || memcmp(a->keys, b->keys, a->key_count * sizeof *a->keys) == 0);
+}
+
+static void ask(struct p11s_zones *zones, struct entry *entry)
+{
+  struct reading r = {.signer = zones->signer};
+  struct p11s_error error;
+
+  if ((zones->host == NULL && zones->source == NULL) || p11s_now_ms() < zones->not_before_ms)
+    return;
+  if (!open_host(zones, &error) || read_zone(zones, entry->name, &r, &error) != P11S_OK) {
+    free(r.zone.keys);
+    note_failure(zones, &error);
+    return;
+  }
+  zones->changed |= !entry->known || !is_same(&entry->zone, &r.zone);
+  free(entry->zone.keys);
+  entry->zone = r.zone;
+  entry->known = true;
+  entry->asked_ms = p11s_now_ms();
+  zones->pause_ms = zones->not_before_ms = 0;
+}
+
+static bool is_old(const struct entry *entry, uint64_t max_age_ms)
+{
+  return !entry->known || p11s_now_ms() - entry->asked_ms > max_age_ms;
+}
+
+/* -- answers */
+
+const struct p11s_zone *p11s_zones_get(struct p11s_zones *zones, const unsigned char *name,
+                                       uint64_t max_age_ms)
+{
+  struct entry *entry = find(zones, name);
+
+  if (entry != NULL && is_old(entry, max_age_ms))
+    ask(zones, entry);
+  return entry != NULL && entry->known ? &entry->zone : NULL;
+}
+
+bool p11s_zone_signs(const struct p11s_zone *zone, const unsigned char *key_id)
+{
+  if (zone->state.variants || (zone->state.exists && !zone->state.presigned && zone->more_keys))
+    return true;
+  for (size_t i = 0; i < zone->key_count; i++)
+    if (zone->keys[i].active && memcmp(zone->keys[i].id, key_id, P11S_STORE_ID_LEN) == 0)
+      return zone->state.exists && !zone->state.presigned;
+  return false;
+}
+
+static void end_uses(struct p11s_zones *zones, struct p11s_plan *plan)
+{
+  for (size_t i = 0; i < p11s_plan_uses(plan); i++) {
+    const unsigned char *name = p11s_plan_zone_name(plan, p11s_plan_use_zone(plan, i));
+    const struct p11s_zone *zone = p11s_zones_get(zones, name, UINT64_MAX);
+
+    if (zone != NULL && !p11s_zone_signs(zone, p11s_plan_key_id(plan, p11s_plan_use_key(plan, i))))
+      p11s_plan_end_use(plan, i);
+  }
+}
+
+void p11s_zones_tell(struct p11s_zones *zones, struct p11s_plan *plan, uint64_t max_age_ms,
+                     uint64_t most_us)
+{
+  uint64_t begun_us = p11s_now_us();
+
+  for (size_t i = 0; i < zones->count; i++)
+    zones->entries[i]->wanted = false;
+  for (size_t i = 0; i < p11s_plan_zones(plan); i++) {
+    struct entry *entry = find(zones, p11s_plan_zone_name(plan, i));
+
+    if (entry == NULL)
+      continue;
+    entry->wanted = true;
+    if (is_old(entry, max_age_ms) && p11s_now_us() - begun_us < most_us)
+      ask(zones, entry);
+    if (entry->known)
+      p11s_plan_set_zone(plan, i, &entry->zone.state);
+  }
+  drop_unwanted(zones);
+  end_uses(zones, plan);
+  zones->changed = false;
+}
+
+void p11s_zones_refresh(struct p11s_zones *zones, uint64_t max_age_ms, uint64_t most_us)
+{
+  uint64_t begun_us = p11s_now_us();
+
+  for (size_t i = 0; i < zones->count && p11s_now_us() - begun_us < most_us; i++) {
+    zones->hand = zones->hand + 1 < zones->count ? zones->hand + 1 : 0;
+    if (is_old(zones->entries[zones->hand], max_age_ms))
+      ask(zones, zones->entries[zones->hand]);
+  }
+}
+
+bool p11s_zones_take_change(struct p11s_zones *zones)
+{
+  bool changed = zones->changed;
+
+  zones->changed = false;
+  return changed;
+}

@@ -26,7 +26,7 @@ import zones  # noqa: E402
 from harness import programs  # noqa: E402
 from load import Load  # noqa: E402
 from progress import Progress  # noqa: E402
-from results import Results  # noqa: E402
+from measured import Results  # noqa: E402
 
 PARTS = {"answers": answers, "cold": cold, "waiting": waiting, "busy": busy}  # in every round
 ONCE = {"latency": latency, "zones": zones, "store": store}

@@ -21,6 +21,11 @@ static bool prepare(struct p11s_pubkey *key)
     return key->messages != NULL &&
            EVP_DigestVerifyInit_ex(key->messages, NULL, NULL, NULL, NULL, key->pkey, NULL) == 1;
   }
+  if (key->alg->family == P11S_ECDSA && key->len == P11S_PUBKEY_TABLE_LEN) {
+    key->table = p11s_pubkey_table_new(key->data);
+    if (key->table == NULL)
+      return false;
+  }
   key->md = EVP_MD_fetch(NULL, key->alg->digest, NULL);
   key->digests = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
   if (key->md == NULL || key->digests == NULL || EVP_PKEY_verify_init(key->digests) != 1 ||
@@ -78,6 +83,7 @@ void p11s_pubkey_free(struct p11s_pubkey *key)
 {
   if (key == NULL)
     return;
+  p11s_pubkey_table_free(key->table);
   EVP_MD_CTX_free(key->messages);
   EVP_PKEY_CTX_free(key->digests);
   EVP_MD_free(key->md);
@@ -141,6 +147,8 @@ static bool verify_digest(const struct p11s_pubkey *key, const unsigned char *di
   EVP_PKEY_CTX *ctx;
   bool good;
 
+  if (key->table != NULL && p11s_pubkey_table_is_made(key->table))
+    return p11s_pubkey_table_verify(key->table, digest, signature);
   if (key->alg->family == P11S_ECDSA) {
     signature_len = ecdsa_to_der(signature, signature_len, der);
     if (signature_len == 0)

@@ -5,6 +5,7 @@
 #include "algorithm.h"
 #include "err.h"
 #include "pubkey.h"
+#include "pubkey_table.h"
 
 #include <openssl/evp.h>
 #include <stdbool.h>
@@ -20,6 +21,7 @@ struct p11s_pubkey {
   EVP_MD *md;            /* NULL for EdDSA */
   EVP_PKEY_CTX *digests; /* ready to verify digests, copied for each use; NULL for EdDSA */
   EVP_MD_CTX *messages;  /* the same for messages; EdDSA only */
+  struct p11s_pubkey_table *table; /* P-256 only */
   unsigned bits;
   size_t signature_len;
   unsigned char hash[P11S_PUBKEY_HASH_LEN];

@@ -7,6 +7,7 @@ measured side by side.
 import re
 import subprocess
 
+import compiled
 from answers import COLD_NAMES, SESSIONS, loaded
 from harness import programs
 from installation import ALGORITHMS, BUILT_IN, MODULE, P256, RSA, SOFTWARE, ZONE
@@ -53,3 +54,8 @@ def libcrypto(bench) -> None:
         rates = re.search(rf"(?m)^\+{kind}:\d+:\d+:([\d.]+):([\d.]+)$", done.stdout).groups()
         for what, rate in zip(("sign", "verify"), rates):
             bench.results.add(1 / float(rate), "libcrypto", what, algorithm.name)
+    done = bench.installation.runner.run(
+        compiled.with_core("verifybench", bench.installation.place.root.parent), record=False)
+    for line in done.stdout.splitlines():
+        what, seconds = line.split()
+        bench.results.add(float(seconds), "P-256", what)

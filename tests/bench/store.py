@@ -14,7 +14,7 @@ STEPS = 1
 def measure(bench) -> None:
     bench.progress(f"a store of {RECORDS:,} signatures")
     directory = bench.installation.place.directory("storebench")
-    program = compiled.storebench(bench.installation.place.root.parent)
+    program = compiled.with_core("storebench", bench.installation.place.root.parent)
     done = bench.installation.runner.run(
         program, directory, RECORDS, LOOKUPS, record=False, timeout=600,
         env={"PKCS11SIGNER_PROBE": os.environ.get("PKCS11SIGNER_PROBE", str(programs.our_probe()))})

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The public keys of resolved references, kept in the signature store (key_internal.h). */
 #include "buf.h"
+#include "crypto.h"
 #include "key_internal.h"
 #include "log.h"
 #include "signer.h"
 #include "store.h"
 
-#include <openssl/evp.h>
 #include <string.h>
 
 /* Of what leads to the key on the token. The PIN is not among it: what stands in a file must not
@@ -17,7 +17,7 @@ static bool identify(const struct p11s_keyref *ref, unsigned char *id)
   bool ok;
 
   p11s_keyref_add_whereabouts(ref, &b);
-  ok = !b.failed && EVP_Digest(b.data, b.len, id, NULL, EVP_sha256(), NULL) == 1;
+  ok = !b.failed && p11s_sha256(b.data, b.len, id);
   p11s_buf_clear(&b);
   return ok;
 }

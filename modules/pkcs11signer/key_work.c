@@ -2,6 +2,7 @@
 /* What workers do with a key: find it on the token, prove that it is the one, sign (key.h). */
 #include "attribute.h"
 #include "consent.h"
+#include "crypto.h"
 #include "key_internal.h"
 #include "lock.h"
 #include "log.h"
@@ -150,7 +151,7 @@ static void say_faulty(const struct p11s_key *key, const struct p11s_error *e)
 static bool digest(const struct p11s_algorithm *alg, const unsigned char *message,
                    size_t message_len, unsigned char *out, struct p11s_error *e)
 {
-  const EVP_MD *md = EVP_get_digestbyname(alg->digest);
+  const EVP_MD *md = p11s_crypto_digest(alg->digest);
 
   if (md != NULL && EVP_Digest(message, message_len, out, NULL, md, NULL) == 1)
     return true;

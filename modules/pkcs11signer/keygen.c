@@ -2,13 +2,13 @@
 #include "keygen.h"
 
 #include "attribute.h"
+#include "crypto.h"
 #include "mechanism.h"
 #include "object.h"
 #include "object_internal.h"
 #include "rv.h"
 #include "uri.h"
 
-#include <openssl/rand.h>
 #include <openssl/sha.h>
 #include <string.h>
 
@@ -126,7 +126,7 @@ static enum p11s_err generate(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE sessio
   CK_RV rv;
 
   /* Random until the public key is known, so that two can never be the same. */
-  if (RAND_bytes(r.id, ID_LEN) != 1)
+  if (!p11s_random(r.id, ID_LEN))
     return p11s_error_set(e, P11S_ERR_TOKEN, "no random numbers");
   for (int restriction = RESTRICT_BOTH; restriction >= RESTRICT_NONE; restriction--) {
     *ret_pair = (struct p11s_keypair){CK_INVALID_HANDLE, CK_INVALID_HANDLE};

@@ -2,15 +2,13 @@
 /* What the process knows of PINs, and how it gets at what others know (pinguard.h). */
 #include "pinguard.h"
 
+#include "crypto.h"
 #include "lock.h"
 #include "log.h"
 #include "pinguard_internal.h"
 
 #include <errno.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +29,7 @@ struct p11s_pinguard *p11s_pinguard_new(const char *state_dir)
     if (g->dir == NULL)
       goto failed;
   }
-  if (RAND_bytes(g->key, sizeof g->key) == 1 && p11s_pinmarks_init(&g->shared) &&
+  if (p11s_random(g->key, sizeof g->key) && p11s_pinmarks_init(&g->shared) &&
       p11s_pinmarks_init(&g->own))
     return g;
 failed:
@@ -68,11 +66,9 @@ static bool digest_fast(const struct p11s_pinguard *g, const struct p11s_pin_tok
   char both[sizeof *token];
   int len = snprintf(both, sizeof both, "%s%c%s", token->label, '\0', token->serial);
 
-  return len > 0 &&
-         HMAC(EVP_sha256(), g->key, sizeof g->key, (const unsigned char *)both, (size_t)len,
-              ret->token, NULL) != NULL &&
-         HMAC(EVP_sha256(), ret->token, sizeof ret->token, p11s_secret_data(pin),
-              p11s_secret_len(pin), ret->pin, NULL) != NULL;
+  return len > 0 && p11s_hmac_sha256(g->key, sizeof g->key, both, (size_t)len, ret->token) &&
+         p11s_hmac_sha256(ret->token, sizeof ret->token, p11s_secret_data(pin),
+                          p11s_secret_len(pin), ret->pin);
 }
 
 static struct fast *find_token(struct ring *ring, const struct fast *fast)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* unlock-login: which tokens something is remembered of, and how it is forgotten (pinguard.h). */
+#include "crypto.h"
 #include "pinguard_internal.h"
-
-#include <openssl/rand.h>
 
 static void mark_unlocked(struct p11s_pinmarks *m, const unsigned char *hash,
                           struct p11s_pin_change *c)
@@ -47,7 +46,7 @@ enum p11s_err p11s_pinguard_unlock(struct p11s_pinguard *g, const struct p11s_pi
     return p11s_error_set(e, P11S_ERR_HOST,
                           "there is no state directory (pkcs11signer-state-dir), so what a server "
                           "refuses is known to it alone: restart it to have the PIN tried again");
-  if (RAND_bytes(random, sizeof random) != 1)
+  if (!p11s_random(random, sizeof random))
     return p11s_error_set(e, P11S_ERR_NOMEM, "no random numbers");
   if (!p11s_pinguard_change(g, &change))
     return p11s_error_set(e, P11S_ERR_HOST,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "crypto.h"
 #include "pinmarks.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +21,7 @@ static const char *const kinds[P11S_PINMARK_KINDS] = {"refused",  "trying",   "p
 bool p11s_pinmarks_init(struct p11s_pinmarks *m)
 {
   memset(m, 0, sizeof *m);
-  return RAND_bytes(m->salt, sizeof m->salt) == 1;
+  return p11s_random(m->salt, sizeof m->salt);
 }
 
 bool p11s_pin_token_is(const struct p11s_pin_token *token, const struct p11s_pin_token *other)
@@ -41,9 +41,9 @@ bool p11s_pinmarks_hash(const unsigned char *salt, const char *serial,
       return false;
     both[P11S_PIN_SALT_LEN + len] = (unsigned char)serial[len];
   }
-  return EVP_PBE_scrypt((const char *)p11s_secret_data(pin), p11s_secret_len(pin), both,
-                        P11S_PIN_SALT_LEN + len, SCRYPT_N, SCRYPT_R, SCRYPT_P, SCRYPT_MEMORY,
-                        ret_hash, P11S_PIN_HASH_LEN) == 1;
+  return EVP_PBE_scrypt_ex((const char *)p11s_secret_data(pin), p11s_secret_len(pin), both,
+                           P11S_PIN_SALT_LEN + len, SCRYPT_N, SCRYPT_R, SCRYPT_P, SCRYPT_MEMORY,
+                           ret_hash, P11S_PIN_HASH_LEN, p11s_crypto(), NULL) == 1;
 }
 
 static bool matches(const struct p11s_pinmark *mark, enum p11s_pinmark_kind kind,
@@ -127,8 +127,7 @@ static void add_name(struct p11s_buf *out, const char *text)
 
 void p11s_pinmarks_format(const struct p11s_pinmarks *m, struct p11s_buf *out)
 {
-  unsigned char sum[EVP_MAX_MD_SIZE];
-  unsigned len = 0;
+  unsigned char sum[P11S_SHA256_LEN];
 
   p11s_buf_addstr(out, TITLE "salt ");
   add_hex(out, m->salt, sizeof m->salt);
@@ -144,12 +143,12 @@ void p11s_pinmarks_format(const struct p11s_pinmarks *m, struct p11s_buf *out)
     add_hex(out, mark->hash, sizeof mark->hash);
     p11s_buf_addstr(out, "\n");
   }
-  if (out->failed || EVP_Digest(out->data, out->len, sum, &len, EVP_sha256(), NULL) != 1) {
+  if (out->failed || !p11s_sha256(out->data, out->len, sum)) {
     out->failed = true;
     return;
   }
   p11s_buf_addstr(out, "end ");
-  add_hex(out, sum, len);
+  add_hex(out, sum, sizeof sum);
   p11s_buf_addstr(out, "\n");
 }
 

@@ -2,6 +2,7 @@
 /* What is stored, and what of it was used: one line for each message, whatever its week. */
 #include "plan.h"
 
+#include "crypto.h"
 #include "plan_internal.h"
 
 #include <stdlib.h>
@@ -58,7 +59,7 @@ struct part {
 static bool hash(struct p11s_plan *plan, const struct part *part, size_t count,
                  unsigned char *ret_hash)
 {
-  bool good = EVP_DigestInit_ex(plan->ctx, EVP_sha256(), NULL) == 1;
+  bool good = EVP_DigestInit_ex(plan->ctx, p11s_crypto_digest("SHA256"), NULL) == 1;
 
   for (size_t i = 0; good && i < count; i++)
     good = EVP_DigestUpdate(plan->ctx, part[i].data, part[i].len) == 1;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "pubkey.h"
 
+#include "crypto.h"
 #include "pubkey_internal.h"
 
 #include <openssl/bn.h>
@@ -19,15 +20,16 @@ static bool prepare(struct p11s_pubkey *key)
   if (key->alg->digest == NULL) {
     key->messages = EVP_MD_CTX_new();
     return key->messages != NULL &&
-           EVP_DigestVerifyInit_ex(key->messages, NULL, NULL, NULL, NULL, key->pkey, NULL) == 1;
+           EVP_DigestVerifyInit_ex(key->messages, NULL, NULL, p11s_crypto(), NULL, key->pkey,
+                                   NULL) == 1;
   }
   if (key->alg->family == P11S_ECDSA && key->len == P11S_PUBKEY_TABLE_LEN) {
     key->table = p11s_pubkey_table_new(key->data);
     if (key->table == NULL)
       return false;
   }
-  key->md = EVP_MD_fetch(NULL, key->alg->digest, NULL);
-  key->digests = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
+  key->md = p11s_crypto_digest(key->alg->digest);
+  key->digests = EVP_PKEY_CTX_new_from_pkey(p11s_crypto(), key->pkey, NULL);
   if (key->md == NULL || key->digests == NULL || EVP_PKEY_verify_init(key->digests) != 1 ||
       EVP_PKEY_CTX_set_signature_md(key->digests, key->md) != 1)
     return false;
@@ -39,7 +41,7 @@ static bool make_hash(struct p11s_pubkey *key)
 {
   unsigned char number = (unsigned char)key->alg->number;
   EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-  bool good = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
+  bool good = ctx != NULL && EVP_DigestInit_ex(ctx, p11s_crypto_digest("SHA256"), NULL) == 1 &&
               EVP_DigestUpdate(ctx, key->data, key->len) == 1 &&
               EVP_DigestUpdate(ctx, &number, 1) == 1 &&
               EVP_DigestFinal_ex(ctx, key->hash, NULL) == 1;
@@ -86,7 +88,6 @@ void p11s_pubkey_free(struct p11s_pubkey *key)
   p11s_pubkey_table_free(key->table);
   EVP_MD_CTX_free(key->messages);
   EVP_PKEY_CTX_free(key->digests);
-  EVP_MD_free(key->md);
   EVP_PKEY_free(key->pkey);
   free(key);
 }

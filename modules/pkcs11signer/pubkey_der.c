@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "crypto.h"
 #include "pubkey_internal.h"
 
 #include <limits.h>
@@ -195,7 +196,7 @@ static bool form_fits(const struct p11s_algorithm *alg, struct slice point)
 static bool coordinates(const struct p11s_algorithm *alg, struct slice point, unsigned char *to)
 {
   unsigned char full[1 + MAX_COORDINATES];
-  EC_GROUP *group = EC_GROUP_new_by_curve_name(OBJ_sn2nid(alg->curve));
+  EC_GROUP *group = EC_GROUP_new_by_curve_name_ex(p11s_crypto(), NULL, OBJ_sn2nid(alg->curve));
   EC_POINT *p = group == NULL ? NULL : EC_POINT_new(group);
   bool good = p != NULL && form_fits(alg, point) &&
               EC_POINT_oct2point(group, p, point.at, point.len, NULL) == 1 &&
@@ -310,15 +311,17 @@ enum p11s_err p11s_pubkey_from_certificate(const struct p11s_algorithm *alg,
                                            struct p11s_pubkey **ret_key, struct p11s_error *e)
 {
   const unsigned char *at = der;
-  X509 *certificate = NULL;
+  X509 *certificate = X509_new_ex(p11s_crypto(), NULL);
+  bool read;
   EVP_PKEY *pkey;
   enum p11s_err err;
 
-  ERR_set_mark();
-  if (len <= INT_MAX)
-    certificate = d2i_X509(NULL, &at, (long)len);
-  pkey = certificate == NULL ? NULL : X509_get0_pubkey(certificate);
   if (certificate == NULL)
+    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  ERR_set_mark();
+  read = len <= INT_MAX && d2i_X509(&certificate, &at, (long)len) != NULL;
+  pkey = read ? X509_get0_pubkey(certificate) : NULL;
+  if (!read)
     err = p11s_error_set(e, P11S_ERR_KEY_TYPE, "the certificate cannot be read (X.509, DER)");
   else if (at != der + len)
     err = p11s_error_set(e, P11S_ERR_KEY_TYPE, "the certificate has %zu byte%s behind its end",
@@ -341,7 +344,7 @@ enum p11s_err p11s_pubkey_from_info(const struct p11s_algorithm *alg, const unsi
 
   ERR_set_mark();
   if (len <= INT_MAX)
-    pkey = d2i_PUBKEY(NULL, &at, (long)len);
+    pkey = d2i_PUBKEY_ex(NULL, &at, (long)len, p11s_crypto(), NULL);
   if (pkey == NULL || at != der + len)
     err = p11s_error_set(e, P11S_ERR_KEY_TYPE,
                          "the public key of %zu byte%s is no SubjectPublicKeyInfo (DER)", len,

@@ -18,7 +18,7 @@
 struct p11s_pubkey {
   const struct p11s_algorithm *alg;
   EVP_PKEY *pkey;
-  EVP_MD *md;            /* NULL for EdDSA */
+  const EVP_MD *md;      /* NULL for EdDSA */
   EVP_PKEY_CTX *digests; /* ready to verify digests, copied for each use; NULL for EdDSA */
   EVP_MD_CTX *messages;  /* the same for messages; EdDSA only */
   struct p11s_pubkey_table *table; /* P-256 only */

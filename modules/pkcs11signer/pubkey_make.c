@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "crypto.h"
 #include "pubkey_internal.h"
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/param_build.h>
 #include <string.h>
+
+/* Kinds of keys by their OIDs (RFC 3279): for "RSA" and "EC" libcrypto 1 and 3 ask the engines of
+   the process before the provider of the context. */
+#define RSA_TYPE "1.2.840.113549.1.1.1"
+#define EC_TYPE "1.2.840.10045.2.1"
 
 /* libcrypto verifies with no larger modulus when the exponent has more than 64 bits */
 #define MAX_BITS_BIG_EXPONENT 3072
@@ -104,7 +111,7 @@ static enum p11s_err split_rsa(const unsigned char *data, size_t len, struct num
 static EVP_PKEY *pkey_from_params(const char *type, OSSL_PARAM_BLD *bld)
 {
   OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(bld);
-  EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
+  EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(p11s_crypto(), type, NULL);
   EVP_PKEY *pkey = NULL;
 
   if (params == NULL || ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1 ||
@@ -139,7 +146,7 @@ static enum p11s_err make_rsa(struct p11s_pubkey *key, struct p11s_error *e)
     err = no_memory(e);
     goto out;
   }
-  key->pkey = pkey_from_params("RSA", bld);
+  key->pkey = pkey_from_params(RSA_TYPE, bld);
   if (key->pkey == NULL)
     err = bad_rsa(e, "libcrypto does not take it");
 out:
@@ -167,15 +174,6 @@ static enum p11s_err off_curve(const struct p11s_algorithm *alg, struct p11s_err
                         p11s_algorithm_kind(alg));
 }
 
-static bool public_check(EVP_PKEY *pkey)
-{
-  EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL);
-  bool good = ctx != NULL && EVP_PKEY_public_check(ctx) == 1;
-
-  EVP_PKEY_CTX_free(ctx);
-  return good;
-}
-
 static enum p11s_err make_ecdsa(struct p11s_pubkey *key, struct p11s_error *e)
 {
   const struct p11s_algorithm *alg = key->alg;
@@ -194,9 +192,12 @@ static enum p11s_err make_ecdsa(struct p11s_pubkey *key, struct p11s_error *e)
     err = no_memory(e);
     goto out;
   }
-  key->pkey = pkey_from_params("EC", bld);
-  if (key->pkey == NULL || !public_check(key->pkey))
-    err = off_curve(alg, e);
+  key->pkey = pkey_from_params(EC_TYPE, bld);
+  if (key->pkey == NULL)
+    err = ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_EC
+              ? off_curve(alg, e)
+              : p11s_error_set(e, P11S_ERR_MECHANISM, "libcrypto does not take a public key of %s",
+                               p11s_algorithm_kind(alg));
 out:
   OSSL_PARAM_BLD_free(bld);
   return err;
@@ -210,7 +211,8 @@ static enum p11s_err make_eddsa(struct p11s_pubkey *key, struct p11s_error *e)
     return err;
   if (!p11s_edwards_on_curve(key->alg, key->data))
     return off_curve(key->alg, e);
-  key->pkey = EVP_PKEY_new_raw_public_key_ex(NULL, key->alg->curve, NULL, key->data, key->len);
+  key->pkey =
+      EVP_PKEY_new_raw_public_key_ex(p11s_crypto(), key->alg->curve, NULL, key->data, key->len);
   return key->pkey == NULL ? no_memory(e) : P11S_OK;
 }
 

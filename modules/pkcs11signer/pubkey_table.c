@@ -2,6 +2,7 @@
 /* EC_GROUP_precompute_mult() is deprecated, as libcrypto's own generators need it no more. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 
+#include "crypto.h"
 #include "pubkey_table.h"
 
 #include <openssl/bn.h>
@@ -141,7 +142,7 @@ static bool fill(struct groups *g, const unsigned char *point)
 {
   const BIGNUM *order, *cofactor;
 
-  g->curve = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1);
+  g->curve = EC_GROUP_new_by_curve_name_ex(p11s_crypto(), NULL, NID_X9_62_prime256v1);
   g->key = g->curve != NULL ? EC_GROUP_dup(g->curve) : NULL;
   g->public = g->key != NULL ? EC_POINT_new(g->curve) : NULL;
   if (g->public == NULL)

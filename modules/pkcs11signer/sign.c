@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "sign.h"
 
+#include "crypto.h"
 #include "job.h"
 #include "lock.h"
 #include "key_internal.h"
@@ -214,7 +215,7 @@ static bool flight_id(const struct p11s_key *key, const unsigned char *message, 
                       unsigned char *id)
 {
   EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-  bool ok = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
+  bool ok = ctx != NULL && EVP_DigestInit_ex(ctx, p11s_crypto_digest("SHA256"), NULL) == 1 &&
             EVP_DigestUpdate(ctx, p11s_key_identity(key), P11S_KEY_IDENTITY_LEN) == 1 &&
             EVP_DigestUpdate(ctx, message, len) == 1 && EVP_DigestFinal_ex(ctx, id, NULL) == 1;
 

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "sign_store.h"
 
+#include "crypto.h"
 #include "key_internal.h"
 #include "log.h"
 #include "signer.h"
 #include "stats.h"
 #include "store.h"
 #include "token.h"
-
-#include <openssl/evp.h>
 
 #define QUERY_PATIENCE_MS 250
 #define OTHER_PATIENCE_MS 1000
@@ -107,7 +106,7 @@ static enum p11s_store_found look_ahead(struct p11s_key *key, const unsigned cha
   enum p11s_store_found found;
   size_t len = sizeof signature;
 
-  if (public_key == NULL || EVP_Digest(message, message_len, id, NULL, EVP_sha256(), NULL) != 1)
+  if (public_key == NULL || !p11s_sha256(message, message_len, id))
     return P11S_STORE_ABSENT;
   if (p11s_store_read(store, p11s_pubkey_hash(public_key), id, verifies, (void *)public_key))
     return P11S_STORE_FOUND;

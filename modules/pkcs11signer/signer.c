@@ -2,6 +2,7 @@
 #include "signer_internal.h"
 
 #include "ahead.h"
+#include "crypto.h"
 #include "lock.h"
 #include "log.h"
 #include "pinguard.h"
@@ -11,7 +12,6 @@
 #include "store_mysql.h"
 #include "token.h"
 
-#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,7 +36,7 @@ enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_sign
   s->swept_ms = p11s_now_ms();
   if (s->pin_source == NULL || s->state_dir == NULL ||
       (config->fleet != NULL && s->fleet == NULL) || s->flights == NULL || s->guard == NULL ||
-      RAND_bytes(s->secret, sizeof s->secret) != 1) {
+      !p11s_random(s->secret, sizeof s->secret)) {
     p11s_signer_free(s);
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   }

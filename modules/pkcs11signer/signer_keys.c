@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The table of keys, and of the tokens they are on (signer.h, key.h). */
+#include "crypto.h"
 #include "key_internal.h"
 #include "lock.h"
 #include "report.h"
 #include "signer_internal.h"
 #include "token.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,8 +31,7 @@ static bool identify(const struct p11s_signer *s, const struct p11s_keyref *ref,
   p11s_buf_addf(&b, "%zu:", ref->public_key_len);
   p11s_buf_add(&b, ref->public_key, ref->public_key_len);
   p11s_buf_add(&b, p11s_secret_data(ref->pin), p11s_secret_len(ref->pin));
-  ok = !b.failed && HMAC(EVP_sha256(), s->secret, sizeof s->secret, (unsigned char *)b.data, b.len,
-                         identity, NULL) != NULL;
+  ok = !b.failed && p11s_hmac_sha256(s->secret, sizeof s->secret, b.data, b.len, identity);
   p11s_buf_wipe(&b);
   return ok;
 }

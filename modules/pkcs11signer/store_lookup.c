@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What threads that answer queries do with a store (store.h). */
+#include "crypto.h"
 #include "store_internal.h"
 
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +10,7 @@ static bool make_key(const unsigned char *key_id, const unsigned char *message, 
                      unsigned char *ret_key)
 {
   memcpy(ret_key, key_id, P11S_STORE_ID_LEN);
-  return EVP_Digest(message, len, ret_key + P11S_STORE_ID_LEN, NULL, EVP_sha256(), NULL) == 1;
+  return p11s_sha256(message, len, ret_key + P11S_STORE_ID_LEN);
 }
 
 struct lookup {

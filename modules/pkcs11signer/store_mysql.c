@@ -2,13 +2,13 @@
 #include "store_mysql.h"
 
 #include "buf.h"
+#include "crypto.h"
 #include "forkgen.h"
 #include "lock.h"
 #include "log.h"
 #include "store_mysql_internal.h"
 #include "thread.h"
 
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,7 +109,7 @@ enum p11s_err p11s_mysql_open(const struct p11s_mysql_config *config, struct p11
   my->generation = p11s_fork_generation();
   my->config = p11s_mysql_config_copy(config);
   my->where = describe(config);
-  if (my->config == NULL || my->where == NULL || RAND_bytes(my->server, sizeof my->server) != 1) {
+  if (my->config == NULL || my->where == NULL || !p11s_random(my->server, sizeof my->server)) {
     free_mysql(my);
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "store_mysql_sql.h"
 
+#include "crypto.h"
 #include "store_mysql_conn.h"
 #include "store_record.h"
 #include "week.h"
 
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +19,7 @@ enum { AT_ID, AT_KEY_ID, AT_CLAIMED_BY, AT_AGE, AT_STALE, AT_MESSAGE, AT_SIGNATU
 
 bool p11s_mysql_id(const unsigned char *key, unsigned char *ret_id)
 {
-  return EVP_Digest(key, P11S_RECORD_KEY_LEN, ret_id, NULL, EVP_sha256(), NULL) == 1;
+  return p11s_sha256(key, P11S_RECORD_KEY_LEN, ret_id);
 }
 
 uint32_t p11s_mysql_expires(const unsigned char *message, size_t len, uint32_t now)

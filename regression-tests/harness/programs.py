@@ -110,3 +110,11 @@ def opensc_number() -> int:
     """26 for 0.26.1."""
     told = subprocess.run([program("opensc-tool"), "--info"], capture_output=True, text=True, timeout=60).stdout
     return int(re.search(r"OpenSC 0\.(\d+)", told)[1])
+
+
+def openssl_engine() -> Path:
+    """libp11's engine for libcrypto, which applications use tokens by."""
+    found = glob.glob("/usr/lib/*/engines-3/pkcs11.so")
+    if not found:
+        raise FileNotFoundError("libengine-pkcs11-openssl is not installed; ./setup.sh --tests installs it")
+    return Path(found[0])

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "report.h"
 
+#include "crypto.h"
 #include "lock.h"
 #include "log.h"
 #include "report_internal.h"
@@ -11,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <openssl/rand.h>
 #include <p11-kit/pkcs11.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -215,7 +215,7 @@ struct p11s_report *p11s_report_start(struct p11s_signer *signer)
   pthread_mutex_init(&r->lock, NULL);
   p11s_cond_init(&r->changed);
   /* Two processes may have the same number, each in a namespace of its own. */
-  if (RAND_bytes((unsigned char *)&random, sizeof random) == 1 &&
+  if (p11s_random(&random, sizeof random) &&
       asprintf(&file, P11S_REPORT_PREFIX "%ld.%08" PRIx32, (long)getpid(), random) >= 0) {
     r->path = beside(directory, "", file);
     r->temporary = beside(directory, ".", file);

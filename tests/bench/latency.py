@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Answers a second, and how long one takes, against the time a PKCS#11 call takes."""
+"""Answers and refusals a second, and how long an answer takes, against the time a PKCS#11 call takes."""
 import waiting
 from answers import WARM_NAMES, warm_names
 from installation import ENGINES, NAMES, P256, SOFTWARE, ZONE
@@ -39,6 +39,7 @@ def take(bench, server, kind, engine, call_ms, questions) -> None:
     with bench.slow.delayed(call_ms=call_ms):
         run = bench.load.run(server, for_rate, seconds=SECONDS, passes=passes, timeout=TIMEOUT)
         bench.results.add(run.rate, "latency", kind, "rate", engine, call_ms)
+        bench.results.add(run.refusal_rate, "latency", kind, "refused", engine, call_ms)
         run = bench.load.run(server, for_times, seconds=SECONDS, passes=passes, timeout=TIMEOUT,
                              rate=RATE, detail=True)
     for percent in (50, 99):

@@ -24,17 +24,18 @@ def _block(r, kind: str, what) -> str:
 
 
 def _curves(kind: str, *whats) -> str:
+    """The second of them is dashed, its curves go without titles."""
     curves = []
     for what in whats:
         for column, engine in enumerate(ENGINES, 2):
-            title = "dt (4,4) notitle" if what == 99 else f"title '{TITLES[engine]}'"
+            title = f"title '{TITLES[engine]}'" if what == whats[0] else "dt (4,4) notitle"
             curves.append(f"${kind}_{what} using 1:{column} with linespoints"
                           f" lc rgb '{COLOURS[engine]}' lw 2 pt 7 ps 0.5 {title}")
     return "plot " + ", \\\n  ".join(curves) + "\n"
 
 
 def script(r, svg: Path) -> str:
-    text = "".join(_block(r, kind, what) for kind in ("warm", "cold") for what in ("rate", 50, 99))
+    text = "".join(_block(r, kind, what) for kind in ("warm", "cold") for what in ("rate", "refused", 50, 99))
     ticks = ", ".join(f"'{ms}' {i}" for i, ms in enumerate(latency.CALL_MS))
     text += f"""set terminal svg size 960,760 font 'sans,12' background '#ffffff'
 set output '{svg}'
@@ -48,7 +49,7 @@ set grid ytics lc rgb '#dddddd'
 set key below
 """
     for kind in ("warm", "cold"):
-        text += f"set title '{kind}: answers per second'\n" + _curves(kind, "rate")
+        text += f"set title '{kind}: answers per second (dashed: refusals)'\n" + _curves(kind, "rate", "refused")
     for kind in ("warm", "cold"):
         text += f"set title '{kind}: ms to the answer, p50 (dashed: p99)'\n" + _curves(kind, 50, 99)
     return text + "unset multiplot\n"

@@ -20,10 +20,16 @@ template struct Reveal<&BackendMakerClass::d_repository>;
 
 thread_local Backend *t_collector = nullptr;
 
-DNSBackend *reported(DNSBackend *made)
+// A backend may make an UeberBackend of its own while it is made (bind, with bind-hybrid): one of
+// our backends in there collects meanwhile, and is gone with it.
+template <typename Make> DNSBackend *reported(const Make &make)
 {
-  if (t_collector != nullptr && made != nullptr) {
-    t_collector->addSibling(made);
+  Backend *const collector = t_collector;
+  DNSBackend *const made = make();
+
+  t_collector = collector;
+  if (collector != nullptr && made != nullptr) {
+    collector->addSibling(made);
   }
   return made;
 }
@@ -34,10 +40,13 @@ public:
       : BackendFactory(observed->getName()), d_observed(observed)
   {
   }
-  DNSBackend *make(const string &suffix) override { return reported(d_observed->make(suffix)); }
+  DNSBackend *make(const string &suffix) override
+  {
+    return reported([&] { return d_observed->make(suffix); });
+  }
   DNSBackend *makeMetadataOnly(const string &suffix) override
   {
-    return reported(d_observed->makeMetadataOnly(suffix));
+    return reported([&] { return d_observed->makeMetadataOnly(suffix); });
   }
   void declareArguments(const string &suffix) override { d_observed->declareArguments(suffix); }
 

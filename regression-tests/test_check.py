@@ -2,6 +2,8 @@
 """`backend-cmd … check`: every reference is looked at, and what is wrong is said."""
 import json
 
+import pytest
+
 from harness import zones
 from harness.commands import assert_refused
 
@@ -29,11 +31,12 @@ def test_check_approves_of_what_works(any_site):
     assert "4" in text.strip().splitlines()[-1]
 
 
-def test_check_leaves_software_keys_out_or_approves_of_them(site):
+@pytest.mark.parametrize("words", [(), (ZONE,)])
+def test_check_with_nothing_to_look_at_fails(site, words):
+    """Software keys are no references."""
     site.add_zone(zones.small(ZONE))
     site.pdnsutil("secure-zone", ZONE)
-    _, found = checked(site)
-    assert all(it["ok"] is True for it in found.values())
+    assert_refused(site.command("check", *words, check=False), "no key reference", *words)
 
 
 def broken(site, token) -> dict[str, int]:

@@ -187,9 +187,12 @@ static void checking_nothing(void **state)
 
   (void)state;
   fakehost_put("example.org.", 257, software, strlen(software));
-  assert_string_equal(command_good("check"), "0 keys checked, 0 failed\n");
-  assert_string_equal(command_good("check Example.ORG"), "0 keys checked, 0 failed\n");
-  assert_string_equal(command_good("check --json"), "[]\n");
+  assert_begins(command_bad("check", P11S_ERR_NO_KEY), "the database has no key reference");
+  assert_string_equal(p11s_buf_text(&command_out), "0 keys checked, 0 failed\n");
+  assert_begins(command_bad("check Example.ORG", P11S_ERR_NO_KEY),
+                "example.org. has no key reference");
+  (void)command_bad("check --json", P11S_ERR_NO_KEY);
+  assert_string_equal(p11s_buf_text(&command_out), "[]\n");
 }
 
 static const char no_label[] = "Private-key-format: v1.2\nAlgorithm: 8\nEngine: softhsm2\n"

@@ -10,6 +10,7 @@
 
 #include <iostream>
 #include <memory>
+#include <mutex>
 
 extern "C" {
 #include "assign.h"
@@ -77,6 +78,14 @@ Backend::~Backend()
 void Backend::addSibling(DNSBackend *sibling)
 {
   d_siblings.push_back(sibling);
+  if (getPDNSVersion != nullptr && d_siblings.size() + 1 == launched().size()) { // a server's last
+    static std::once_flag s_once;
+    std::call_once(s_once, [this] {
+      if (!haveKeeper(d_siblings)) {
+        g_log << Logger::Error << "[pkcs11signer] " << NoKeeper << endl;
+      }
+    });
+  }
 }
 
 DNSBackend &Backend::first() const
@@ -122,6 +131,36 @@ bool Backend::addDomainKey(const compat::Zone &zone, const KeyData &key, int64_t
     throw DBException(error.text);
   }
   return true;
+}
+
+bool Backend::removeDomainKey(const compat::Zone &zone, unsigned int id)
+{
+  auto *holder = holderOf(d_siblings, zone, id);
+  return holder != nullptr && holder->removeDomainKey(zone, id);
+}
+
+bool Backend::activateDomainKey(const compat::Zone &zone, unsigned int id)
+{
+  auto *holder = holderOf(d_siblings, zone, id);
+  return holder != nullptr && holder->activateDomainKey(zone, id);
+}
+
+bool Backend::deactivateDomainKey(const compat::Zone &zone, unsigned int id)
+{
+  auto *holder = holderOf(d_siblings, zone, id);
+  return holder != nullptr && holder->deactivateDomainKey(zone, id);
+}
+
+bool Backend::publishDomainKey(const compat::Zone &zone, unsigned int id)
+{
+  auto *holder = holderOf(d_siblings, zone, id);
+  return holder != nullptr && holder->publishDomainKey(zone, id);
+}
+
+bool Backend::unpublishDomainKey(const compat::Zone &zone, unsigned int id)
+{
+  auto *holder = holderOf(d_siblings, zone, id);
+  return holder != nullptr && holder->unpublishDomainKey(zone, id);
 }
 
 bool Backend::startTransaction(const compat::Zone &zone, compat::DomainId id)

@@ -23,6 +23,13 @@ public:
   bool getDomainKeys(const compat::Zone &zone, std::vector<KeyData> &keys) override;
   bool addDomainKey(const compat::Zone &zone, const KeyData &key, int64_t &id) override;
 
+  // Siblings say yes to these whether they have the row or not: only the one that has it is asked.
+  bool removeDomainKey(const compat::Zone &zone, unsigned int id) override;
+  bool activateDomainKey(const compat::Zone &zone, unsigned int id) override;
+  bool deactivateDomainKey(const compat::Zone &zone, unsigned int id) override;
+  bool publishDomainKey(const compat::Zone &zone, unsigned int id) override;
+  bool unpublishDomainKey(const compat::Zone &zone, unsigned int id) override;
+
   // DNSSECKeeper talks to the first backend about transactions: that is us.
   bool startTransaction(const compat::Zone &zone, compat::DomainId id) override;
   bool commitTransaction() override;

@@ -274,6 +274,9 @@ enum p11s_err p11s_command_check(const struct p11s_command_ctx *ctx, struct p11s
   if (err == P11S_OK && run.failed > 0)
     err = p11s_error_set(&failure, run.first, "%u of %u key%s failed", run.failed, run.checked,
                          p11s_plural(run.checked));
+  if (err == P11S_OK && run.checked == 0)
+    err = p11s_error_set(&failure, P11S_ERR_NO_KEY, "%s has no key reference: nothing was checked",
+                         zone == NULL ? "the database" : zone);
 out:
   if (err != P11S_OK && e != NULL)
     *e = failure;

@@ -5,6 +5,8 @@
 #include "demand.hh"
 #include "rows.hh"
 
+#include <set>
+
 // Callbacks from C: no exception may leave them.
 namespace pkcs11signer {
 namespace {
@@ -26,6 +28,11 @@ const std::vector<DNSBackend *> &siblingsOf(void *ctx)
   return static_cast<Backend *>(ctx)->siblings();
 }
 
+p11s_err needKeeper(void *ctx, p11s_error *error)
+{
+  return haveKeeper(siblingsOf(ctx)) ? P11S_OK : p11s_error_set(error, P11S_ERR_HOST, NoKeeper);
+}
+
 p11s_err zoneCheck(void *ctx, const char *zone, p11s_error *error)
 {
   return guarded(error, [&] {
@@ -33,7 +40,7 @@ p11s_err zoneCheck(void *ctx, const char *zone, p11s_error *error)
     DomainInfo info;
     for (auto *sibling : siblingsOf(ctx)) {
       if (compat::takes(*sibling, name) && sibling->getDomainInfo(name, info, false)) {
-        return P11S_OK;
+        return needKeeper(ctx, error);
       }
     }
     return p11s_error_set(error, P11S_ERR_HOST, "no such zone in the database");
@@ -44,11 +51,17 @@ p11s_err eachZone(void *ctx, p11s_zone_fn fn, void *arg, p11s_error *error)
 {
   return guarded(error, [&] {
     vector<DomainInfo> zones;
+    const p11s_err result = needKeeper(ctx, error);
+    if (result != P11S_OK) {
+      return result;
+    }
     for (auto *sibling : siblingsOf(ctx)) {
       sibling->getAllDomains(&zones, false, true);
     }
+    std::set<std::string> seen; // bind-hybrid: a zone is in two of them
     for (const auto &info : zones) {
-      if (!fn(compat::zoneText(info.zone).c_str(), arg)) {
+      const auto zone = seen.insert(compat::zoneText(info.zone));
+      if (zone.second && !fn(zone.first->c_str(), arg)) {
         break;
       }
     }
@@ -95,12 +108,14 @@ p11s_err storeRow(void *ctx, const p11s_row *row, int64_t *ret_id, p11s_error *e
   key.published = row->published;
   key.content.assign(row->content, row->content_len);
   const p11s_err result = guarded(error, [&] {
-    if (addRow(siblingsOf(ctx), compat::zoneNamed(row->zone), key, *ret_id)) {
-      return P11S_OK;
+    const int64_t id = addRow(siblingsOf(ctx), compat::zoneNamed(row->zone), key);
+    if (id < 0) {
+      return p11s_error_set(error, P11S_ERR_HOST,
+                            "no database that stores keys has this zone; is DNSSEC enabled where "
+                            "it is (gsqlite3-dnssec, gmysql-dnssec, bind-dnssec-db)?");
     }
-    return p11s_error_set(error, P11S_ERR_HOST,
-                          "no backend stores keys; is DNSSEC enabled there (gsqlite3-dnssec, "
-                          "gmysql-dnssec, bind-dnssec-db)?");
+    *ret_id = id;
+    return P11S_OK;
   });
   wipe(key.content);
   return result;

@@ -74,8 +74,10 @@ struct p11s_demand_sink {
 
 struct p11s_host {
   void *ctx;
-  /* P11S_ERR_HOST when the zone does not exist or its name is malformed. */
+  /* P11S_ERR_HOST when the zone does not exist, its name is malformed, or no database stores keys:
+     then each_zone fails too. */
   enum p11s_err (*zone_check)(void *ctx, const char *zone, struct p11s_error *e);
+  /* Each zone once. */
   enum p11s_err (*each_zone)(void *ctx, p11s_zone_fn fn, void *arg, struct p11s_error *e);
   /* All rows of one zone, in the database's order, software keys too. fn may not call the host. */
   enum p11s_err (*each_row)(void *ctx, const char *zone, p11s_row_fn fn, void *arg,
@@ -83,7 +85,8 @@ struct p11s_host {
   /* A zone that does not exist is no error. */
   enum p11s_err (*zone_state)(void *ctx, const char *zone, struct p11s_zone_state *ret,
                               struct p11s_error *e);
-  /* Stores a row as it is given; row->id is ignored. */
+  /* Stores a row as it is given, and reads it back; row->id is ignored. P11S_ERR_HOST: the zone's
+     database does not keep it so, and has no such row. */
   enum p11s_err (*add_row)(void *ctx, const struct p11s_row *row, int64_t *ret_id,
                            struct p11s_error *e);
   /* All that PowerDNS signs of a zone with keys on tokens, this week and in the weeks ahead: DNSKEY

@@ -13,8 +13,7 @@ std::string objection(const std::string &suffix)
   if (!suffix.empty()) {
     return "pkcs11signer cannot be launched under a name of its own ('" + suffix + "')";
   }
-  vector<string> parts;
-  stringtok(parts, ::arg()["launch"], ", ");
+  const vector<string> parts = launched();
   if (parts.empty() || parts.front() != ModuleName) {
     return "pkcs11signer must be the first backend launched; write "
            "launch=pkcs11signer,gsqlite3 or the like";

@@ -177,6 +177,13 @@ void stopBeforeLibraries()
 }
 } // namespace
 
+std::vector<std::string> launched()
+{
+  std::vector<std::string> names;
+  stringtok(names, ::arg()["launch"], ", ");
+  return names;
+}
+
 p11s_signer *signer()
 {
   const unsigned generation = p11s_fork_generation();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 extern "C" {
 #include "signer.h"
@@ -10,6 +11,9 @@ extern "C" {
 // The settings of pdns.conf (README.md has a table of them), and the one signer made from them.
 namespace pkcs11signer {
 constexpr const char *ModuleName = "pkcs11signer";
+
+// What `launch` names, in its order.
+std::vector<std::string> launched();
 
 // The process's signer; made at the first call, which must come after pdns.conf was read. Makes a
 // new one in a child of fork(), where the threads of the old one are gone. Throws PDNSException

@@ -122,8 +122,10 @@ class _Sqlite:
 class Gsqlite3(Database):
     name = "gsqlite3"
 
-    def __init__(self, place: Place):
-        directory = place.directory("sqlite")
+    def __init__(self, place: Place, instance: str = ""):
+        """instance: X of `launch=gsqlite3:X`, where there are several."""
+        self.prefix = f"gsqlite3-{instance}" if instance else "gsqlite3"
+        directory = place.directory(f"sqlite{instance}")
         self.path = directory / "pdns.sqlite3"
         connection = sqlite3.connect(self.path)
         connection.executescript(programs.schema(*SQLITE_SCHEMA))
@@ -132,7 +134,7 @@ class Gsqlite3(Database):
         self.table = _Sqlite(self.path, "domain_id")
 
     def settings(self):
-        return {"gsqlite3-database": str(self.path), "gsqlite3-dnssec": "yes"}
+        return {f"{self.prefix}-database": str(self.path), f"{self.prefix}-dnssec": "yes"}
 
     def key_rows(self, zone):
         return self.table.rows(zone)

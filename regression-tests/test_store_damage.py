@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whatever stands in the store, or happens to it: no wrong answer, and the server lives."""
+import fcntl
 import os
 import random
 import signal
@@ -9,11 +10,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from harness import zones
+from harness import programs, zones
 from harness.deadline import wait_for
 from harness.faults import is_refused, lines
 from harness.spy import compile_program
-from harness.speed import statistic
+from harness.speed import statistic, wait_for_statistic
 from harness.validate import assert_signed, keys_of
 from test_store import HOSTS, NEVER_ASKED, Questions, secured
 
@@ -119,6 +120,124 @@ def test_random_bytes_in_pages(site, spy, filled, seed):
     _overwrite(path, bytes(data))
     assert_all_is_well(site, filled)
     assert_all_is_well(site, filled)
+
+
+def _quit(server):
+    server.stop()
+
+
+def _signal(number):
+    def end(server):
+        assert server.daemon.terminate(number) == -number
+    return end
+
+
+def _end_guardian(how):
+    def end(server):
+        # The guardian kills the server without further ado: the last second's signatures are lost.
+        wait_for_statistic(server, "store-queue", 0)
+        how(server)
+    return end
+
+
+def _kill(server):
+    wait_for_statistic(server, "store-queue", 0)
+    os.kill(server.daemon.pid, signal.SIGKILL)
+    server.daemon.process.wait(20)
+
+
+@pytest.mark.parametrize("settings,end", [
+    pytest.param({}, _quit, id="quit"),
+    pytest.param({}, _signal(signal.SIGTERM), id="sigterm"),
+    pytest.param({}, _signal(signal.SIGINT), id="sigint"),
+    pytest.param({}, _kill, id="sigkill"),
+    pytest.param({"guardian": "yes"}, _end_guardian(_quit), id="guardian-quit"),
+    pytest.param({"guardian": "yes"}, _end_guardian(lambda s: s.daemon.terminate()), id="guardian-sigterm")])
+def test_however_it_ends_the_store_is_opened_as_it_is(site, spy, settings, end):
+    """All signatures are there, and nobody had to copy the file."""
+    secured(site, spy)
+    questions = Questions()
+    server = site.start_server(settings=settings)
+    questions.assert_answered(server)
+    end(server)
+    wait_for("end of all who have it open", lambda: is_alone(site))
+    inode = store_file(site).stat().st_ino
+    spy.forget()
+    server = site.start_server(env={"PKCS11SIGNER_PROBE": "/bin/false"})
+    questions.assert_answered(server)
+    assert spy.count("C_Sign") == 0
+    assert lines(server, "store") == [] and store_file(site).stat().st_ino == inode
+    server.stop()
+
+
+def is_alone(site) -> bool:
+    """Whether nobody has the store open."""
+    with open(state(site) / "signatures.guard", "rb") as guard:
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+@pytest.fixture
+def slow_probe(site):
+    """The program that copies, on a disk that is slow until the file `go` is there."""
+    script = site.place.file("slow-probe", f"""#!/bin/sh
+if [ "$1" = --copy-store ]; then
+  echo $$ > probe-pid
+  while [ ! -e go ]; do
+    echo at 1 of 9
+    sleep 0.1
+  done
+fi
+exec {programs.our_probe()} "$@"
+""", 0o755)
+    return {"PKCS11SIGNER_PROBE": str(script)}
+
+
+def test_a_copy_that_takes_long_holds_up_no_answer(site, spy, filled, slow_probe):
+    os.truncate(state(site) / "signatures.guard", 0)
+    server = site.start_server(env=slow_probe)
+    keys = keys_of(server, ZONE)
+    for name in filled.names[:5]:
+        assert_signed(server.ask(name), keys)
+    wait_for("line in the log", lambda: lines(server, "1 of 9 records so far"))
+    assert statistic(server, "store-signatures") == 0 and spy.count("C_Sign") > 0
+    site.place.file("go", "")
+    wait_for("store", lambda: statistic(server, "store-signatures") > HOSTS)
+    spy.forget()
+    for name in filled.names[5:]:
+        assert_signed(server.ask(name), keys)
+    assert spy.count("C_Sign") == 0
+    assert not (state(site) / "signatures.lmdb.broken").exists()
+    server.stop()
+    assert len(lines(server, "signature store")) in (2, 3), "how far it is, and that it is done"
+
+
+def test_a_server_that_ends_while_its_store_is_copied(site, spy, filled, slow_probe):
+    """Nothing is lost, and no process is left behind."""
+    os.truncate(state(site) / "signatures.guard", 0)
+    server = site.start_server(env=slow_probe)
+    server.ask(filled.names[0])
+    server.stop()
+    pid = int((site.place.root / "probe-pid").read_text())
+    wait_for("end of the program", lambda: not Path(f"/proc/{pid}").exists())
+    spy.forget()
+    server = assert_all_is_well(site, filled)
+    assert spy.count("C_Sign") == 1, "that of the name never asked for"
+    assert lines(server, "signatures.lmdb.broken") == []
+
+
+def test_two_servers_wait_for_one_copy(site, spy, filled, slow_probe):
+    os.truncate(state(site) / "signatures.guard", 0)
+    servers = [site.start_server(env=slow_probe) for _ in range(2)]
+    site.place.file("go", "")
+    spy.forget()
+    for server in servers:
+        wait_for("store", lambda s=server: statistic(s, "store-signatures") > HOSTS)
+        filled.assert_answered(server)
+    assert spy.count("C_Sign") == 0
 
 
 def test_not_closed_properly(site, spy, filled):

@@ -89,7 +89,7 @@ bool store_rig_exists(const char *name)
 
 struct p11s_store *store_rig_open(size_t mib)
 {
-  struct p11s_store_config config = {directory, mib, NULL};
+  struct p11s_store_config config = {directory, mib, NULL, false};
   struct p11s_store *store = NULL;
   struct p11s_error e;
 

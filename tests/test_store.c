@@ -104,7 +104,7 @@ static void without_a_store_nothing_is_found(void **state)
 static void a_process_has_one(void **state)
 {
   struct p11s_store *store = store_rig_open(8), *other = NULL;
-  struct p11s_store_config config = {store_rig_directory(), 8, NULL};
+  struct p11s_store_config config = {store_rig_directory(), 8, NULL, false};
 
   (void)state;
   assert_int_equal(p11s_store_open(&config, &other, NULL), P11S_ERR_EXISTS);
@@ -303,7 +303,7 @@ static void the_expired_always_go(void **state)
 
 static _Noreturn void write_until_killed(int ready)
 {
-  struct p11s_store_config config = {store_rig_directory(), 8, NULL};
+  struct p11s_store_config config = {store_rig_directory(), 8, NULL, false};
   struct p11s_store *store = NULL;
 
   if (p11s_store_open(&config, &store, NULL) != P11S_OK)
@@ -371,7 +371,7 @@ static void two_processes_share_it(void **state)
   pid = fork();
   if (pid == 0) {
     struct p11s_store *own = NULL;
-    struct p11s_store_config config = {store_rig_directory(), 8, NULL};
+    struct p11s_store_config config = {store_rig_directory(), 8, NULL, false};
 
     if (store_rig_has(store, 1, 1, store_rig_later()))
       _exit(1); /* the parent's */

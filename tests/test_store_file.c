@@ -2,10 +2,12 @@
 /* Files that something has happened to: the store opens, and this process lives. */
 #include "log.h"
 #include "rig.h"
+#include "store_file.h"
 #include "store_rig.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,18 +25,20 @@
 #define RECORDS 3000
 #define PAGE 4096
 
-static unsigned set_aside;
+static unsigned set_aside, said_progress;
 
 static void sink(enum p11s_log_level level, const char *line)
 {
   (void)level;
   if (strstr(line, "cannot be used") != NULL)
     set_aside++;
+  if (strstr(line, " of 9 records so far") != NULL)
+    said_progress++;
 }
 
 static int start(void **state)
 {
-  set_aside = 0;
+  set_aside = said_progress = 0;
   p11s_log_set_sink(sink);
   return store_rig_empty(state);
 }
@@ -106,7 +110,92 @@ static void a_good_file_is_opened_as_it_is(void **state)
   assert_int_equal(set_aside, 0);
 }
 
-/* What is left when nobody closed it: the copy has all of it. */
+/* Killed, but not in the middle of anything: it is opened as it is. */
+static void a_file_whose_process_was_killed_is_opened_as_it_is(void **state)
+{
+  struct p11s_store_config config = {store_rig_directory(), 8, NULL, false};
+  struct p11s_store *store = NULL;
+  struct stat before, after;
+  int fds[2], status;
+  char byte;
+  pid_t pid;
+
+  (void)state;
+#ifdef __SANITIZE_THREAD__
+  skip(); /* its runtime starts no thread in a child of a process that had some */
+#endif
+  assert_int_equal(pipe(fds), 0);
+  pid = fork();
+  if (pid == 0) {
+    if (p11s_store_open(&config, &store, NULL) != P11S_OK)
+      _exit(1);
+    for (unsigned i = 0; i < RECORDS; i++)
+      store_rig_put(store, 1, i, store_rig_later());
+    if (!p11s_store_flush(store, rig_later()) || write(fds[1], "", 1) != 1)
+      _exit(2);
+    for (;;)
+      (void)pause();
+  }
+  assert_int_equal(read(fds[0], &byte, 1), 1);
+  assert_int_equal(kill(pid, SIGKILL), 0);
+  assert_int_equal(waitpid(pid, &status, 0), pid);
+  (void)close(fds[0]);
+  (void)close(fds[1]);
+  assert_int_equal(stat(store_rig_path(FILE_NAME), &before), 0);
+  setenv("PKCS11SIGNER_PROBE", "/bin/false", 1); /* not needed */
+  store = store_rig_open(8);
+  for (unsigned i = 0; i < RECORDS; i++)
+    assert_true(store_rig_has(store, 1, i, store_rig_later()));
+  store_rig_close(store);
+  assert_int_equal(stat(store_rig_path(FILE_NAME), &after), 0);
+  assert_int_equal(before.st_ino, after.st_ino);
+  assert_int_equal(set_aside, 0);
+}
+
+/* What it was reading may be what has killed it. */
+static void a_file_whose_process_ended_in_the_middle_of_reading_is_copied(void **state)
+{
+  struct p11s_store_file file;
+  struct stat before, after;
+
+  (void)state;
+  fill();
+  assert_int_equal(stat(store_rig_path(FILE_NAME), &before), 0);
+  assert_int_equal(p11s_store_file_prepare(store_rig_directory(), false, &file, NULL), P11S_OK);
+  atomic_fetch_add(file.inside, 1);
+  p11s_store_file_free(&file);
+  assert_int_equal(use_it(), RECORDS - (RECORDS + 6) / 7);
+  assert_int_equal(stat(store_rig_path(FILE_NAME), &after), 0);
+  assert_true(before.st_ino != after.st_ino);
+  assert_int_equal(set_aside, 0);
+  setenv("PKCS11SIGNER_PROBE", "/bin/false", 1);
+  store_rig_close(store_rig_open(8)); /* and is good from then on */
+  assert_int_equal(set_aside, 0);
+}
+
+/* A slow disk: it says how far it has come, and may take its time. */
+static void a_copy_that_takes_long_is_said(void **state)
+{
+  FILE *script;
+
+  (void)state;
+  fill();
+  assert_int_equal(truncate(store_rig_path("signatures.guard"), 0), 0);
+  script = fopen(store_rig_path("probe"), "w");
+  assert_non_null(script);
+  (void)fprintf(script,
+                "#!/bin/sh\nfor i in 1 2 3 4 5 6; do echo at $i of 9; sleep 0.5; done\n"
+                "exec %s \"$@\"\n",
+                getenv("PKCS11SIGNER_PROBE"));
+  assert_int_equal(fclose(script), 0);
+  assert_int_equal(chmod(store_rig_path("probe"), 0755), 0);
+  setenv("PKCS11SIGNER_PROBE", store_rig_path("probe"), 1);
+  assert_int_equal(use_it(), RECORDS - (RECORDS + 6) / 7);
+  assert_int_equal(set_aside, 0);
+  assert_true(said_progress >= 1 && said_progress <= 3);
+}
+
+/* What is left when nobody has marked it: the copy has all of it. */
 static void a_file_that_was_not_closed_is_copied(void **state)
 {
   (void)state;
@@ -120,7 +209,7 @@ static void a_file_that_was_not_closed_is_copied(void **state)
 
 static void without_the_program_there_is_no_store(void **state)
 {
-  struct p11s_store_config config = {store_rig_directory(), 8, NULL};
+  struct p11s_store_config config = {store_rig_directory(), 8, NULL, false};
   struct p11s_store *store = NULL;
   struct p11s_error e;
 
@@ -232,7 +321,7 @@ static void random_bytes(void **state)
 
 static void a_directory_that_is_not_there(void **state)
 {
-  struct p11s_store_config config = {"/nonexistent/state", 8, NULL};
+  struct p11s_store_config config = {"/nonexistent/state", 8, NULL, false};
   struct p11s_store *store = NULL;
   struct p11s_error e;
 
@@ -243,7 +332,7 @@ static void a_directory_that_is_not_there(void **state)
 
 static void a_link_is_not_followed(void **state)
 {
-  struct p11s_store_config config = {store_rig_directory(), 8, NULL};
+  struct p11s_store_config config = {store_rig_directory(), 8, NULL, false};
   struct p11s_store *store = NULL;
 
   (void)state;
@@ -294,6 +383,10 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(a_good_file_is_opened_as_it_is, start_with_probe),
+      cmocka_unit_test_setup(a_file_whose_process_was_killed_is_opened_as_it_is, start_with_probe),
+      cmocka_unit_test_setup(a_file_whose_process_ended_in_the_middle_of_reading_is_copied,
+                             start_with_probe),
+      cmocka_unit_test_setup(a_copy_that_takes_long_is_said, start_with_probe),
       cmocka_unit_test_setup(a_file_that_was_not_closed_is_copied, start_with_probe),
       cmocka_unit_test_setup(without_the_program_there_is_no_store, start_with_probe),
       cmocka_unit_test_setup(one_that_cannot_be_read_is_set_aside, start_with_probe),

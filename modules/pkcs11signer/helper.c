@@ -77,8 +77,16 @@ static int spawn(const char *const *argument, int output, pid_t *ret_pid)
   return error;
 }
 
+/* How long, and who is told. */
+struct watch {
+  uint64_t deadline;
+  unsigned silence_ms;
+  p11s_helper_fn fn; /* NULL: nobody, and the deadline is not moved */
+  void *arg;
+};
+
 /* True when all was read. */
-static bool read_until(int input, uint64_t deadline, struct p11s_buf *output)
+static bool read_until(int input, struct watch *watch, struct p11s_buf *output)
 {
   while (output->len < OUTPUT_MAX && !output->failed) {
     uint64_t now = p11s_now_ms();
@@ -86,15 +94,20 @@ static bool read_until(int input, uint64_t deadline, struct p11s_buf *output)
     char block[4096];
     ssize_t n;
 
-    if (now >= deadline)
+    if (now >= watch->deadline)
       return false;
-    if (poll(&fd, 1, (int)(deadline - now)) <= 0)
+    if (poll(&fd, 1, (int)(watch->deadline - now)) <= 0)
       continue;
     n = read(input, block, sizeof block);
-    if (n > 0)
-      p11s_buf_add(output, block, (size_t)n);
-    else if (n == 0 || errno != EINTR)
+    if (n == 0 || (n < 0 && errno != EINTR))
       return n == 0;
+    if (n < 0)
+      continue;
+    p11s_buf_add(output, block, (size_t)n);
+    if (watch->fn == NULL)
+      continue;
+    watch->fn(output, watch->arg);
+    watch->deadline = p11s_now_ms() + watch->silence_ms;
   }
   return false;
 }
@@ -115,10 +128,9 @@ static void reap(pid_t pid, bool finished, uint64_t deadline)
     continue;
 }
 
-enum p11s_err p11s_helper_run(const char *const *argument, unsigned deadline_ms,
-                              struct p11s_buf *output, struct p11s_error *e)
+static enum p11s_err run(const char *const *argument, struct watch *watch, struct p11s_buf *output,
+                         struct p11s_error *e)
 {
-  uint64_t deadline = p11s_now_ms() + deadline_ms + GRACE_MS;
   int fds[2], error;
   bool finished;
   pid_t pid;
@@ -131,10 +143,27 @@ enum p11s_err p11s_helper_run(const char *const *argument, unsigned deadline_ms,
     (void)close(fds[0]);
     return p11s_error_set(e, P11S_ERR_HOST, "%s: %s", program(), strerror(error));
   }
-  finished = read_until(fds[0], deadline, output);
+  finished = read_until(fds[0], watch, output);
   (void)close(fds[0]);
-  reap(pid, finished, deadline);
+  reap(pid, finished, watch->deadline);
   if (!finished)
     return p11s_error_set(e, P11S_ERR_TIMEOUT, "%s did not finish", program());
   return P11S_OK;
+}
+
+enum p11s_err p11s_helper_run(const char *const *argument, unsigned deadline_ms,
+                              struct p11s_buf *output, struct p11s_error *e)
+{
+  struct watch watch = {p11s_now_ms() + deadline_ms + GRACE_MS, 0, NULL, NULL};
+
+  return run(argument, &watch, output, e);
+}
+
+enum p11s_err p11s_helper_follow(const char *const *argument, unsigned silence_ms,
+                                 p11s_helper_fn fn, void *arg, struct p11s_buf *output,
+                                 struct p11s_error *e)
+{
+  struct watch watch = {p11s_now_ms() + silence_ms, silence_ms, fn, arg};
+
+  return run(argument, &watch, output, e);
 }

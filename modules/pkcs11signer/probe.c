@@ -4,7 +4,7 @@
  *
  *   pkcs11signer-probe                              for people: one line a module
  *   pkcs11signer-probe PROGRAM MILLISECONDS [MODULE]
- *   pkcs11signer-probe --copy-store MILLISECONDS FROM TO      see probe_store.h
+ *   pkcs11signer-probe --copy-store FROM TO                   see probe_store.h
  *
  * Lets p11-kit read its configuration for a program called pkcs11signer, with this program
  * itself in the place of every module's file, so that nothing of others is loaded. Then a child
@@ -97,7 +97,8 @@ static void prepare(unsigned deadline_ms, bool for_people)
   (void)sigaddset(&child, SIGCHLD);
   (void)sigprocmask(SIG_BLOCK, &child, NULL);
   /* Whatever happens here, this program ends. */
-  (void)alarm(deadline_ms / 1000 + 5);
+  if (deadline_ms > 0)
+    (void)alarm(deadline_ms / 1000 + 5);
   if (!for_people)
     p11_kit_be_quiet();
 }
@@ -359,9 +360,9 @@ int main(int argc, char **argv)
   struct task task = {PROGRAM, NULL, USUAL_MS, print_subject};
   CK_FUNCTION_LIST **modules;
 
-  if (argc == 5 && strcmp(argv[1], "--copy-store") == 0) {
-    prepare((unsigned)strtoul(argv[2], NULL, 10), false);
-    return p11s_probe_copy_store(argv[3], argv[4]);
+  if (argc == 4 && strcmp(argv[1], "--copy-store") == 0) {
+    prepare(0, false);
+    return p11s_probe_copy_store(argv[2], argv[3]);
   }
   if (argc == 2 || argc > 4) {
     (void)fprintf(stderr, "usage: pkcs11signer-probe\n"

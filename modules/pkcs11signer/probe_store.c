@@ -10,16 +10,43 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Records in a transaction: what it has changed is in memory. */
 #define BATCH 20000
+#define LOOK_EVERY 500 /* records */
+#define SAY_EVERY_MS 200
 
 struct copy {
   MDB_env *from, *to;
   MDB_txn *read, *write;
   bool to_failed; /* the error is the copy's */
+  size_t all, done;
+  int64_t said_ms;
 };
+
+static int64_t now_ms(void)
+{
+  struct timespec now;
+
+  (void)clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* It goes on: so it may go on. */
+static void say_progress(struct copy *c)
+{
+  const struct itimerval stall = {.it_value = {.tv_sec = P11S_PROBE_STALL_S}};
+
+  (void)setitimer(ITIMER_PROF, &stall, NULL);
+  if (now_ms() - c->said_ms < SAY_EVERY_MS)
+    return;
+  c->said_ms = now_ms();
+  printf("at %zu of %zu\n", c->done, c->all);
+  (void)fflush(stdout);
+}
 
 static bool become_owner(const char *path)
 {
@@ -91,9 +118,13 @@ static int copy_table(struct copy *c, const char *name)
     rc = mdb_stat(c->read, from, &stat);
   if (rc == 0)
     rc = mdb_cursor_open(c->read, from, &cursor);
+  if (rc == 0)
+    c->all += stat.ms_entries;
   while (rc == 0 && (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
     if (++count > stat.ms_entries)
       rc = MDB_CORRUPTED;
+    if (++c->done % LOOK_EVERY == 0)
+      say_progress(c);
     if (rc == 0)
       rc = copy_record(c, to, &key, &value);
     if (rc == 0 && count % BATCH == 0)
@@ -153,11 +184,12 @@ static int copy_all(struct copy *c, const char *from, const char *to, bool *ret_
 /* Nothing is closed: it may be what crashes, and the process ends anyway. */
 int p11s_probe_copy_store(const char *from, const char *to)
 {
-  struct copy copy = {NULL, NULL, NULL, NULL, false};
+  struct copy copy = {.said_ms = now_ms()};
   bool foreign = false;
   int rc;
 
   (void)umask(077);
+  say_progress(&copy);
   if (!become_owner(from)) {
     printf("space: %s\n", strerror(errno));
     return 1;

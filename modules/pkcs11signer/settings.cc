@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "settings.hh"
 
+#include "ending.hh"
 #include "host.hh"
 #include "logsink.hh"
 #include "pdns-compat.hh"
@@ -151,18 +152,21 @@ p11s_signer *makeSigner()
 // Destructors of a PKCS#11 library must not run under a worker that is inside it. A server's
 // threads are all still running, and PowerDNS crashes when one of them answers a query meanwhile,
 // or asks OpenSSL for something: so nothing is destroyed there.
+bool stopOnce()
+{
+  static std::once_flag s_once;
+  static bool s_back = true;
+
+  std::call_once(s_once, [] { s_back = p11s_signer_stop(s_signer, p11s_now_ms() + 1500); });
+  return s_back;
+}
+
 void stopAtExit(int status, void * /* unused */)
 {
-  static bool done = false;
-  static bool back = true;
-
   if (s_signer == nullptr || s_generation != p11s_fork_generation()) {
     return;
   }
-  if (!done) {
-    done = true;
-    back = p11s_signer_stop(s_signer, p11s_now_ms() + 1500);
-  }
+  const bool back = stopOnce();
   if (getPDNSVersion != nullptr || !back) { // a server, or pdnsutil with a thread inside a library
     std::cout << std::flush;
     (void)fflush(nullptr);
@@ -195,12 +199,15 @@ p11s_signer *signer()
     if (first) {
       p11s_p11mod_on_load(stopBeforeLibraries);
       (void)on_exit(stopAtExit, nullptr);
+      if (getPDNSVersion != nullptr) {
+        endInOrder([] { (void)stopOnce(); });
+      }
     }
     p11s_signer *made = s_signer;
     guard.unlock();
     // Before the first query; pdnsutil opens it when it comes to need it.
     if (getPDNSVersion != nullptr) {
-      p11s_store_connect(p11s_signer_store(made));
+      p11s_signer_open_store(made, p11s_now_ms() + 2000);
     }
     return made;
   }

@@ -4,7 +4,6 @@
 #include "ahead.h"
 #include "crypto.h"
 #include "lock.h"
-#include "log.h"
 #include "pinguard.h"
 #include "report.h"
 #include "sign.h"
@@ -23,6 +22,7 @@ enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_sign
   if (s == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   pthread_mutex_init(&s->lock, NULL);
+  p11s_cond_init(&s->store_done);
   s->config = *config;
   s->pin_source = strdup(config->pin_source != NULL ? config->pin_source : "");
   s->config.pin_source = s->pin_source;
@@ -44,49 +44,6 @@ enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_sign
   return P11S_OK;
 }
 
-/* Behind the opening of the store, in whose thread this is. */
-static void start_ahead(struct p11s_signer *s)
-{
-  bool stopped;
-
-  if (!s->config.ahead)
-    return;
-  atomic_store(&s->ahead, p11s_ahead_start(s));
-  pthread_mutex_lock(&s->lock);
-  stopped = s->stopped;
-  pthread_mutex_unlock(&s->lock);
-  if (stopped)
-    (void)p11s_ahead_stop(atomic_load(&s->ahead), p11s_now_ms());
-}
-
-struct p11s_store *p11s_signer_store(struct p11s_signer *s)
-{
-  struct p11s_store *store = atomic_load_explicit(&s->store, memory_order_acquire);
-  struct p11s_store_config config = {s->state_dir, s->config.store_mib, s->config.fleet};
-  struct p11s_error error;
-
-  if (store != NULL || !s->config.store || s->state_dir[0] == '\0' ||
-      atomic_load(&s->store_asked) || atomic_exchange(&s->store_asked, true))
-    return store;
-  if (p11s_store_open(&config, &store, &error) == P11S_OK) {
-    atomic_store_explicit(&s->store, store, memory_order_release);
-    start_ahead(s);
-  } else
-    p11s_log_event(P11S_LOG_WARNING,
-                   "%s. Queries are answered all the same, but signatures do not outlive the "
-                   "process; to do without them, set pkcs11signer-store=none",
-                   error.text);
-  return store;
-}
-
-static bool stop_store(struct p11s_signer *s, uint64_t deadline_ms)
-{
-  uint64_t least_ms = p11s_now_ms() + P11S_STORE_STOP_MS;
-
-  atomic_store(&s->store_asked, true);
-  return p11s_store_stop(atomic_load(&s->store), deadline_ms > least_ms ? deadline_ms : least_ms);
-}
-
 bool p11s_signer_stop(struct p11s_signer *s, uint64_t deadline_ms)
 {
   struct token_entry *tokens;
@@ -106,7 +63,7 @@ bool p11s_signer_stop(struct p11s_signer *s, uint64_t deadline_ms)
     if (!p11s_token_stop(tokens->token, deadline_ms))
       all_back = false;
   /* Behind the workers: it keeps what they have made last. */
-  return stop_store(s, deadline_ms) && all_back;
+  return p11s_signer_stop_store(s, deadline_ms) && all_back;
 }
 
 void p11s_signer_free(struct p11s_signer *s)
@@ -129,6 +86,7 @@ void p11s_signer_free(struct p11s_signer *s)
   p11s_store_close(atomic_load(&s->store), p11s_now_ms() + P11S_STORE_STOP_MS);
   p11s_pinguard_free(s->guard);
   p11s_wipe(s->secret, sizeof s->secret);
+  pthread_cond_destroy(&s->store_done);
   pthread_mutex_destroy(&s->lock);
   free(s->pin_source);
   p11s_mysql_config_free(s->fleet);

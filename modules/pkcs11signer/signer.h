@@ -94,6 +94,9 @@ struct p11s_pinguard *p11s_signer_pinguard(struct p11s_signer *signer);
 /* Where signatures are kept beyond the process's life, opened by the first who asks (meanwhile, and
    when that fails, there is none: NULL; the log has why). Borrowed; no lock once it is open. */
 struct p11s_store *p11s_signer_store(struct p11s_signer *signer);
+/* For a server: opens it in a thread of its own, connects to the fleet's database, and returns when
+   that is done, or at the deadline: a store that has to be copied may take minutes. */
+void p11s_signer_open_store(struct p11s_signer *signer, uint64_t deadline_ms);
 
 /* Deadlines from now, by setting. */
 uint64_t p11s_signer_query_deadline(const struct p11s_signer *signer);

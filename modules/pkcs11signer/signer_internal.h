@@ -8,8 +8,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Shared by signer.c (life), signer_keys.c (the table of keys) and signer_stats.c; nobody else
-   includes it. */
+/* Shared by signer.c (life), signer_store.c, signer_keys.c (the table of keys) and
+   signer_stats.c; nobody else includes it. */
 #define P11S_SIGNER_BUCKETS 4096
 
 struct token_entry {
@@ -31,6 +31,10 @@ struct p11s_signer {
   _Atomic(struct p11s_ahead *) ahead; /* from when the store is open */
 
   pthread_mutex_t lock; /* guards the rest */
+  pthread_cond_t store_done;
+  pthread_t store_opener;
+  bool store_opener_runs; /* and is to be joined */
+  bool store_opening;     /* it is not done */
   bool stopped;
   bool reporting;
   struct p11s_report *report;
@@ -40,6 +44,10 @@ struct p11s_signer {
   size_t key_count;
   uint64_t swept_ms;
 };
+
+/* -- signer_store.c */
+
+bool p11s_signer_stop_store(struct p11s_signer *s, uint64_t deadline_ms);
 
 /* -- signer_keys.c */
 

@@ -20,6 +20,7 @@
 #define WITHIN_MS 1000
 #define QUEUE_MAX 10000
 #define QUEUE_BYTES ((size_t)16 << 20)
+#define LEAVE_MS 200 /* for those who look up at the end */
 #define TIDY_EVERY_MS 60000
 
 struct p11s_store {
@@ -198,7 +199,8 @@ static void *store_main(void *arg)
       look_after(s);
     }
   }
-  p11s_store_file_release(&s->file, p11s_lmdb_is_usable(s->db));
+  (void)p11s_lmdb_stop(s->db, p11s_now_ms() + LEAVE_MS);
+  p11s_store_file_release(&s->file);
   pthread_mutex_lock(&s->lock);
   s->ended = true;
   pthread_cond_broadcast(&s->done);
@@ -212,7 +214,7 @@ static void free_store(struct p11s_store *s)
 {
   p11s_mysql_close(s->fleet, 0);
   p11s_lmdb_close(s->db);
-  p11s_store_file_release(&s->file, false);
+  p11s_store_file_free(&s->file);
   pthread_cond_destroy(&s->wake);
   pthread_cond_destroy(&s->done);
   pthread_mutex_destroy(&s->lock);
@@ -240,13 +242,13 @@ static struct p11s_store *make_store(const struct p11s_store_config *config)
   return NULL;
 }
 
-static enum p11s_err open_files(struct p11s_store *s, struct p11s_error *e)
+static enum p11s_err open_files(struct p11s_store *s, bool patient, struct p11s_error *e)
 {
   struct p11s_store_owner before = p11s_store_file_own(s->directory);
-  enum p11s_err result = p11s_store_file_prepare(s->directory, &s->file, e);
+  enum p11s_err result = p11s_store_file_prepare(s->directory, patient, &s->file, e);
 
   if (result == P11S_OK)
-    result = p11s_lmdb_open(s->file.path, &s->db, e);
+    result = p11s_lmdb_open(&s->file, &s->db, e);
   p11s_store_file_unown(before);
   if (result != P11S_OK)
     p11s_error_prefix(e, "signature store %s/signatures.lmdb", s->directory);
@@ -263,7 +265,8 @@ enum p11s_err p11s_store_open(const struct p11s_store_config *config, struct p11
   if (had == mine || !atomic_compare_exchange_strong(&taken, &had, mine))
     return p11s_error_set(e, P11S_ERR_EXISTS, "this process has a signature store already");
   s = make_store(config);
-  result = s != NULL ? open_files(s, e) : p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  result = s != NULL ? open_files(s, config->patient, e)
+                     : p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   if (result == P11S_OK && config->fleet != NULL)
     result = p11s_mysql_open(config->fleet, &s->fleet, e);
   if (result == P11S_OK && !p11s_thread_start(&s->thread, store_main, s))

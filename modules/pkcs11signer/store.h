@@ -51,12 +51,13 @@ struct p11s_store_config {
   const char *directory;
   size_t size_mib;                       /* the file gets no larger; at least 1 */
   const struct p11s_mysql_config *fleet; /* NULL: none */
+  bool patient; /* waits for another process that prepares the file, however long that takes */
 };
 
 /* P11S_ERR_HOST: the file cannot be opened or made; P11S_ERR_EXISTS: this process has a store
    already; P11S_ERR_NOMEM. Does not connect to the fleet's database: the first use does, or
-   p11s_store_connect(). Reads the whole file when it was not closed properly: a second or two
-   for a million signatures. */
+   p11s_store_connect(). Reads the whole file when it was not left as it has to be
+   (store_file.h): two seconds or three for a million signatures, more on a slow disk. */
 enum p11s_err p11s_store_open(const struct p11s_store_config *config, struct p11s_store **ret,
                               struct p11s_error *e);
 

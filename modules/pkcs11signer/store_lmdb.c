@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "store_lmdb_internal.h"
 
+#include "lock.h"
 #include "log.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 /* -- trouble */
 
@@ -19,11 +21,13 @@ static bool is_passing(int rc)
 
 void p11s_lmdb_note_trouble(struct p11s_lmdb *db, int rc)
 {
-  if (rc != 0 && rc != MDB_NOTFOUND && !is_passing(rc) && !atomic_exchange(&db->broken, true))
-    p11s_log_event(P11S_LOG_ERROR,
-                   "signature store %s: %s: nothing is looked up or kept there any more; "
-                   "restart the server, and what is unusable is set aside",
-                   db->path, mdb_strerror(rc));
+  if (rc == 0 || rc == MDB_NOTFOUND || is_passing(rc) || atomic_exchange(&db->broken, true))
+    return;
+  atomic_fetch_add(db->file->inside, 1);
+  p11s_log_event(P11S_LOG_ERROR,
+                 "signature store %s: %s: nothing is looked up or kept there any more; "
+                 "restart the server, and what is unusable is set aside",
+                 db->file->path, mdb_strerror(rc));
 }
 
 /* Reading beyond the end of a file would end the process. The size seen before is read first: after
@@ -46,7 +50,7 @@ bool p11s_lmdb_is_usable(const struct p11s_lmdb *db)
   return !atomic_load_explicit(&db->broken, memory_order_relaxed);
 }
 
-bool p11s_lmdb_may_use(struct p11s_lmdb *db)
+static bool may_use(struct p11s_lmdb *db)
 {
   if (!p11s_lmdb_is_usable(db))
     return false;
@@ -54,6 +58,36 @@ bool p11s_lmdb_may_use(struct p11s_lmdb *db)
     return true;
   p11s_lmdb_note_trouble(db, MDB_CORRUPTED);
   return false;
+}
+
+bool p11s_lmdb_enter(struct p11s_lmdb *db)
+{
+  atomic_fetch_add(&db->inside, 1);
+  if (!atomic_load(&db->stopped) && may_use(db)) {
+    atomic_fetch_add(db->file->inside, 1);
+    return true;
+  }
+  atomic_fetch_sub(&db->inside, 1);
+  return false;
+}
+
+void p11s_lmdb_leave(struct p11s_lmdb *db)
+{
+  atomic_fetch_sub(db->file->inside, 1);
+  atomic_fetch_sub(&db->inside, 1);
+}
+
+bool p11s_lmdb_stop(struct p11s_lmdb *db, uint64_t deadline_ms)
+{
+  static const struct timespec pause = {0, 1000000};
+
+  atomic_store(&db->stopped, true);
+  while (atomic_load(&db->inside) > 0) {
+    if (p11s_now_ms() >= deadline_ms)
+      return false;
+    (void)nanosleep(&pause, NULL);
+  }
+  return true;
 }
 
 /* -- opening */
@@ -84,7 +118,7 @@ static int open_env(struct p11s_lmdb *db)
     rc = mdb_env_set_mapsize(db->env, P11S_LMDB_MAP_BYTES);
   /* A read transaction belongs to who has it, not to a thread. */
   if (rc == 0)
-    rc = mdb_env_open(db->env, db->path, MDB_NOSUBDIR | MDB_NOTLS | MDB_NOMETASYNC, 0600);
+    rc = mdb_env_open(db->env, db->file->path, MDB_NOSUBDIR | MDB_NOTLS | MDB_NOMETASYNC, 0600);
   if (rc == 0)
     rc = mdb_env_get_fd(db->env, &db->fd);
   if (rc == 0)
@@ -92,7 +126,8 @@ static int open_env(struct p11s_lmdb *db)
   return rc;
 }
 
-enum p11s_err p11s_lmdb_open(const char *path, struct p11s_lmdb **ret, struct p11s_error *e)
+enum p11s_err p11s_lmdb_open(const struct p11s_store_file *file, struct p11s_lmdb **ret,
+                             struct p11s_error *e)
 {
   struct p11s_lmdb *db = calloc(1, sizeof *db);
   int rc;
@@ -100,8 +135,11 @@ enum p11s_err p11s_lmdb_open(const char *path, struct p11s_lmdb **ret, struct p1
   if (db == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   pthread_mutex_init(&db->lock, NULL);
-  db->path = strdup(path);
-  rc = db->path != NULL ? open_env(db) : ENOMEM;
+  db->file = file;
+  atomic_fetch_add(file->inside, 1);
+  rc = open_env(db);
+  p11s_store_file_mark(file); /* it may have made the tables */
+  atomic_fetch_sub(file->inside, 1);
   if (rc != 0) {
     p11s_lmdb_close(db);
     return p11s_error_set(e, rc == ENOMEM ? P11S_ERR_NOMEM : P11S_ERR_HOST, "%s", mdb_strerror(rc));
@@ -121,7 +159,6 @@ void p11s_lmdb_close(struct p11s_lmdb *db)
   if (db->env != NULL)
     mdb_env_close(db->env);
   pthread_mutex_destroy(&db->lock);
-  free(db->path);
   free(db);
 }
 
@@ -139,6 +176,8 @@ static MDB_txn *begin_read(struct p11s_lmdb *db)
   MDB_txn *txn = NULL;
   int rc;
 
+  if (!p11s_lmdb_enter(db))
+    return NULL;
   pthread_mutex_lock(&db->lock);
   if (db->pooled > 0)
     txn = db->pool[--db->pooled];
@@ -151,7 +190,10 @@ static MDB_txn *begin_read(struct p11s_lmdb *db)
       mdb_txn_abort(txn);
   }
   p11s_lmdb_note_trouble(db, rc);
-  return rc == 0 ? txn : NULL;
+  if (rc == 0)
+    return txn;
+  p11s_lmdb_leave(db);
+  return NULL;
 }
 
 static void end_read(struct p11s_lmdb *db, MDB_txn *txn)
@@ -165,6 +207,7 @@ static void end_read(struct p11s_lmdb *db, MDB_txn *txn)
   pthread_mutex_unlock(&db->lock);
   if (txn != NULL)
     mdb_txn_abort(txn);
+  p11s_lmdb_leave(db);
 }
 
 bool p11s_lmdb_get(struct p11s_lmdb *db, enum p11s_lmdb_table table, const unsigned char *key,
@@ -175,7 +218,7 @@ bool p11s_lmdb_get(struct p11s_lmdb *db, enum p11s_lmdb_table table, const unsig
   MDB_txn *txn;
   int rc;
 
-  if (!p11s_lmdb_may_use(db) || (txn = begin_read(db)) == NULL)
+  if ((txn = begin_read(db)) == NULL)
     return false;
   rc = mdb_get(txn, db->table[table], &name, &value);
   p11s_lmdb_note_trouble(db, rc);
@@ -213,7 +256,7 @@ bool p11s_lmdb_walk(struct p11s_lmdb *db, struct p11s_place *place, unsigned mos
   MDB_txn *txn;
   int rc;
 
-  if (!p11s_lmdb_may_use(db) || (txn = begin_read(db)) == NULL)
+  if ((txn = begin_read(db)) == NULL)
     return false;
   rc = mdb_cursor_open(txn, db->table[P11S_SIGNATURES], &cursor);
   if (rc == 0) {
@@ -243,7 +286,7 @@ void p11s_lmdb_get_stats(struct p11s_lmdb *db, struct p11s_store_stats *ret)
   MDB_txn *txn;
   MDB_stat stat;
 
-  ret->off = !p11s_lmdb_may_use(db);
+  ret->off = !may_use(db);
   if (ret->off || (txn = begin_read(db)) == NULL)
     return;
   add_table(txn, db->table[P11S_SIGNATURES], &ret->records, ret);

@@ -3,6 +3,7 @@
 #define P11S_STORE_LMDB_H
 
 #include "store.h"
+#include "store_file.h"
 #include "store_record.h"
 
 /*
@@ -35,10 +36,15 @@ struct p11s_op {
   unsigned char value[];
 };
 
-/* The file is one that LMDB has written (store_file.h), or does not exist. */
-enum p11s_err p11s_lmdb_open(const char *path, struct p11s_lmdb **ret, struct p11s_error *e);
+/* The file is one that LMDB has written (store_file.h), or does not exist. Borrowed: it is told who
+   is inside, and marked after each write; somebody stays inside when it is found to be spoilt. */
+enum p11s_err p11s_lmdb_open(const struct p11s_store_file *file, struct p11s_lmdb **ret,
+                             struct p11s_error *e);
 /* NULL is allowed. */
 void p11s_lmdb_close(struct p11s_lmdb *db);
+
+/* Nobody begins to read or write any more; waits for those who have, until the deadline. */
+bool p11s_lmdb_stop(struct p11s_lmdb *db, uint64_t deadline_ms);
 
 /* false: something is wrong with the file; nothing is read or written any more. */
 bool p11s_lmdb_is_usable(const struct p11s_lmdb *db);

@@ -14,10 +14,12 @@
 #define P11S_LMDB_POOL 32
 
 struct p11s_lmdb {
-  MDB_env *env; /* immutable, like path, fd and tables */
-  char *path;
+  MDB_env *env; /* immutable, like file, fd and tables */
+  const struct p11s_store_file *file;
   int fd;
   MDB_dbi table[2];
+  atomic_uint inside; /* of this process; file->inside counts them all */
+  atomic_bool stopped;
   atomic_bool broken;
   atomic_llong file_bytes; /* the largest size seen */
 
@@ -29,8 +31,10 @@ struct p11s_lmdb {
 /* What LMDB returned. When it means that the file is spoilt, that is said in the log, once, and the
    file is left alone from now on. */
 void p11s_lmdb_note_trouble(struct p11s_lmdb *db, int rc);
-/* Whether the file is good, as far as is known, and has not been cut off by another program. */
-bool p11s_lmdb_may_use(struct p11s_lmdb *db);
+
+/* Around each use of what is mapped; false: it may not be used. */
+bool p11s_lmdb_enter(struct p11s_lmdb *db);
+void p11s_lmdb_leave(struct p11s_lmdb *db);
 
 /* A key of that table, as LMDB has it. Borrowed from key. */
 static inline MDB_val p11s_lmdb_val(enum p11s_lmdb_table table, const unsigned char *key)

@@ -69,12 +69,21 @@ static enum p11s_err finish(struct p11s_lmdb *db, MDB_txn *txn, int rc, struct p
     rc = mdb_txn_commit(txn);
   else
     mdb_txn_abort(txn);
+  p11s_store_file_mark(db->file);
+  p11s_lmdb_leave(db);
   return rc == 0 ? P11S_OK : fail(db, rc, e);
 }
 
 static int begin_write(struct p11s_lmdb *db, MDB_txn **ret)
 {
-  return p11s_lmdb_may_use(db) ? mdb_txn_begin(db->env, NULL, 0, ret) : MDB_CORRUPTED;
+  int rc;
+
+  if (!p11s_lmdb_enter(db))
+    return p11s_lmdb_is_usable(db) ? EAGAIN : MDB_CORRUPTED;
+  rc = mdb_txn_begin(db->env, NULL, 0, ret);
+  if (rc != 0)
+    p11s_lmdb_leave(db);
+  return rc;
 }
 
 enum p11s_err p11s_lmdb_write(struct p11s_lmdb *db, const struct p11s_op *ops, struct p11s_error *e)

@@ -16,7 +16,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MODULE, SLOT, WEEK, OF_KEYS, RATE, SESSIONS, REFILL, KEEPS_UP, REFILL_S, AHEAD_S, ADVICE };
+enum {
+  MODULE,
+  SLOT,
+  WEEK,
+  OF_KEYS,
+  RATE,
+  SESSIONS,
+  REFILL,
+  KEEPS_UP,
+  REFILL_S,
+  AHEAD_S,
+  ADVICE,
+  LEFT_OUT
+};
 
 /* One token, as references name it. */
 struct entry {
@@ -37,7 +50,8 @@ struct work {
   struct p11s_command_keys keys;
   struct entry *entries; /* a zeroed one behind the last */
   size_t count;
-  uint32_t start; /* of this week */
+  uint32_t start;           /* of this week */
+  struct p11s_buf left_out; /* clauses about what is not counted, each with a NUL behind it */
 };
 
 static struct entry *entry_of(struct work *w, const struct p11s_key *key)
@@ -106,19 +120,25 @@ static bool count_demand(const struct p11s_demand *demand, void *arg)
   return true;
 }
 
-static void ignore(const char *what, void *arg)
+static void take_left_out(const char *what, void *arg)
 {
-  (void)what;
-  (void)arg;
+  struct work *w = arg;
+
+  p11s_buf_add(&w->left_out, what, strlen(what) + 1);
 }
 
 static enum p11s_err count_all(struct work *w, struct p11s_error *e)
 {
-  const struct p11s_demand_sink sink = {count_demand, ignore, w};
+  const struct p11s_demand_sink sink = {count_demand, take_left_out, w};
   struct p11s_store *store = p11s_signer_store(w->ctx->signer);
 
-  if (w->zone != NULL)
-    return w->ctx->host->each_demand(w->ctx->host->ctx, w->zone, 0, &sink, e);
+  if (w->zone != NULL) {
+    enum p11s_err err = w->ctx->host->each_demand(w->ctx->host->ctx, w->zone, 0, &sink, e);
+
+    if (err == P11S_OK && w->left_out.failed)
+      err = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return err;
+  }
   if (store == NULL)
     return p11s_error_set(
         e, P11S_ERR_HOST,
@@ -212,13 +232,15 @@ static void print_entry(const struct work *w, const struct entry *entry, struct 
   p11s_table_string(t, KEEPS_UP, p11s_forecast_keeps_up_name(f.keeps_up));
   for (size_t at = 0; w->ctx->json && at < advice->len; at += strlen(advice->data + at) + 1)
     p11s_table_item(t, ADVICE, advice->data + at);
+  for (size_t at = 0; w->ctx->json && at < w->left_out.len; at += strlen(w->left_out.data + at) + 1)
+    p11s_table_item(t, LEFT_OUT, w->left_out.data + at);
 }
 
 static enum p11s_err print_all(const struct work *w, struct p11s_error *e)
 {
-  static const char *const columns[] = {"module",         "slot",          "week",   "of_keys",
-                                        "rate",           "sessions",      "refill", "keeps_up",
-                                        "refill_seconds", "ahead_seconds", "advice", NULL};
+  static const char *const columns[] = {
+      "module",   "slot",           "week",          "of_keys", "rate",     "sessions", "refill",
+      "keeps_up", "refill_seconds", "ahead_seconds", "advice",  "left_out", NULL};
   struct p11s_table *t = p11s_table_new(columns);
   struct p11s_buf lines = P11S_BUF_INIT;
   enum p11s_err err;
@@ -237,6 +259,9 @@ static enum p11s_err print_all(const struct work *w, struct p11s_error *e)
     p11s_buf_addstr(w->ctx->out, "no key is on a token\n");
   else if (!w->ctx->json)
     p11s_buf_add(w->ctx->out, p11s_buf_text(&lines), lines.len);
+  for (size_t at = 0; !w->ctx->json && at < w->left_out.len;
+       at += strlen(w->left_out.data + at) + 1)
+    p11s_buf_addf(w->ctx->out, "Not counted: %s\n", w->left_out.data + at);
   p11s_buf_clear(&lines);
   p11s_table_free(t);
   return err;
@@ -278,6 +303,7 @@ enum p11s_err p11s_command_forecast(const struct p11s_command_ctx *ctx, struct p
   if (err == P11S_OK)
     err = print_all(&w, e);
   free(w.entries);
+  p11s_buf_clear(&w.left_out);
   p11s_command_release_keys(&w.keys);
   return err;
 }

@@ -73,8 +73,9 @@ Demands::Demands(const compat::Zone &zone, unsigned weeks, const p11s_demand_sin
   }
 }
 
-void Demands::leaveOut(const std::string &what) const
+void Demands::leaveOut(std::string what) const
 {
+  p11s_error_clean(what.data());
   d_sink.left_out(what.c_str(), d_sink.arg);
 }
 
@@ -132,25 +133,40 @@ bool Demands::demandSoa()
   return true;
 }
 
-void Demands::sayWhatIsLeftOut() const
+void Demands::sayWhatIsLeftOut()
 {
-  const auto count = [](size_t n, const char *what) { return std::to_string(n) + " " + what; };
+  const ServedZone::LeftOut &what = d_zone.leftOut();
+  const auto count = [this](size_t n, const std::string &clause) {
+    if (n > 0) {
+      leaveOut(std::to_string(n) + " " + clause);
+    }
+  };
+  size_t named = 0;
 
   if (d_zone.isNarrow()) {
     leaveOut(
         "denials of names that do not exist: with NSEC3 narrow they are made from the name that "
         "was asked for");
   }
-  if (d_zone.luas() > 0) {
-    leaveOut(count(d_zone.luas(), "LUA records: their answers are made when they are asked for"));
+  if (what.isBroken) {
+    leaveOut("denials: what the database has for them is not the zone's chain, as it is not "
+             "rectified (pdnsutil rectify-zone)");
   }
-  if (d_zone.aliases() > 0) {
-    leaveOut(count(d_zone.aliases(), "ALIAS records: their addresses come from elsewhere"));
+  count(what.luas, "LUA records: their answers are made when they are asked for");
+  count(what.aliases, "ALIAS records: their addresses come from elsewhere");
+  count(what.expanded, "ALIAS records in transfers: their addresses come from elsewhere");
+  count(what.hinted,
+        "SVCB or HTTPS RRsets with automatic hints: made when they are asked for, also "
+        "by a transfer");
+  if (what.unfound > 0) {
+    leaveOut("transfers: the database has " + what.firstUnfound +
+             (what.unfound > 1 ? " and " + std::to_string(what.unfound - 1) + " more names" : "") +
+             " in another spelling than queries look for, so only transfers have the records");
   }
-  if (d_zone.hinted() > 0) {
-    leaveOut(count(d_zone.hinted(),
-                   "SVCB or HTTPS RRsets with automatic hints: made when they are asked for"));
+  for (size_t at = 0; at < what.reasons.size(); at = what.reasons.find('\0', at) + 1, ++named) {
+    leaveOut(what.reasons.c_str() + at);
   }
+  count(what.unreadable.size() - named, "more names with records that PowerDNS cannot read");
 }
 
 void Demands::all()

@@ -30,8 +30,8 @@ private:
   bool demand(const ServedSet &set, int week);
   bool demandSoa();
   void demandWhatIsServed();
-  void leaveOut(const std::string &what) const;
-  void sayWhatIsLeftOut() const;
+  void leaveOut(std::string what) const;
+  void sayWhatIsLeftOut();
 
   ServedZone d_zone;
   unsigned d_weeks;

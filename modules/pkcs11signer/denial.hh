@@ -1,35 +1,63 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include "listing.hh"
 #include "served.hh"
 
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 
 namespace pkcs11signer {
-// The NSEC or NSEC3 records that PowerDNS denies with (RFC 4034, 5155). Each record of the chain is
-// given once. In narrow mode there is no chain: there is a record for each name that exists, which
-// denies other types there; what denies a name is made from the name that was asked for.
+using Types = std::set<uint16_t>;
+
+// A record of a chain (RFC 4034, 4; RFC 5155, 3), for the types that stand at a name.
+ServedSet nsecSet(const SOAData &soa, const DNSName &owner, const DNSName &next,
+                  const Types &types);
+ServedSet nsec3Set(const SOAData &soa, const NSEC3PARAMRecordContent &param,
+                   const std::string &hash, const std::string &next, const Types &types);
+
+// The NSEC or NSEC3 records that PowerDNS's answers deny with. Each is given once. Their chain is
+// the one that stands in the database, whether or not its links belong to names that there are. In
+// narrow mode there is no chain: there is a record for each name that exists, which denies other
+// types there; what denies a name is made from the name that was asked for.
 class Denial {
 public:
-  explicit Denial(ServedZone &zone);
+  Denial(ServedZone &zone, const Listing &listing);
 
-  bool isNarrow() const { return d_nsec3 && d_narrow; }
-  // For a name of the zone, and what stands there: the record that matches it or, where it has
-  // none, the one that covers it. Nothing when that has been given before.
+  bool isNarrow() const { return d_isNsec3 && d_isNarrow; }
+  // What the database has is no chain (names where NSEC3 hashes should be, or nothing): some
+  // denials are not among those given. Known after eachOther().
+  bool isBroken() const { return d_isBroken; }
+  // For a name of the zone, and what stands there: the record that has it as its owner, if any.
   std::optional<ServedSet> at(const DNSName &name, const ServedZone::Rows &rows);
+  // After all names: the links of the chain that are no name's.
+  bool eachOther(const ServedZone::Visitor &visit);
 
 private:
-  std::optional<ServedSet> nsecAt(const DNSName &name, const ServedZone::Rows &rows);
-  std::optional<ServedSet> nsec3At(const DNSName &name, const ServedZone::Rows &rows);
-  template <typename C> void setApexTypes(C &content);
-  template <typename C> void setTypes(C &content, const ServedZone::Rows &rows);
+  struct Link {
+    DNSName owner, next; // names, or hashes as one label
+    DNSName name;        // whose types it has
+  };
+
+  Link linkAt(const DNSName &place, const DNSName &name, bool asOwner = false);
+  Link linkOf(const DNSName &owner);
+  bool giveLink(const DNSName &owner, const ServedZone::Visitor &visit);
+  bool isLink(const DNSName &name) const;
+  void note(const Link &link);
+  std::optional<ServedSet> narrowAt(const DNSName &name, const ServedZone::Rows &rows);
+  ServedSet setOf(const Link &link, const ServedZone::Rows &rows);
+  void addApexTypes(Types &types);
+  Types typesAt(const DNSName &name, const ServedZone::Rows &rows);
 
   ServedZone &d_zone;
-  bool d_nsec3 = false, d_narrow = false;
-  bool d_expandAlias, d_directDnskey;
+  const Listing &d_listing;
   NSEC3PARAMRecordContent d_param;
-  std::set<DNSName> d_owners;     // of NSEC records given
-  std::set<std::string> d_hashes; // of NSEC3 records given
+  bool d_isNarrow = false;
+  bool d_isNsec3; // after the two that it comes with
+  bool d_isBroken = false;
+  bool d_expandAlias, d_directDnskey;
+  std::map<DNSName, bool> d_links; // by owner: whether it has been given
 };
 } // namespace pkcs11signer

@@ -2,12 +2,15 @@
 #include "served.hh"
 
 #include "denial.hh"
+#include "transfer.hh"
 
 #include <algorithm>
 #include <map>
 
 namespace pkcs11signer {
 namespace {
+constexpr size_t ReasonsMost = 10, ReasonLength = 200;
+
 // pdnsutil runs one command: nothing is asked for twice, and a large zone would fill memory.
 std::unique_ptr<UeberBackend> openDatabase()
 {
@@ -34,7 +37,8 @@ bool hasAutomaticHint(const DNSZoneRecord &row)
 
 void declareAnswerSettings()
 {
-  for (const char *name : {"expand-alias", "enable-lua-records", "direct-dnskey"}) {
+  for (const char *name :
+       {"expand-alias", "outgoing-axfr-expand-alias", "enable-lua-records", "direct-dnskey"}) {
     declare(name, "no");
   }
   for (const char *name : {"default-publish-cds", "default-publish-cdnskey"}) {
@@ -45,20 +49,19 @@ void declareAnswerSettings()
 
 ServedZone::ServedZone(const compat::Zone &zone)
     : d_db(openDatabase()), d_keeper(compat::makeKeeper(*d_db)),
-      d_expandAlias(::arg().mustDo("expand-alias")), d_directDnskey(::arg().mustDo("direct-dnskey"))
+      d_expandAlias(::arg().mustDo("expand-alias")),
+      d_directDnskey(::arg().mustDo("direct-dnskey")),
+      d_transferExpandsAlias(::arg()["outgoing-axfr-expand-alias"] != "no")
 {
+  bool narrow = false;
+
   if (!d_db->getSOAUncached(zone, d_soa)) {
     throw DBException("no such zone in the database, or it has no SOA record");
   }
-  d_denial = std::make_unique<Denial>(*this);
+  d_isNarrow = d_keeper->getNSEC3PARAM(compat::zoneOf(d_soa), nullptr, &narrow) && narrow;
 }
 
 ServedZone::~ServedZone() = default;
-
-bool ServedZone::isNarrow() const
-{
-  return d_denial->isNarrow();
-}
 
 ServedZone::Rows ServedZone::rows(uint16_t type, const DNSName &name)
 {
@@ -162,7 +165,7 @@ bool ServedZone::eachOfKeys(const Visitor &visit)
     if (set.records.empty()) {
       continue;
     }
-    d_made.insert(type);
+    d_made.emplace(type, set);
     if (!visit(set)) {
       return false;
     }
@@ -192,89 +195,159 @@ ServedSet ServedZone::nsec3Param()
   return set;
 }
 
-// All names at which there is something, and those between them and the zone's own.
-std::set<DNSName> ServedZone::names()
+std::set<uint16_t> ServedZone::madeTypes() const
 {
-  std::set<DNSName> found;
-  DNSZoneRecord row;
-
-  if (!d_soa.db->list(compat::zoneOf(d_soa), d_soa.domain_id, false)) {
-    throw DBException("the database behind this zone does not list its records");
+  std::set<uint16_t> types;
+  for (const auto &entry : d_made) {
+    types.insert(entry.first);
   }
-  while (d_soa.db->get(row)) {
-    DNSName name = row.dr.d_name.makeLowerCase();
-    while (name.isPartOf(compat::nameOf(d_soa)) && found.insert(name).second && name.chopOff()) {
-    }
-  }
-  return found;
+  return types;
 }
 
-bool ServedZone::isServedAsItIs(const DNSName &name, const DNSZoneRecord &row)
+void ServedZone::noteUnreadable(const DNSName &name, const std::string &reason)
+{
+  std::set<DNSName> &names = d_leftOut.unreadable;
+
+  if (names.insert(name).second && names.size() <= ReasonsMost) {
+    d_leftOut.reasons += name.toString() + ": PowerDNS cannot read a record there, and answers " +
+                         "SERVFAIL with the token or without (" + reason.substr(0, ReasonLength) +
+                         ")" + '\0';
+  }
+}
+
+bool ServedZone::isAnswered(const DNSZoneRecord &row)
 {
   const uint16_t type = row.dr.d_type;
 
   if (type == QType::ALIAS && d_expandAlias) {
-    ++d_aliases;
+    ++d_leftOut.aliases;
     return false;
   }
   if (type == QType::LUA) {
-    d_luas += doesLua() ? 1 : 0;
+    d_leftOut.luas += doesLua() ? 1 : 0;
     return false;
   }
-  const bool isMade =
-      type == QType::SOA || (name == compat::nameOf(d_soa) && d_made.count(type) > 0);
-  return type != QType::ENT && type != QType::RRSIG && !isMade;
+  return row.auth || type == QType::DS;
 }
 
-bool ServedZone::setsAt(const DNSName &name, const Rows &rows, const Visitor &visit)
+bool ServedZone::isTransferred(const DNSName &name, const DNSZoneRecord &row)
 {
-  std::map<uint16_t, ServedSet> sets;
-  std::set<uint16_t> hinted;
+  const uint16_t type = row.dr.d_type;
 
-  for (const auto &row : rows) {
-    if (!isServedAsItIs(name, row)) {
-      continue;
+  if (type == QType::ALIAS && d_transferExpandsAlias) {
+    ++d_leftOut.expanded;
+    return false;
+  }
+  return d_listing->isTransferred(type) &&
+         (type == QType::DS || d_listing->isAuthoritative(name, type));
+}
+
+void ServedZone::findAt(const DNSName &name, const DNSZoneRecord &row, Found &found)
+{
+  const auto &content = compat::contentOf(row.dr);
+
+  found.ttls.insert(row.dr.d_ttl);
+  found.isHinted = found.isHinted || hasAutomaticHint(row);
+  if (isAnswered(row)) {
+    found.answered.insert(content);
+  }
+  if (!d_isNarrow && isTransferred(name, row)) {
+    found.transferred.insert(content);
+  }
+}
+
+// Should TTLs differ, the last record's is signed. Which that is depends on the query.
+void ServedZone::addSets(const DNSName &name, uint16_t type, Found &found, Sets &sets)
+{
+  const auto made = d_listing->isApex(name) ? d_made.find(type) : d_made.end();
+  const size_t known = made == d_made.end() ? 0 : made->second.records.size();
+
+  if (known > 0) { // an answer to ANY has both, and so has a transfer
+    for (auto *records : {&found.answered, &found.transferred}) {
+      if (!records->empty()) {
+        records->insert(made->second.records.begin(), made->second.records.end());
+      }
     }
-    if (hasAutomaticHint(row)) {
-      hinted.insert(row.dr.d_type);
-    }
-    ServedSet &set = sets[row.dr.d_type];
-    set.name = name;
-    set.type = row.dr.d_type;
-    set.ttl = row.dr.d_ttl; // the last one's, should they differ
-    if (row.auth || set.type == QType::DS) {
-      set.records.insert(compat::contentOf(row.dr));
+    found.ttls.insert(made->second.ttl);
+  }
+  for (const uint32_t ttl : found.ttls) {
+    for (const auto *records : {&found.answered, &found.transferred}) {
+      const bool isKnown = known > 0 && ttl == made->second.ttl && records->size() == known;
+      const bool isTwice =
+          records == &found.transferred && records->size() == found.answered.size();
+      if (!records->empty() && !isKnown && !isTwice) {
+        sets.push_back({name, type, ttl, *records});
+      }
     }
   }
-  d_hinted += hinted.size();
-  for (const uint16_t type : hinted) {
-    sets.erase(type);
+}
+
+ServedZone::Sets ServedZone::setsAt(const DNSName &name)
+{
+  const Rows all = rows(QType::ANY, name);
+  std::map<uint16_t, Found> types;
+  Sets sets;
+
+  for (const auto &row : all) {
+    const uint16_t type = row.dr.d_type;
+    if (type != QType::SOA && type != QType::ENT && type != QType::RRSIG) {
+      findAt(name, row, types[type]);
+    }
   }
-  return std::all_of(sets.begin(), sets.end(), [&](const auto &entry) {
-    return entry.second.records.empty() || visit(entry.second);
-  });
+  if (types.empty() && !d_isNarrow && !d_listing->isApex(name) &&
+      d_listing->names().at(name).has() && d_leftOut.unfound++ == 0) {
+    d_leftOut.firstUnfound = name.toString();
+  }
+  for (auto &[type, found] : types) {
+    if (found.isHinted) {
+      ++d_leftOut.hinted;
+    } else {
+      addSets(name, type, found, sets);
+    }
+  }
+  const auto own = d_denial->at(name, all);
+  const auto transferred = d_transfer->at(name, all);
+  if (own) {
+    sets.push_back(*own);
+    const sortedRecords_t &stored = types[own->type].answered;
+    if (own->name == name && !stored.empty()) { // NSEC: an answer to ANY has both
+      sets.push_back(*own);
+      sets.back().records.insert(stored.begin(), stored.end());
+    }
+  }
+  if (transferred && !(own && **own->records.begin() == **transferred->records.begin())) {
+    sets.push_back(*transferred);
+  }
+  return sets;
 }
 
 bool ServedZone::eachOther(const Visitor &visit)
 {
   const ServedSet param = nsec3Param();
+  Sets sets;
 
   if (!param.records.empty()) {
-    d_made.insert(QType::NSEC3PARAM);
+    d_made.emplace(QType::NSEC3PARAM, param);
     if (!visit(param)) {
       return false;
     }
   }
-  for (const auto &name : names()) {
-    const Rows found = rows(QType::ANY, name);
-    if (!setsAt(name, found, visit)) {
-      return false;
+  d_listing = std::make_unique<Listing>(d_soa);
+  d_denial = std::make_unique<Denial>(*this, *d_listing);
+  d_transfer = std::make_unique<TransferChain>(*this, *d_listing);
+  for (const auto &entry : d_listing->names()) {
+    try {
+      sets = setsAt(entry.first);
+    } catch (const std::exception &e) {
+      noteUnreadable(entry.first, e.what());
+      continue;
     }
-    const auto denial = d_denial->at(name, found);
-    if (denial && !visit(*denial)) {
+    if (!std::all_of(sets.begin(), sets.end(), visit)) {
       return false;
     }
   }
-  return true;
+  const bool isAll = d_denial->eachOther(visit);
+  d_leftOut.isBroken = d_denial->isBroken();
+  return isAll;
 }
 } // namespace pkcs11signer

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
-#include "pdns-compat.hh"
+#include "listing.hh"
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
+#include <string>
 #include <vector>
 
 namespace pkcs11signer {
 class Denial;
+class TransferChain;
 
-// An RRset as PowerDNS puts it into its answers, with the TTL that it signs.
+// An RRset as PowerDNS puts it into its answers and transfers, with the TTL that it signs.
 struct ServedSet { // NOLINT(bugprone-exception-escape): of moving it, says clang-tidy 14
   DNSName name;    // lower case
   uint16_t type = 0;
@@ -19,13 +22,15 @@ struct ServedSet { // NOLINT(bugprone-exception-escape): of moving it, says clan
   sortedRecords_t records;
 };
 
-// A zone as PowerDNS answers from it: every RRset that it would sign for some query, and the
-// records that deny others. Asks the database just as the server does for each name, on connections
-// of its own and past all caches, so what comes out is what the server makes its signatures from:
-// the order of records, TTLs, type bitmaps and neighbours in the chain are the database's.
+// A zone as PowerDNS answers from it and transfers it: every RRset that it would sign for some
+// query, and the records that deny others. Asks the database just as the server does for each name,
+// on connections of its own and past all caches, so what comes out is what the server makes its
+// signatures from: the order of records, TTLs, type bitmaps and neighbours in the chain are the
+// database's.
 //
 // What is made when it is asked for (LUA, ALIAS, automatic hints, NSEC3 narrow) is left out and
-// counted. Throws PDNSException and std::exception. For a thread that may wait for the database.
+// counted; so is a name with a record that PowerDNS cannot read. Throws PDNSException and
+// std::exception. For a thread that may wait for the database.
 class ServedZone {
 public:
   using Visitor = std::function<bool(const ServedSet &set)>; // false: enough
@@ -48,21 +53,40 @@ public:
   // All others, name by name.
   bool eachOther(const Visitor &visit);
 
-  // Known after eachOther().
-  size_t aliases() const { return d_aliases; }
-  size_t luas() const { return d_luas; }
-  size_t hinted() const { return d_hinted; } // SVCB and HTTPS with automatic address hints
-  bool isNarrow() const;
+  // What eachOther() has left out.
+  struct LeftOut {
+    size_t aliases = 0, luas = 0;
+    size_t hinted = 0;     // SVCB and HTTPS with automatic address hints
+    size_t expanded = 0;   // ALIAS, in transfers
+    bool isBroken = false; // the chain (Denial)
+    std::set<DNSName> unreadable;
+    std::string reasons;      // of the first few of these, a clause for each with a NUL behind it
+    size_t unfound = 0;       // names that only a transfer has, as no query finds them,
+    std::string firstUnfound; // and one of them
+  };
+  const LeftOut &leftOut() const { return d_leftOut; }
+  bool isNarrow() const { return d_isNarrow; }
 
-  // For Denial.
+  // For Denial and TransferChain.
   using Rows = std::vector<DNSZoneRecord>;
   Rows rows(uint16_t type, const DNSName &name);
   bool doesLua();
+  std::set<uint16_t> madeTypes() const; // at the zone's own name
+  void noteUnreadable(const DNSName &name, const std::string &reason);
 
 private:
-  std::set<DNSName> names();
-  bool isServedAsItIs(const DNSName &name, const DNSZoneRecord &row);
-  bool setsAt(const DNSName &name, const Rows &rows, const Visitor &visit);
+  struct Found { // rows of one type at a name
+    sortedRecords_t answered, transferred;
+    std::set<uint32_t> ttls;
+    bool isHinted = false;
+  };
+  using Sets = std::vector<ServedSet>;
+
+  Sets setsAt(const DNSName &name);
+  void findAt(const DNSName &name, const DNSZoneRecord &row, Found &found);
+  bool isAnswered(const DNSZoneRecord &row);
+  bool isTransferred(const DNSName &name, const DNSZoneRecord &row);
+  void addSets(const DNSName &name, uint16_t type, Found &found, Sets &sets);
   ServedSet madeFromKeys(uint16_t type);
   bool addDnskeys(ServedSet &set);
   bool addCds(ServedSet &set);
@@ -72,10 +96,13 @@ private:
   std::unique_ptr<UeberBackend> d_db;
   std::unique_ptr<DNSSECKeeper> d_keeper;
   SOAData d_soa;
+  std::unique_ptr<Listing> d_listing;
   std::unique_ptr<Denial> d_denial;
-  std::set<uint16_t> d_made; // types that keys give records of
-  bool d_expandAlias, d_directDnskey;
-  size_t d_aliases = 0, d_luas = 0, d_hinted = 0;
+  std::unique_ptr<TransferChain> d_transfer;
+  std::map<uint16_t, ServedSet> d_made; // at the zone's own name, not out of the database
+  bool d_isNarrow = false;              // then there are no transfers
+  bool d_expandAlias, d_directDnskey, d_transferExpandsAlias;
+  LeftOut d_leftOut;
 };
 
 // Declares PowerDNS's settings that say how answers are made, where (pdnsutil) it has none of them.

@@ -36,7 +36,6 @@
   F(C_CreateObject,                                                                                \
     (CK_SESSION_HANDLE session, CK_ATTRIBUTE_PTR attrs, CK_ULONG n, CK_OBJECT_HANDLE_PTR object),  \
     (session, attrs, n, object))                                                                   \
-  F(C_DestroyObject, (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object), (session, object))      \
   F(C_GetAttributeValue,                                                                           \
     (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_PTR attrs, CK_ULONG n),      \
     (session, object, attrs, n))                                                                   \
@@ -48,16 +47,13 @@
     (session, objects, room, n))                                                                   \
   F(C_FindObjectsFinal, (CK_SESSION_HANDLE session), (session))                                    \
   F(C_SignInit, (CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE key),     \
-    (session, mechanism, key))                                                                     \
-  F(C_GenerateKeyPair,                                                                             \
-    (CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_ATTRIBUTE_PTR pub, CK_ULONG n_pub,  \
-     CK_ATTRIBUTE_PTR priv, CK_ULONG n_priv, CK_OBJECT_HANDLE_PTR ret_pub,                         \
-     CK_OBJECT_HANDLE_PTR ret_priv),                                                               \
-    (session, mechanism, pub, n_pub, priv, n_priv, ret_pub, ret_priv))
+    (session, mechanism, key))
 
 #define ALL_FUNCTIONS(F)                                                                           \
   PLAIN_FUNCTIONS(F)                                                                               \
   F(C_FindObjectsInit, , )                                                                         \
+  F(C_DestroyObject, , )                                                                           \
+  F(C_GenerateKeyPair, , )                                                                         \
   F(C_GetTokenInfo, , )                                                                            \
   F(C_Sign, , )
 
@@ -74,7 +70,7 @@ static const char *const names[FUNCTIONS] = {
 #undef NAME
 };
 
-enum effect { REFUSE, BLOCK, DELAY, CORRUPT };
+enum effect { REFUSE, BLOCK, DELAY, CORRUPT, LATE };
 
 struct rule {
   enum function function;
@@ -159,6 +155,47 @@ static CK_RV enter(enum function f, bool *ret_corrupt)
   }
 PLAIN_FUNCTIONS(DEFINE)
 #undef DEFINE
+
+/* What the call that has just been made is said to have come to. */
+static CK_RV end(enum function f, CK_RV rv)
+{
+  const struct rule *rule;
+
+  pthread_mutex_lock(&lock);
+  rule = find_locked(f, LATE, calls[f]);
+  if (rule != NULL && rv == CKR_OK)
+    rv = rule->rv;
+  pthread_mutex_unlock(&lock);
+  return rv;
+}
+
+static CK_RV fake_C_DestroyObject(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object)
+{
+  bool corrupt;
+  CK_RV rv = enter(FN_C_DestroyObject, &corrupt);
+
+  return rv != CKR_OK ? rv : end(FN_C_DestroyObject, real->C_DestroyObject(session, object));
+}
+
+/* One that fails gives no handles. */
+static CK_RV fake_C_GenerateKeyPair(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
+                                    CK_ATTRIBUTE_PTR pub, CK_ULONG n_pub, CK_ATTRIBUTE_PTR priv,
+                                    CK_ULONG n_priv, CK_OBJECT_HANDLE_PTR ret_pub,
+                                    CK_OBJECT_HANDLE_PTR ret_priv)
+{
+  CK_OBJECT_HANDLE made[2] = {0, 0};
+  bool corrupt;
+  CK_RV rv = enter(FN_C_GenerateKeyPair, &corrupt);
+
+  if (rv == CKR_OK)
+    rv = end(FN_C_GenerateKeyPair, real->C_GenerateKeyPair(session, mechanism, pub, n_pub, priv,
+                                                           n_priv, &made[0], &made[1]));
+  if (rv == CKR_OK) {
+    *ret_pub = made[0];
+    *ret_priv = made[1];
+  }
+  return rv;
+}
 
 static CK_RV fake_C_FindObjectsInit(CK_SESSION_HANDLE session, CK_ATTRIBUTE_PTR attrs, CK_ULONG n)
 {
@@ -260,6 +297,11 @@ static void add_rule(const char *function, enum effect effect, unsigned first, u
 static void control_refuse(const char *function, unsigned first, unsigned count, CK_RV rv)
 {
   add_rule(function, REFUSE, first, count, rv, 0);
+}
+
+static void control_fail_late(const char *function, unsigned first, unsigned count, CK_RV rv)
+{
+  add_rule(function, LATE, first, count, rv, 0);
 }
 
 static void control_block(const char *function, unsigned first, unsigned count)
@@ -365,6 +407,7 @@ const struct fakep11 fakep11 = {
     .reset = control_reset,
     .calls = control_calls,
     .refuse = control_refuse,
+    .fail_late = control_fail_late,
     .block = control_block,
     .delay = control_delay,
     .corrupt = control_corrupt,

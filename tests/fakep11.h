@@ -26,6 +26,8 @@ struct fakep11 {
 
   /* `count` calls, beginning with the first-th, return rv without reaching SoftHSM. */
   void (*refuse)(const char *function, unsigned first, unsigned count, CK_RV rv);
+  /* C_GenerateKeyPair and C_DestroyObject only: they return rv when SoftHSM has done it. */
+  void (*fail_late)(const char *function, unsigned first, unsigned count, CK_RV rv);
   /* They wait for release() before they go on. */
   void (*block)(const char *function, unsigned first, unsigned count);
   /* They take so much longer. */

@@ -53,22 +53,22 @@ void object_set(CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, const void *val
   assert_int_equal(object_module->C_SetAttributeValue(object_session, object, &attr, 1), CKR_OK);
 }
 
-void object_set_id(const struct p11s_keypair *pair, const char *id)
+void object_set_id(const struct test_pair *pair, const char *id)
 {
   object_set(pair->private_key, CKA_ID, id, strlen(id));
   object_set(pair->public_key, CKA_ID, id, strlen(id));
 }
 
 /* A pair with this label and, when not NULL, id. */
-struct p11s_keypair object_pair(unsigned number, const char *label, const char *id,
-                                struct p11s_pubkey **key)
+struct test_pair object_pair(unsigned number, const char *label, const char *id,
+                             struct p11s_pubkey **key)
 {
-  struct p11s_keypair pair;
+  struct test_pair pair;
   struct p11s_pubkey *made;
   struct p11s_error e;
 
-  if (p11s_keygen_make(object_module, object_session, p11s_algorithm_find(number),
-                       number < 13 ? 1024 : 0, "fresh", &pair, &made, &e) != P11S_OK)
+  if (test_pair_make(object_module, object_session, p11s_algorithm_find(number),
+                     number < 13 ? 1024 : 0, "fresh", &pair, &made, &e) != P11S_OK)
     fail_msg("%s", e.text);
   object_set(pair.private_key, CKA_LABEL, label, strlen(label));
   object_set(pair.public_key, CKA_LABEL, label, strlen(label));

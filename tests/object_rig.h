@@ -2,7 +2,7 @@
 #ifndef P11S_TEST_OBJECT_RIG_H
 #define P11S_TEST_OBJECT_RIG_H
 
-#include "keygen.h"
+#include "pair_rig.h"
 #include "object.h"
 
 #include <p11-kit/pkcs11.h>
@@ -22,11 +22,11 @@ extern CK_FUNCTION_LIST *object_module;
 extern CK_SESSION_HANDLE object_session;
 
 void object_set(CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, const void *value, size_t len);
-void object_set_id(const struct p11s_keypair *pair, const char *id);
+void object_set_id(const struct test_pair *pair, const char *id);
 /* A pair with this label and, when not NULL, id. The public key is the caller's; key NULL: not
    wanted. */
-struct p11s_keypair object_pair(unsigned number, const char *label, const char *id,
-                                struct p11s_pubkey **key);
+struct test_pair object_pair(unsigned number, const char *label, const char *id,
+                             struct p11s_pubkey **key);
 void object_destroy(CK_OBJECT_HANDLE object);
 
 #endif

@@ -14,15 +14,14 @@
  *     C_Login return 0xa4       do not call the module, return that
  *     C_Sign fail 0x30 once     the same for the next call only,
  *     C_Sign fail 0x30 3 times  or for so many
- *     C_Sign hang               wait until the rule is gone
- *     C_Sign hang 1             only so many calls do
- *     C_Sign delay 20           take so many milliseconds more
- *     C_Sign corrupt            flip one bit of the signature
- *     C_Sign zero               nothing but zeros
- *     C_Sign short, long, huge  say it is one byte less, one more, or a megabyte long
- *     C_Sign corrupt 1          of so many signatures, no more; also zero, short, long, huge
- *     C_Login blame 0x6         say that of a PIN that is wrong
- *     C_OpenSession limit 2     CKR_SESSION_COUNT while so many sessions are open
+ *     C_Sign late 0x30          call the module, and return that when it says CKR_OK; also late
+ * 0x30 once, late 0x30 3 times C_GenerateKeyPair label 8 the label is cut after so many bytes, as
+ * some tokens do C_Sign hang               wait until the rule is gone C_Sign hang 1 only so many
+ * calls do C_Sign delay 20           take so many milliseconds more C_Sign corrupt            flip
+ * one bit of the signature C_Sign zero               nothing but zeros C_Sign short, long, huge say
+ * it is one byte less, one more, or a megabyte long C_Sign corrupt 1          of so many
+ * signatures, no more; also zero, short, long, huge C_Login blame 0x6         say that of a PIN
+ * that is wrong C_OpenSession limit 2     CKR_SESSION_COUNT while so many sessions are open
  *     C_GetTokenInfo flags 0x40000   set these flags
  *     C_GetTokenInfo clear 0x4       clear these flags
  *     C_GetTokenInfo sessions 2      the most sessions it says it can have
@@ -217,6 +216,34 @@ static CK_RV spy_C_Sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG si
   return done("C_Sign", where, rv);
 }
 
+/* -- new keys */
+
+static void cut_label(CK_ATTRIBUTE_PTR attrs, CK_ULONG n, unsigned long size)
+{
+  for (CK_ULONG i = 0; i < n; i++)
+    if (attrs[i].type == CKA_LABEL && attrs[i].ulValueLen > size)
+      attrs[i].ulValueLen = size;
+}
+
+static CK_RV spy_C_GenerateKeyPair(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
+                                   CK_ATTRIBUTE_PTR pub, CK_ULONG n_pub, CK_ATTRIBUTE_PTR priv,
+                                   CK_ULONG n_priv, CK_OBJECT_HANDLE_PTR ret_pub,
+                                   CK_OBJECT_HANDLE_PTR ret_priv)
+{
+  struct where where = at_session(session);
+  unsigned long size;
+  CK_RV rv;
+
+  if (!intercept("C_GenerateKeyPair", where, &rv)) {
+    if (rule("C_GenerateKeyPair", "label", &size)) {
+      cut_label(pub, n_pub, size);
+      cut_label(priv, n_priv, size);
+    }
+    rv = module->C_GenerateKeyPair(session, mechanism, pub, n_pub, priv, n_priv, ret_pub, ret_priv);
+  }
+  return done("C_GenerateKeyPair", where, rv);
+}
+
 /* -- functions that are only written down */
 
 #define PASS_AT(place, answer, name, parameters, arguments)                                        \
@@ -294,11 +321,6 @@ PASS_SESSION(C_Verify,
              (CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG size, CK_BYTE_PTR sig,
               CK_ULONG n),
              (session, data, size, sig, n))
-PASS_SESSION(C_GenerateKeyPair,
-             (CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_ATTRIBUTE_PTR pub,
-              CK_ULONG n_pub, CK_ATTRIBUTE_PTR priv, CK_ULONG n_priv, CK_OBJECT_HANDLE_PTR ret_pub,
-              CK_OBJECT_HANDLE_PTR ret_priv),
-             (session, mechanism, pub, n_pub, priv, n_priv, ret_pub, ret_priv))
 PASS_SESSION(C_GenerateRandom, (CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG size),
              (session, data, size))
 

@@ -83,6 +83,17 @@ static bool take_once(const char *line, const char *value, void *arg)
   return true;
 }
 
+/* Likewise, or without a number of times. */
+static bool take_times(const char *line, const char *value, void *arg)
+{
+  char count[32] = "";
+
+  if (sscanf(line, "%*s %*s %*s %31s", count) == 1)
+    return take_once(line, value, arg);
+  *(CK_RV *)arg = strtoul(value, NULL, 0);
+  return true;
+}
+
 /* A rule with or without a number of times. The line is kept: whoever waits for its end must know
    which one it is. */
 static bool take_line(const char *line, const char *value, void *arg)

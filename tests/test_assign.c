@@ -392,6 +392,99 @@ static void key_that_cannot_be_removed_is_named(void **state)
   rig_signer_free(signer);
 }
 
+/* -- tokens that fail after they have made, or removed, a pair */
+
+static void assert_generate_fails(struct p11s_signer *signer, const char *word)
+{
+  unsigned before = rig_objects(NULL);
+  struct p11s_error e = {P11S_OK, ""};
+
+  assert_int_not_equal(generate_for(signer, ZONE, rig_ref("fresh", RIG_PIN), &e), P11S_OK);
+  if (strstr(e.text, word) == NULL)
+    fail_msg("'%s' is not in '%s'", word, e.text);
+  assert_int_equal(rig_objects(NULL), before);
+  assert_int_equal(fakehost_row_count, 0);
+}
+
+static void pair_of_a_failed_call_does_not_stay(void **state)
+{
+  static const CK_RV rvs[] = {CKR_DEVICE_ERROR,   CKR_GENERAL_ERROR,           CKR_FUNCTION_FAILED,
+                              CKR_DEVICE_REMOVED, CKR_ATTRIBUTE_VALUE_INVALID, CKR_DEVICE_MEMORY};
+  struct p11s_signer *signer = new_signer(true, 60000);
+
+  (void)state;
+  for (size_t i = 0; i < sizeof rvs / sizeof rvs[0]; i++) {
+    rig_reset(NULL);
+    rig_fake()->search_loosely(); /* other keys are none of its business */
+    rig_fake()->fail_late("C_GenerateKeyPair", 1, FAKEP11_EVER, rvs[i]);
+    assert_generate_fails(signer, "removed again");
+    assert_int_equal(rig_fake()->calls("C_GenerateKeyPair"), 1);
+  }
+  rig_signer_free(signer);
+}
+
+/* The session went with it: the next one finds what was made. */
+static void pair_of_a_lost_session_is_found_on_the_next(void **state)
+{
+  struct p11s_signer *signer = new_signer(true, 60000);
+  unsigned before = rig_objects(NULL);
+  struct p11s_error e;
+
+  (void)state;
+  for (unsigned lost = 1; lost <= 2; lost++) { /* of the searches for the two halves */
+    rig_reset(NULL);
+    rig_fake()->fail_late("C_GenerateKeyPair", 1, 1, CKR_SESSION_HANDLE_INVALID);
+    rig_fake()->refuse("C_FindObjectsInit", 3, lost, CKR_SESSION_HANDLE_INVALID);
+    if (generate_for(signer, ZONE, rig_ref("fresh", RIG_PIN), &e) != P11S_OK)
+      fail_msg("%s", e.text);
+    assert_int_equal(rig_objects(NULL), before + 2);
+    rig_remove_key("fresh");
+    fakehost_reset();
+    rig_signer_free(signer);
+    signer = new_signer(true, 60000);
+  }
+  /* and it is named when there is no next one */
+  rig_reset(NULL);
+  rig_fake()->fail_late("C_GenerateKeyPair", 1, 1, CKR_SESSION_HANDLE_INVALID);
+  rig_fake()->refuse("C_FindObjectsInit", 3, FAKEP11_EVER, CKR_SESSION_HANDLE_INVALID);
+  assert_int_equal(generate_for(signer, ZONE, rig_ref("fresh", RIG_PIN), &e), P11S_ERR_TOKEN);
+  assert_int_equal(rig_fake()->calls("C_GenerateKeyPair"), 1);
+  assert_non_null(strstr(e.text, "may have made the key pair; this removes it: for t in "));
+  assert_non_null(strstr(e.text, " --id "));
+  rig_remove_key("fresh");
+  rig_signer_free(signer);
+}
+
+static void removing_may_fail_late_too(void **state)
+{
+  struct p11s_signer *signer = new_signer(true, 60000);
+
+  (void)state;
+  fakehost_refuse_adding(true);
+  rig_fake()->fail_late("C_DestroyObject", 1, FAKEP11_EVER, CKR_DEVICE_ERROR);
+  assert_generate_fails(signer, "read-only");
+  rig_signer_free(signer);
+}
+
+/* One that fails, and does not let the pair be removed. */
+static void pair_of_a_failed_call_that_stays_is_named(void **state)
+{
+  struct p11s_signer *signer = new_signer(true, 60000);
+  struct p11s_error e;
+
+  (void)state;
+  rig_fake()->fail_late("C_GenerateKeyPair", 1, FAKEP11_EVER, CKR_DEVICE_ERROR);
+  rig_fake()->refuse("C_DestroyObject", 1, FAKEP11_EVER, CKR_ACTION_PROHIBITED);
+  assert_int_equal(generate_for(signer, ZONE, rig_ref("fresh", RIG_PIN), &e), P11S_ERR_TOKEN);
+  assert_int_equal(rig_fake()->calls("C_GenerateKeyPair"), 1);
+  assert_non_null(strstr(e.text, "CKR_DEVICE_ERROR"));
+  assert_non_null(strstr(e.text, "stays on the token; this removes it: for t in "));
+  assert_int_equal(strcmp(e.text + strlen(e.text) - 6, "; done"), 0);
+  assert_int_equal(rig_objects("fresh"), 2);
+  rig_remove_key("fresh");
+  rig_signer_free(signer);
+}
+
 static int setup(void **state)
 {
   if (rig_setup(state) != 0)
@@ -427,6 +520,10 @@ int main(void)
       cmocka_unit_test_setup(generate_asks_for_the_zone_first, reset),
       cmocka_unit_test_setup(failed_generate_leaves_nothing, reset),
       cmocka_unit_test_setup(key_that_cannot_be_removed_is_named, reset),
+      cmocka_unit_test_setup(pair_of_a_failed_call_does_not_stay, reset),
+      cmocka_unit_test_setup(pair_of_a_lost_session_is_found_on_the_next, reset),
+      cmocka_unit_test_setup(removing_may_fail_late_too, reset),
+      cmocka_unit_test_setup(pair_of_a_failed_call_that_stays_is_named, reset),
   };
 
   return cmocka_run_group_tests_name("assign", tests, setup, teardown);

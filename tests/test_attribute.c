@@ -128,7 +128,7 @@ static void attributes_that_lie(void **state)
 
 static void numbers_that_lie(void **state)
 {
-  struct p11s_keypair pair = object_pair(13, "key", NULL, NULL);
+  struct test_pair pair = object_pair(13, "key", NULL, NULL);
   CK_ULONG value = 99;
   bool given;
 
@@ -194,7 +194,7 @@ static void searches_that_lie(void **state)
 
 static void a_search_that_ignores_its_template(void **state)
 {
-  struct p11s_keypair a = object_pair(13, "a", NULL, NULL);
+  struct test_pair a = object_pair(13, "a", NULL, NULL);
   CK_OBJECT_HANDLE key = 0;
 
   (void)state;

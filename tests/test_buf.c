@@ -171,9 +171,26 @@ static void test_failure_is_remembered(void **state)
   assert_fails_with(SIZE_MAX / 4);
 }
 
+static void words_for_a_shell(void **state)
+{
+  struct p11s_buf b = P11S_BUF_INIT;
+
+  (void)state;
+  p11s_buf_add_shell(&b, "/usr/lib/x.so");
+  p11s_buf_addstr(&b, " ");
+  p11s_buf_add_shell(&b, "");
+  p11s_buf_addstr(&b, " ");
+  p11s_buf_add_shell(&b, "a b");
+  p11s_buf_addstr(&b, " ");
+  p11s_buf_add_shell(&b, "it's $HOME\\");
+  assert_string_equal(p11s_buf_text(&b), "/usr/lib/x.so '' 'a b' 'it'\\''s $HOME\\'");
+  p11s_buf_clear(&b);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(words_for_a_shell),
       cmocka_unit_test(test_empty),
       cmocka_unit_test(test_adds),
       cmocka_unit_test(test_binary),

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "attribute.h"
-#include "keygen.h"
+#include "pair_rig.h"
 #include "object.h"
 #include "rv.h"
 #include "softhsm.h"
 
-#include <openssl/sha.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -64,13 +63,13 @@ static void assert_id(CK_OBJECT_HANDLE object, const unsigned char *id)
 static void assert_fails(CK_FUNCTION_LIST *module, unsigned number, unsigned bits,
                          const char *label, enum p11s_err code, const char *word)
 {
-  struct p11s_keypair pair = {77, 78};
+  struct test_pair pair = {77, 78, {0}};
   struct p11s_pubkey *key = NULL;
   struct p11s_error e = {P11S_OK, ""};
   size_t before = count_objects();
 
   assert_int_equal(
-      p11s_keygen_make(module, session, p11s_algorithm_find(number), bits, label, &pair, &key, &e),
+      test_pair_make(module, session, p11s_algorithm_find(number), bits, label, &pair, &key, &e),
       code);
   assert_int_equal(e.code, code);
   if (strstr(e.text, word) == NULL)
@@ -82,13 +81,13 @@ static void assert_fails(CK_FUNCTION_LIST *module, unsigned number, unsigned bit
   assert_int_equal(count_objects(), before);
 }
 
-static void make(unsigned number, unsigned bits, const char *label, struct p11s_keypair *pair,
+static void make(unsigned number, unsigned bits, const char *label, struct test_pair *pair,
                  struct p11s_pubkey **key)
 {
   struct p11s_error e;
 
-  if (p11s_keygen_make(softhsm_module(), session, p11s_algorithm_find(number), bits, label, pair,
-                       key, &e) != P11S_OK)
+  if (test_pair_make(softhsm_module(), session, p11s_algorithm_find(number), bits, label, pair, key,
+                     &e) != P11S_OK)
     fail_msg("%s", e.text);
 }
 
@@ -124,12 +123,9 @@ static void pairs_of_each_kind(void **state)
 
   (void)state;
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-    unsigned char hash[SHA256_DIGEST_LENGTH];
-    const unsigned char *data;
     struct p11s_pubkey *key, *again;
-    struct p11s_keypair pair;
+    struct test_pair pair;
     CK_OBJECT_HANDLE found;
-    size_t len;
     const struct p11s_algorithm *alg = p11s_algorithm_find(cases[i].number);
 
     make(cases[i].number, cases[i].bits, "pair", &pair, &key);
@@ -137,10 +133,8 @@ static void pairs_of_each_kind(void **state)
     assert_flag(pair.public_key, CKA_VERIFY, true);
     assert_flag(pair.public_key, CKA_TOKEN, true);
     assert_flag(pair.public_key, CKA_ENCRYPT, false);
-    data = p11s_pubkey_data(key, &len);
-    (void)SHA256(data, len, hash);
-    assert_id(pair.private_key, hash);
-    assert_id(pair.public_key, hash);
+    assert_id(pair.private_key, pair.made.id);
+    assert_id(pair.public_key, pair.made.id);
     assert_int_equal(p11s_pubkey_bits(key), cases[i].bits != 0 ? cases[i].bits : alg->bits);
     /* The public key that was given is the one that will be found. */
     assert_int_equal(p11s_object_find_private(softhsm_module(), session, alg, "pair", &found, NULL),
@@ -152,7 +146,7 @@ static void pairs_of_each_kind(void **state)
     assert_true(p11s_pubkey_equal(key, again));
     p11s_pubkey_free(key);
     p11s_pubkey_free(again);
-    assert_int_equal(p11s_keygen_destroy(softhsm_module(), session, &pair, NULL), P11S_OK);
+    assert_int_equal(test_pair_destroy(softhsm_module(), session, &pair), P11S_OK);
     assert_int_equal(count_objects(), 0);
   }
 }
@@ -160,7 +154,7 @@ static void pairs_of_each_kind(void **state)
 static void two_keys_are_two(void **state)
 {
   struct p11s_bytes first, second;
-  struct p11s_keypair a, b;
+  struct test_pair a, b;
   struct p11s_pubkey *key_a, *key_b;
 
   (void)state;
@@ -178,13 +172,13 @@ static void two_keys_are_two(void **state)
   p11s_bytes_clear(&second);
   p11s_pubkey_free(key_a);
   p11s_pubkey_free(key_b);
-  assert_int_equal(p11s_keygen_destroy(softhsm_module(), session, &a, NULL), P11S_OK);
-  assert_int_equal(p11s_keygen_destroy(softhsm_module(), session, &b, NULL), P11S_OK);
+  assert_int_equal(test_pair_destroy(softhsm_module(), session, &a), P11S_OK);
+  assert_int_equal(test_pair_destroy(softhsm_module(), session, &b), P11S_OK);
 }
 
 static void label_in_use(void **state)
 {
-  struct p11s_keypair pair;
+  struct test_pair pair;
   struct p11s_pubkey *key;
 
   (void)state;
@@ -196,7 +190,7 @@ static void label_in_use(void **state)
   assert_int_equal(softhsm_module()->C_DestroyObject(session, pair.private_key), CKR_OK);
   assert_fails(softhsm_module(), 13, 0, "used", P11S_ERR_EXISTS, "public key 'used'");
   pair.private_key = CK_INVALID_HANDLE;
-  assert_int_equal(p11s_keygen_destroy(softhsm_module(), session, &pair, NULL), P11S_OK);
+  assert_int_equal(test_pair_destroy(softhsm_module(), session, &pair), P11S_OK);
 }
 
 static void not_allowed(void **state)
@@ -228,20 +222,45 @@ static void read_only_session(void **state)
 /* --- SoftHSM with something changed ---------------------------------------- */
 
 static CK_FUNCTION_LIST changed;
-static CK_RV set_rv[2]; /* by object class: private, public */
 static CK_RV generate_rv;
 static CK_ULONG generated;
 static CK_ATTRIBUTE_TYPE disliked;
 static CK_RV destroy_rv;
 static int destroyed;
 
-static CK_RV changed_set(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *attrs,
-                         CK_ULONG n)
-{
-  bool is_private = p11s_object_flag(softhsm_module(), s, object, CKA_SIGN);
-  CK_RV rv = set_rv[is_private ? 0 : 1];
+/* What a token makes of a template: a number of bytes of the label, or the id; NULL: nothing. */
+static void (*rewrite)(CK_ATTRIBUTE *attr);
 
-  return rv != CKR_OK ? rv : softhsm_module()->C_SetAttributeValue(s, object, attrs, n);
+static void rewrite_all(CK_ATTRIBUTE *template, CK_ULONG n)
+{
+  for (CK_ULONG i = 0; rewrite != NULL && i < n; i++)
+    rewrite(&template[i]);
+}
+
+static void cut_label(CK_ATTRIBUTE *attr)
+{
+  if (attr->type == CKA_LABEL && attr->ulValueLen > 4)
+    attr->ulValueLen = 4;
+}
+
+static void append_nul(CK_ATTRIBUTE *attr)
+{
+  if (attr->type == CKA_LABEL)
+    attr->ulValueLen++; /* the string's own */
+}
+
+static void label_by_id(CK_ATTRIBUTE *attr)
+{
+  static const char id[] = "01";
+
+  if (attr->type == CKA_LABEL || attr->type == CKA_ID)
+    *attr = (CK_ATTRIBUTE){attr->type, (void *)(uintptr_t)id, 2};
+}
+
+static void own_id(CK_ATTRIBUTE *attr)
+{
+  if (attr->type == CKA_ID)
+    attr->ulValueLen = 1;
 }
 
 /* SoftHSM has the same defaults, other tokens may not. */
@@ -272,6 +291,8 @@ static CK_RV changed_generate(CK_SESSION_HANDLE s, CK_MECHANISM *mechanism, CK_A
       return generate_rv;
   if (disliked == 0 && generate_rv != CKR_OK)
     return generate_rv;
+  rewrite_all(public, n_public);
+  rewrite_all(private, n_private);
   return softhsm_module()->C_GenerateKeyPair(s, mechanism, public, n_public, private, n_private,
                                              ret_public, ret_private);
 }
@@ -286,92 +307,85 @@ static int changed_setup(void **state)
 {
   (void)state;
   changed = *softhsm_module();
-  changed.C_SetAttributeValue = changed_set;
   changed.C_GenerateKeyPair = changed_generate;
   changed.C_DestroyObject = changed_destroy;
-  set_rv[0] = set_rv[1] = generate_rv = destroy_rv = CKR_OK;
+  generate_rv = destroy_rv = CKR_OK;
   generated = 0;
   disliked = 0;
+  rewrite = NULL;
   destroyed = 0;
   return 0;
 }
 
-/* Makes a pair, tells whether both ids are the derived one, and that they are equal. */
-static bool made_with_derived_id(void)
-{
-  unsigned char hash[SHA256_DIGEST_LENGTH];
-  struct p11s_bytes id;
-  struct p11s_keypair pair;
-  struct p11s_pubkey *key;
-  const unsigned char *data;
-  struct p11s_error e;
-  bool derived;
-  size_t len;
-
-  if (p11s_keygen_make(&changed, session, p11s_algorithm_find(13), 0, "id", &pair, &key, &e) !=
-      P11S_OK)
-    fail_msg("%s", e.text);
-  data = p11s_pubkey_data(key, &len);
-  (void)SHA256(data, len, hash);
-  assert_int_equal(
-      p11s_attribute_read(softhsm_module(), session, pair.private_key, CKA_ID, &id, NULL), P11S_OK);
-  assert_int_equal(id.len, 20);
-  assert_id(pair.public_key, id.data);
-  derived = p11s_bytes_equal(&id, hash, 20);
-  p11s_bytes_clear(&id);
-  p11s_pubkey_free(key);
-  assert_int_equal(p11s_keygen_destroy(softhsm_module(), session, &pair, NULL), P11S_OK);
-  return derived;
-}
-
-static void ids_that_cannot_be_set(void **state)
-{
-  (void)state;
-  assert_true(made_with_derived_id());
-  set_rv[0] = CKR_ATTRIBUTE_READ_ONLY;
-  assert_false(made_with_derived_id());
-  set_rv[0] = CKR_OK;
-  set_rv[1] = CKR_FUNCTION_NOT_SUPPORTED;
-  assert_false(made_with_derived_id());
-}
-
 static void tokens_that_know_fewer_attributes(void **state)
 {
-  struct p11s_keypair pair;
+  struct test_pair pair;
   struct p11s_pubkey *key;
 
   (void)state;
   disliked = CKA_SIGN_RECOVER;
   generate_rv = CKR_ATTRIBUTE_TYPE_INVALID;
   assert_int_equal(
-      p11s_keygen_make(&changed, session, p11s_algorithm_find(13), 0, "few", &pair, &key, NULL),
+      test_pair_make(&changed, session, p11s_algorithm_find(13), 0, "few", &pair, &key, NULL),
       P11S_OK);
   assert_int_equal(generated, 3);
   assert_flag(pair.private_key, CKA_SENSITIVE, true);
   assert_flag(pair.private_key, CKA_EXTRACTABLE, false);
   p11s_pubkey_free(key);
-  assert_int_equal(p11s_keygen_destroy(softhsm_module(), session, &pair, NULL), P11S_OK);
+  assert_int_equal(test_pair_destroy(softhsm_module(), session, &pair), P11S_OK);
   /* What has to be there is not given up. */
   disliked = CKA_SENSITIVE;
   assert_fails(&changed, 13, 0, "few", P11S_ERR_TOKEN, "CKR_ATTRIBUTE_TYPE_INVALID");
 }
 
+static void tokens_that_rename_what_they_make(void **state)
+{
+  (void)state;
+  rewrite = cut_label;
+  assert_fails(&changed, 13, 0, "my label", P11S_ERR_TOKEN,
+               "'my label' of a new key: it has pkcs11:object=my%20l;");
+  rewrite = append_nul;
+  assert_fails(&changed, 13, 0, "my label", P11S_ERR_TOKEN, "pkcs11:object=my%20label%00;");
+  rewrite = label_by_id;
+  assert_fails(&changed, 13, 0, "my label", P11S_ERR_TOKEN, "pkcs11:object=01;");
+  assert_int_equal(generated, 3);
+  assert_int_equal(destroyed, 6);
+}
+
+/* The label is enough. */
+static void tokens_that_choose_the_id(void **state)
+{
+  size_t before = count_objects();
+  struct test_pair pair;
+  struct p11s_pubkey *key;
+
+  (void)state;
+  rewrite = own_id;
+  assert_int_equal(
+      test_pair_make(&changed, session, p11s_algorithm_find(13), 0, "mine", &pair, &key, NULL),
+      P11S_OK);
+  assert_int_equal(atomic_load(&pair.made.state), P11S_PAIR_RENAMED);
+  assert_int_equal(p11s_keypair_remove(&changed, session, &pair.made, NULL), P11S_OK);
+  assert_int_equal(count_objects(), before);
+  p11s_pubkey_free(key);
+}
+
 /* As with a TPM behind tpm2-pkcs11. */
 static void tokens_with_one_bit_for_signing_and_encrypting(void **state)
 {
-  struct p11s_keypair pair;
+  struct test_pair pair;
   struct p11s_pubkey *key;
 
   (void)state;
   disliked = CKA_ENCRYPT;
   generate_rv = CKR_GENERAL_ERROR;
   assert_int_equal(
-      p11s_keygen_make(&changed, session, p11s_algorithm_find(8), 1024, "tpm", &pair, &key, NULL),
+      test_pair_make(&changed, session, p11s_algorithm_find(8), 1024, "tpm", &pair, &key, NULL),
       P11S_OK);
   assert_int_equal(generated, 2);
   assert_private_key_is_safe(pair.private_key);
   p11s_pubkey_free(key);
-  assert_int_equal(p11s_keygen_destroy(softhsm_module(), session, &pair, NULL), P11S_OK);
+  assert_int_equal(test_pair_destroy(softhsm_module(), session, &pair), P11S_OK);
 }
 
 static void what_generating_can_say(void **state)
@@ -387,7 +401,7 @@ static void what_generating_can_say(void **state)
   assert_fails(&changed, 13, 0, "k", P11S_ERR_TOKEN, "no room");
   generate_rv = CKR_DEVICE_REMOVED;
   assert_fails(&changed, 13, 0, "k", P11S_ERR_TOKEN, "CKR_DEVICE_REMOVED");
-  assert_int_equal(p11s_rv_last(), CKR_DEVICE_REMOVED);
+  assert_int_equal(p11s_rv_last(), CKR_DEVICE_REMOVED); /* nothing was made: once more will do */
   assert_int_equal(generated, 5);
 }
 
@@ -464,17 +478,17 @@ static void keys_that_only_seem_readable_stay(void **state)
   falsified = CKA_SENSITIVE;
   falsified_to = CK_FALSE;
   for (size_t i = 0; i < sizeof rvs / sizeof rvs[0]; i++) {
-    struct p11s_keypair pair;
+    struct test_pair pair;
     struct p11s_pubkey *key;
     struct p11s_error e;
 
     secret_rv = rvs[i];
     secret_len = lens[i];
-    if (p11s_keygen_make(&changed, session, p11s_algorithm_find(13), 0, "k", &pair, &key, &e) !=
+    if (test_pair_make(&changed, session, p11s_algorithm_find(13), 0, "k", &pair, &key, &e) !=
         P11S_OK)
       fail_msg("%s", e.text);
     p11s_pubkey_free(key);
-    assert_int_equal(p11s_keygen_destroy(softhsm_module(), session, &pair, NULL), P11S_OK);
+    assert_int_equal(test_pair_destroy(softhsm_module(), session, &pair), P11S_OK);
   }
 }
 
@@ -487,26 +501,6 @@ static void keys_without_public_point_do_not_stay(void **state)
   assert_int_equal(destroyed, 2);
 }
 
-static void destroying_goes_on(void **state)
-{
-  struct p11s_keypair pair;
-  struct p11s_pubkey *key;
-  struct p11s_error e;
-
-  (void)state;
-  make(13, 0, "doomed", &pair, &key);
-  p11s_pubkey_free(key);
-  destroy_rv = CKR_ACTION_PROHIBITED;
-  assert_int_equal(p11s_keygen_destroy(&changed, session, &pair, &e), P11S_ERR_TOKEN);
-  assert_non_null(strstr(e.text, "private"));
-  assert_int_equal(destroyed, 2);
-  destroy_rv = CKR_OK;
-  assert_int_equal(softhsm_module()->C_DestroyObject(session, pair.private_key), CKR_OK);
-  /* One is gone already: the other goes all the same. */
-  assert_int_equal(p11s_keygen_destroy(&changed, session, &pair, &e), P11S_ERR_TOKEN);
-  assert_int_equal(count_objects(), 0);
-}
-
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -515,15 +509,15 @@ int main(void)
       cmocka_unit_test(label_in_use),
       cmocka_unit_test(not_allowed),
       cmocka_unit_test(read_only_session),
-      cmocka_unit_test_setup(ids_that_cannot_be_set, changed_setup),
       cmocka_unit_test_setup(tokens_that_know_fewer_attributes, changed_setup),
+      cmocka_unit_test_setup(tokens_that_rename_what_they_make, changed_setup),
+      cmocka_unit_test_setup(tokens_that_choose_the_id, changed_setup),
       cmocka_unit_test_setup(tokens_with_one_bit_for_signing_and_encrypting, changed_setup),
       cmocka_unit_test_setup(what_generating_can_say, changed_setup),
       cmocka_unit_test_setup(mechanisms_not_there, changed_setup),
       cmocka_unit_test_setup(readable_keys_do_not_stay, changed_setup),
       cmocka_unit_test_setup(keys_that_only_seem_readable_stay, changed_setup),
       cmocka_unit_test_setup(keys_without_public_point_do_not_stay, changed_setup),
-      cmocka_unit_test_setup(destroying_goes_on, changed_setup),
   };
 
   return cmocka_run_group_tests_name("keygen", tests, setup, teardown);

@@ -46,9 +46,9 @@ static struct p11s_error not_found(unsigned number, const char *label, enum p11s
 
 static void private_by_label(void **state)
 {
-  struct p11s_keypair a = object_pair(13, "two words", "A", NULL);
-  struct p11s_keypair b = object_pair(13, UTF8_LABEL, "B", NULL);
-  struct p11s_keypair c = object_pair(13, LONG_LABEL, "C", NULL);
+  struct test_pair a = object_pair(13, "two words", "A", NULL);
+  struct test_pair b = object_pair(13, UTF8_LABEL, "B", NULL);
+  struct test_pair c = object_pair(13, LONG_LABEL, "C", NULL);
 
   (void)state;
   assert_int_equal(found(13, "two words"), a.private_key);
@@ -62,8 +62,8 @@ static void private_by_label(void **state)
 
 static void private_by_uri(void **state)
 {
-  struct p11s_keypair a = object_pair(13, "same", "A1", NULL);
-  struct p11s_keypair b = object_pair(13, "same", "B1", NULL);
+  struct test_pair a = object_pair(13, "same", "A1", NULL);
+  struct test_pair b = object_pair(13, "same", "B1", NULL);
 
   (void)state;
   assert_int_equal(found(13, "pkcs11:object=same;id=A1"), a.private_key);

@@ -39,7 +39,7 @@ static void assert_info(const struct p11s_object_info *info, const char *label, 
 static void list_of_keys(void **state)
 {
   struct list list = {.count = 0};
-  struct p11s_keypair pair;
+  struct test_pair pair;
 
   (void)state;
   assert_int_equal(p11s_object_each(object_module, object_session, note_object, &list, NULL),

@@ -129,7 +129,7 @@ static void public_objects(void **state)
   (void)state;
   for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
     struct p11s_pubkey *key;
-    struct p11s_keypair pair = object_pair(numbers[i], "key", NULL, &key);
+    struct test_pair pair = object_pair(numbers[i], "key", NULL, &key);
 
     assert_public(numbers[i], pair.private_key, "key", NULL, key);
     assert_public(numbers[i], pair.private_key, "key", "key", key);
@@ -143,8 +143,8 @@ static void public_objects(void **state)
 static void public_object_with_the_same_id_first(void **state)
 {
   struct p11s_pubkey *a_key, *b_key;
-  struct p11s_keypair a = object_pair(13, "same", "A", &a_key);
-  struct p11s_keypair b = object_pair(13, "same", "B", &b_key);
+  struct test_pair a = object_pair(13, "same", "A", &a_key);
+  struct test_pair b = object_pair(13, "same", "B", &b_key);
 
   (void)state;
   assert_public(13, a.private_key, "same", NULL, a_key);
@@ -164,8 +164,8 @@ static void public_object_with_the_same_id_first(void **state)
 static void the_id_says_more_than_the_label(void **state)
 {
   struct p11s_pubkey *right, *wrong;
-  struct p11s_keypair pair = object_pair(13, "key", "A", &right);
-  struct p11s_keypair other = object_pair(13, "other", "B", &wrong);
+  struct test_pair pair = object_pair(13, "key", "A", &right);
+  struct test_pair other = object_pair(13, "other", "B", &wrong);
 
   (void)state;
   object_set(pair.public_key, CKA_LABEL, "its public half", 15);
@@ -220,7 +220,7 @@ static void public_half_with_the_private_key(void **state)
                             0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
                             0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04};
   struct p11s_pubkey *key;
-  struct p11s_keypair pair = object_pair(13, "alone", "", &key);
+  struct test_pair pair = object_pair(13, "alone", "", &key);
   size_t len;
 
   (void)state;
@@ -246,7 +246,7 @@ static void public_half_with_the_private_key(void **state)
 static void public_object_of_another_label(void **state)
 {
   struct p11s_pubkey *key;
-  struct p11s_keypair pair = object_pair(13, "private", "\x01\x02", &key);
+  struct test_pair pair = object_pair(13, "private", "\x01\x02", &key);
 
   (void)state;
   object_set(pair.public_key, CKA_LABEL, "public", 6);
@@ -265,7 +265,7 @@ static void public_object_of_another_label(void **state)
 static void rsa_from_the_private_key(void **state)
 {
   struct p11s_pubkey *key;
-  struct p11s_keypair pair = object_pair(8, "alone", NULL, &key);
+  struct test_pair pair = object_pair(8, "alone", NULL, &key);
 
   (void)state;
   object_destroy(pair.public_key);
@@ -276,7 +276,7 @@ static void rsa_from_the_private_key(void **state)
 /* Nor can it be found by an id that there is not. */
 static void no_public_half(void **state)
 {
-  struct p11s_keypair pair = object_pair(13, "alone", "", NULL);
+  struct test_pair pair = object_pair(13, "alone", "", NULL);
   struct p11s_error e;
 
   (void)state;
@@ -289,7 +289,7 @@ static void no_public_half(void **state)
 
 static void public_key_of_another_type(void **state)
 {
-  struct p11s_keypair pair = object_pair(14, "curve", NULL, NULL);
+  struct test_pair pair = object_pair(14, "curve", NULL, NULL);
 
   (void)state;
   (void)no_public(13, pair.private_key, "curve", NULL, P11S_ERR_KEY_TYPE);
@@ -301,7 +301,7 @@ static void public_key_of_another_type(void **state)
 static void certificates(void **state)
 {
   struct p11s_pubkey *key;
-  struct p11s_keypair pair = object_pair(13, "cert", "\x05", &key);
+  struct test_pair pair = object_pair(13, "cert", "\x05", &key);
 
   (void)state;
   object_destroy(pair.public_key);
@@ -318,7 +318,7 @@ static void certificates(void **state)
 static void bad_certificates(void **state)
 {
   struct p11s_pubkey *key;
-  struct p11s_keypair pair = object_pair(13, "cert", "\x05", &key);
+  struct test_pair pair = object_pair(13, "cert", "\x05", &key);
   EVP_PKEY *rsa = EVP_RSA_gen(1024);
   unsigned char *der;
   int len = certificate_der(rsa, &der);

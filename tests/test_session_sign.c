@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* How a session signs: plans, what a token gives for a signature, a login for each. */
-#include "keygen.h"
+#include "pair_rig.h"
 #include "session_rig.h"
 
 #include <openssl/evp.h>
@@ -78,7 +78,7 @@ static void plans(void **state)
 struct key {
   struct p11s_session *session;
   const struct p11s_algorithm *alg;
-  struct p11s_keypair pair;
+  struct test_pair pair;
   struct p11s_pubkey *public;
 };
 
@@ -91,15 +91,15 @@ static void make_key(struct key *key, CK_FUNCTION_LIST *module, unsigned number,
   key->alg = p11s_algorithm_find(number);
   assert_int_equal(session_rig_login(key->session, USER_PIN, NULL, &e), P11S_OK);
   (void)snprintf(label, sizeof label, "sign-%u", number);
-  if (p11s_keygen_make(module, p11s_session_handle(key->session), key->alg, bits, label, &key->pair,
-                       &key->public, &e) != P11S_OK)
+  if (test_pair_make(module, p11s_session_handle(key->session), key->alg, bits, label, &key->pair,
+                     &key->public, &e) != P11S_OK)
     fail_msg("%u: %s", number, e.text);
 }
 
 static void drop_key(struct key *key)
 {
-  assert_int_equal(p11s_keygen_destroy(p11s_session_module(key->session),
-                                       p11s_session_handle(key->session), &key->pair, NULL),
+  assert_int_equal(test_pair_destroy(p11s_session_module(key->session),
+                                     p11s_session_handle(key->session), &key->pair),
                    P11S_OK);
   p11s_pubkey_free(key->public);
   p11s_session_close(key->session);
@@ -202,9 +202,8 @@ static void failed_signatures(void **state)
   assert_true(p11s_rv_is_lost(p11s_rv_last()));
   /* the session is gone, and with it SoftHSM's handles */
   key.pair.private_key = CK_INVALID_HANDLE;
-  assert_int_equal(
-      p11s_keygen_destroy(softhsm_module(), p11s_session_handle(key.session), &key.pair, NULL),
-      P11S_OK);
+  assert_int_equal(test_pair_destroy(softhsm_module(), p11s_session_handle(key.session), &key.pair),
+                   P11S_OK);
   key.pair.public_key = CK_INVALID_HANDLE;
   assert_int_equal(softhsm_module()->C_CloseAllSessions(session_rig_slot), CKR_OK);
   assert_int_equal(sign(&key, &plan, signature, &len, &e), P11S_ERR_TOKEN);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CAUSE_MAX 300 /* of an error, so that what is said behind it is whole */
+
 /* Looks for a row of the zone that has this public key and these flags already. */
 struct twin_search {
   const struct p11s_assignment *a;
@@ -116,7 +118,7 @@ static void undo(struct p11s_signer *signer, struct p11s_key *key, struct p11s_e
   /* The next try has to meet a new key, not the memory of this one. */
   p11s_signer_forget_key(signer, key);
   if (p11s_key_undo_generate(key, p11s_signer_admin_deadline(signer), &why) != P11S_OK && e != NULL)
-    p11s_error_prefix(e, "the new key stays on the token (%s), remove it there", why.text);
+    (void)p11s_error_set(e, e->code, "%.*s; %s", CAUSE_MAX, e->text, why.text);
 }
 
 enum p11s_err p11s_generate(struct p11s_signer *signer, const struct p11s_host *host,

@@ -88,6 +88,25 @@ void p11s_buf_addvf(struct p11s_buf *b, const char *format, va_list args)
   b->len += (size_t)len;
 }
 
+void p11s_buf_add_shell(struct p11s_buf *b, const char *word)
+{
+  static const char plain[] =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,%@+";
+
+  if (word[0] != '\0' && strspn(word, plain) == strlen(word)) {
+    p11s_buf_addstr(b, word);
+    return;
+  }
+  p11s_buf_addstr(b, "'");
+  for (; *word != '\0'; word++) {
+    if (*word == '\'')
+      p11s_buf_addstr(b, "'\\''");
+    else
+      p11s_buf_add(b, word, 1);
+  }
+  p11s_buf_addstr(b, "'");
+}
+
 const char *p11s_buf_text(const struct p11s_buf *b)
 {
   return b->data == NULL ? "" : b->data;

@@ -31,6 +31,9 @@ void p11s_buf_addf(struct p11s_buf *b, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void p11s_buf_addvf(struct p11s_buf *b, const char *format, va_list args);
 
+/* One word of a shell command, in quotes where it needs them. */
+void p11s_buf_add_shell(struct p11s_buf *b, const char *word);
+
 /* The text so far, "" when there is none. Borrowed until the next call. */
 const char *p11s_buf_text(const struct p11s_buf *b);
 

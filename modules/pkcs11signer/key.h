@@ -70,12 +70,13 @@ enum p11s_err p11s_key_check(struct p11s_key *key, uint64_t deadline_ms, struct 
 enum p11s_err p11s_key_try(struct p11s_key *key, uint64_t deadline_ms, struct p11s_error *e);
 
 /* Makes the key pair that the reference names, which must not be there yet and not be pinned
-   (P11S_ERR_EXISTS); bits as in keygen.h. One that comes too late for the caller is removed again.
-   The public key is known afterwards. */
+   (P11S_ERR_EXISTS); bits: of an RSA key, 0: the default. The public key is known afterwards. What
+   a failure may leave on the token, one that comes too late for the caller included, is removed
+   again, or the error has the command that removes it. */
 enum p11s_err p11s_key_generate(struct p11s_key *key, unsigned bits, uint64_t deadline_ms,
                                 struct p11s_error *e);
-/* Undoes a p11s_key_generate() of this process: removes the pair from the token. P11S_ERR_NO_KEY:
-   there was none. */
+/* Undoes a p11s_key_generate() of this process: removes the pair from the token, or the error has
+   the command for it. P11S_ERR_NO_KEY: there was none. */
 enum p11s_err p11s_key_undo_generate(struct p11s_key *key, uint64_t deadline_ms,
                                      struct p11s_error *e);
 

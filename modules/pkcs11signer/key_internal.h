@@ -4,7 +4,7 @@
 
 #include "key.h"
 #include "job.h"
-#include "keygen.h"
+#include "keypair.h"
 #include "session.h"
 #include "token.h"
 
@@ -40,7 +40,7 @@ struct p11s_key {
   uint64_t handle_epoch;
   CK_OBJECT_HANDLE handle;
   struct p11s_sign_plan plan;
-  bool have_pair; /* made by us: may be undone */
+  struct p11s_keypair pair; /* made by us: may be undone; else P11S_PAIR_NONE */
 };
 
 /* "key 'label' on token 'slot'", for messages. */
@@ -74,10 +74,10 @@ enum p11s_err p11s_key_try_work(struct p11s_key *key, struct p11s_work *work, st
 /* In a worker: find, compare, sign and verify a test message. */
 enum p11s_err p11s_key_check_work(struct p11s_key *key, struct p11s_work *work,
                                   struct p11s_error *e);
-/* In a worker, read/write session. */
-enum p11s_err p11s_key_generate_work(struct p11s_key *key, unsigned bits, struct p11s_work *work,
-                                     struct p11s_error *e);
-enum p11s_err p11s_key_undo_work(struct p11s_key *key, struct p11s_work *work,
-                                 struct p11s_error *e);
+/* In a worker, read/write session. The pair is the job's, the same in each of its tries. */
+enum p11s_err p11s_key_generate_work(struct p11s_key *key, struct p11s_keypair *pair,
+                                     struct p11s_work *work, struct p11s_error *e);
+enum p11s_err p11s_key_undo_work(struct p11s_key *key, struct p11s_keypair *pair,
+                                 struct p11s_work *work, struct p11s_error *e);
 
 #endif

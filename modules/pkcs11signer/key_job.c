@@ -4,6 +4,7 @@
 #include "signer.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Whose a new key pair is: decided once, by the worker that made it or the caller that gave up. */
 enum fate { UNDECIDED, WANTED, ABANDONED };
@@ -11,7 +12,7 @@ enum fate { UNDECIDED, WANTED, ABANDONED };
 struct key_job {
   struct p11s_job job; /* first member */
   struct p11s_key *key;
-  unsigned bits;
+  struct p11s_keypair pair; /* to be made, or to be removed */
   atomic_int fate;
 };
 
@@ -42,20 +43,19 @@ static enum p11s_err run_generate(struct p11s_job *job, struct p11s_work *work,
                                   struct p11s_error *e)
 {
   struct key_job *j = (struct key_job *)job;
-  enum p11s_err result;
+  enum p11s_err result = p11s_key_generate_work(j->key, &j->pair, work, e);
 
-  if (atomic_load(&j->fate) == ABANDONED)
-    return p11s_error_set(e, P11S_ERR_TIMEOUT, "nobody waits for the new key any more");
-  result = p11s_key_generate_work(j->key, j->bits, work, e);
   if (result != P11S_OK || decide(j, WANTED))
     return result;
   p11s_signer_forget_key(j->key->signer, j->key); /* it has a public key that is no more */
-  return p11s_key_undo_work(j->key, work, e);
+  return p11s_key_undo_work(j->key, &j->pair, work, e);
 }
 
 static enum p11s_err run_undo(struct p11s_job *job, struct p11s_work *work, struct p11s_error *e)
 {
-  return p11s_key_undo_work(((struct key_job *)job)->key, work, e);
+  struct key_job *j = (struct key_job *)job;
+
+  return p11s_key_undo_work(j->key, &j->pair, work, e);
 }
 
 static void destroy(struct p11s_job *job)
@@ -89,8 +89,7 @@ static const struct p11s_job_ops try_ops = {run_try, NULL, destroy, false};
 static const struct p11s_job_ops generate_ops = {run_generate, NULL, destroy, true};
 static const struct p11s_job_ops undo_ops = {run_undo, NULL, destroy, true};
 
-static struct p11s_job *make_job(struct p11s_key *key, const struct p11s_job_ops *ops,
-                                 unsigned bits)
+static struct p11s_job *make_job(struct p11s_key *key, const struct p11s_job_ops *ops)
 {
   struct key_job *j = calloc(1, sizeof *j);
 
@@ -98,33 +97,35 @@ static struct p11s_job *make_job(struct p11s_key *key, const struct p11s_job_ops
     return NULL;
   p11s_job_init(&j->job, ops, p11s_key_pin(key));
   j->key = p11s_key_acquire(key);
-  j->bits = bits;
   j->job.signs = ops == &try_ops;
   atomic_init(&j->fate, UNDECIDED);
   return &j->job;
 }
 
-static enum p11s_err run_on_token(struct p11s_key *key, const struct p11s_job_ops *ops,
-                                  unsigned bits, uint64_t deadline_ms, struct p11s_error *e)
+/* Takes over the job, NULL: no memory. */
+static enum p11s_err run_on_token(struct p11s_job *job, uint64_t deadline_ms, struct p11s_error *e)
 {
-  struct p11s_job *job = make_job(key, ops, bits);
+  struct key_job *j = (struct key_job *)job;
   enum p11s_err result;
 
   if (job == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  result = p11s_token_run(key->token, job, deadline_ms, e);
-  if (result == P11S_ERR_TIMEOUT && !decide((struct key_job *)job, ABANDONED))
+  result = p11s_token_run(j->key->token, job, deadline_ms, e);
+  if (result == P11S_ERR_TIMEOUT && !decide(j, ABANDONED))
     result = P11S_OK; /* made at the last moment */
+  if (result != P11S_OK) {
+    if (!p11s_keypair_cancel(&j->pair))
+      p11s_keypair_say_left(&j->pair, e);
+    p11s_key_error_prefix(j->key, e);
+  }
   p11s_job_release(job);
-  if (result != P11S_OK)
-    p11s_key_error_prefix(key, e);
   return result;
 }
 
 /* The resolve job under way, or a new one; a reference of it is the caller's. */
 static struct p11s_job *join_resolve(struct p11s_key *key, bool *ret_new)
 {
-  struct p11s_job *fresh = make_job(key, &resolve_ops, 0);
+  struct p11s_job *fresh = make_job(key, &resolve_ops);
   struct p11s_job *job;
 
   if (fresh == NULL)
@@ -176,34 +177,51 @@ enum p11s_err p11s_key_resolve(struct p11s_key *key, struct p11s_wait wait,
 
 enum p11s_err p11s_key_check(struct p11s_key *key, uint64_t deadline_ms, struct p11s_error *e)
 {
-  return run_on_token(key, &check_ops, 0, deadline_ms, e);
+  return run_on_token(make_job(key, &check_ops), deadline_ms, e);
 }
 
 enum p11s_err p11s_key_try(struct p11s_key *key, uint64_t deadline_ms, struct p11s_error *e)
 {
-  return run_on_token(key, &try_ops, 0, deadline_ms, e);
+  return run_on_token(make_job(key, &try_ops), deadline_ms, e);
 }
 
 enum p11s_err p11s_key_generate(struct p11s_key *key, unsigned bits, uint64_t deadline_ms,
                                 struct p11s_error *e)
 {
+  struct p11s_job *job;
+  enum p11s_err result;
+
   if (key->pinned)
     return p11s_error_set(e, P11S_ERR_EXISTS,
                           "the reference pins the public key of an existing key, which a new one "
                           "cannot be; make and assign the new key with backend-cmd generate, then "
                           "remove this one");
-  return run_on_token(key, &generate_ops, bits, deadline_ms, e);
+  job = make_job(key, &generate_ops);
+  result = job == NULL
+               ? P11S_OK
+               : p11s_keypair_init(&((struct key_job *)job)->pair, key->ref->label, bits, e);
+  if (result != P11S_OK) {
+    p11s_job_release(job);
+    return result;
+  }
+  return run_on_token(job, deadline_ms, e);
 }
 
 enum p11s_err p11s_key_undo_generate(struct p11s_key *key, uint64_t deadline_ms,
                                      struct p11s_error *e)
 {
-  bool ours;
+  struct p11s_job *job = make_job(key, &undo_ops);
+  bool ours = true;
 
-  pthread_mutex_lock(&key->lock);
-  ours = key->have_pair;
-  pthread_mutex_unlock(&key->lock);
-  if (!ours)
+  if (job != NULL) {
+    pthread_mutex_lock(&key->lock);
+    ours = atomic_load(&key->pair.state) != P11S_PAIR_NONE;
+    p11s_keypair_copy(&((struct key_job *)job)->pair, &key->pair);
+    pthread_mutex_unlock(&key->lock);
+  }
+  if (!ours) {
+    p11s_job_release(job);
     return p11s_error_set(e, P11S_ERR_NO_KEY, "no key pair was made here");
-  return run_on_token(key, &undo_ops, 0, deadline_ms, e);
+  }
+  return run_on_token(job, deadline_ms, e);
 }

@@ -4,6 +4,7 @@
 #include "consent.h"
 #include "crypto.h"
 #include "key_internal.h"
+#include "keygen.h"
 #include "lock.h"
 #include "log.h"
 #include "object.h"
@@ -267,65 +268,42 @@ enum p11s_err p11s_key_check_work(struct p11s_key *key, struct p11s_work *work,
   return sign_test_message(key, work, e);
 }
 
-enum p11s_err p11s_key_generate_work(struct p11s_key *key, unsigned bits, struct p11s_work *work,
-                                     struct p11s_error *e)
+static void note_pair(struct p11s_key *key, const struct p11s_keypair *pair)
+{
+  pthread_mutex_lock(&key->lock);
+  key->have_handle = false;
+  p11s_keypair_copy(&key->pair, pair);
+  pthread_mutex_unlock(&key->lock);
+}
+
+enum p11s_err p11s_key_generate_work(struct p11s_key *key, struct p11s_keypair *pair,
+                                     struct p11s_work *work, struct p11s_error *e)
 {
   CK_FUNCTION_LIST *module = p11s_session_module(work->session);
   CK_SESSION_HANDLE session = p11s_session_handle(work->session);
   struct p11s_pubkey *made = NULL;
-  struct p11s_keypair pair;
   enum p11s_err result;
 
+  p11s_keypair_set_place(pair, module, p11s_session_slot(work->session)->label);
   result = p11s_work_prove_pin(work, e);
   if (result == P11S_OK)
-    result = p11s_keygen_make(module, session, key->alg, bits, key->ref->label, &pair, &made, e);
+    result = p11s_keygen_make(module, session, key->alg, pair, &made, e);
   if (result != P11S_OK)
     return result;
   if (p11s_key_publish(key, made))
     p11s_key_remember(key);
   else
     p11s_pubkey_free(made);
-  pthread_mutex_lock(&key->lock);
-  key->have_pair = true;
-  key->have_handle = false;
-  pthread_mutex_unlock(&key->lock);
+  note_pair(key, pair);
   return P11S_OK;
 }
 
-/* All objects of one class with the key's label, each asked whether it has it: p11s_keygen_make()
-   saw to it that there were none before. */
-static enum p11s_err destroy_class(struct p11s_key *key, struct p11s_work *work,
-                                   CK_OBJECT_CLASS class, struct p11s_error *e)
+enum p11s_err p11s_key_undo_work(struct p11s_key *key, struct p11s_keypair *pair,
+                                 struct p11s_work *work, struct p11s_error *e)
 {
-  CK_FUNCTION_LIST *module = p11s_session_module(work->session);
-  CK_SESSION_HANDLE session = p11s_session_handle(work->session);
-  struct p11s_object_name name;
-  struct p11s_handles found = {NULL, 0};
-  CK_RV rv = CKR_OK;
-  enum p11s_err result = p11s_object_name_parse(key->ref->label, class, &name, e);
+  enum p11s_err result = p11s_keypair_remove(p11s_session_module(work->session),
+                                             p11s_session_handle(work->session), pair, e);
 
-  if (result != P11S_OK)
-    return result;
-  result = p11s_objects_named(module, session, class, &name, &found, e);
-  for (size_t i = 0; rv == CKR_OK && i < found.count; i++)
-    rv = module->C_DestroyObject(session, found.list[i]);
-  if (rv != CKR_OK)
-    result = p11s_rv_error(e, rv, "C_DestroyObject");
-  if (result != P11S_OK && e != NULL)
-    p11s_error_prefix(e, "the key pair could not be removed again");
-  p11s_handles_clear(&found);
-  p11s_object_name_clear(&name);
+  note_pair(key, pair);
   return result;
-}
-
-enum p11s_err p11s_key_undo_work(struct p11s_key *key, struct p11s_work *work, struct p11s_error *e)
-{
-  enum p11s_err private_result = destroy_class(key, work, CKO_PRIVATE_KEY, e);
-  enum p11s_err public_result = destroy_class(key, work, CKO_PUBLIC_KEY, e);
-
-  pthread_mutex_lock(&key->lock);
-  key->have_handle = false;
-  key->have_pair = false;
-  pthread_mutex_unlock(&key->lock);
-  return private_result != P11S_OK ? private_result : public_result;
 }

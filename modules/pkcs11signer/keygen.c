@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "keygen.h"
 
-#include "attribute.h"
-#include "crypto.h"
 #include "mechanism.h"
 #include "object.h"
 #include "object_internal.h"
 #include "rv.h"
-#include "uri.h"
 
-#include <openssl/sha.h>
 #include <string.h>
 
-#define ID_LEN 20
 #define PUBLIC_MAX 10
 #define PRIVATE_MAX 10
 
@@ -21,7 +16,6 @@ struct request {
   CK_MECHANISM mechanism;
   CK_BBOOL yes, no;
   CK_ULONG modulus_bits;
-  unsigned char id[ID_LEN];
   CK_ATTRIBUTE public_template[PUBLIC_MAX];
   CK_ATTRIBUTE private_template[PRIVATE_MAX];
   CK_ULONG public_count, private_count;
@@ -50,7 +44,7 @@ static void add_private(struct request *r, CK_ATTRIBUTE_TYPE type, const void *v
 enum restriction { RESTRICT_NONE, RESTRICT_PRIVATE, RESTRICT_BOTH };
 
 static void fill_request(struct request *r, const struct p11s_algorithm *alg, unsigned bits,
-                         const char *label, enum restriction restriction)
+                         const struct p11s_keypair *pair, enum restriction restriction)
 {
   static const unsigned char exponent[] = {1, 0, 1};
   const size_t flag = sizeof(CK_BBOOL);
@@ -62,8 +56,8 @@ static void fill_request(struct request *r, const struct p11s_algorithm *alg, un
   r->public_count = r->private_count = 0;
   add_public(r, CKA_TOKEN, &r->yes, flag);
   add_public(r, CKA_VERIFY, &r->yes, flag);
-  add_public(r, CKA_LABEL, label, strlen(label));
-  add_public(r, CKA_ID, r->id, ID_LEN);
+  add_public(r, CKA_LABEL, pair->label, strlen(pair->label));
+  add_public(r, CKA_ID, pair->id, sizeof pair->id);
   if (alg->family == P11S_RSA) {
     add_public(r, CKA_MODULUS_BITS, &r->modulus_bits, sizeof r->modulus_bits);
     add_public(r, CKA_PUBLIC_EXPONENT, exponent, sizeof exponent);
@@ -75,8 +69,8 @@ static void fill_request(struct request *r, const struct p11s_algorithm *alg, un
   add_private(r, CKA_SENSITIVE, &r->yes, flag);
   add_private(r, CKA_EXTRACTABLE, &r->no, flag);
   add_private(r, CKA_SIGN, &r->yes, flag);
-  add_private(r, CKA_LABEL, label, strlen(label));
-  add_private(r, CKA_ID, r->id, ID_LEN);
+  add_private(r, CKA_LABEL, pair->label, strlen(pair->label));
+  add_private(r, CKA_ID, pair->id, sizeof pair->id);
   if (restriction == RESTRICT_BOTH) {
     add_public(r, CKA_ENCRYPT, &r->no, flag);
     add_public(r, CKA_WRAP, &r->no, flag);
@@ -118,26 +112,63 @@ static enum p11s_err generate_failed(CK_RV rv, const struct p11s_algorithm *alg,
   }
 }
 
-static enum p11s_err generate(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                              const struct p11s_algorithm *alg, unsigned bits, const char *label,
-                              struct p11s_keypair *ret_pair, struct p11s_error *e)
+/* Where it is made. */
+struct bench {
+  CK_FUNCTION_LIST *module;
+  CK_SESSION_HANDLE session;
+  const struct p11s_algorithm *alg;
+  struct p11s_keypair *pair;
+  CK_OBJECT_HANDLE public_key, private_key; /* C_GenerateKeyPair's */
+};
+
+static CK_RV call(struct bench *b, unsigned bits, enum restriction restriction)
 {
   struct request r;
-  CK_RV rv;
 
-  /* Random until the public key is known, so that two can never be the same. */
-  if (!p11s_random(r.id, ID_LEN))
-    return p11s_error_set(e, P11S_ERR_TOKEN, "no random numbers");
+  b->public_key = b->private_key = CK_INVALID_HANDLE;
+  fill_request(&r, b->alg, bits, b->pair, restriction);
+  return b->module->C_GenerateKeyPair(b->session, &r.mechanism, r.public_template, r.public_count,
+                                      r.private_template, r.private_count, &b->public_key,
+                                      &b->private_key);
+}
+
+/* Behind a call that failed. P11S_OK: the token made nothing, and may be asked in another way. */
+static enum p11s_err clean_up(struct bench *b, CK_RV rv, struct p11s_error *e)
+{
+  struct p11s_error said = {P11S_OK, ""};
+  bool made;
+  enum p11s_err result = p11s_keypair_clean_up(b->module, b->session, b->pair, &made, &said);
+
+  if (result == P11S_OK)
+    return P11S_OK;
+  /* A session that is lost is for the next try to make good. One that made the pair and fails will
+     do so again. */
+  if (!made)
+    return p11s_rv_error(e, rv, "C_GenerateKeyPair");
+  p11s_rv_note(CKR_OK);
+  return p11s_error_set(e, P11S_ERR_TOKEN, "C_GenerateKeyPair: %s, but %s", p11s_rv_name(rv),
+                        said.text);
+}
+
+static enum p11s_err generate(struct bench *b, unsigned bits, struct p11s_error *e)
+{
+  CK_RV rv = CKR_OK;
+
   for (int restriction = RESTRICT_BOTH; restriction >= RESTRICT_NONE; restriction--) {
-    *ret_pair = (struct p11s_keypair){CK_INVALID_HANDLE, CK_INVALID_HANDLE};
-    fill_request(&r, alg, bits, label, (enum restriction)restriction);
-    rv = module->C_GenerateKeyPair(session, &r.mechanism, r.public_template, r.public_count,
-                                   r.private_template, r.private_count, &ret_pair->public_key,
-                                   &ret_pair->private_key);
+    enum p11s_err result;
+
+    if (!p11s_keypair_begin(b->pair))
+      return p11s_error_set(e, P11S_ERR_TIMEOUT, "nobody waits for the new key any more");
+    rv = call(b, bits, (enum restriction)restriction);
+    if (rv == CKR_OK)
+      return P11S_OK;
+    result = clean_up(b, rv, e);
+    if (result != P11S_OK)
+      return result;
     if (!dislikes_template(rv))
       break;
   }
-  return rv == CKR_OK ? P11S_OK : generate_failed(rv, alg, bits, e);
+  return generate_failed(rv, b->alg, bits, e);
 }
 
 static enum p11s_err check_size(const struct p11s_algorithm *alg, unsigned *bits,
@@ -181,61 +212,6 @@ static enum p11s_err check_mechanisms(CK_FUNCTION_LIST *module, CK_SESSION_HANDL
   return result;
 }
 
-static enum p11s_err check_label(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                 const char *label, struct p11s_error *e)
-{
-  static const CK_OBJECT_CLASS classes[] = {CKO_PRIVATE_KEY, CKO_PUBLIC_KEY};
-
-  if (label[0] == 0 || p11s_uri_is(label))
-    return p11s_error_set(e, P11S_ERR_SYNTAX, "a new key needs a label that is no URI, not '%s'",
-                          label);
-  for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
-    struct p11s_object_name name;
-    struct p11s_handles found;
-    enum p11s_err result = p11s_object_name_parse(label, classes[i], &name, e);
-    bool is_there;
-
-    if (result == P11S_OK)
-      result = p11s_objects_named(module, session, classes[i], &name, &found, e);
-    is_there = result == P11S_OK && found.count > 0;
-
-    if (result != P11S_OK)
-      return result;
-    p11s_handles_clear(&found);
-    if (is_there)
-      return p11s_error_set(e, P11S_ERR_EXISTS, "the token has a %s key '%s' already",
-                            classes[i] == CKO_PRIVATE_KEY ? "private" : "public", label);
-  }
-  return P11S_OK;
-}
-
-static CK_RV set_id(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
-                    unsigned char *id)
-{
-  CK_ATTRIBUTE attr = {CKA_ID, id, ID_LEN};
-
-  return module->C_SetAttributeValue(session, object, &attr, 1);
-}
-
-/* Both or none: a token that lets only one be changed keeps the random id. */
-static void derive_id(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                      const struct p11s_keypair *pair, const struct p11s_pubkey *key)
-{
-  unsigned char hash[SHA256_DIGEST_LENGTH];
-  struct p11s_bytes before;
-  const unsigned char *data;
-  size_t len;
-
-  data = p11s_pubkey_data(key, &len);
-  (void)SHA256(data, len, hash);
-  if (p11s_attribute_read(module, session, pair->private_key, CKA_ID, &before, NULL) != P11S_OK)
-    return;
-  if (set_id(module, session, pair->private_key, hash) == CKR_OK &&
-      set_id(module, session, pair->public_key, hash) != CKR_OK && before.len == ID_LEN)
-    (void)set_id(module, session, pair->private_key, before.data);
-  p11s_bytes_clear(&before);
-}
-
 /* Whether the token would hand out the private value. Only its length is asked for. */
 static bool is_readable(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key,
                         CK_ATTRIBUTE_TYPE type)
@@ -248,65 +224,59 @@ static bool is_readable(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session, CK_
 
 /* OpenSC says of a card's new key that it is not sensitive, though nothing can read it: that alone
    is no reason to refuse the key. */
-static enum p11s_err check_made(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                const struct p11s_algorithm *alg, const struct p11s_keypair *pair,
-                                struct p11s_error *e)
+static enum p11s_err check_made(const struct bench *b, struct p11s_error *e)
 {
-  CK_ATTRIBUTE_TYPE secret = alg->family == P11S_RSA ? CKA_PRIVATE_EXPONENT : CKA_VALUE;
-  CK_OBJECT_HANDLE key = pair->private_key;
+  CK_ATTRIBUTE_TYPE secret = b->alg->family == P11S_RSA ? CKA_PRIVATE_EXPONENT : CKA_VALUE;
 
-  if (!p11s_object_flag(module, session, key, CKA_EXTRACTABLE) &&
-      (p11s_object_flag(module, session, key, CKA_SENSITIVE) ||
-       !is_readable(module, session, key, secret)))
+  if (!p11s_object_flag(b->module, b->session, b->private_key, CKA_EXTRACTABLE) &&
+      (p11s_object_flag(b->module, b->session, b->private_key, CKA_SENSITIVE) ||
+       !is_readable(b->module, b->session, b->private_key, secret)))
     return P11S_OK;
   p11s_rv_note(CKR_OK);
   return p11s_error_set(e, P11S_ERR_TOKEN,
                         "the token made a private key that can be read from it, although told not "
-                        "to: it is removed again");
+                        "to: it is not used");
+}
+
+/* By the handles that C_GenerateKeyPair gave, whatever names the token gave the objects. A session
+   that is lost is for the next try, or for people (p11s_keypair_say_left). */
+static void destroy(struct bench *b)
+{
+  CK_RV rv = p11s_rv_last();
+  CK_RV private_rv = b->module->C_DestroyObject(b->session, b->private_key);
+  CK_RV public_rv = b->module->C_DestroyObject(b->session, b->public_key);
+
+  if (private_rv == CKR_OK && public_rv == CKR_OK)
+    atomic_store(&b->pair->state, P11S_PAIR_NONE);
+  p11s_rv_note(rv);
+}
+
+static enum p11s_err take(struct bench *b, struct p11s_pubkey **ret_public, struct p11s_error *e)
+{
+  enum p11s_err result = check_made(b, e);
+
+  if (result == P11S_OK)
+    result = p11s_keypair_check_name(b->module, b->session, b->pair, b->private_key, e);
+  if (result == P11S_OK)
+    result = p11s_object_public_from(b->module, b->session, b->alg, b->public_key, ret_public, e);
+  if (result != P11S_OK)
+    destroy(b);
+  return result;
 }
 
 enum p11s_err p11s_keygen_make(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                               const struct p11s_algorithm *alg, unsigned bits, const char *label,
-                               struct p11s_keypair *ret_pair, struct p11s_pubkey **ret_public,
-                               struct p11s_error *e)
+                               const struct p11s_algorithm *alg, struct p11s_keypair *pair,
+                               struct p11s_pubkey **ret_public, struct p11s_error *e)
 {
-  struct p11s_keypair pair = {CK_INVALID_HANDLE, CK_INVALID_HANDLE};
-  struct p11s_pubkey *key = NULL;
+  struct bench b = {module, session, alg, pair, CK_INVALID_HANDLE, CK_INVALID_HANDLE};
+  unsigned bits = pair->bits;
   enum p11s_err result = check_size(alg, &bits, e);
 
   if (result == P11S_OK)
     result = check_mechanisms(module, session, alg, e);
   if (result == P11S_OK)
-    result = check_label(module, session, label, e);
+    result = p11s_keypair_make_room(module, session, pair, e);
   if (result == P11S_OK)
-    result = generate(module, session, alg, bits, label, &pair, e);
-  if (result != P11S_OK)
-    return result;
-  result = check_made(module, session, alg, &pair, e);
-  if (result == P11S_OK)
-    result = p11s_object_public_from(module, session, alg, pair.public_key, &key, e);
-  if (result != P11S_OK) {
-    (void)p11s_keygen_destroy(module, session, &pair, NULL);
-    return result;
-  }
-  derive_id(module, session, &pair, key);
-  *ret_pair = pair;
-  *ret_public = key;
-  return P11S_OK;
-}
-
-enum p11s_err p11s_keygen_destroy(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                  const struct p11s_keypair *pair, struct p11s_error *e)
-{
-  CK_RV private_rv = CKR_OK, public_rv = CKR_OK;
-
-  if (pair->private_key != CK_INVALID_HANDLE)
-    private_rv = module->C_DestroyObject(session, pair->private_key);
-  if (pair->public_key != CK_INVALID_HANDLE)
-    public_rv = module->C_DestroyObject(session, pair->public_key);
-  if (private_rv != CKR_OK)
-    return p11s_rv_error(e, private_rv, "C_DestroyObject of the private key");
-  if (public_rv != CKR_OK)
-    return p11s_rv_error(e, public_rv, "C_DestroyObject of the public key");
-  return P11S_OK;
+    result = generate(&b, bits, e);
+  return result == P11S_OK ? take(&b, ret_public, e) : result;
 }

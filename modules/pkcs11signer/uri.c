@@ -81,6 +81,18 @@ enum p11s_err p11s_uri_parse(const char *text, P11KitUri **ret_uri, struct p11s_
   return P11S_OK;
 }
 
+void p11s_uri_add_value(struct p11s_buf *out, const void *value, size_t len)
+{
+  const unsigned char *c = value;
+
+  for (size_t i = 0; i < len; i++) {
+    if (c[i] < 0x80 && (isalnum(c[i]) || strchr("-._~", c[i]) != NULL) && c[i] != 0)
+      p11s_buf_add(out, &c[i], 1);
+    else
+      p11s_buf_addf(out, "%%%02X", c[i]);
+  }
+}
+
 bool p11s_uri_names_token(P11KitUri *uri)
 {
   const CK_TOKEN_INFO *token = p11_kit_uri_get_token_info(uri);

@@ -2,6 +2,7 @@
 #ifndef P11S_URI_H
 #define P11S_URI_H
 
+#include "buf.h"
 #include "err.h"
 
 #include <p11-kit/p11-kit.h>
@@ -19,6 +20,9 @@ bool p11s_uri_is(const char *text);
 /* Token, slot and object attributes; all others are refused. P11S_ERR_SYNTAX, P11S_ERR_NOMEM.
    Free with p11_kit_uri_free(). */
 enum p11s_err p11s_uri_parse(const char *text, P11KitUri **ret_uri, struct p11s_error *e);
+
+/* Appends a value as it stands in a URI: all but letters, digits and -._~ as %HH. */
+void p11s_uri_add_value(struct p11s_buf *out, const void *value, size_t len);
 
 /* Whether it says anything about token or slot. */
 bool p11s_uri_names_token(P11KitUri *uri);

@@ -127,11 +127,15 @@ static enum p11s_err make_keys(struct run *run)
 {
   struct p11s_pubkey *key = NULL;
   struct p11s_keypair pair;
-  enum p11s_err err = p11s_keygen_make(&nonsense, p11s_session_handle(run->session), run->alg, 0,
-                                       run->name, &pair, &key, run->e);
+  enum p11s_err err = p11s_keypair_init(&pair, run->name, 0, run->e);
 
   if (err == P11S_OK)
-    (void)p11s_keygen_destroy(&nonsense, p11s_session_handle(run->session), &pair, run->e);
+    err = p11s_keygen_make(&nonsense, p11s_session_handle(run->session), run->alg, &pair, &key,
+                           run->e);
+  if (err == P11S_OK)
+    (void)p11s_keypair_remove(&nonsense, p11s_session_handle(run->session), &pair, run->e);
+  else
+    p11s_keypair_say_left(&pair, run->e);
   p11s_pubkey_free(key);
   return err;
 }
@@ -207,10 +211,13 @@ static enum p11s_err use_key(struct run *run)
 static enum p11s_err make_and_undo(struct p11s_key *key, struct p11s_work *work,
                                    struct p11s_error *e)
 {
-  enum p11s_err err = p11s_key_generate_work(key, 0, work, e);
+  struct p11s_keypair pair;
+  enum p11s_err err = p11s_keypair_init(&pair, p11s_key_reference(key)->label, 0, e);
 
   if (err == P11S_OK)
-    err = p11s_key_undo_work(key, work, e);
+    err = p11s_key_generate_work(key, &pair, work, e);
+  if (err == P11S_OK)
+    err = p11s_key_undo_work(key, &pair, work, e);
   return err;
 }
 

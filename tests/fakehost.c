@@ -10,6 +10,8 @@ unsigned fakehost_row_count;
 void (*fakehost_demands)(const char *zone, unsigned weeks, const struct p11s_demand_sink *sink);
 
 struct p11s_zone_state fakehost_state;
+unsigned fakehost_questions;
+void (*fakehost_rrset)(const char *zone, const char *owner, unsigned type, struct p11s_served *ret);
 static const char *const zones[] = {"example.net.", "example.org."};
 static const char *hidden; /* the zone that is not there now */
 static bool refuse_adding, refuse_listing;
@@ -30,6 +32,8 @@ void fakehost_reset(void)
   refuse_adding = refuse_listing = false;
   fakehost_demands = NULL;
   hidden = NULL;
+  fakehost_rrset = NULL;
+  fakehost_questions = 0;
   fakehost_state = (struct p11s_zone_state){.exists = true};
 }
 
@@ -117,10 +121,23 @@ static enum p11s_err zone_state(void *ctx, const char *zone, struct p11s_zone_st
                                 struct p11s_error *e)
 {
   must(!listing, "called back");
+  fakehost_questions++;
   if (refuse_listing)
     return p11s_error_set(e, P11S_ERR_HOST, "the database does not answer");
   *ret = fakehost_state;
   ret->exists = zone_check(ctx, zone, NULL) == P11S_OK;
+  return P11S_OK;
+}
+
+static enum p11s_err rrset(void *ctx, const char *zone, const char *owner, unsigned type,
+                           struct p11s_served *ret, struct p11s_error *e)
+{
+  (void)ctx;
+  fakehost_questions++;
+  if (refuse_listing)
+    return p11s_error_set(e, P11S_ERR_HOST, "the database does not answer");
+  if (fakehost_rrset != NULL)
+    fakehost_rrset(zone, owner, type, ret);
   return P11S_OK;
 }
 
@@ -147,5 +164,20 @@ static enum p11s_err each_demand(void *ctx, const char *zone, unsigned weeks,
   return P11S_OK;
 }
 
-const struct p11s_host fakehost = {NULL,       zone_check, each_zone,   each_row,
-                                   zone_state, add_row,    each_demand, NULL};
+const struct p11s_host fakehost = {NULL,  zone_check, each_zone,   each_row, zone_state,
+                                   rrset, add_row,    each_demand, NULL};
+
+static enum p11s_err open_host(struct p11s_host *ret, struct p11s_error *e)
+{
+  if (refuse_listing)
+    return p11s_error_set(e, P11S_ERR_HOST, "the database does not answer");
+  *ret = fakehost;
+  return P11S_OK;
+}
+
+static void close_host(struct p11s_host *host)
+{
+  *host = (struct p11s_host){NULL};
+}
+
+const struct p11s_host_source fakehost_source = {open_host, close_host};

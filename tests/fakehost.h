@@ -37,6 +37,11 @@ extern void (*fakehost_demands)(const char *zone, unsigned weeks,
 
 /* What all zones that are there are like. */
 extern struct p11s_zone_state fakehost_state;
+/* What stands at a name; NULL: nobody is sure. */
+extern void (*fakehost_rrset)(const char *zone, const char *owner, unsigned type,
+                              struct p11s_served *ret);
+/* How often one of these two was asked for. */
+extern unsigned fakehost_questions;
 /* From now on the zone is not there; NULL: all are. Its rows stay. */
 void fakehost_hide(const char *zone);
 

@@ -118,7 +118,7 @@ static uint64_t work_on(struct p11s_ahead *a)
   uint64_t wait_us = LONGEST_SLEEP_MS * 1000;
 
   p11s_ahead_refresh(a);
-  if (p11s_ahead_look_is_due(a))
+  if (a->work.store != NULL && p11s_ahead_look_is_due(a))
     p11s_ahead_look(a);
   if (a->work.plan == NULL)
     return wait_us;
@@ -167,6 +167,8 @@ static void *ahead_main(void *arg)
     ;
   p11s_ahead_drop_plan(a);
   p11s_zones_free(a->work.zones);
+  p11s_gone_clear(&a->gone);
+  p11s_retire_clear(&a->retire);
   pthread_mutex_lock(&a->lock);
   a->ended = true;
   pthread_cond_broadcast(&a->wake);

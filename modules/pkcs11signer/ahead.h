@@ -23,6 +23,9 @@
  * that another server of the fleet is making (store_mysql.h). A token that is away or stuck is
  * waited for; no PIN is tried that a query would not try.
  *
+ * What is so of zones and keys it asks of PowerDNS's database (zones.h): it signs with no key that
+ * no row names, deletes what belongs to no zone (gone.h), and retires tokens (retire.h).
+ *
  * It looks through the store when something was asked for since, at most once in
  * P11S_AHEAD_LOOK_MS and for a hundredth of its time, with little weight against other threads.
  *
@@ -33,7 +36,8 @@ struct p11s_ahead;
 #define P11S_AHEAD_EARLY (2 * 86400u) /* seconds */
 #define P11S_AHEAD_LOOK_MS 5000
 
-/* The signer has a store. NULL when no thread is to be had: it is said in the log. */
+/* Behind the opening of the signer's store, which may have failed. NULL when no thread is to be
+ * had: it is said in the log. */
 struct p11s_ahead *p11s_ahead_start(struct p11s_signer *signer);
 /* Ends the thread; false when it did not come back until deadline_ms. NULL is allowed. */
 bool p11s_ahead_stop(struct p11s_ahead *ahead, uint64_t deadline_ms);

@@ -3,7 +3,9 @@
 #define P11S_AHEAD_INTERNAL_H
 
 #include "claims.h"
+#include "gone.h"
 #include "plan.h"
+#include "retire.h"
 #include "signer.h"
 #include "store.h"
 #include "zones.h"
@@ -100,6 +102,9 @@ struct p11s_ahead {
   uint32_t week; /* of the last look */
   bool looked;
   bool zones_changed; /* since then */
+  bool doubtful;      /* of some RRset there were several contents */
+  struct p11s_gone gone;
+  struct p11s_retire retire;
   uint64_t refreshed_ms;
   uint64_t looked_ms; /* when it ended, */
   uint64_t look_ms;   /* how long it took, */
@@ -114,7 +119,7 @@ struct p11s_ahead {
 
 /* Whether it is time for another look: something was asked for since, or the week has turned. */
 bool p11s_ahead_look_is_due(const struct p11s_ahead *a);
-/* Asks the database about zones whose answers are old. */
+/* Asks the database about zones whose answers are old, and which tokens its rows name. */
 void p11s_ahead_refresh(struct p11s_ahead *a);
 /* Makes the plan anew, and says which token makes what: work.plan is NULL when the store cannot be
    read, or memory is short. */

@@ -4,6 +4,8 @@
 #include "ahead_internal.h"
 #include "key.h"
 #include "lock.h"
+#include "log.h"
+#include "report.h"
 #include "stats.h"
 #include "store_record.h"
 #include "token.h"
@@ -14,6 +16,7 @@
 #define LOOK_PART 100        /* of the thread's time, for looking through the store */
 #define LOOK_AGAIN_MS 600000 /* while something is missing */
 #define LOOK_ALWAYS_MS 3600000
+#define LOOK_DOUBT_MS 60000 /* while an RRset has several contents */
 #define FLUSH_MS 500
 /* A tenth of the time, for asking the database about zones; more when many are new. */
 #define REFRESH_EVERY_MS 1000
@@ -123,10 +126,65 @@ void p11s_ahead_update_budget(struct p11s_ahead *a)
 
 static bool tell_zones(struct p11s_ahead *a)
 {
+  struct p11s_plan_doubt doubt;
+  size_t cursor = 0;
+
   if (a->work.zones != NULL)
-    p11s_zones_tell(a->work.zones, a->work.plan, UINT64_MAX, ASK_US);
+    p11s_zones_tell(a->work.zones, a->work.plan, a->work.store, UINT64_MAX, ASK_US);
   a->zones_changed = false;
+  a->doubtful = p11s_plan_next_doubt(a->work.plan, &cursor, &doubt);
+  (void)p11s_gone_note(&a->gone, a->work.plan, p11s_record_now());
   return true;
+}
+
+/* -- what belongs to no zone */
+
+struct purge {
+  const struct p11s_gone *gone;
+  uint32_t now;
+};
+
+static bool is_gone(const struct p11s_store_record *record, void *arg)
+{
+  const struct purge *purge = arg;
+
+  return p11s_gone_has(purge->gone, record, purge->now);
+}
+
+static void note_server(const struct p11s_report_line *line, void *arg)
+{
+  (void)line;
+  (void)arg;
+}
+
+/* Another server with the same directory may have another database. */
+static bool is_alone(const struct p11s_ahead *a)
+{
+  unsigned servers = 0;
+
+  return p11s_report_read(p11s_signer_config(a->signer)->state_dir, note_server, NULL, &servers,
+                          NULL) == P11S_OK &&
+         servers <= 1;
+}
+
+static void purge_gone(struct p11s_ahead *a)
+{
+  struct purge purge = {&a->gone, p11s_record_now()};
+  struct p11s_error error;
+  uint64_t deleted = 0;
+
+  if (!p11s_gone_is_due(&a->gone, purge.now))
+    return;
+  if (is_alone(a) && p11s_store_purge(a->work.store, is_gone, &purge, &deleted, &error) != P11S_OK)
+    p11s_log_event(P11S_LOG_WARNING,
+                   "signature store: what belongs to no zone any more is not deleted: %s",
+                   error.text);
+  else if (deleted > 0)
+    p11s_log_event(P11S_LOG_NOTICE,
+                   "signature store: %llu signature%s deleted, as for a day no zone had a key that "
+                   "made them",
+                   (unsigned long long)deleted, p11s_plural(deleted));
+  p11s_gone_drop_due(&a->gone, purge.now);
 }
 
 void p11s_ahead_refresh(struct p11s_ahead *a)
@@ -135,6 +193,7 @@ void p11s_ahead_refresh(struct p11s_ahead *a)
 
   if (a->work.zones == NULL || now - a->refreshed_ms < REFRESH_EVERY_MS)
     return;
+  p11s_retire_step(&a->retire, a->signer, a->work.zones, &a->stop);
   p11s_zones_refresh(a->work.zones, P11S_ZONES_FRESH_MS, REFRESH_US);
   a->refreshed_ms = p11s_now_ms();
   a->zones_changed = p11s_zones_take_change(a->work.zones) || a->zones_changed;
@@ -159,6 +218,7 @@ void p11s_ahead_look(struct p11s_ahead *a)
     a->work.deadline = a->week + P11S_WEEK_SECONDS - P11S_AHEAD_EARLY;
     assign_tokens(a);
     p11s_ahead_update_budget(a);
+    purge_gone(a);
   } else {
     p11s_ahead_drop_plan(a);
   }
@@ -175,6 +235,8 @@ bool p11s_ahead_look_is_due(const struct p11s_ahead *a)
     return true;
   if (since < P11S_AHEAD_LOOK_MS || since < least)
     return false;
+  if ((a->doubtful && since >= LOOK_DOUBT_MS) || p11s_gone_is_due(&a->gone, p11s_record_now()))
+    return true;
   return a->zones_changed || a->activity != count_activity() || since >= LOOK_ALWAYS_MS ||
          (since >= LOOK_AGAIN_MS && atomic_load(&a->missing) > 0);
 }

@@ -14,6 +14,8 @@
 /* Computed from the store, in pdnsutil, which reads all of it: right also when no server runs,
    which is when somebody may want to know. */
 
+#define FOREVER_US (1000000 * (uint64_t)86400)
+
 enum { ZONE, AWAY_UNTIL, SECONDS_LEFT, SERVED };
 
 static void format_until(uint32_t until, char *text, size_t size)
@@ -30,7 +32,7 @@ bool p11s_command_tell_zones(const struct p11s_command_ctx *ctx, struct p11s_pla
   struct p11s_zones *zones = p11s_zones_new(ctx->signer, ctx->host, NULL);
 
   if (zones != NULL)
-    p11s_zones_tell(zones, plan, 0, UINT64_MAX);
+    p11s_zones_tell(zones, plan, p11s_signer_store(ctx->signer), 0, FOREVER_US);
   p11s_zones_free(zones);
   return zones != NULL;
 }

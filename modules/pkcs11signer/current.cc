@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <strings.h>
 
 namespace pkcs11signer {
@@ -66,6 +67,73 @@ p11s_soa_edit kindNamed(const std::string &word)
   });
   return found == std::end(kinds) ? P11S_SOA_EDIT_UNKNOWN : found->second;
 }
+
+// Backends that hold records and give everybody the same: not those that run programs or look where
+// the asker is.
+bool isPlain(DNSBackend &backend)
+{
+  static const char *const names[] = {"gsqlite3", "gmysql", "gpgsql", "godbc", "lmdb", "bind"};
+  return std::any_of(std::begin(names), std::end(names),
+                     [&](const char *name) { return backend.getPrefix().rfind(name, 0) == 0; });
+}
+
+// Types of which the records at a name are not, or not all, those that stand there.
+bool isMade(uint16_t type)
+{
+  static const std::set<uint16_t> made{QType::DNSKEY, QType::CDS,   QType::CDNSKEY,
+                                       QType::NSEC,   QType::NSEC3, QType::NSEC3PARAM,
+                                       QType::SVCB,   QType::HTTPS};
+  return made.count(type) > 0;
+}
+
+struct StoredSet {
+  bool sure = true;
+  uint32_t ttl = 0;
+  sortedRecords_t records;
+};
+
+void addRow(StoredSet &set, const DNSZoneRecord &row, uint16_t type)
+{
+  const uint16_t stands = row.dr.d_type;
+
+  set.sure = set.sure && stands != QType::LUA && stands != QType::ALIAS;
+  if (stands != type || (!row.auth && type != QType::DS)) {
+    return;
+  }
+  set.sure = set.sure && (set.records.empty() || set.ttl == row.dr.d_ttl);
+  set.ttl = row.dr.d_ttl;
+  set.records.insert(compat::contentOf(row.dr));
+}
+
+StoredSet storedSet(const std::vector<DNSBackend *> &siblings, const SOAData &soa,
+                    const RrsetName &name)
+{
+  StoredSet set;
+  DNSZoneRecord row;
+
+  for (auto *sibling : siblings) {
+    sibling->lookup(QType(QType::ANY), name.owner, soa.domain_id, nullptr);
+    while (sibling->get(row)) {
+      set.sure = set.sure && sibling == soa.db;
+      addRow(set, row, name.type);
+    }
+  }
+  return set;
+}
+
+std::string messageOf(const SOAData &soa, const RrsetName &name, const StoredSet &set)
+{
+  RRSIGRecordContent sig;
+
+  sig.d_type = name.type;
+  sig.d_labels = static_cast<uint8_t>(name.owner.countLabels() - (name.owner.isWildcard() ? 1 : 0));
+  sig.d_originalttl = set.ttl;
+  sig.d_algorithm = 0;
+  sig.d_sigexpire = sig.d_siginception = 0;
+  sig.d_tag = 0;
+  sig.d_signer = compat::nameOf(soa);
+  return getMessageForRRSET(name.owner, sig, set.records);
+}
 } // namespace
 
 p11s_zone_state currentState(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone)
@@ -92,5 +160,37 @@ p11s_zone_state currentState(const std::vector<DNSBackend *> &siblings, const co
         state.presigned ? P11S_SOA_EDIT_NONE : kindNamed(soaEditOf(siblings, zone, metadata));
   }
   return state;
+}
+
+p11s_served_kind currentSet(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone,
+                            const RrsetName &name, std::string &message)
+{
+  SOAData soa;
+  StoredSet set;
+
+  for (auto *sibling : siblings) {
+    if (!isPlain(*sibling) || compat::hasViews(*sibling)) {
+      return P11S_SERVED_UNSURE;
+    }
+  }
+  if (isMade(name.type) || std::none_of(siblings.begin(), siblings.end(), [&](auto *sibling) {
+        return compat::findSoa(*sibling, zone, soa);
+      })) {
+    return P11S_SERVED_UNSURE;
+  }
+  if (name.type == QType::SOA) {
+    set.ttl = soa.ttl;
+    set.records.insert(makeSOAContent(soa));
+  } else {
+    set = storedSet(siblings, soa, name);
+  }
+  if (!set.sure) {
+    return P11S_SERVED_UNSURE;
+  }
+  if (set.records.empty()) {
+    return P11S_SERVED_NOTHING;
+  }
+  message = messageOf(soa, name, set);
+  return P11S_SERVED_THIS;
 }
 } // namespace pkcs11signer

@@ -13,4 +13,12 @@ extern "C" {
 // DNSSECKeeper's, which are left out. What a sibling throws passes through.
 namespace pkcs11signer {
 p11s_zone_state currentState(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone);
+
+struct RrsetName {
+  DNSName owner;
+  uint16_t type;
+};
+// message: as PowerDNS would have it signed (host.h, struct p11s_served).
+p11s_served_kind currentSet(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone,
+                            const RrsetName &name, std::string &message);
 } // namespace pkcs11signer

@@ -100,6 +100,18 @@ p11s_err zoneState(void *ctx, const char *zone, p11s_zone_state *ret, p11s_error
   });
 }
 
+p11s_err findRrset(void *ctx, const char *zone, const char *owner, unsigned type, p11s_served *ret,
+                   p11s_error *error)
+{
+  return guarded(error, [&] {
+    std::string message;
+    ret->kind = currentSet(siblingsOf(ctx), compat::zoneNamed(zone),
+                           {DNSName(owner), static_cast<uint16_t>(type)}, message);
+    p11s_buf_add(&ret->message, message.data(), message.size());
+    return ret->message.failed ? p11s_error_set(error, P11S_ERR_NOMEM, "out of memory") : P11S_OK;
+  });
+}
+
 p11s_err storeRow(void *ctx, const p11s_row *row, int64_t *ret_id, p11s_error *error)
 {
   DNSBackend::KeyData key{};
@@ -155,8 +167,8 @@ void closeOwn(p11s_host *host)
 
 p11s_host hostFor(Backend &backend)
 {
-  return p11s_host{&backend,  zoneCheck, eachZone,   eachRow,
-                   zoneState, storeRow,  eachDemand, nullptr};
+  return p11s_host{&backend,  zoneCheck, eachZone,   eachRow, zoneState,
+                   findRrset, storeRow,  eachDemand, nullptr};
 }
 
 const p11s_host_source *hostSource()

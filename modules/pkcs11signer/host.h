@@ -2,6 +2,7 @@
 #ifndef P11S_HOST_H
 #define P11S_HOST_H
 
+#include "buf.h"
 #include "err.h"
 
 #include <stdbool.h>
@@ -51,6 +52,18 @@ struct p11s_zone_state {
   enum p11s_soa_edit soa_edit; /* its own, or by default-soa-edit and -signed; NONE: presigned */
 };
 
+/* What PowerDNS serves at a name now. */
+enum p11s_served_kind {
+  P11S_SERVED_UNSURE,  /* made when it is asked for, or from keys, or a backend may answer each
+                          asker differently */
+  P11S_SERVED_NOTHING, /* no such RRset */
+  P11S_SERVED_THIS,
+};
+struct p11s_served {
+  enum p11s_served_kind kind;
+  struct p11s_buf message; /* THIS: as week.h has it, but algorithm, key tag and times are 0 */
+};
+
 /*
  * A message that PowerDNS would have signed for some query of a zone (sign.h), with this week's
  * times. Borrowed for the call, the key too.
@@ -85,6 +98,10 @@ struct p11s_host {
   /* A zone that does not exist is no error. */
   enum p11s_err (*zone_state)(void *ctx, const char *zone, struct p11s_zone_state *ret,
                               struct p11s_error *e);
+  /* The RRset of that owner, which may be a wildcard, as the zone has it; an SOA record with its
+     stored serial. ret: begins as zeros and P11S_BUF_INIT, to be cleared by the caller. */
+  enum p11s_err (*rrset)(void *ctx, const char *zone, const char *owner, unsigned type,
+                         struct p11s_served *ret, struct p11s_error *e);
   /* Stores a row as it is given, and reads it back; row->id is ignored. P11S_ERR_HOST: the zone's
      database does not keep it so, and has no such row. */
   enum p11s_err (*add_row)(void *ctx, const struct p11s_row *row, int64_t *ret_id,

@@ -38,10 +38,12 @@ void p11s_plan_free(struct p11s_plan *plan)
     return;
   EVP_MD_CTX_free(plan->ctx);
   p11s_idmap_clear(&plan->line_of);
+  p11s_idmap_clear(&plan->set_of);
   p11s_idmap_clear(&plan->use_of);
   p11s_idmap_clear(&plan->key_of);
   p11s_idmap_clear(&plan->zone_of);
   free(plan->lines.data);
+  free(plan->sets.data);
   free(plan->uses.data);
   free(plan->keys.data);
   free(plan->zones.data);
@@ -56,7 +58,7 @@ struct part {
   size_t len;
 };
 
-static bool hash(struct p11s_plan *plan, const struct part *part, size_t count,
+static bool hash(const struct p11s_plan *plan, const struct part *part, size_t count,
                  unsigned char *ret_hash)
 {
   bool good = EVP_DigestInit_ex(plan->ctx, p11s_crypto_digest("SHA256"), NULL) == 1;
@@ -66,7 +68,8 @@ static bool hash(struct p11s_plan *plan, const struct part *part, size_t count,
   return good && EVP_DigestFinal_ex(plan->ctx, ret_hash, NULL) == 1;
 }
 
-static bool make_id(struct p11s_plan *plan, const struct part *part, size_t count, uint64_t *ret)
+static bool make_id(const struct p11s_plan *plan, const struct part *part, size_t count,
+                    uint64_t *ret)
 {
   unsigned char digest[32];
 
@@ -150,6 +153,34 @@ static bool find_zone(struct p11s_plan *plan, const struct p11s_message *m, uint
   return true;
 }
 
+static bool find_set(struct p11s_plan *plan, const struct p11s_message *m, uint32_t *ret)
+{
+  const unsigned char type[2] = {(unsigned char)(m->type >> 8), (unsigned char)m->type};
+  const struct part parts[] = {
+      {m->signer, m->signer_len}, {type, sizeof type}, {m->owner, m->owner_len}};
+  struct p11s_plan_set *set;
+  uint64_t id;
+  void *item;
+
+  if (!make_id(plan, parts, 3, &id) ||
+      !number_of(&plan->set_of, id, &plan->sets, sizeof *set, ret, &item))
+    return false;
+  set = item;
+  if (set != NULL)
+    *set = (struct p11s_plan_set){.id = id, .line = P11S_IDMAP_NONE};
+  return true;
+}
+
+bool p11s_plan_content_id(const struct p11s_plan *plan, const unsigned char *message, size_t len,
+                          const struct p11s_message *m, uint64_t *ret_id)
+{
+  size_t header = (size_t)(m->signer - message) + m->signer_len;
+  /* Type, labels and TTL, then the records. */
+  const struct part parts[] = {{message, 2}, {message + 3, 5}, {message + header, len - header}};
+
+  return make_id(plan, parts, 3, ret_id);
+}
+
 static enum p11s_purpose purpose_of(unsigned type)
 {
   if (type == P11S_TYPE_CDS || type == P11S_TYPE_CDNSKEY)
@@ -177,7 +208,7 @@ static bool find_use(struct p11s_plan *plan, const unsigned char *key_id,
     return false;
   use = item;
   if (use != NULL)
-    *use = (struct p11s_plan_use){key, *ret_zone, purpose, 0, false};
+    *use = (struct p11s_plan_use){.key = key, .zone = *ret_zone, .purpose = purpose};
   return true;
 }
 
@@ -244,14 +275,11 @@ static bool is_lie(const struct p11s_message *m)
 static struct p11s_line *find_line(struct p11s_plan *plan, const struct p11s_store_record *record,
                                    const struct p11s_message *m)
 {
-  const unsigned char type[2] = {(unsigned char)(m->type >> 8), (unsigned char)m->type};
   /* All but expiration and inception; its length, for what else there is in it, tells them apart.
    */
   const struct part whole[] = {{record->key_id, P11S_STORE_ID_LEN},
                                {record->message, 8},
                                {record->message + 16, record->message_len - 16}};
-  const struct part rrset[] = {
-      {record->key_id, P11S_STORE_ID_LEN}, {type, sizeof type}, {m->owner, m->owner_len}};
   struct p11s_line *line;
   uint32_t number;
   uint64_t id;
@@ -266,8 +294,8 @@ static struct p11s_line *find_line(struct p11s_plan *plan, const struct p11s_sto
   line->dnskey = m->type == P11S_TYPE_DNSKEY;
   line->soa = p11s_message_serial(m, &line->serial);
   line->lie = is_lie(m);
-  if (!make_id(plan, rrset, 3, &line->rrset) ||
-      !find_use(plan, record->key_id, m, &line->use, &line->zone))
+  if (!p11s_plan_content_id(plan, record->message, record->message_len, m, &line->content) ||
+      !find_set(plan, m, &line->set) || !find_use(plan, record->key_id, m, &line->use, &line->zone))
     return NULL;
   return line;
 }
@@ -278,8 +306,12 @@ static bool note_use(struct p11s_plan *plan, struct p11s_line *line, unsigned at
   const struct part message = {record->message, record->message_len};
   struct p11s_plan_use *use = p11s_plan_use(plan, line->use);
   struct p11s_plan_zone *zone = p11s_plan_zone(plan, line->zone);
+  struct p11s_plan_set *set = p11s_plan_set(plan, line->set);
   uint32_t days = record->days_used < DAYS_MOST ? record->days_used : DAYS_MOST;
 
+  if (set->line == P11S_IDMAP_NONE)
+    set->line = (uint32_t)(line - p11s_plan_line(plan, 0));
+  set->several |= p11s_plan_line(plan, set->line)->content != line->content;
   line->days = (uint16_t)(line->days + days);
   if (line->used == 0 || record->last_used > line->last_used)
     line->last_used = record->last_used;

@@ -17,8 +17,10 @@
  * What PowerDNS asked for this week or last week (and who asks it is answered from its own cache
  * afterwards, so more is not known) is *served*. It recurs, unless
  *
- * - a message for the same owner, type and key was asked for later: the RRset has changed since,
- *   or the SOA's serial (with the same second, the newer serial);
+ * - it is not what the zone has now at that owner and type. Where several contents were used lately
+ *   and nobody has said which one it is, it is the one that was asked for last (of SOA records with
+ *   the same second, that with the newer serial). Where the database cannot say it, all recur, up
+ *   to P11S_PLAN_CONTENTS_MOST, but of SOA records;
  * - it is an NSEC3 record made up to cover one hash (NSEC3 narrow: the next hash is the owner's and
  *   two), and was not seen in both weeks nor on two days;
  * - its key signs nothing for the zone any more, as the zone's rows say;
@@ -35,6 +37,7 @@ struct p11s_plan;
 
 #define P11S_PLAN_WEEKS_MOST 8
 #define P11S_PLAN_KEY_OFF 2 /* days */
+#define P11S_PLAN_CONTENTS_MOST 32
 
 /* now: seconds since 1970. weeks: to be signed ahead, 0 to P11S_PLAN_WEEKS_MOST. zone: a name in
    wire format and its length, of which alone is to be known; NULL: of all. NULL when there is no
@@ -58,8 +61,26 @@ void p11s_plan_set_zone(struct p11s_plan *plan, size_t zone, const struct p11s_z
 size_t p11s_plan_uses(const struct p11s_plan *plan);
 size_t p11s_plan_use_zone(const struct p11s_plan *plan, size_t use);
 size_t p11s_plan_use_key(const struct p11s_plan *plan, size_t use);
-/* The key signs nothing for the zone any more: these messages do not recur. */
-void p11s_plan_end_use(struct p11s_plan *plan, size_t use);
+/* The key signs nothing for the zone any more: these messages do not recur. unnamed: no row of the
+   zone names it either, or there is no such zone. */
+void p11s_plan_end_use(struct p11s_plan *plan, size_t use, bool unnamed);
+bool p11s_plan_use_is_unnamed(const struct p11s_plan *plan, size_t use);
+
+/* An RRset of which several contents were used lately. */
+struct p11s_plan_doubt {
+  uint64_t id; /* of owner and type; the same in each plan */
+  size_t set, zone, key;
+  const unsigned char *message_id; /* of a stored message of it, by the key. Borrowed */
+};
+/* The next one of zones that there are. *cursor: 0 at first. false: there are no more. */
+bool p11s_plan_next_doubt(const struct p11s_plan *plan, size_t *cursor,
+                          struct p11s_plan_doubt *ret);
+/* The id of a message's content, as the database has it (host.h, rrset). false: it is none. */
+bool p11s_plan_identify(const struct p11s_plan *plan, const unsigned char *message, size_t len,
+                        uint64_t *ret_content);
+/* What the zone has there now; content: of P11S_SERVED_THIS. */
+void p11s_plan_settle(struct p11s_plan *plan, const struct p11s_plan_doubt *doubt,
+                      enum p11s_served_kind kind, uint64_t content);
 
 /* When all are added: decides what recurs, and in which order. false: out of memory. */
 bool p11s_plan_finish(struct p11s_plan *plan);

@@ -22,7 +22,8 @@ enum p11s_purpose { P11S_FOR_DNSKEY, P11S_FOR_CDS, P11S_FOR_ALL_ELSE, P11S_PURPO
 
 /* One message, whatever its week. */
 struct p11s_line {
-  uint64_t rrset;     /* owner, type and key */
+  uint64_t content;   /* all but key and times */
+  uint32_t set;       /* the RRset's number, whatever its key */
   uint32_t zone;      /* numbers, as is */
   uint32_t use;       /* of its key, for its zone and purpose */
   uint32_t last_used; /* 0: never */
@@ -38,12 +39,24 @@ struct p11s_line {
   unsigned char message_id[32]; /* of the source */
 };
 
+/* An RRset: owner and type. */
+struct p11s_plan_set {
+  uint64_t id;
+  uint32_t line; /* one that was used; P11S_IDMAP_NONE: none was */
+  bool several;  /* contents of it were used lately */
+  bool told;     /* what the zone has now: */
+  enum p11s_served_kind kind;
+  uint64_t content; /* THIS */
+  bool found;       /* THIS: among those that were used */
+};
+
 struct p11s_plan_use {
   uint32_t key;
   uint32_t zone;
   enum p11s_purpose purpose;
   uint32_t last_used;
-  bool ended; /* the zone's rows say so */
+  bool ended;   /* the zone's rows say so */
+  bool unnamed; /* by any of them */
 };
 
 struct p11s_plan_key {
@@ -73,8 +86,8 @@ struct p11s_plan {
   unsigned char only[P11S_DNSNAME_MAX]; /* zone */
   size_t only_len;                      /* 0: all */
   EVP_MD_CTX *ctx;
-  struct p11s_plan_list lines, uses, keys, zones;
-  struct p11s_idmap line_of, use_of, key_of, zone_of;
+  struct p11s_plan_list lines, sets, uses, keys, zones;
+  struct p11s_idmap line_of, set_of, use_of, key_of, zone_of;
   uint32_t *order; /* those lines that recur */
   size_t ordered;
   size_t dnskeys; /* how many of these are, they come first */
@@ -83,6 +96,11 @@ struct p11s_plan {
 static inline struct p11s_line *p11s_plan_line(const struct p11s_plan *plan, size_t i)
 {
   return (struct p11s_line *)plan->lines.data + i;
+}
+
+static inline struct p11s_plan_set *p11s_plan_set(const struct p11s_plan *plan, size_t i)
+{
+  return (struct p11s_plan_set *)plan->sets.data + i;
 }
 
 static inline struct p11s_plan_use *p11s_plan_use(const struct p11s_plan *plan, size_t i)
@@ -99,5 +117,11 @@ static inline struct p11s_plan_zone *p11s_plan_zone(const struct p11s_plan *plan
 {
   return (struct p11s_plan_zone *)plan->zones.data + i;
 }
+
+/* -- plan.c */
+
+/* What of a message tells contents of one RRset apart. */
+bool p11s_plan_content_id(const struct p11s_plan *plan, const unsigned char *message, size_t len,
+                          const struct p11s_message *m, uint64_t *ret_id);
 
 #endif

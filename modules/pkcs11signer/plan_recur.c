@@ -14,6 +14,13 @@ static bool is_newer(const struct p11s_line *a, const struct p11s_line *b)
   return a->soa && b->soa && p11s_time_diff(a->serial, b->serial) > 0;
 }
 
+/* RRset and key, as an id for a table. */
+static uint64_t rrset_of(const struct p11s_plan *plan, const struct p11s_line *line)
+{
+  return p11s_plan_set(plan, line->set)->id ^
+         (p11s_plan_use(plan, line->use)->key + 1) * 0x9e3779b97f4a7c15u;
+}
+
 static bool find_newest(struct p11s_plan *plan, struct p11s_idmap *newest)
 {
   for (size_t i = 0; i < plan->lines.count; i++) {
@@ -22,7 +29,7 @@ static bool find_newest(struct p11s_plan *plan, struct p11s_idmap *newest)
 
     if (line->used == 0)
       continue;
-    at = p11s_idmap_at(newest, line->rrset);
+    at = p11s_idmap_at(newest, rrset_of(plan, line));
     if (at == NULL)
       return false;
     if (*at == P11S_IDMAP_NONE || is_newer(line, p11s_plan_line(plan, *at)))
@@ -39,6 +46,21 @@ static bool is_out_of_use(const struct p11s_plan *plan, const struct p11s_line *
   return use->ended || latest - use->last_used > P11S_PLAN_KEY_OFF * DAY;
 }
 
+/* What the zone has is known, or which of its contents were used lately is all that is. */
+static bool is_current(const struct p11s_plan *plan, const struct p11s_idmap *newest,
+                       const struct p11s_line *line)
+{
+  const struct p11s_plan_set *set = p11s_plan_set(plan, line->set);
+
+  if (set->told && set->kind == P11S_SERVED_NOTHING)
+    return false;
+  if (set->told && set->found)
+    return line->content == set->content;
+  if (set->told && !line->soa)
+    return true;
+  return !is_newer(p11s_plan_line(plan, p11s_idmap_find(newest, rrset_of(plan, line))), line);
+}
+
 static bool recurs(const struct p11s_plan *plan, const struct p11s_idmap *newest,
                    const struct p11s_line *line)
 {
@@ -46,7 +68,7 @@ static bool recurs(const struct p11s_plan *plan, const struct p11s_idmap *newest
     return false;
   if (line->lie && line->days < 2)
     return false;
-  return !is_newer(p11s_plan_line(plan, p11s_idmap_find(newest, line->rrset)), line);
+  return is_current(plan, newest, line);
 }
 
 /* Hottest first. PowerDNS asks once a week and process, so days are few: what was asked for last
@@ -69,6 +91,45 @@ static int compare(const void *a, const void *b, void *arg)
   return x < y ? -1 : x > y;
 }
 
+/* Where what the zone has is among what was used. */
+static void find_served(struct p11s_plan *plan)
+{
+  for (size_t i = 0; i < plan->lines.count; i++) {
+    const struct p11s_line *line = p11s_plan_line(plan, i);
+    struct p11s_plan_set *set = p11s_plan_set(plan, line->set);
+
+    if (line->used != 0 && set->told && set->kind == P11S_SERVED_THIS)
+      set->found |= line->content == set->content;
+  }
+}
+
+/* Of an RRset that is made up for each who asks, only the hottest. The order is theirs. */
+static bool limit_contents(struct p11s_plan *plan)
+{
+  struct p11s_idmap seen = P11S_IDMAP_INIT;
+  size_t kept = 0, dnskeys = plan->dnskeys;
+  bool good = true;
+
+  for (size_t i = 0; good && i < plan->ordered; i++) {
+    struct p11s_line *line = p11s_plan_line(plan, plan->order[i]);
+    uint32_t *count = p11s_idmap_at(&seen, rrset_of(plan, line));
+
+    good = count != NULL;
+    if (!good)
+      break;
+    *count = *count == P11S_IDMAP_NONE ? 1 : *count + 1;
+    line->recurs = *count <= P11S_PLAN_CONTENTS_MOST;
+    if (line->recurs)
+      plan->order[kept++] = plan->order[i];
+    else
+      dnskeys -= line->dnskey;
+  }
+  p11s_idmap_clear(&seen);
+  plan->ordered = kept;
+  plan->dnskeys = dnskeys;
+  return good;
+}
+
 bool p11s_plan_finish(struct p11s_plan *plan)
 {
   struct p11s_idmap newest = P11S_IDMAP_INIT;
@@ -77,6 +138,7 @@ bool p11s_plan_finish(struct p11s_plan *plan)
   free(plan->order);
   plan->ordered = plan->dnskeys = 0;
   plan->order = calloc(plan->lines.count + 1, sizeof *plan->order);
+  find_served(plan);
   good = plan->order != NULL && find_newest(plan, &newest);
   for (size_t i = 0; good && i < plan->lines.count; i++) {
     struct p11s_line *line = p11s_plan_line(plan, i);
@@ -90,7 +152,7 @@ bool p11s_plan_finish(struct p11s_plan *plan)
   p11s_idmap_clear(&newest);
   if (good)
     qsort_r(plan->order, plan->ordered, sizeof *plan->order, compare, plan);
-  return good;
+  return good && limit_contents(plan);
 }
 
 /* Whether this line is to be signed for the week that is so many ahead, by the token. */

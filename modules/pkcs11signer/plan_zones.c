@@ -33,7 +33,56 @@ size_t p11s_plan_use_key(const struct p11s_plan *plan, size_t use)
   return p11s_plan_use(plan, use)->key;
 }
 
-void p11s_plan_end_use(struct p11s_plan *plan, size_t use)
+void p11s_plan_end_use(struct p11s_plan *plan, size_t use, bool unnamed)
 {
   p11s_plan_use(plan, use)->ended = true;
+  p11s_plan_use(plan, use)->unnamed = unnamed;
+}
+
+bool p11s_plan_use_is_unnamed(const struct p11s_plan *plan, size_t use)
+{
+  return p11s_plan_use(plan, use)->unnamed;
+}
+
+/* -- what a zone has */
+
+bool p11s_plan_next_doubt(const struct p11s_plan *plan, size_t *cursor, struct p11s_plan_doubt *ret)
+{
+  for (; *cursor < plan->sets.count; (*cursor)++) {
+    const struct p11s_plan_set *set = p11s_plan_set(plan, *cursor);
+    const struct p11s_line *line;
+    const struct p11s_plan_zone *zone;
+
+    if (!set->several)
+      continue;
+    line = p11s_plan_line(plan, set->line);
+    zone = p11s_plan_zone(plan, line->zone);
+    /* A serial that is made when it is served is not what the database has. */
+    if (!zone->known || !zone->state.exists ||
+        (line->soa && zone->state.soa_edit != P11S_SOA_EDIT_NONE))
+      continue;
+    *ret = (struct p11s_plan_doubt){set->id, (*cursor)++, line->zone,
+                                    p11s_plan_use(plan, line->use)->key, line->message_id};
+    return true;
+  }
+  return false;
+}
+
+bool p11s_plan_identify(const struct p11s_plan *plan, const unsigned char *message, size_t len,
+                        uint64_t *ret_content)
+{
+  struct p11s_message m;
+
+  return p11s_message_parse(message, len, &m) && m.owner != NULL &&
+         p11s_plan_content_id(plan, message, len, &m, ret_content);
+}
+
+void p11s_plan_settle(struct p11s_plan *plan, const struct p11s_plan_doubt *doubt,
+                      enum p11s_served_kind kind, uint64_t content)
+{
+  struct p11s_plan_set *set = p11s_plan_set(plan, doubt->set);
+
+  set->told = true;
+  set->kind = kind;
+  set->content = content;
 }

@@ -102,13 +102,19 @@ void p11s_signer_open_store(struct p11s_signer *signer, uint64_t deadline_ms);
 uint64_t p11s_signer_query_deadline(const struct p11s_signer *signer);
 uint64_t p11s_signer_admin_deadline(const struct p11s_signer *signer);
 
-/* Calls fn for each token, under the signer's lock: fn must not call the signer, nor wait. */
+/* Calls fn for each token that is not retired, under the signer's lock: fn must not call the
+ * signer, nor wait. */
 struct p11s_token;
 struct p11s_token_stats;
 void p11s_signer_each_token(struct p11s_signer *signer,
                             void (*fn)(const struct p11s_token *token,
                                        const struct p11s_token_stats *stats, void *arg),
                             void *arg);
+
+/* The same tokens, for who may wait; they live as long as the signer. The array is to be freed by
+   the caller. false: no memory. */
+bool p11s_signer_get_tokens(struct p11s_signer *signer, struct p11s_token ***ret_tokens,
+                            size_t *ret_count);
 
 struct p11s_signer_stats {
   size_t keys;

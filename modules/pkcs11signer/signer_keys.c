@@ -185,6 +185,7 @@ enum p11s_err p11s_signer_key(struct p11s_signer *s, const struct p11s_keyref *r
 {
   const struct p11s_algorithm *alg = p11s_algorithm_find(ref->algorithm);
   unsigned char identity[P11S_KEY_IDENTITY_LEN];
+  enum p11s_err result = P11S_OK;
   struct p11s_key *key;
 
   if (alg == NULL)
@@ -196,7 +197,10 @@ enum p11s_err p11s_signer_key(struct p11s_signer *s, const struct p11s_keyref *r
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   key = p11s_signer_find_key(s, identity);
   if (key == NULL)
-    return intern(s, ref, alg, identity, ret_key, e);
+    result = intern(s, ref, alg, identity, &key, e);
+  if (result != P11S_OK)
+    return result;
+  p11s_token_revive(key->token);
   *ret_key = key;
   return P11S_OK;
 }

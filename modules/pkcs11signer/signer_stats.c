@@ -22,9 +22,30 @@ void p11s_signer_each_token(struct p11s_signer *s,
   pthread_mutex_lock(&s->lock);
   for (const struct token_entry *t = s->tokens; t != NULL; t = t->next) {
     p11s_token_get_stats(t->token, &stats);
-    fn(t->token, &stats, arg);
+    if (!stats.retired)
+      fn(t->token, &stats, arg);
   }
   pthread_mutex_unlock(&s->lock);
+}
+
+bool p11s_signer_get_tokens(struct p11s_signer *s, struct p11s_token ***ret_tokens,
+                            size_t *ret_count)
+{
+  struct p11s_token_stats stats;
+  struct p11s_token **tokens;
+  size_t count = 0;
+
+  pthread_mutex_lock(&s->lock);
+  tokens = calloc(s->token_count + 1, sizeof *tokens);
+  for (const struct token_entry *t = s->tokens; tokens != NULL && t != NULL; t = t->next) {
+    p11s_token_get_stats(t->token, &stats);
+    if (!stats.retired)
+      tokens[count++] = t->token;
+  }
+  pthread_mutex_unlock(&s->lock);
+  *ret_tokens = tokens;
+  *ret_count = count;
+  return tokens != NULL;
 }
 
 bool p11s_signer_get_keys(struct p11s_signer *s, struct p11s_key_use **ret_uses, size_t *ret_count)
@@ -89,9 +110,9 @@ void p11s_signer_get_stats(struct p11s_signer *s, struct p11s_signer_stats *ret)
     ret->ahead_seconds = ahead.until - p11s_record_now();
   pthread_mutex_lock(&s->lock);
   ret->keys = s->key_count;
-  ret->tokens = s->token_count;
   for (t = s->tokens; t != NULL; t = t->next) {
     p11s_token_get_stats(t->token, &stats);
+    ret->tokens += !stats.retired;
     ret->queued += stats.queued;
     ret->workers += stats.workers;
     ret->away += stats.state == P11S_TOKEN_AWAY;

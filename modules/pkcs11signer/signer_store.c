@@ -7,7 +7,8 @@
 #include "store.h"
 #include "thread.h"
 
-/* Behind the opening of the store, in whose thread this is. */
+/* Behind the opening of the store, in whose thread this is. Without one it looks after the tokens
+   only. */
 static void start_ahead(struct p11s_signer *s)
 {
   bool stopped;
@@ -22,6 +23,11 @@ static void start_ahead(struct p11s_signer *s)
     (void)p11s_ahead_stop(atomic_load(&s->ahead), p11s_now_ms());
 }
 
+static bool wants_store(const struct p11s_signer *s)
+{
+  return s->config.store && s->state_dir[0] != '\0';
+}
+
 static struct p11s_store *open_store(struct p11s_signer *s, bool patient)
 {
   const struct p11s_store_config config = {s->state_dir, s->config.store_mib, s->config.fleet,
@@ -29,22 +35,21 @@ static struct p11s_store *open_store(struct p11s_signer *s, bool patient)
   struct p11s_store *store = NULL;
   struct p11s_error error;
 
-  if (p11s_store_open(&config, &store, &error) == P11S_OK) {
+  if (wants_store(s) && p11s_store_open(&config, &store, &error) == P11S_OK)
     atomic_store_explicit(&s->store, store, memory_order_release);
-    start_ahead(s);
-  } else
+  else if (wants_store(s))
     p11s_log_event(P11S_LOG_WARNING,
                    "%s. Queries are answered all the same, but signatures do not outlive the "
                    "process; to do without them, set pkcs11signer-store=none",
                    error.text);
+  start_ahead(s);
   return store;
 }
 
 /* Whether the caller is to open it. */
 static bool is_to_be_opened(struct p11s_signer *s)
 {
-  return s->config.store && s->state_dir[0] != '\0' && !atomic_load(&s->store_asked) &&
-         !atomic_exchange(&s->store_asked, true);
+  return !atomic_load(&s->store_asked) && !atomic_exchange(&s->store_asked, true);
 }
 
 struct p11s_store *p11s_signer_store(struct p11s_signer *s)
@@ -89,7 +94,7 @@ void p11s_signer_open_store(struct p11s_signer *s, uint64_t deadline_ms)
     return;
   pthread_mutex_lock(&s->lock);
   s->store_opening = true;
-  started = p11s_thread_start(&s->store_opener, open_main, s);
+  started = wants_store(s) && p11s_thread_start(&s->store_opener, open_main, s);
   s->store_opening = s->store_opener_runs = started;
   pthread_mutex_unlock(&s->lock);
   if (started)

@@ -70,6 +70,7 @@ static enum p11s_err queue_locked(struct p11s_token *token, struct p11s_job *job
 
   if (token->stopping)
     return p11s_error_set(e, P11S_ERR_STOPPED, "the server is going down");
+  atomic_store(&token->retired, false);
   if (token->state == P11S_TOKEN_AWAY)
     return p11s_error_set(e, token->trouble.code, "%s", token->trouble.text);
   if (queued >= token->config.queue_limit)
@@ -207,6 +208,7 @@ void p11s_token_get_stats(struct p11s_token *token, struct p11s_token_stats *ret
   ret->queued = (unsigned)p11s_queue_length(token->queue);
   ret->state = token->stuck ? P11S_TOKEN_STUCK : token->state;
   ret->since_ms = token->stuck ? token->progress_ms : token->since_ms;
+  ret->retired = token->retired;
   ret->flags = token->flags;
   memcpy(ret->trouble, token->trouble.text, sizeof ret->trouble);
   pthread_mutex_unlock(&token->lock);

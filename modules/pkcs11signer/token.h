@@ -99,6 +99,12 @@ void p11s_token_promote(struct p11s_token *token, struct p11s_job *job);
    or stuck. *ret_idle_us: for how long, in all, no call to it was under way since it was made. */
 bool p11s_token_is_free(struct p11s_token *token, uint64_t *ret_idle_us);
 
+/* No row names the token any more: its sessions are closed, its workers end, and nobody looks for
+   it until p11s_token_revive() or the next job. Says so in the log. false: it has work to do. */
+bool p11s_token_retire(struct p11s_token *token);
+/* A row names it. No lock when it is not retired. */
+void p11s_token_revive(struct p11s_token *token);
+
 /* Finishes waiting jobs with P11S_ERR_STOPPED and waits for the workers until deadline_ms; false
    when one did not come back. Safe in an exit handler: gives up on a lock that is not to be had. */
 bool p11s_token_stop(struct p11s_token *token, uint64_t deadline_ms);
@@ -111,6 +117,7 @@ struct p11s_token_stats {
   uint64_t sessions; /* opened */
   uint64_t logins;   /* C_Login calls */
   enum p11s_token_state state;
+  bool retired;                  /* no row names it */
   uint64_t since_ms;             /* of the state, on p11s_now_ms()'s clock; 0 while untried */
   uint64_t reconnects;           /* away and back again */
   struct p11s_rate rate;         /* of its signatures */

@@ -7,6 +7,7 @@
 #include "token.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* Shared by token.c (queue), token_state.c (what is known of it), token_login.c and worker.c
    (threads); nobody else includes it. */
@@ -55,6 +56,7 @@ struct p11s_token {
   /* token_state.c */
   uint64_t idle_us;            /* no worker was at a job, until idle_from_us, */
   uint64_t idle_from_us;       /* and since then; 0: one is */
+  atomic_bool retired;         /* written under the lock */
   enum p11s_token_state state; /* never STUCK: stuck, below, says that */
   uint64_t since_ms;
   struct p11s_error trouble;  /* why it is away */

@@ -161,7 +161,9 @@ void p11s_token_note_outcome(struct p11s_token *token, enum p11s_err result,
   if (verdict == SAYS_NOTHING)
     return;
   pthread_mutex_lock(&token->lock);
-  if (verdict == IS_THERE) {
+  if (token->retired) {
+    /* who looked for it was still out there */
+  } else if (verdict == IS_THERE) {
     /* What an old session still gives does not mean that there are new ones to be had. */
     if (generation == NULL || *generation == token->generation)
       come_back_locked(token, &change);
@@ -308,4 +310,46 @@ enum p11s_err p11s_token_admit(struct p11s_token *token, bool query, struct p11s
   result = admit_locked(token, query, error);
   pthread_mutex_unlock(&token->lock);
   return result;
+}
+
+/* -- named by no row */
+
+bool p11s_token_retire(struct p11s_token *token)
+{
+  struct p11s_secret *pin = NULL;
+  bool retires;
+
+  pthread_mutex_lock(&token->lock);
+  retires = !token->retired && !token->stopping && p11s_queue_length(token->queue) == 0 &&
+            (token->stuck || !has_busy_worker_locked(token));
+  if (retires) {
+    atomic_store(&token->retired, true);
+    token->state = P11S_TOKEN_UNTRIED;
+    token->since_ms = 0;
+    token->trouble.text[0] = '\0';
+    token->stuck = false;
+    token->overdue = 0;
+    token->generation++;
+    token->prober = NULL;
+    pin = p11s_token_set_probe_pin_locked(token, NULL);
+    token->have_probe_pin = false;
+    pthread_cond_broadcast(&token->work);
+  }
+  pthread_mutex_unlock(&token->lock);
+  p11s_secret_release(pin);
+  if (retires)
+    p11s_log_event(P11S_LOG_NOTICE,
+                   "token '%s' (module %s): no key of any zone names it any more; it is not looked "
+                   "for until one does",
+                   token->slot, token->engine);
+  return retires;
+}
+
+void p11s_token_revive(struct p11s_token *token)
+{
+  if (!atomic_load_explicit(&token->retired, memory_order_relaxed))
+    return;
+  pthread_mutex_lock(&token->lock);
+  atomic_store(&token->retired, false);
+  pthread_mutex_unlock(&token->lock);
 }

@@ -248,7 +248,7 @@ static enum step next_step_locked(struct p11s_worker *w, struct p11s_job **ret_j
     *ret_job = p11s_queue_pop(token->queue);
     if (*ret_job != NULL)
       return STEP_JOB;
-    if (!in_time && w->session == NULL && token->prober != w)
+    if (token->retired || (!in_time && w->session == NULL && token->prober != w))
       return STEP_END;
     if (!in_time && w->session != NULL)
       return STEP_CHECK;

@@ -7,32 +7,13 @@
 #include "lock.h"
 #include "log.h"
 #include "pubkey.h"
+#include "zones_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define PAUSE_FIRST_MS 1000
-
-struct entry {
-  unsigned char name[P11S_DNSNAME_MAX]; /* first: compare() is given a name or an entry */
-  struct p11s_zone zone;
-  bool known;
-  uint64_t asked_ms; /* when the answer came */
-  bool wanted;       /* it is in the last plan */
-};
-
-struct p11s_zones {
-  struct p11s_signer *signer;
-  const struct p11s_host_source *source;
-  struct p11s_host own;
-  const struct p11s_host *host; /* NULL: not open */
-  struct entry **entries;       /* by name */
-  size_t count, room;
-  size_t hand; /* of p11s_zones_refresh() */
-  uint64_t pause_ms;
-  uint64_t not_before_ms;
-  bool changed;
-};
+#define GONE_MS 300000 /* an older answer is no reason to delete something */
 
 struct p11s_zones *p11s_zones_new(struct p11s_signer *signer, const struct p11s_host *host,
                                   const struct p11s_host_source *source)
@@ -55,7 +36,7 @@ static void close_own(struct p11s_zones *zones)
   }
 }
 
-static void free_entry(struct entry *entry)
+static void free_entry(struct p11s_zones_entry *entry)
 {
   free(entry->zone.keys);
   free(entry);
@@ -69,6 +50,7 @@ void p11s_zones_free(struct p11s_zones *zones)
   for (size_t i = 0; i < zones->count; i++)
     free_entry(zones->entries[i]);
   free(zones->entries);
+  p11s_zones_free_doubts(zones);
   free(zones);
 }
 
@@ -82,10 +64,10 @@ static int compare(const unsigned char *a, const unsigned char *b)
 }
 
 /* NULL: no memory. */
-static struct entry *find(struct p11s_zones *zones, const unsigned char *name)
+static struct p11s_zones_entry *find(struct p11s_zones *zones, const unsigned char *name)
 {
   size_t low = 0, high = zones->count, room = zones->room > 0 ? zones->room * 2 : 16;
-  struct entry *entry, **more;
+  struct p11s_zones_entry *entry, **more;
 
   while (low < high) {
     size_t middle = (low + high) / 2;
@@ -99,7 +81,7 @@ static struct entry *find(struct p11s_zones *zones, const unsigned char *name)
       high = middle;
   }
   if (zones->count == zones->room) {
-    more = reallocarray(zones->entries, room, sizeof(struct entry *));
+    more = reallocarray(zones->entries, room, sizeof(struct p11s_zones_entry *));
     if (more == NULL)
       return NULL;
     zones->entries = more;
@@ -110,7 +92,7 @@ static struct entry *find(struct p11s_zones *zones, const unsigned char *name)
     return NULL;
   memcpy(entry->name, name, p11s_dnsname_length(name, P11S_DNSNAME_MAX));
   memmove(zones->entries + low + 1, zones->entries + low,
-          (zones->count - low) * sizeof(struct entry *));
+          (zones->count - low) * sizeof(struct p11s_zones_entry *));
   zones->entries[low] = entry;
   zones->count++;
   return entry;
@@ -172,6 +154,13 @@ static bool read_row(const struct p11s_row *row, void *arg)
   return !r->failed;
 }
 
+void p11s_zones_name(const unsigned char *name, struct p11s_buf *out)
+{
+  p11s_dnsname_format(name, out);
+  if (name[0] != 0)
+    p11s_buf_addstr(out, ".");
+}
+
 static enum p11s_err read_zone(const struct p11s_zones *zones, const unsigned char *name,
                                struct reading *r, struct p11s_error *e)
 {
@@ -179,9 +168,7 @@ static enum p11s_err read_zone(const struct p11s_zones *zones, const unsigned ch
   struct p11s_buf text = P11S_BUF_INIT;
   enum p11s_err err;
 
-  p11s_dnsname_format(name, &text);
-  if (name[0] != 0)
-    p11s_buf_addstr(&text, ".");
+  p11s_zones_name(name, &text);
   err = host->zone_state(host->ctx, p11s_buf_text(&text), &r->zone.state, e);
   if (err == P11S_OK && r->zone.state.exists)
     err = host->each_row(host->ctx, p11s_buf_text(&text), read_row, r, e);
@@ -191,7 +178,7 @@ static enum p11s_err read_zone(const struct p11s_zones *zones, const unsigned ch
   return err;
 }
 
-static void note_failure(struct p11s_zones *zones, const struct p11s_error *e)
+void p11s_zones_note_failure(struct p11s_zones *zones, const struct p11s_error *e)
 {
   close_own(zones);
   zones->pause_ms = zones->pause_ms > 0 ? zones->pause_ms * 2 : PAUSE_FIRST_MS;
@@ -204,31 +191,38 @@ static void note_failure(struct p11s_zones *zones, const struct p11s_error *e)
                    e->text);
 }
 
-static bool open_host(struct p11s_zones *zones, struct p11s_error *e)
+const struct p11s_host *p11s_zones_host(struct p11s_zones *zones)
 {
-  if (zones->host == NULL && zones->source->open(&zones->own, e) == P11S_OK)
+  struct p11s_error error;
+
+  if (p11s_now_ms() < zones->not_before_ms || (zones->host == NULL && zones->source == NULL))
+    return NULL;
+  if (zones->host == NULL && zones->source->open(&zones->own, &error) == P11S_OK)
     zones->host = &zones->own;
-  return zones->host != NULL;
+  if (zones->host == NULL)
+    p11s_zones_note_failure(zones, &error);
+  return zones->host;
 }
 
 static bool is_same(const struct p11s_zone *a, const struct p11s_zone *b)
 {
   return a->state.exists == b->state.exists && a->state.presigned == b->state.presigned &&
-         a->state.variants == b->state.variants && a->state.soa_edit == b->state.soa_edit &&
-         a->more_keys == b->more_keys && a->key_count == b->key_count &&
+         a->state.variants == b->state.variants && a->state.serial == b->state.serial &&
+         a->state.soa_edit == b->state.soa_edit && a->more_keys == b->more_keys &&
+         a->key_count == b->key_count &&
          (a->key_count == 0 || memcmp(a->keys, b->keys, a->key_count * sizeof *a->keys) == 0);
 }
 
-static void ask(struct p11s_zones *zones, struct entry *entry)
+static void ask(struct p11s_zones *zones, struct p11s_zones_entry *entry)
 {
   struct reading r = {.signer = zones->signer};
   struct p11s_error error;
 
-  if ((zones->host == NULL && zones->source == NULL) || p11s_now_ms() < zones->not_before_ms)
+  if (p11s_zones_host(zones) == NULL)
     return;
-  if (!open_host(zones, &error) || read_zone(zones, entry->name, &r, &error) != P11S_OK) {
+  if (read_zone(zones, entry->name, &r, &error) != P11S_OK) {
     free(r.zone.keys);
-    note_failure(zones, &error);
+    p11s_zones_note_failure(zones, &error);
     return;
   }
   zones->changed |= !entry->known || !is_same(&entry->zone, &r.zone);
@@ -239,7 +233,7 @@ static void ask(struct p11s_zones *zones, struct entry *entry)
   zones->pause_ms = zones->not_before_ms = 0;
 }
 
-static bool is_old(const struct entry *entry, uint64_t max_age_ms)
+static bool is_old(const struct p11s_zones_entry *entry, uint64_t max_age_ms)
 {
   return !entry->known || p11s_now_ms() - entry->asked_ms > max_age_ms;
 }
@@ -249,43 +243,56 @@ static bool is_old(const struct entry *entry, uint64_t max_age_ms)
 const struct p11s_zone *p11s_zones_get(struct p11s_zones *zones, const unsigned char *name,
                                        uint64_t max_age_ms)
 {
-  struct entry *entry = find(zones, name);
+  struct p11s_zones_entry *entry = find(zones, name);
 
   if (entry != NULL && is_old(entry, max_age_ms))
     ask(zones, entry);
   return entry != NULL && entry->known ? &entry->zone : NULL;
 }
 
-bool p11s_zone_signs(const struct p11s_zone *zone, const unsigned char *key_id)
+static bool has_key(const struct p11s_zone *zone, const unsigned char *key_id, bool active)
 {
-  if (zone->state.variants || (zone->state.exists && !zone->state.presigned && zone->more_keys))
+  if (zone->state.variants || zone->more_keys)
     return true;
   for (size_t i = 0; i < zone->key_count; i++)
-    if (zone->keys[i].active && memcmp(zone->keys[i].id, key_id, P11S_STORE_ID_LEN) == 0)
-      return zone->state.exists && !zone->state.presigned;
+    if (memcmp(zone->keys[i].id, key_id, P11S_STORE_ID_LEN) == 0 &&
+        (zone->keys[i].active || !active))
+      return true;
   return false;
+}
+
+bool p11s_zone_names(const struct p11s_zone *zone, const unsigned char *key_id)
+{
+  return has_key(zone, key_id, false);
+}
+
+bool p11s_zone_signs(const struct p11s_zone *zone, const unsigned char *key_id)
+{
+  return !zone->state.presigned && has_key(zone, key_id, true);
 }
 
 static void end_uses(struct p11s_zones *zones, struct p11s_plan *plan)
 {
   for (size_t i = 0; i < p11s_plan_uses(plan); i++) {
     const unsigned char *name = p11s_plan_zone_name(plan, p11s_plan_use_zone(plan, i));
-    const struct p11s_zone *zone = p11s_zones_get(zones, name, UINT64_MAX);
+    const unsigned char *key_id = p11s_plan_key_id(plan, p11s_plan_use_key(plan, i));
+    const struct p11s_zones_entry *entry = find(zones, name);
 
-    if (zone != NULL && !p11s_zone_signs(zone, p11s_plan_key_id(plan, p11s_plan_use_key(plan, i))))
-      p11s_plan_end_use(plan, i);
+    if (entry == NULL || !entry->known || p11s_zone_signs(&entry->zone, key_id))
+      continue;
+    p11s_plan_end_use(plan, i, !is_old(entry, GONE_MS) && !p11s_zone_names(&entry->zone, key_id));
   }
 }
 
-void p11s_zones_tell(struct p11s_zones *zones, struct p11s_plan *plan, uint64_t max_age_ms,
-                     uint64_t most_us)
+void p11s_zones_tell(struct p11s_zones *zones, struct p11s_plan *plan, struct p11s_store *store,
+                     uint64_t max_age_ms, uint64_t most_us)
 {
   uint64_t begun_us = p11s_now_us();
 
   for (size_t i = 0; i < zones->count; i++)
     zones->entries[i]->wanted = false;
   for (size_t i = 0; i < p11s_plan_zones(plan); i++) {
-    struct entry *entry = find(zones, p11s_plan_zone_name(plan, i));
+    struct p11s_zones_entry *entry = find(zones, p11s_plan_zone_name(plan, i));
 
     if (entry == NULL)
       continue;
@@ -297,6 +304,7 @@ void p11s_zones_tell(struct p11s_zones *zones, struct p11s_plan *plan, uint64_t 
   }
   drop_unwanted(zones);
   end_uses(zones, plan);
+  p11s_zones_settle(zones, plan, store, begun_us + most_us);
   zones->changed = false;
 }
 

@@ -11,8 +11,9 @@
 #include <stdint.h>
 
 /*
- * Which zones there are now and which keys sign for them: asked of PowerDNS's database, in the
- * background, and remembered for a while.
+ * Which zones there are now, which keys sign for them, and what stands at a name of which several
+ * contents were used lately: asked of PowerDNS's database, in the background, and remembered for a
+ * while.
  *
  * Only zones that somebody asks about here are looked at: those of which something is stored. An
  * answer counts for the age that the asker allows. When the database does not answer, what it said
@@ -23,6 +24,7 @@
  * signer's.
  */
 struct p11s_zones;
+struct p11s_store;
 
 #define P11S_ZONES_PAUSE_MOST_MS 30000
 #define P11S_ZONES_FRESH_MS 20000 /* how old an answer may be that something is signed by */
@@ -48,18 +50,25 @@ void p11s_zones_free(struct p11s_zones *zones);
    does not answer now. NULL: not known. Borrowed until the next call. */
 const struct p11s_zone *p11s_zones_get(struct p11s_zones *zones, const unsigned char *name,
                                        uint64_t max_age_ms);
-/* Whether the key signs something for the zone, as far as its rows say. */
+/* Whether a row of the zone names the key, and whether it signs something for the zone, as far as
+   that is known. */
+bool p11s_zone_names(const struct p11s_zone *zone, const unsigned char *key_id);
 bool p11s_zone_signs(const struct p11s_zone *zone, const unsigned char *key_id);
 
-/* Tells the plan, which is not finished yet, what is so of its zones; the others are forgotten.
-   Asks about zones of which the answers are older than that until so many microseconds have passed.
- */
-void p11s_zones_tell(struct p11s_zones *zones, struct p11s_plan *plan, uint64_t max_age_ms,
-                     uint64_t most_us);
+/* Tells the plan, which is not finished yet, what is so of its zones (the others are forgotten),
+   and what they have where it does not know. store: what the plan was made of. Asks about zones of
+   which the answers are older than that until so many microseconds have passed. */
+void p11s_zones_tell(struct p11s_zones *zones, struct p11s_plan *plan, struct p11s_store *store,
+                     uint64_t max_age_ms, uint64_t most_us);
 /* Asks again about zones whose answers are older than that, until so many microseconds have passed,
    and goes on there the next time. */
 void p11s_zones_refresh(struct p11s_zones *zones, uint64_t max_age_ms, uint64_t most_us);
 /* Whether another answer than before has come for some zone since this was asked last. */
 bool p11s_zones_take_change(struct p11s_zones *zones);
+
+/* For other questions to the same database: its host, opened if need be; NULL: not now, it has not
+   answered lately. Borrowed until the next call. Who gets no answer says so. */
+const struct p11s_host *p11s_zones_host(struct p11s_zones *zones);
+void p11s_zones_note_failure(struct p11s_zones *zones, const struct p11s_error *e);
 
 #endif

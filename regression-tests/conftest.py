@@ -167,6 +167,11 @@ def threadend_library(base):
     return spying.build(base / "threadend", spying.THREADEND)
 
 
+@pytest.fixture(scope="session")
+def uptime_library(base):
+    return spying.build(base / "uptime", spying.UPTIME)
+
+
 @pytest.fixture
 def spy(site, spy_library):
     """The site's SoftHSM with tests/p11spy.c in front of it."""

@@ -8,7 +8,7 @@ import dns.rcode
 import pytest
 
 from harness import programs, sanitizer, zones
-from harness.clock import WEEK
+from harness.clock import DAY, WEEK, Clock, Uptime
 from harness.deadline import wait_for
 from harness.faults import lines
 from harness.fleet import DATABASE, TABLE, USER, SharedDatabase
@@ -117,12 +117,36 @@ def test_what_one_signs_ahead_no_other_signs_ahead(fleet, clock, spy_library):
     assert signatures(*servers) <= made + asked * 1.05
 
 
-def test_what_has_expired_is_deleted(fleet):
+def test_what_has_expired_is_deleted(fleet, place, uptime_library):
+    """Not in the first hour."""
     filled(fleet, range(20))
     fleet.database.sql(f"UPDATE {TABLE} SET expires=1000 ORDER BY id LIMIT 10")
     kept = fleet.database.rows() - 10
-    start(fleet.add_site(zone(), **PATIENT))
-    wait_for("end of expired rows", lambda: fleet.database.rows() == kept)
+    uptime = Uptime(place, uptime_library)
+    start(fleet.add_site(zone(), **PATIENT), env=uptime.environment)
+    time.sleep(8)  # each server looks in the first six seconds
+    assert fleet.database.rows() == kept + 10
+    uptime.pass_(3601)
+    wait_for("end of expired rows", lambda: fleet.database.rows() == kept, 40)
+
+
+@pytest.mark.parametrize("now,said", [(1000, "behind the database's"),
+                                      (time.time() + 40.5 * DAY, "40 days ahead of the database's")], ids=["1970", "ahead"])
+def test_a_member_with_a_wrong_clock_deletes_nobody_s_rows(fleet, place, uptime_library, now, said):
+    filled(fleet, range(40))
+    kept = fleet.database.rows()
+    clock = Clock(place)
+    clock.set(now)
+    uptime = Uptime(place, uptime_library, clock)
+    server = start(fleet.add_site(zone(), **PATIENT), env=uptime.environment)
+    wait_for("line in the log", lambda: lines(server, said))
+    uptime.pass_(3601)
+    time.sleep(16)  # it looks every 10 to 15 seconds
+    assert fleet.database.rows() == kept
+    assert len(lines(server, said)) == 1
+    clock.set(time.time())
+    wait_for("line in the log", lambda: lines(server, "clock agrees with the database's"))
+    assert fleet.database.rows() == kept
 
 
 def test_the_server_of_a_guardian_shares(fleet):

@@ -2,12 +2,15 @@
 """Signatures that outlive the process: a restart costs none, a token that is not there costs only
 what was never asked for."""
 import json
+import time
 
 import dns.rcode
 import dns.rdatatype
 import pytest
 
 from harness import zones
+from harness.clock import DAY, WEEK, Clock, Uptime
+from harness.deadline import wait_for
 from harness.faults import is_refused, lines
 from harness.speed import statistic, wait_for_statistic
 from harness.validate import assert_delv, assert_signed, keys_of
@@ -200,3 +203,52 @@ def test_store_commands(site, spy):
     questions.assert_answered(server)  # from PowerDNS's memory, or made anew
     server.stop()
     assert site.command("store", "what", check=False).returncode == 1
+
+
+# -- a clock that is wrong
+
+@pytest.mark.parametrize("off,said", [(40 * DAY, "days ahead of"), (-time.time() + 1000, "days behind")],
+                         ids=["ahead", "1970"])
+def test_a_wrong_clock_costs_no_signature(site, spy, place, uptime_library, off, said):
+    secured(site, spy)
+    questions = Questions()
+    server = site.start_server()
+    questions.assert_answered(server)
+    server.stop()
+    clock = Clock(place)
+    clock.set(time.time() + off)
+    uptime = Uptime(place, uptime_library, clock)
+    server = site.start_server(env=uptime.environment)
+    stored = statistic(server, "store-signatures")
+    wait_for("line in the log", lambda: lines(server, f"{said} the signatures in the store"))
+    uptime.pass_(3601)
+    time.sleep(4)  # it looks each second
+    assert statistic(server, "store-signatures") == stored > HOSTS
+    shown = site.command("status", env=uptime.environment).stdout
+    assert f"{said} the signatures in the store: set it (NTP)" in shown
+    server.stop()
+    spy.forget()
+    server = site.start_server()
+    questions.assert_answered(server)
+    assert spy.count("C_Sign") == 0
+    assert "NTP" not in site.command("status").stdout
+
+
+def test_what_has_expired_goes_after_an_hour(site, spy, place, uptime_library):
+    """With a clock that others have too: signatures of that week outnumber the old ones."""
+    secured(site, spy)
+    clock = Clock(place)
+    server = site.start_server(env=clock.environment)
+    for i in range(5):
+        server.ask(f"host{i}.{ZONE}")
+    server.stop()
+    clock.set(time.time() + 5 * WEEK)
+    uptime = Uptime(place, uptime_library, clock)
+    server = site.start_server(env=uptime.environment)
+    for i in range(HOSTS):
+        server.ask(f"host{i}.{ZONE}")
+    wait_for_statistic(server, "store-queue", 0)
+    stored = statistic(server, "store-signatures")
+    uptime.pass_(3601)  # since this look the new ones are known
+    wait_for("round", lambda: statistic(server, "store-expired") > 0 or uptime.pass_(3601), interval=3)
+    assert statistic(server, "store-signatures") == stored - statistic(server, "store-expired") >= HOSTS

@@ -5,12 +5,14 @@
 
 #include <dirent.h>
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +21,39 @@
 static char directory[64];
 static struct p11s_store *opened; /* by store_rig_open(), and not closed */
 static uint32_t later;
+
+static atomic_long clock_ahead, up_longer;
+
+void store_rig_set_clock(long seconds)
+{
+  atomic_store(&clock_ahead, seconds);
+}
+
+void store_rig_set_uptime(long seconds)
+{
+  atomic_store(&up_longer, seconds);
+}
+
+/* Instead of libc's. */
+int clock_gettime(clockid_t clock, struct timespec *ret)
+{
+  int result = (int)syscall(SYS_clock_gettime, clock, ret);
+
+  if (result == 0 && clock == CLOCK_BOOTTIME)
+    ret->tv_sec += atomic_load(&up_longer);
+  return result;
+}
+
+time_t time(time_t *ret)
+{
+  struct timespec now = {0, 0};
+
+  (void)syscall(SYS_clock_gettime, CLOCK_REALTIME, &now);
+  now.tv_sec += atomic_load(&clock_ahead);
+  if (ret != NULL)
+    *ret = now.tv_sec;
+  return now.tv_sec;
+}
 
 /* Beside the tests' build. */
 static void find_probe(void)
@@ -52,6 +87,8 @@ int store_rig_empty(void **state)
   const struct dirent *entry;
 
   (void)state;
+  store_rig_set_clock(0);
+  store_rig_set_uptime(0);
   p11s_store_close(opened, rig_later());
   opened = NULL;
   assert_non_null(open_directory);

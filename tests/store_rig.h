@@ -13,6 +13,10 @@
 #define STORE_RIG_MESSAGE 256
 #define STORE_RIG_SIGNATURE 64
 
+/* How far these are from the real ones: time() and CLOCK_BOOTTIME. */
+void store_rig_set_clock(long seconds);
+void store_rig_set_uptime(long seconds);
+
 /* Group fixtures; pkcs11signer-probe is the one that was built. */
 int store_rig_setup(void **state);
 int store_rig_teardown(void **state);

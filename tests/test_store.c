@@ -292,6 +292,9 @@ static void the_expired_always_go(void **state)
     store_rig_put(store, 1, i, i < 60 ? 1000 : store_rig_later());
   store_rig_close(store);
   store = store_rig_open(8);
+  usleep(3000000);                                                   /* it looks each second */
+  assert_int_equal(p11s_stats_get(P11S_STAT_STORE_EXPIRED), before); /* not in the first hour */
+  store_rig_set_uptime(3601);
   while (p11s_stats_get(P11S_STAT_STORE_EXPIRED) < before + 60)
     usleep(10000); /* the program's watchdog ends it */
   assert_false(store_rig_has(store, 1, 0, 1000));

@@ -93,7 +93,11 @@ static void look_ups_and_claims(void **state)
   assert_non_null(strstr(p11s_buf_text(&sql), " WHERE id>" ID_1 " ORDER BY id LIMIT 10"));
   p11s_buf_clear(&sql);
   p11s_mysql_sql_expired(&sql, 10000, 5);
-  assert_non_null(strstr(p11s_buf_text(&sql), "expires<6400 ORDER BY expires LIMIT 5"));
+  assert_non_null(strstr(p11s_buf_text(&sql),
+                         "expires<LEAST(UNIX_TIMESTAMP()-3600,6400) ORDER BY expires LIMIT 5"));
+  p11s_buf_clear(&sql);
+  p11s_mysql_sql_expired(&sql, 100, 5); /* it does not wrap */
+  assert_non_null(strstr(p11s_buf_text(&sql), "UNIX_TIMESTAMP()-3600,0)"));
   p11s_buf_clear(&sql);
   p11s_mysql_sql_delete(&sql, one, 1);
   assert_non_null(strstr(p11s_buf_text(&sql), "DELETE"));

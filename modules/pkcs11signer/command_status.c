@@ -1,18 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "calendar.h"
 #include "command_internal.h"
 #include "report.h"
 #include "signer.h"
+#include "store_record.h"
 #include "table.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 /* The columns of `status`. */
-enum { SERVER, MODULE, SLOT, STATE, SINCE, RECONNECTS, PINS_REFUSED, PIN, TROUBLE, AWAY_UNTIL };
+enum {
+  SERVER,
+  MODULE,
+  SLOT,
+  STATE,
+  SINCE,
+  RECONNECTS,
+  PINS_REFUSED,
+  PIN,
+  TROUBLE,
+  AWAY_UNTIL,
+  CLOCK
+};
 
 struct listing {
   struct p11s_table *table;
   char until[32]; /* when the token may be away until, in JSON; "" */
+  char clock[80]; /* how it is wrong, in JSON; "" */
 };
 
 static void status_row(const struct p11s_report_line *line, void *arg)
@@ -39,6 +55,8 @@ static void status_row(const struct p11s_report_line *line, void *arg)
     p11s_table_string(t, TROUBLE, line->trouble);
   if (listing->until[0] != '\0')
     p11s_table_string(t, AWAY_UNTIL, listing->until);
+  if (listing->clock[0] != '\0')
+    p11s_table_string(t, CLOCK, listing->clock);
 }
 
 static void say_until(const char *until, struct p11s_buf *out)
@@ -50,18 +68,30 @@ static void say_until(const char *until, struct p11s_buf *out)
     p11s_buf_addf(out, "token may be away until %s; budget shows the zones\n", until);
 }
 
+static bool is_clock_off(struct p11s_signer *signer, char *text, size_t size)
+{
+  struct p11s_census *census = calloc(1, sizeof *census);
+  int days = 0;
+
+  if (census != NULL && p11s_store_each(p11s_signer_store(signer), p11s_census_add, census))
+    (void)p11s_census_now(census, p11s_record_now(), &days);
+  free(census);
+  p11s_census_format(days, text, size);
+  return days != 0;
+}
+
 enum p11s_err p11s_command_status(const struct p11s_command_ctx *ctx, struct p11s_error *e)
 {
-  static const char *const columns[] = {
-      "server",       "module", "slot",    "state",      "since", "reconnects",
-      "pins_refused", "pin",    "trouble", "away_until", NULL};
+  static const char *const columns[] = {"server",  "module",     "slot",         "state",
+                                        "since",   "reconnects", "pins_refused", "pin",
+                                        "trouble", "away_until", "clock",        NULL};
   const char *directory = p11s_signer_config(ctx->signer)->state_dir;
-  struct listing listing = {NULL, ""};
+  struct listing listing = {NULL, "", ""};
   struct p11s_table *t;
   enum p11s_err err;
   unsigned servers = 0;
-  char until[32];
-  bool known;
+  char until[32], clock[80];
+  bool known, is_off;
 
   if (directory == NULL || directory[0] == '\0')
     return p11s_error_set(e, P11S_ERR_HOST,
@@ -69,6 +99,9 @@ enum p11s_err p11s_command_status(const struct p11s_command_ctx *ctx, struct p11
   known = p11s_command_away_until(ctx, until, sizeof until);
   if (known && ctx->json)
     memcpy(listing.until, until, sizeof until);
+  is_off = is_clock_off(ctx->signer, clock, sizeof clock);
+  if (is_off && ctx->json)
+    memcpy(listing.clock, clock, sizeof clock);
   t = listing.table = p11s_table_new(columns);
   err = p11s_report_read(directory, status_row, &listing, &servers, e);
   if (err == P11S_OK)
@@ -80,6 +113,11 @@ enum p11s_err p11s_command_status(const struct p11s_command_ctx *ctx, struct p11
                   directory);
   if (err == P11S_OK && !ctx->json && known)
     say_until(until, ctx->out);
+  if (err == P11S_OK && !ctx->json && is_off)
+    p11s_buf_addf(ctx->out,
+                  "this machine's clock is %s: set it (NTP), unless no server has used the store "
+                  "in between\n",
+                  clock);
   p11s_table_free(t);
   return err;
 }

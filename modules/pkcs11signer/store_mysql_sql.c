@@ -146,8 +146,7 @@ void p11s_mysql_sql_walk(struct p11s_buf *sql, const unsigned char *behind, unsi
   p11s_buf_addf(sql, " ORDER BY id LIMIT %u", most);
 }
 
-/* A number that the database has written. */
-static uint64_t number(const struct p11s_mysql_field *field)
+uint64_t p11s_mysql_number(const struct p11s_mysql_field *field)
 {
   char text[24];
 
@@ -175,18 +174,25 @@ bool p11s_mysql_row_parse(const struct p11s_mysql_field *fields, unsigned count,
   ret->signature = fields[AT_SIGNATURE].data;
   ret->signature_len = fields[AT_SIGNATURE].len;
   ret->server = fields[AT_CLAIMED_BY].data;
-  ret->age_ms = fields[AT_AGE].data != NULL ? number(&fields[AT_AGE]) / 1000 : UINT64_MAX;
-  ret->stale = number(&fields[AT_STALE]) != 0;
+  ret->age_ms =
+      fields[AT_AGE].data != NULL ? p11s_mysql_number(&fields[AT_AGE]) / 1000 : UINT64_MAX;
+  ret->stale = p11s_mysql_number(&fields[AT_STALE]) != 0;
   return true;
 }
 
 /* -- tidying */
 
+void p11s_mysql_sql_now(struct p11s_buf *sql)
+{
+  p11s_buf_addstr(sql, "SELECT UNIX_TIMESTAMP()");
+}
+
 void p11s_mysql_sql_expired(struct p11s_buf *sql, uint32_t now, unsigned most)
 {
   p11s_buf_addf(sql,
-                "SELECT id FROM " P11S_MYSQL_TABLE " WHERE expires<%u ORDER BY expires LIMIT %u",
-                now - GRACE, most);
+                "SELECT id FROM " P11S_MYSQL_TABLE " WHERE expires<LEAST(UNIX_TIMESTAMP()-%u,%u) "
+                "ORDER BY expires LIMIT %u",
+                GRACE, now > GRACE ? now - GRACE : 0, most);
 }
 
 void p11s_mysql_sql_delete(struct p11s_buf *sql, const unsigned char *ids, size_t count)

@@ -77,11 +77,16 @@ struct p11s_mysql_row {
   bool stale;                  /* its use was not noted today */
 };
 struct p11s_mysql_field;
+/* A number that the database has written; a negative one, or none, is 0. */
+uint64_t p11s_mysql_number(const struct p11s_mysql_field *field);
 /* false when it is none of ours. */
 bool p11s_mysql_row_parse(const struct p11s_mysql_field *fields, unsigned count,
                           struct p11s_mysql_row *ret);
 
-/* Ids of signatures that have expired an hour ago, the oldest first; to delete those among them. */
+/* The database's clock, in seconds since 1970. */
+void p11s_mysql_sql_now(struct p11s_buf *sql);
+/* Ids of signatures that have expired an hour ago by the database's clock and by ours, the oldest
+   first; to delete those among them. */
 void p11s_mysql_sql_expired(struct p11s_buf *sql, uint32_t now, unsigned most);
 void p11s_mysql_sql_delete(struct p11s_buf *sql, const unsigned char *ids, size_t count);
 /* Signatures behind this id (NULL: from the first), as p11s_mysql_sql_find() has them. */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What is written to the fleet's store, and the thread that does it (store_mysql.h). */
+#include "calendar.h"
 #include "lock.h"
 #include "log.h"
 #include "stats.h"
 #include "store_mysql_internal.h"
 #include "store_record.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,9 +19,10 @@
 #define AGAIN_MS 20 /* after a deadlock, a few times */
 #define AGAIN_SOON 5
 #define RECONNECT_MS 1000
-#define TIDY_MS 60000
+#define TIDY_MS 10000
 #define TIDY_MORE_MS 200 /* when there was as much as a transaction may delete */
 #define TIDY_ROWS 500
+#define DAY 86400
 
 /* -- queueing */
 
@@ -142,6 +145,8 @@ struct writer {
   unsigned tries;    /* that this batch has had */
   uint64_t pause_ms; /* no statement before this */
   uint64_t tidy_ms;
+  struct p11s_calendar calendar;
+  bool clock_off; /* as was said */
 };
 
 /* The first of the queue, as long as they are of one kind; they stay in it. */
@@ -293,16 +298,55 @@ static enum p11s_mysql_result run(struct writer *w, struct p11s_buf *sql, p11s_m
   return result;
 }
 
+static void take_number(const struct p11s_mysql_field *fields, unsigned count, void *arg)
+{
+  if (count == 1)
+    *(uint64_t *)arg = p11s_mysql_number(&fields[0]);
+}
+
+/* One line when the two clocks are a day apart, and one when they agree again. */
+static void compare_clocks(struct writer *w, uint64_t theirs)
+{
+  int64_t ahead = (int64_t)p11s_record_now() - (int64_t)theirs;
+  bool off = ahead > DAY || ahead < -DAY;
+
+  if (off && !w->clock_off)
+    p11s_log_event(P11S_LOG_WARNING,
+                   "fleet store %s: this machine's clock is %" PRId64 " days %s the database's. "
+                   "Set it (NTP). Until then this server deletes no rows there",
+                   w->my->where, (ahead > 0 ? ahead : -ahead) / DAY,
+                   ahead > 0 ? "ahead of" : "behind");
+  else if (!off && w->clock_off)
+    p11s_log_event(P11S_LOG_NOTICE,
+                   "fleet store %s: this machine's clock agrees with the database's", w->my->where);
+  w->clock_off = off;
+}
+
+/* Whether what has expired by both clocks has expired. */
+static bool may_delete(struct writer *w, enum p11s_mysql_result *ret_result)
+{
+  struct p11s_buf sql = P11S_BUF_INIT;
+  uint64_t theirs = 0;
+  bool settled, jumped;
+
+  settled = p11s_calendar_look(&w->calendar, p11s_record_now(), p11s_calendar_boot_s(), &jumped);
+  p11s_mysql_sql_now(&sql);
+  *ret_result = run(w, &sql, take_number, &theirs);
+  if (*ret_result != P11S_MYSQL_DONE || theirs == 0)
+    return false;
+  compare_clocks(w, theirs);
+  return settled && !w->clock_off;
+}
+
 /* Another server may be deleting the same: whoever comes second tries again another time. */
-static void tidy(struct writer *w)
+static enum p11s_mysql_result delete_expired(struct writer *w)
 {
   struct expired *expired = calloc(1, sizeof *expired);
   struct p11s_buf sql = P11S_BUF_INIT;
   enum p11s_mysql_result result;
 
-  w->tidy_ms = p11s_now_ms() + TIDY_MS + w->my->server[0] * 100;
   if (expired == NULL)
-    return;
+    return P11S_MYSQL_REFUSED;
   p11s_mysql_sql_expired(&sql, p11s_record_now(), TIDY_ROWS);
   result = run(w, &sql, take_id, expired);
   if (result == P11S_MYSQL_DONE && expired->count > 0) {
@@ -311,9 +355,19 @@ static void tidy(struct writer *w)
     if (result == P11S_MYSQL_DONE && expired->count == TIDY_ROWS)
       w->tidy_ms = p11s_now_ms() + TIDY_MORE_MS;
   }
+  free(expired);
+  return result;
+}
+
+static void tidy(struct writer *w)
+{
+  enum p11s_mysql_result result;
+
+  w->tidy_ms = p11s_now_ms() + TIDY_MS + w->my->server[0] * 20;
+  if (may_delete(w, &result))
+    result = delete_expired(w);
   if (result == P11S_MYSQL_LOST)
     p11s_mysql_disconnect(w->my, &w->my->write);
-  free(expired);
 }
 
 void *p11s_mysql_write_main(void *arg)

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define STEP 2000 /* records looked at, at most as many deleted, in a transaction */
-#define ROUND_MS 3600000
+#define ROUND_S 3600
 #define DAY 86400
 
 /* What a record is worth, from 0: days since its last use, then on how few days it was used. Then
@@ -25,7 +25,9 @@
 #define RANKS (EXPIRED + 1)
 
 struct pick {
-  uint32_t now;
+  uint32_t now;               /* to judge by */
+  struct p11s_census *census; /* NULL: they are not counted */
+  bool only_count;
   unsigned least; /* rank from which on a record goes */
   uint64_t part;  /* bytes of that very rank that are still to go, */
   uint64_t above; /* and of those above it */
@@ -34,15 +36,6 @@ struct pick {
   size_t count;
   unsigned char keys[STEP * P11S_RECORD_KEY_LEN];
 };
-
-static struct pick *make_pick(void)
-{
-  struct pick *pick = calloc(1, sizeof *pick);
-
-  if (pick != NULL)
-    pick->now = p11s_record_now();
-  return pick;
-}
 
 /* By the week that it is for; RANKS: by its use. A DNSKEY that was signed ahead is worth as much as
    one that is used. */
@@ -139,27 +132,83 @@ static bool delete_chosen(struct p11s_lmdb *db, struct pick *pick)
   return done;
 }
 
-void p11s_room_sweep(struct p11s_lmdb *db, struct p11s_room *room)
-{
-  uint64_t now = p11s_now_ms();
-  struct pick *pick;
+/* -- what has expired */
 
-  if (room->place.at_end || (!room->place.begun && room->round_ms != 0)) {
-    if (now - room->round_ms < ROUND_MS)
-      return;
-    memset(&room->place, 0, sizeof room->place);
-  }
-  if (!room->place.begun)
-    room->round_ms = now;
-  pick = make_pick();
+static bool sweep_one(const unsigned char *key, const unsigned char *value, size_t len, void *arg)
+{
+  struct p11s_store_record record;
+  struct pick *pick = arg;
+
+  if (p11s_record_parse(key, P11S_RECORD_KEY_LEN, value, len, &record))
+    (void)p11s_census_add(&record, pick->census);
+  return pick->only_count || choose(key, value, len, pick);
+}
+
+/* One line when the clock goes wrong by the signatures, and one when it is right again. */
+static void judge_clock(struct p11s_room *room)
+{
+  char text[80];
+  int days;
+
+  (void)p11s_census_now(&room->census, p11s_record_now(), &days);
+  p11s_census_format(days, text, sizeof text);
+  if (days != 0 && room->days_off == 0)
+    p11s_log_event(
+        P11S_LOG_WARNING,
+        "signature store: this machine's clock is %s. Set it (NTP). Until they agree "
+        "nothing is deleted there that may be good. When no server has used the store in "
+        "between, all is well",
+        text);
+  else if (days == 0 && room->days_off != 0)
+    p11s_log_event(P11S_LOG_NOTICE, "signature store: this machine's clock is that of the "
+                                    "signatures in the store");
+  room->days_off = days;
+}
+
+static void begin_round(struct p11s_room *room, int64_t boot_s)
+{
+  memset(&room->place, 0, sizeof room->place);
+  memset(&room->counted, 0, sizeof room->counted);
+  room->round_s = boot_s;
+}
+
+static void sweep_some(struct p11s_lmdb *db, struct p11s_room *room, bool deletes)
+{
+  struct pick *pick = calloc(1, sizeof *pick);
+  int days;
+
   if (pick == NULL)
     return;
+  pick->now = p11s_census_now(&room->census, p11s_record_now(), &days);
+  pick->census = &room->counted;
+  pick->only_count = !deletes;
   pick->least = EXPIRED;
   pick->part = UINT64_MAX;
-  if (p11s_lmdb_walk(db, &room->place, STEP, choose, pick))
+  if (p11s_lmdb_walk(db, &room->place, STEP, sweep_one, pick))
     (void)delete_chosen(db, pick);
   free(pick);
+  if (!room->place.at_end)
+    return;
+  room->census = room->counted;
+  room->has_census = true;
+  judge_clock(room);
 }
+
+void p11s_room_sweep(struct p11s_lmdb *db, struct p11s_room *room)
+{
+  int64_t boot_s = p11s_calendar_boot_s();
+  bool jumped, settled;
+
+  settled = p11s_calendar_look(&room->calendar, p11s_record_now(), boot_s, &jumped);
+  if (jumped)
+    room->has_census = false;
+  if (jumped || (room->place.at_end && boot_s - room->round_s >= ROUND_S))
+    begin_round(room, boot_s);
+  if (!room->place.at_end)
+    sweep_some(db, room, settled && room->has_census);
+}
+
+/* -- to make room */
 
 /* A batch writes anew each page that it touches, most of them in a small file, and the one before
    it may still have readers. */
@@ -203,14 +252,40 @@ static void find_least(struct pick *pick, uint64_t bytes)
   }
 }
 
-static bool weigh_all(struct p11s_lmdb *db, struct pick *pick)
+static bool look(const unsigned char *key, const unsigned char *value, size_t len, void *arg)
+{
+  struct p11s_store_record record;
+  struct pick *pick = arg;
+
+  if (p11s_record_parse(key, P11S_RECORD_KEY_LEN, value, len, &record))
+    (void)p11s_census_add(&record, pick->census);
+  return true;
+}
+
+static bool walk_all(struct p11s_lmdb *db, p11s_lmdb_fn fn, struct pick *pick)
 {
   struct p11s_place place = {false, false, {0}};
 
   while (!place.at_end)
-    if (!p11s_lmdb_walk(db, &place, STEP, weigh, pick))
+    if (!p11s_lmdb_walk(db, &place, STEP, fn, pick))
       return false;
   return true;
+}
+
+/* Of which time they are, then what there is of each rank. */
+static bool weigh_all(struct p11s_lmdb *db, struct pick *pick)
+{
+  struct p11s_census *census = calloc(1, sizeof *census);
+  bool good;
+  int days;
+
+  pick->census = census;
+  good = census != NULL && walk_all(db, look, pick);
+  if (good)
+    pick->now = p11s_census_now(census, p11s_record_now(), &days);
+  free(census);
+  pick->census = NULL;
+  return good && walk_all(db, weigh, pick);
 }
 
 /* Once through the file at most, from where the last one ended: of records that are worth the same
@@ -239,7 +314,7 @@ void p11s_room_make(struct p11s_lmdb *db, struct p11s_room *room, bool (*goes_on
 
   if (used < most - most / 5)
     room->crowded = false;
-  if (used <= most || (pick = make_pick()) == NULL)
+  if (used <= most || (pick = calloc(1, sizeof *pick)) == NULL)
     return;
   most -= most / 10;
   if (weigh_all(db, pick)) {

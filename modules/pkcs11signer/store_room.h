@@ -2,10 +2,12 @@
 #ifndef P11S_STORE_ROOM_H
 #define P11S_STORE_ROOM_H
 
+#include "calendar.h"
 #include "store_lmdb.h"
 
 /*
- * What is deleted from a store: signatures that have expired, within two hours or so, and when the
+ * What is deleted from a store: signatures that have expired, within two hours or so, as far as the
+ * clock can be believed (calendar.h); and when the
  * file is nearly full those of least use: not looked up for the longest time, among them those that
  * were looked up on the fewest days. Before them, what PowerDNS does not ask for any more, as its
  * week is over; then what was signed ahead and not used yet, the latest weeks first, but for
@@ -18,8 +20,13 @@ struct p11s_room {
   size_t limit_bytes;
   struct p11s_place place; /* of the sweep */
   struct p11s_place hand;  /* up to where the last signatures were deleted to make room */
-  uint64_t round_ms;       /* when it began at the beginning, p11s_now_ms()'s clock */
-  bool crowded;            /* more than what is past had to go; until a fifth is free */
+  struct p11s_calendar calendar;
+  int64_t round_s;            /* when the sweep began at the beginning, of CLOCK_BOOTTIME */
+  struct p11s_census counted; /* in this round, and */
+  struct p11s_census census;  /* in the last one; */
+  bool has_census;            /* there was one since the clock has jumped */
+  int days_off;               /* of the clock, as was said */
+  bool crowded;               /* more than what is past had to go; until a fifth is free */
 };
 
 /* How much of a store of that size may be in use before signatures of least use go. */
@@ -27,7 +34,9 @@ uint64_t p11s_room_most(uint64_t limit_bytes);
 /* How large a store must be for so many bytes to be in use. */
 uint64_t p11s_room_limit_for(uint64_t bytes);
 
-/* Goes on with the sweep: a few thousand records. Once through the file in an hour at most. */
+/* Goes on with the sweep: a few thousand records. Once through the file in an hour at most: the
+   first time, and again when the clock has jumped, to see of which weeks they are, only then to
+   delete. Says in the log when the clock is not theirs. */
 void p11s_room_sweep(struct p11s_lmdb *db, struct p11s_room *room);
 
 /* Deletes signatures when the file is nearly full, until a tenth of it is free: what has expired,

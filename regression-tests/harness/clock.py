@@ -3,6 +3,7 @@
 import glob
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +59,21 @@ class Clock:
 
     def pass_(self, seconds: float) -> None:
         self.set(self.now() + seconds)
+
+
+class Uptime:
+    """For how long the machine has been up, as programs see it that are started with `environment`, beside
+    those of a Clock. Nothing is deleted for its age in the first hour."""
+
+    def __init__(self, place: Place, library: Path, clock: Clock | None = None):
+        self._place = place
+        others = clock.environment if clock else {}
+        self.environment = {**others, "P11S_UPTIME_FILE": str(place.root / "uptime"),
+                            "LD_PRELOAD": f"{library} {others.get('LD_PRELOAD', os.environ.get('LD_PRELOAD', ''))}"}
+        self._more = 0
+        self.pass_(0)
+
+    def pass_(self, seconds: int) -> None:
+        """Less than two hours: the wall clock does not, so it would have jumped."""
+        self._more += seconds
+        self._place.file("uptime", f"{self._more}\n", 0o644)

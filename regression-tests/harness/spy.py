@@ -12,6 +12,7 @@ from .runner import Runner
 from .token import SoftHsm
 
 SOURCE = programs.REPOSITORY / "tests/p11spy.c"
+UPTIME = Path(__file__).parent / "uptime.c"
 THREADEND = Path(__file__).parent / "threadend.c"
 BADMODULE = Path(__file__).parent / "badmodule.c"
 PROBE = programs.our_probe().name[:15]  # as the name of its thread

@@ -261,18 +261,19 @@ static void each_shows_uninitialized_ones_too(void **state)
 static struct fake_slot {
   CK_SLOT_ID id;
   CK_FLAGS flags;
-  CK_RV rv; /* of C_GetTokenInfo */
+  CK_RV rv;          /* of C_GetTokenInfo, */
+  unsigned failures; /* so often, unless 0 */
   const char *label, *serial;
 } fake_slots[] = {
-    {3, 0, CKR_TOKEN_NOT_PRESENT, "", ""},
-    {4, CKF_TOKEN_PRESENT, CKR_TOKEN_NOT_PRESENT, "", ""},
-    {7, CKF_TOKEN_PRESENT, CKR_DEVICE_ERROR, "", ""},
-    {9, CKF_TOKEN_PRESENT, CKR_OK, "nul", "1"},
-    {11, CKF_TOKEN_PRESENT, CKR_OK, "a\x1b[2Jb", "2"},
-    {1000, CKF_TOKEN_PRESENT, CKR_OK, LONG_LABEL, "1234567890123456"},
-    {1001, CKF_TOKEN_PRESENT, CKR_OK, "twin", "1234567890123456"},
-    {2000, 0, CKR_OK, "pulled out", "5"}, /* the library remembers the token */
-    {2001, CKF_TOKEN_PRESENT, CKR_OK, FACTORY_LABEL, "6"},
+    {3, 0, CKR_TOKEN_NOT_PRESENT, 0, "", ""},
+    {4, CKF_TOKEN_PRESENT, CKR_TOKEN_NOT_PRESENT, 0, "", ""},
+    {7, CKF_TOKEN_PRESENT, CKR_DEVICE_ERROR, 0, "", ""},
+    {9, CKF_TOKEN_PRESENT, CKR_OK, 0, "nul", "1"},
+    {11, CKF_TOKEN_PRESENT, CKR_OK, 0, "a\x1b[2Jb", "2"},
+    {1000, CKF_TOKEN_PRESENT, CKR_OK, 0, LONG_LABEL, "1234567890123456"},
+    {1001, CKF_TOKEN_PRESENT, CKR_OK, 0, "twin", "1234567890123456"},
+    {2000, 0, CKR_OK, 0, "pulled out", "5"}, /* the library remembers the token */
+    {2001, CKF_TOKEN_PRESENT, CKR_OK, 0, FACTORY_LABEL, "6"},
 };
 #define FAKE_SLOTS (sizeof fake_slots / sizeof fake_slots[0])
 
@@ -319,10 +320,13 @@ static CK_RV fake_slot_info(CK_SLOT_ID id, CK_SLOT_INFO *info)
 
 static CK_RV fake_token_info(CK_SLOT_ID id, CK_TOKEN_INFO *info)
 {
-  const struct fake_slot *slot = fake_slot(id);
+  struct fake_slot *slot = fake_slot(id);
+  CK_RV rv = slot->rv;
 
-  if (slot->rv != CKR_OK)
-    return slot->rv;
+  if (slot->failures > 0 && --slot->failures == 0)
+    slot->rv = CKR_OK;
+  if (rv != CKR_OK)
+    return rv;
   memset(info, 0, sizeof *info); /* padded with NUL, as it should not be */
   info->flags = strcmp(slot->label, FACTORY_LABEL) != 0 ? CKF_TOKEN_INITIALIZED : 0;
   memcpy(info->label, slot->label, strlen(slot->label));
@@ -366,6 +370,23 @@ static void among_empty_and_broken_slots(void **state)
   assert_int_equal(p11s_slot_find(&fake, "1234567890123456", &info, &e), P11S_ERR_AMBIGUOUS);
   assert_non_null(strstr(e.text, "1000"));
   assert_non_null(strstr(e.text, "1001"));
+}
+
+/* Another process is writing to it: it is there a moment later,. */
+static void a_slot_that_fails_for_a_moment(void **state)
+{
+  struct fake_slot *slot = fake_slot(9);
+  struct p11s_slot_info info;
+  struct p11s_error e;
+
+  (void)state;
+  slot->rv = CKR_GENERAL_ERROR;
+  slot->failures = 3;
+  assert_int_equal(p11s_slot_find(&fake, "nul", &info, &e), P11S_OK);
+  assert_int_equal(info.id, 9);
+  slot->rv = CKR_GENERAL_ERROR;
+  slot->failures = 2;
+  assert_int_equal(p11s_slot_find(&fake, "pkcs11:token=nul", &info, &e), P11S_OK);
 }
 
 static void tokens_that_are_not_ready(void **state)
@@ -509,6 +530,7 @@ int main(void)
       cmocka_unit_test(no_pin_in_a_uri),
       cmocka_unit_test(each_shows_uninitialized_ones_too),
       cmocka_unit_test_setup(among_empty_and_broken_slots, fake_setup),
+      cmocka_unit_test_setup(a_slot_that_fails_for_a_moment, fake_setup),
       cmocka_unit_test_setup(tokens_that_are_not_ready, fake_setup),
       cmocka_unit_test_setup(labels_are_fit_to_be_shown, fake_setup),
       cmocka_unit_test_setup(counts_that_change, fake_setup),

@@ -11,11 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #define SLOTS_MAX 4096
 /* How often the list may grow between asking for its length and for itself. */
 #define TRIES 5
 #define NAMED_MAX 10
+/* A slot may fail for a moment: SoftHSM cannot read a token that another process is writing to. */
+#define LOOKS_AGAIN 3
+#define REST_MS 20u /* then two and four times that */
 
 /* A slot with a token in it. */
 struct candidate {
@@ -313,6 +317,27 @@ static enum p11s_err parse_spec(const char *spec, P11KitUri **ret_uri, struct p1
   return result;
 }
 
+/* As they are now; *ret_found NULL when none matches. */
+static enum p11s_err look(CK_FUNCTION_LIST *module, const char *spec, P11KitUri *uri,
+                          struct candidates *ret_all, const struct candidate **ret_found,
+                          struct p11s_error *e)
+{
+  enum p11s_err result = collect(module, ret_all, e);
+
+  if (result != P11S_OK)
+    return result;
+  if (uri != NULL)
+    return pick(ret_all, match_uri, &(struct wanted){spec, uri, 0}, ret_found, e);
+  return pick_by_text(ret_all, spec, ret_found, e);
+}
+
+static void rest_ms(unsigned ms)
+{
+  const struct timespec time = {0, ms * 1000000L};
+
+  (void)nanosleep(&time, NULL);
+}
+
 enum p11s_err p11s_slot_find(CK_FUNCTION_LIST *module, const char *spec,
                              struct p11s_slot_info *ret_info, struct p11s_error *e)
 {
@@ -322,11 +347,14 @@ enum p11s_err p11s_slot_find(CK_FUNCTION_LIST *module, const char *spec,
   enum p11s_err result = parse_spec(spec, &uri, e);
 
   if (result == P11S_OK)
-    result = collect(module, &all, e);
-  if (result == P11S_OK && uri != NULL)
-    result = pick(&all, match_uri, &(struct wanted){spec, uri, 0}, &found, e);
-  else if (result == P11S_OK)
-    result = pick_by_text(&all, spec, &found, e);
+    result = look(module, spec, uri, &all, &found, e);
+  for (unsigned i = 0;
+       i < LOOKS_AGAIN && result == P11S_OK && found == NULL && all.trouble != CKR_OK; i++) {
+    free(all.list);
+    all.list = NULL;
+    rest_ms(REST_MS << i);
+    result = look(module, spec, uri, &all, &found, e);
+  }
   if (result == P11S_OK && found != NULL)
     *ret_info = found->info;
   else if (result == P11S_OK)

@@ -282,6 +282,41 @@ static void keys_out_of_use(void **state)
   assert_int_equal(p11s_plan_count(plan, 4, cursor), 2);
 }
 
+/* KSK 1 and ZSK 2 signed CDS at once, days ago, and each its own since. */
+static void cds_recurs_with_both_keys(void **state)
+{
+  struct p11s_plan_cursor cursor = {0};
+  const struct message_rig cds = {ZONE, ZONE, P11S_TYPE_CDS, W, "\1\1\15\2hash", 8};
+
+  (void)state;
+  add(message_rig_make(&cds, message), 1, NOW - 3 * DAY, 1);
+  add(message_rig_make(&cds, message), 2, NOW - 3 * DAY, 1);
+  add(message_rig_dnskey(ZONE, 1, W, message), 1, NOW, 1);
+  add(message_rig_a(ZONE, A, 1, W, message), 2, NOW, 1);
+  finish();
+  assert_int_equal(p11s_plan_count(plan, 0, cursor), 4);
+}
+
+/* What the rows say counts, not how long ago a key was used. */
+static void a_key_that_signs_no_more(void **state)
+{
+  struct p11s_plan_cursor cursor = {0};
+
+  (void)state;
+  add(message_rig_a(ZONE, A, 1, W, message), 1, NOW, 1);
+  add(message_rig_a(ZONE, A, 1, W, message), 2, NOW - 3 * DAY, 1);
+  add(message_rig_dnskey(ZONE, 1, W, message), 1, NOW, 1);
+  assert_int_equal(p11s_plan_uses(plan), 3);
+  for (size_t i = 0; i < 3; i++)
+    p11s_plan_set_use(plan, i,
+                      p11s_plan_use_purpose(plan, i) == P11S_FOR_DNSKEY ||
+                              p11s_plan_key_id(plan, p11s_plan_use_key(plan, i))[0] == 2
+                          ? P11S_USE_SIGNS
+                          : P11S_USE_ENDED);
+  finish();
+  assert_int_equal(p11s_plan_count(plan, 0, cursor), 2);
+}
+
 static void with_zero_weeks_nothing_is_signed(void **state)
 {
   (void)state;
@@ -453,6 +488,8 @@ int main(void)
       WITH_PLAN(only_the_newest_soa_recurs),
       WITH_PLAN(narrow_lies_recur_when_seen_again),
       WITH_PLAN(keys_out_of_use),
+      WITH_PLAN(cds_recurs_with_both_keys),
+      WITH_PLAN(a_key_that_signs_no_more),
       WITH_PLAN(with_zero_weeks_nothing_is_signed),
       WITH_PLAN(one_zone_alone),
       WITH_PLAN(what_is_done_is_done),

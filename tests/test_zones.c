@@ -103,25 +103,57 @@ static const struct p11s_zone *get(uint64_t max_age_ms)
 
 /* -- zones and rows */
 
+static enum p11s_use_state use_of(const char *label, enum p11s_purpose purpose)
+{
+  const struct p11s_zone *zone = get(0);
+
+  assert_non_null(zone);
+  return p11s_zone_use(zone, id_of(label), purpose);
+}
+
+static enum p11s_use_state use(const char *label)
+{
+  return use_of(label, P11S_FOR_ALL_ELSE);
+}
+
 static void rows_say_which_keys_sign(void **state)
 {
   (void)state;
   put(ORG, rig_pinned_ref("key", RIG_PIN));
+  assert_int_equal(use("other"), P11S_USE_UNNAMED);
   put(ORG, rig_pinned_ref("other", RIG_PIN));
   fakehost_rows[1].active = false;
   put(NET, rig_pinned_ref("key", RIG_PIN));
-  fakehost_put(ORG, 256,
-               "Private-key-format: v1.2\nAlgorithm: 13 (ECDSAP256SHA256)\nPrivateKey: AA==\n", 74);
-  assert_non_null(get(0));
-  assert_int_equal(get(0)->key_count, 2);
-  assert_true(p11s_zone_signs(get(0), id_of("key")));
-  assert_true(p11s_zone_names(get(0), id_of("key")));
-  assert_false(p11s_zone_signs(get(0), id_of("other")));
-  assert_true(p11s_zone_names(get(0), id_of("other")));
-  assert_false(p11s_zone_names(get(0), (const unsigned char *)"12345678901234567890123456789012"));
+  assert_int_equal(use("key"), P11S_USE_SIGNS);
+  assert_int_equal(use("other"), P11S_USE_ENDED);
   fakehost_state.presigned = true;
-  assert_false(p11s_zone_signs(get(0), id_of("key")));
-  assert_true(p11s_zone_names(get(0), id_of("key")));
+  assert_int_equal(use("key"), P11S_USE_ENDED);
+}
+
+/* KSK and ZSK are what PowerDNS takes them for: by algorithm, software keys too. */
+static void a_key_signs_what_its_flags_and_the_others_say(void **state)
+{
+  static const char software[] =
+      "Private-key-format: v1.2\nAlgorithm: 13 (ECDSAP256SHA256)\nPrivateKey: AA==\n";
+  static const char of_another[] =
+      "Private-key-format: v1.2\nAlgorithm: 15 (ED25519)\nPrivateKey: AA==\n";
+
+  (void)state;
+  put(ORG, rig_pinned_ref("key", RIG_PIN)); /* 257 */
+  fakehost_put(ORG, 256, of_another, sizeof of_another - 1);
+  assert_int_equal(use_of("key", P11S_FOR_DNSKEY), P11S_USE_SIGNS);
+  assert_int_equal(use_of("key", P11S_FOR_ALL_ELSE), P11S_USE_SIGNS);
+  fakehost_put(ORG, 256, software, sizeof software - 1);
+  assert_int_equal(use_of("key", P11S_FOR_DNSKEY), P11S_USE_SIGNS);
+  assert_int_equal(use_of("key", P11S_FOR_CDS), P11S_USE_SIGNS);
+  assert_int_equal(use_of("key", P11S_FOR_ALL_ELSE), P11S_USE_ENDED);
+  put(ORG, rig_pinned_ref("other", RIG_PIN));
+  fakehost_rows[3].flags = 256;
+  assert_int_equal(use_of("other", P11S_FOR_DNSKEY), P11S_USE_ENDED);
+  assert_int_equal(use_of("other", P11S_FOR_CDS), P11S_USE_SIGNS);
+  assert_int_equal(use_of("other", P11S_FOR_ALL_ELSE), P11S_USE_SIGNS);
+  fakehost_rows[0].active = false;
+  assert_int_equal(use_of("other", P11S_FOR_DNSKEY), P11S_USE_SIGNS);
 }
 
 static void a_zone_that_is_not_there_has_no_keys(void **state)
@@ -129,11 +161,9 @@ static void a_zone_that_is_not_there_has_no_keys(void **state)
   (void)state;
   put(ORG, rig_pinned_ref("key", RIG_PIN));
   fakehost_hide(ORG);
-  assert_false(get(0)->state.exists);
-  assert_false(p11s_zone_signs(get(0), id_of("key")));
-  assert_false(p11s_zone_names(get(0), id_of("key")));
+  assert_int_equal(use("key"), P11S_USE_UNNAMED);
   fakehost_hide(NULL);
-  assert_true(p11s_zone_signs(get(0), id_of("key")));
+  assert_int_equal(use("key"), P11S_USE_SIGNS);
 }
 
 /* A row that does not say which key it names, and nobody has asked the token yet; and zones of the
@@ -145,14 +175,14 @@ static void what_is_not_known_may_sign(void **state)
 
   (void)state;
   put(ORG, rig_ref("key", RIG_PIN));
-  assert_true(p11s_zone_signs(get(0), id_of("other")));
+  assert_int_equal(use("other"), P11S_USE_UNKNOWN);
   key = rig_key(signer, "key", RIG_PIN);
   assert_int_equal(p11s_key_resolve(key, rig_wait(rig_later()), &public_key, NULL), P11S_OK);
   p11s_key_release(key);
-  assert_true(p11s_zone_signs(get(0), id_of("key")));
-  assert_false(p11s_zone_signs(get(0), id_of("other")));
+  assert_int_equal(use("key"), P11S_USE_SIGNS);
+  assert_int_equal(use("other"), P11S_USE_UNNAMED);
   fakehost_state.variants = true;
-  assert_true(p11s_zone_signs(get(0), id_of("other")));
+  assert_int_equal(use("other"), P11S_USE_UNKNOWN);
 }
 
 static void an_answer_counts_for_its_age(void **state)
@@ -201,7 +231,7 @@ static void a_database_that_does_not_answer_changes_nothing(void **state)
   assert_non_null(get(0));
   fakehost_refuse_listing(true);
   passed_ms += 10;
-  assert_true(p11s_zone_signs(get(0), id_of("key")));
+  assert_int_equal(use("key"), P11S_USE_SIGNS);
   asked = fakehost_questions;
   for (unsigned i = 0; i < 10; i++)
     (void)get(0); /* a pause has begun */
@@ -266,6 +296,19 @@ static void what_belongs_to_no_zone_does_not_recur(void **state)
   add(plan, message_rig_a("example.net", "a.example.net", 1, W, message), "key", NOW);
   add(plan, message_rig_a("gone.org", "a.gone.org", 1, W, message), "key", NOW);
   assert_int_equal(finish(plan), 1);
+}
+
+/* Two days without a use do not end a key that the rows have sign. */
+static void a_key_that_signs_recurs_however_long_ago(void **state)
+{
+  struct p11s_plan *plan = begin_plan();
+
+  (void)state;
+  put(ORG, rig_pinned_ref("key", RIG_PIN));
+  put(ORG, rig_pinned_ref("other", RIG_PIN));
+  add(plan, make(1), "key", NOW - 3 * 86400u);
+  add(plan, make(1), "other", NOW);
+  assert_int_equal(finish(plan), 2);
 }
 
 static unsigned served;
@@ -388,12 +431,14 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       ON_TOKEN(rows_say_which_keys_sign),
+      ON_TOKEN(a_key_signs_what_its_flags_and_the_others_say),
       ON_TOKEN(a_zone_that_is_not_there_has_no_keys),
       ON_TOKEN(what_is_not_known_may_sign),
       ON_TOKEN(an_answer_counts_for_its_age),
       ON_TOKEN(a_change_is_told_once),
       ON_TOKEN(a_database_that_does_not_answer_changes_nothing),
       ON_TOKEN(what_belongs_to_no_zone_does_not_recur),
+      ON_TOKEN(a_key_that_signs_recurs_however_long_ago),
       ON_TOKEN(an_rrset_that_changes_back),
       ON_TOKEN(an_rrset_that_is_out),
       ON_TOKEN(all_recur_where_nobody_can_tell),

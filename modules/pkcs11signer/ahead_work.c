@@ -93,7 +93,11 @@ static bool is_still_so(const struct p11s_ahead_work *work, const struct p11s_pl
                                            P11S_ZONES_FRESH_MS)
                           : NULL;
 
-  return zone == NULL || p11s_zone_signs(zone, p11s_plan_key_id(work->plan, task->key));
+  enum p11s_use_state state =
+      zone != NULL ? p11s_zone_use(zone, p11s_plan_key_id(work->plan, task->key), task->purpose)
+                   : P11S_USE_UNKNOWN;
+
+  return state == P11S_USE_UNKNOWN || state == P11S_USE_SIGNS;
 }
 
 /* false: there is nothing to be done for the task now. */

@@ -35,7 +35,7 @@ static size_t count_unnamed(const struct p11s_plan *plan)
   size_t count = 0;
 
   for (size_t i = 0; i < p11s_plan_uses(plan); i++)
-    count += p11s_plan_use_is_unnamed(plan, i);
+    count += p11s_plan_use_state(plan, i) == P11S_USE_UNNAMED;
   return count;
 }
 
@@ -52,7 +52,7 @@ bool p11s_gone_note(struct p11s_gone *gone, const struct p11s_plan *plan, uint32
     const unsigned char *zone = p11s_plan_zone_name(plan, p11s_plan_use_zone(plan, i));
     const struct p11s_gone_item *before;
 
-    if (!p11s_plan_use_is_unnamed(plan, i))
+    if (p11s_plan_use_state(plan, i) != P11S_USE_UNNAMED)
       continue;
     item = &fresh.items[fresh.count++];
     memcpy(item->key_id, p11s_plan_key_id(plan, p11s_plan_use_key(plan, i)), sizeof item->key_id);

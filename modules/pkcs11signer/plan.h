@@ -23,13 +23,13 @@
  *   to P11S_PLAN_CONTENTS_MOST, but of SOA records;
  * - it is an NSEC3 record made up to cover one hash (NSEC3 narrow: the next hash is the owner's and
  *   two), and was not seen in both weeks nor on two days;
- * - its key signs nothing for the zone any more, as the zone's rows say;
- * - its key was used last two days before another one was for the same zone and purpose (DNSKEY;
- *   CDS and CDNSKEY; all else): it has been taken out of use.
+ * - its key does not sign that for the zone any more. Where the zone's rows are not known that is a
+ *   key which was used last two days before another one was for the same zone and purpose: a KSK
+ *   signs DNSKEY, CDS and CDNSKEY, a ZSK all but DNSKEY.
  *
  * A message is known from week to week by all of it but inception and expiration.
  *
- * To be filled record by record from the store (about 100 bytes of memory for each RRset and key,
+ * To be filled record by record from the store (about 200 bytes of memory for each RRset and key,
  * one microsecond for each record), finished, then asked. Pure functions over records; no locks:
  * one thread at a time.
  */
@@ -57,14 +57,20 @@ const unsigned char *p11s_plan_zone_name(const struct p11s_plan *plan, size_t zo
 /* What the zone is like now; without it nothing is known of the zone, and what was served of it
    recurs by the rules above. */
 void p11s_plan_set_zone(struct p11s_plan *plan, size_t zone, const struct p11s_zone_state *state);
-/* Of the messages that a key has signed for a zone; a key and zone may be here more than once. */
+/* A use: what a key has signed for a zone, for one purpose. */
+enum p11s_purpose { P11S_FOR_DNSKEY, P11S_FOR_CDS, P11S_FOR_ALL_ELSE, P11S_PURPOSES };
+enum p11s_use_state {
+  P11S_USE_UNKNOWN,
+  P11S_USE_SIGNS,
+  P11S_USE_ENDED,   /* it signs that no more: these messages do not recur */
+  P11S_USE_UNNAMED, /* likewise, and no row of the zone names the key, or there is no such zone */
+};
 size_t p11s_plan_uses(const struct p11s_plan *plan);
 size_t p11s_plan_use_zone(const struct p11s_plan *plan, size_t use);
 size_t p11s_plan_use_key(const struct p11s_plan *plan, size_t use);
-/* The key signs nothing for the zone any more: these messages do not recur. unnamed: no row of the
-   zone names it either, or there is no such zone. */
-void p11s_plan_end_use(struct p11s_plan *plan, size_t use, bool unnamed);
-bool p11s_plan_use_is_unnamed(const struct p11s_plan *plan, size_t use);
+enum p11s_purpose p11s_plan_use_purpose(const struct p11s_plan *plan, size_t use);
+enum p11s_use_state p11s_plan_use_state(const struct p11s_plan *plan, size_t use);
+void p11s_plan_set_use(struct p11s_plan *plan, size_t use, enum p11s_use_state state);
 
 /* An RRset of which several contents were used lately. */
 struct p11s_plan_doubt {
@@ -100,6 +106,7 @@ struct p11s_plan_task {
   uint32_t what;
   size_t zone;
   size_t key;
+  enum p11s_purpose purpose;
   const unsigned char *message_id; /* SHA-256 of the stored message to begin with. Borrowed */
   int advance;                     /* by so many weeks */
   uint32_t week;                   /* start of the week that it is for */

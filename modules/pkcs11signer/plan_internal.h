@@ -17,9 +17,6 @@
 #define P11S_AT_MOST (P11S_AT_THIS + P11S_PLAN_WEEKS_MOST)
 #define P11S_BIT(at) (1u << (at))
 
-/* What a key signs for a zone: a KSK DNSKEY, a ZSK all else, and both of them CDS and CDNSKEY. */
-enum p11s_purpose { P11S_FOR_DNSKEY, P11S_FOR_CDS, P11S_FOR_ALL_ELSE, P11S_PURPOSES };
-
 /* One message, whatever its week. */
 struct p11s_line {
   uint64_t content;   /* all but key and times */
@@ -55,8 +52,7 @@ struct p11s_plan_use {
   uint32_t zone;
   enum p11s_purpose purpose;
   uint32_t last_used;
-  bool ended;   /* the zone's rows say so */
-  bool unnamed; /* by any of them */
+  enum p11s_use_state state;
 };
 
 struct p11s_plan_key {

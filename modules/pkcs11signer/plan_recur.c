@@ -43,7 +43,9 @@ static bool is_out_of_use(const struct p11s_plan *plan, const struct p11s_line *
   const struct p11s_plan_use *use = p11s_plan_use(plan, line->use);
   uint32_t latest = p11s_plan_zone(plan, line->zone)->last_used[use->purpose];
 
-  return use->ended || latest - use->last_used > P11S_PLAN_KEY_OFF * DAY;
+  if (use->state != P11S_USE_UNKNOWN)
+    return use->state != P11S_USE_SIGNS;
+  return latest - use->last_used > P11S_PLAN_KEY_OFF * DAY;
 }
 
 /* What the zone has is known, or which of its contents were used lately is all that is. */
@@ -172,6 +174,7 @@ static void make_task(const struct p11s_plan *plan, uint32_t what, unsigned ahea
       .what = what,
       .zone = line->zone,
       .key = p11s_plan_use(plan, line->use)->key,
+      .purpose = p11s_plan_use(plan, line->use)->purpose,
       .message_id = line->message_id,
       .advance = (int)(P11S_AT_THIS + ahead) - line->source,
       .week = plan->week + ahead * P11S_WEEK_SECONDS,

@@ -33,15 +33,19 @@ size_t p11s_plan_use_key(const struct p11s_plan *plan, size_t use)
   return p11s_plan_use(plan, use)->key;
 }
 
-void p11s_plan_end_use(struct p11s_plan *plan, size_t use, bool unnamed)
+enum p11s_purpose p11s_plan_use_purpose(const struct p11s_plan *plan, size_t use)
 {
-  p11s_plan_use(plan, use)->ended = true;
-  p11s_plan_use(plan, use)->unnamed = unnamed;
+  return p11s_plan_use(plan, use)->purpose;
 }
 
-bool p11s_plan_use_is_unnamed(const struct p11s_plan *plan, size_t use)
+enum p11s_use_state p11s_plan_use_state(const struct p11s_plan *plan, size_t use)
 {
-  return p11s_plan_use(plan, use)->unnamed;
+  return p11s_plan_use(plan, use)->state;
+}
+
+void p11s_plan_set_use(struct p11s_plan *plan, size_t use, enum p11s_use_state state)
+{
+  p11s_plan_use(plan, use)->state = state;
 }
 
 /* -- what a zone has */

@@ -113,29 +113,53 @@ static void drop_unwanted(struct p11s_zones *zones)
 
 /* -- asking */
 
+#define SEP 1
+#define NO_SEP 2
+
+struct row_key {
+  unsigned char id[P11S_STORE_ID_LEN];
+  unsigned algorithm;
+  bool active, sep;
+};
+
 struct reading {
   struct p11s_signer *signer;
-  struct p11s_zone zone;
+  unsigned char roles[256]; /* by algorithm: which flags its active keys have */
+  struct row_key *keys;
+  size_t count;
+  bool more;
   bool failed; /* no memory */
 };
 
-static void note_key(struct reading *r, const struct p11s_key *key, bool active)
+/* A software key's; 0: it says none. */
+static unsigned algorithm_of(const char *content)
+{
+  const char *line = strcasestr(content, "Algorithm:");
+  unsigned long number = line != NULL ? strtoul(line + sizeof "Algorithm:" - 1, NULL, 10) : 0;
+
+  return number < 256 ? (unsigned)number : 0;
+}
+
+static void note_key(struct reading *r, const struct p11s_key *key, const struct p11s_row *row)
 {
   const struct p11s_pubkey *public_key = p11s_key_public(key);
-  struct p11s_zone_key *more;
+  struct row_key *more;
 
   if (public_key == NULL) {
-    r->zone.more_keys = true;
+    r->more = true;
     return;
   }
-  more = reallocarray(r->zone.keys, r->zone.key_count + 1, sizeof *more);
+  more = reallocarray(r->keys, r->count + 1, sizeof *more);
   if (more == NULL) {
     r->failed = true;
     return;
   }
-  r->zone.keys = more;
-  memcpy(more[r->zone.key_count].id, p11s_pubkey_hash(public_key), P11S_STORE_ID_LEN);
-  more[r->zone.key_count++].active = active;
+  r->keys = more;
+  more += r->count++;
+  memcpy(more->id, p11s_pubkey_hash(public_key), sizeof more->id);
+  more->algorithm = p11s_key_algorithm(key)->number;
+  more->active = row->active;
+  more->sep = row->flags == 257;
 }
 
 static bool read_row(const struct p11s_row *row, void *arg)
@@ -143,15 +167,40 @@ static bool read_row(const struct p11s_row *row, void *arg)
   struct reading *r = arg;
   struct p11s_keyref *ref = NULL;
   struct p11s_key *key = NULL;
+  unsigned algorithm = 0;
 
-  if (!p11s_keyref_is_ours(row->content, row->content_len))
-    return true;
-  if (p11s_keyref_parse(row->content, row->content_len, &ref, NULL) == P11S_OK &&
-      p11s_signer_key(r->signer, ref, &key, NULL) == P11S_OK)
-    note_key(r, key, row->active);
+  if (!p11s_keyref_is_ours(row->content, row->content_len)) {
+    algorithm = algorithm_of(row->content);
+  } else if (p11s_keyref_parse(row->content, row->content_len, &ref, NULL) == P11S_OK) {
+    algorithm = ref->algorithm;
+    if (p11s_signer_key(r->signer, ref, &key, NULL) == P11S_OK)
+      note_key(r, key, row);
+  }
+  if (row->active)
+    r->roles[algorithm] |= row->flags == 257 ? SEP : NO_SEP;
   p11s_key_release(key);
   p11s_keyref_free(ref);
   return !r->failed;
+}
+
+/* PowerDNS has KSK and ZSK where an algorithm has active keys of both kinds; else each is both. */
+static bool make_keys(struct reading *r, struct p11s_zone *zone)
+{
+  zone->more_keys = r->more;
+  zone->keys = calloc(r->count + 1, sizeof *zone->keys);
+  if (zone->keys == NULL)
+    return false;
+  for (; zone->key_count < r->count; zone->key_count++) {
+    const struct row_key *from = &r->keys[zone->key_count];
+    struct p11s_zone_key *to = &zone->keys[zone->key_count];
+    bool parted = r->roles[from->algorithm] == (SEP | NO_SEP);
+
+    memcpy(to->id, from->id, sizeof to->id);
+    to->signs[P11S_FOR_DNSKEY] = from->active && (!parted || from->sep);
+    to->signs[P11S_FOR_CDS] = from->active;
+    to->signs[P11S_FOR_ALL_ELSE] = from->active && (!parted || !from->sep);
+  }
+  return true;
 }
 
 void p11s_zones_name(const unsigned char *name, struct p11s_buf *out)
@@ -162,18 +211,20 @@ void p11s_zones_name(const unsigned char *name, struct p11s_buf *out)
 }
 
 static enum p11s_err read_zone(const struct p11s_zones *zones, const unsigned char *name,
-                               struct reading *r, struct p11s_error *e)
+                               struct p11s_zone *ret, struct p11s_error *e)
 {
   const struct p11s_host *host = zones->host;
+  struct reading r = {.signer = zones->signer};
   struct p11s_buf text = P11S_BUF_INIT;
   enum p11s_err err;
 
   p11s_zones_name(name, &text);
-  err = host->zone_state(host->ctx, p11s_buf_text(&text), &r->zone.state, e);
-  if (err == P11S_OK && r->zone.state.exists)
-    err = host->each_row(host->ctx, p11s_buf_text(&text), read_row, r, e);
-  if (err == P11S_OK && (r->failed || text.failed))
+  err = host->zone_state(host->ctx, p11s_buf_text(&text), &ret->state, e);
+  if (err == P11S_OK && ret->state.exists)
+    err = host->each_row(host->ctx, p11s_buf_text(&text), read_row, &r, e);
+  if (err == P11S_OK && (r.failed || text.failed || !make_keys(&r, ret)))
     err = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  free(r.keys);
   p11s_buf_clear(&text);
   return err;
 }
@@ -210,24 +261,24 @@ static bool is_same(const struct p11s_zone *a, const struct p11s_zone *b)
          a->state.variants == b->state.variants && a->state.serial == b->state.serial &&
          a->state.soa_edit == b->state.soa_edit && a->more_keys == b->more_keys &&
          a->key_count == b->key_count &&
-         (a->key_count == 0 || memcmp(a->keys, b->keys, a->key_count * sizeof *a->keys) == 0);
+         memcmp(a->keys, b->keys, a->key_count * sizeof *a->keys) == 0;
 }
 
 static void ask(struct p11s_zones *zones, struct p11s_zones_entry *entry)
 {
-  struct reading r = {.signer = zones->signer};
+  struct p11s_zone fresh = {.more_keys = false};
   struct p11s_error error;
 
   if (p11s_zones_host(zones) == NULL)
     return;
-  if (read_zone(zones, entry->name, &r, &error) != P11S_OK) {
-    free(r.zone.keys);
+  if (read_zone(zones, entry->name, &fresh, &error) != P11S_OK) {
+    free(fresh.keys);
     p11s_zones_note_failure(zones, &error);
     return;
   }
-  zones->changed |= !entry->known || !is_same(&entry->zone, &r.zone);
+  zones->changed |= !entry->known || !is_same(&entry->zone, &fresh);
   free(entry->zone.keys);
-  entry->zone = r.zone;
+  entry->zone = fresh;
   entry->known = true;
   entry->asked_ms = p11s_now_ms();
   zones->pause_ms = zones->not_before_ms = 0;
@@ -250,37 +301,39 @@ const struct p11s_zone *p11s_zones_get(struct p11s_zones *zones, const unsigned 
   return entry != NULL && entry->known ? &entry->zone : NULL;
 }
 
-static bool has_key(const struct p11s_zone *zone, const unsigned char *key_id, bool active)
+enum p11s_use_state p11s_zone_use(const struct p11s_zone *zone, const unsigned char *key_id,
+                                  enum p11s_purpose purpose)
 {
-  if (zone->state.variants || zone->more_keys)
-    return true;
+  bool named = false, signs = false;
+
+  if (zone->state.variants)
+    return P11S_USE_UNKNOWN;
   for (size_t i = 0; i < zone->key_count; i++)
-    if (memcmp(zone->keys[i].id, key_id, P11S_STORE_ID_LEN) == 0 &&
-        (zone->keys[i].active || !active))
-      return true;
-  return false;
+    if (memcmp(zone->keys[i].id, key_id, P11S_STORE_ID_LEN) == 0) {
+      named = true;
+      signs = signs || zone->keys[i].signs[purpose];
+    }
+  if (!named && !zone->more_keys)
+    return P11S_USE_UNNAMED;
+  if (zone->state.presigned || (named && !signs))
+    return P11S_USE_ENDED;
+  return named ? P11S_USE_SIGNS : P11S_USE_UNKNOWN;
 }
 
-bool p11s_zone_names(const struct p11s_zone *zone, const unsigned char *key_id)
-{
-  return has_key(zone, key_id, false);
-}
-
-bool p11s_zone_signs(const struct p11s_zone *zone, const unsigned char *key_id)
-{
-  return !zone->state.presigned && has_key(zone, key_id, true);
-}
-
-static void end_uses(struct p11s_zones *zones, struct p11s_plan *plan)
+static void tell_uses(struct p11s_zones *zones, struct p11s_plan *plan)
 {
   for (size_t i = 0; i < p11s_plan_uses(plan); i++) {
-    const unsigned char *name = p11s_plan_zone_name(plan, p11s_plan_use_zone(plan, i));
     const unsigned char *key_id = p11s_plan_key_id(plan, p11s_plan_use_key(plan, i));
-    const struct p11s_zones_entry *entry = find(zones, name);
+    const struct p11s_zones_entry *entry =
+        find(zones, p11s_plan_zone_name(plan, p11s_plan_use_zone(plan, i)));
+    enum p11s_use_state state;
 
-    if (entry == NULL || !entry->known || p11s_zone_signs(&entry->zone, key_id))
+    if (entry == NULL || !entry->known)
       continue;
-    p11s_plan_end_use(plan, i, !is_old(entry, GONE_MS) && !p11s_zone_names(&entry->zone, key_id));
+    state = p11s_zone_use(&entry->zone, key_id, p11s_plan_use_purpose(plan, i));
+    if (state == P11S_USE_UNNAMED && is_old(entry, GONE_MS))
+      state = P11S_USE_ENDED;
+    p11s_plan_set_use(plan, i, state);
   }
 }
 
@@ -303,7 +356,7 @@ void p11s_zones_tell(struct p11s_zones *zones, struct p11s_plan *plan, struct p1
       p11s_plan_set_zone(plan, i, &entry->zone.state);
   }
   drop_unwanted(zones);
-  end_uses(zones, plan);
+  tell_uses(zones, plan);
   p11s_zones_settle(zones, plan, store, begun_us + most_us);
   zones->changed = false;
 }

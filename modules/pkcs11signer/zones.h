@@ -31,7 +31,7 @@ struct p11s_store;
 
 struct p11s_zone_key {
   unsigned char id[P11S_STORE_ID_LEN]; /* SHA-256 of public key and algorithm (store.h) */
-  bool active;
+  bool signs[P11S_PURPOSES];
 };
 struct p11s_zone {
   struct p11s_zone_state state;
@@ -50,10 +50,9 @@ void p11s_zones_free(struct p11s_zones *zones);
    does not answer now. NULL: not known. Borrowed until the next call. */
 const struct p11s_zone *p11s_zones_get(struct p11s_zones *zones, const unsigned char *name,
                                        uint64_t max_age_ms);
-/* Whether a row of the zone names the key, and whether it signs something for the zone, as far as
-   that is known. */
-bool p11s_zone_names(const struct p11s_zone *zone, const unsigned char *key_id);
-bool p11s_zone_signs(const struct p11s_zone *zone, const unsigned char *key_id);
+/* What the zone's rows say of the key. */
+enum p11s_use_state p11s_zone_use(const struct p11s_zone *zone, const unsigned char *key_id,
+                                  enum p11s_purpose purpose);
 
 /* Tells the plan, which is not finished yet, what is so of its zones (the others are forgotten),
    and what they have where it does not know. store: what the plan was made of. Asks about zones of

@@ -3,6 +3,7 @@
 what was never asked for."""
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import dns.rcode
 import dns.rdatatype
@@ -252,3 +253,70 @@ def test_what_has_expired_goes_after_an_hour(site, spy, place, uptime_library):
     uptime.pass_(3601)  # since this look the new ones are known
     wait_for("round", lambda: statistic(server, "store-expired") > 0 or uptime.pass_(3601), interval=3)
     assert statistic(server, "store-signatures") == stored - statistic(server, "store-expired") >= HOSTS
+
+
+# -- a store that is full
+
+SMALL = zones.OTHER
+MISSING = 6000
+
+
+def ask_all(server, names, rdtype: str = "A") -> None:
+    with ThreadPoolExecutor(8) as pool:
+        for answer in pool.map(lambda name: server.ask(name, rdtype), names):
+            assert answer.rcode() != dns.rcode.SERVFAIL
+
+
+def another_zone(site, hosts: int) -> list[str]:
+    site.add_zone(zones.many(SMALL, hosts))
+    site.secure(SMALL, site.token("another"))
+    return [f"host{i}.{SMALL}" for i in range(hosts)]
+
+
+def test_random_names_displace_nothing_that_recurs(site, spy):
+    """Each makes PowerDNS make up an NSEC3 record, which will not be asked for again; two zones."""
+    secured(site, spy, nsec3="")
+    site.pdnsutil("set-nsec3", ZONE, NSEC3, "narrow")
+    small = another_zone(site, 30)
+    site.set(pkcs11signer_store_size="4")
+    names = [f"host{i}.{ZONE}" for i in range(HOSTS)] + small
+    server = site.start_server()
+    keys = {zone: keys_of(server, zone) for zone in (ZONE, SMALL)}
+    ask_all(server, names)
+    ask_all(server, (f"random{i}.{ZONE}" for i in range(MISSING)))
+    wait_for_statistic(server, "store-queue", 0)
+    assert statistic(server, "store-evicted") > 0
+    server.stop()
+    assert json.loads(site.command("budget", json=True).stdout) and "LOST" not in site.command("budget").stdout
+    spy.unplug()
+    server = site.start_server()
+    for name in names:
+        assert_signed(server.ask(name), keys[SMALL if name in small else ZONE])
+    for zone in keys:
+        assert keys_of(server, zone) == keys[zone]
+
+
+def test_a_large_zone_leaves_a_small_one_its_share(site, spy):
+    """`budget` names the zone that has lost signatures for want of room."""
+    hosts = 2800
+    secured(site, spy, hosts=hosts)
+    small = another_zone(site, 60)
+    site.set(pkcs11signer_store_size="4")
+    server = site.start_server()
+    keys = {zone: keys_of(server, zone) for zone in (ZONE, SMALL)}
+    ask_all(server, small)
+    for rdtype in ("A", "TXT"):
+        ask_all(server, (f"host{i}.{ZONE}" for i in range(hosts)), rdtype)
+    wait_for_statistic(server, "store-queue", 0)
+    lost = {row["zone"]: row.get("lost", 0) for row in json.loads(site.command("budget", json=True).stdout)}
+    assert lost[ZONE] > 300 and lost[SMALL] == 0, lost
+    told = site.command("budget").stdout
+    assert "1 zone has lost signatures for want of room" in told and "Raise pkcs11signer-store-size" in told
+    assert "for want of room" not in site.command("budget", SMALL).stdout
+    server.stop()
+    spy.unplug()
+    server = site.start_server()
+    for name in small:
+        assert_signed(server.ask(name), keys[SMALL])
+    for zone in keys:
+        assert keys_of(server, zone) == keys[zone]

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* budget [ZONE]; and what `status` says of it. */
 #include "command_internal.h"
+#include "command_loss.h"
 #include "dnsname.h"
 #include "plan.h"
 #include "store.h"
@@ -16,7 +17,7 @@
 
 #define FOREVER_US (1000000 * (uint64_t)86400)
 
-enum { ZONE, AWAY_UNTIL, SECONDS_LEFT, SERVED };
+enum { ZONE, AWAY_UNTIL, SECONDS_LEFT, SERVED, LOST };
 
 static void format_until(uint32_t until, char *text, size_t size)
 {
@@ -72,29 +73,66 @@ bool p11s_command_away_until(const struct p11s_command_ctx *ctx, char *text, siz
   return true;
 }
 
-static void zone_row(const unsigned char *name, const struct p11s_budget *budget, void *arg)
+struct listing {
+  struct p11s_table *table;
+  struct p11s_losses *losses;
+};
+
+static void name_row(struct p11s_table *t, const unsigned char *name, uint64_t lost)
 {
   struct p11s_buf zone = P11S_BUF_INIT;
-  struct p11s_table *t = arg;
+
+  p11s_dnsname_format(name, &zone);
+  p11s_table_row(t);
+  p11s_table_string(t, ZONE, p11s_buf_text(&zone));
+  if (lost > 0)
+    p11s_table_number(t, LOST, lost);
+  p11s_buf_clear(&zone);
+}
+
+static void zone_row(const unsigned char *name, const struct p11s_budget *budget, void *arg)
+{
+  struct listing *listing = arg;
+  struct p11s_table *t = listing->table;
   int32_t left = p11s_time_diff(budget->until, p11s_record_now());
   char text[32];
 
   format_until(budget->until, text, sizeof text);
-  p11s_dnsname_format(name, &zone);
-  p11s_table_row(t);
-  p11s_table_string(t, ZONE, p11s_buf_text(&zone));
+  name_row(t, name, p11s_losses_take(listing->losses, name));
   p11s_table_string(t, AWAY_UNTIL, left > 0 ? text : "now");
   p11s_table_number(t, SECONDS_LEFT, left > 0 ? (uint64_t)left : 0);
   p11s_table_number(t, SERVED, budget->recurring);
-  p11s_buf_clear(&zone);
+}
+
+/* Of zones of which nothing else is known any more. */
+static void other_rows(struct listing *listing)
+{
+  const unsigned char *name;
+  uint64_t lost;
+
+  while ((name = p11s_losses_next(listing->losses, &lost)) != NULL)
+    name_row(listing->table, name, lost);
+}
+
+static void say_losses(const struct p11s_losses *losses, struct p11s_buf *out)
+{
+  size_t zones = p11s_losses_count(losses);
+
+  if (zones > 0)
+    p11s_buf_addf(out,
+                  "%zu zone%s lost signatures for want of room in the store (LOST): without the "
+                  "token not all that was served can be. Raise pkcs11signer-store-size\n",
+                  zones, zones == 1 ? " has" : "s have");
 }
 
 enum p11s_err p11s_command_budget(const struct p11s_command_ctx *ctx, struct p11s_error *e)
 {
-  static const char *const columns[] = {"zone", "away_until", "seconds_left", "served", NULL};
+  static const char *const columns[] = {"zone",   "away_until", "seconds_left",
+                                        "served", "lost",       NULL};
   unsigned char zone[P11S_DNSNAME_MAX];
   struct p11s_budget budget;
   struct p11s_plan *plan;
+  struct listing listing;
   struct p11s_table *t;
   enum p11s_err err;
   size_t len = 0;
@@ -108,11 +146,16 @@ enum p11s_err p11s_command_budget(const struct p11s_command_ctx *ctx, struct p11
         "there is no signature store, or it cannot be read: pkcs11signer-store=none, or no "
         "pkcs11signer-state-dir, or a line above says why");
   p11s_plan_budget(plan, &budget);
-  t = p11s_table_new(columns);
-  p11s_plan_each_zone(plan, zone_row, t);
+  t = listing.table = p11s_table_new(columns);
+  listing.losses = p11s_losses_new(p11s_signer_store(ctx->signer), len > 0 ? zone : NULL, len);
+  p11s_plan_each_zone(plan, zone_row, &listing);
+  other_rows(&listing);
   err = p11s_table_print(t, ctx->json, ctx->out, e);
   if (err == P11S_OK && !ctx->json && p11s_table_rows(t) == 0)
     p11s_buf_addstr(ctx->out, "nothing was served in the last week\n");
+  if (err == P11S_OK && !ctx->json)
+    say_losses(listing.losses, ctx->out);
+  p11s_losses_free(listing.losses);
   p11s_table_free(t);
   p11s_plan_free(plan);
   return err;

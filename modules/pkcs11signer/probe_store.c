@@ -64,7 +64,7 @@ static int open_env(MDB_env **env, const char *path, unsigned flags)
   int rc = mdb_env_create(env);
 
   if (rc == 0)
-    rc = mdb_env_set_maxdbs(*env, 2);
+    rc = mdb_env_set_maxdbs(*env, P11S_LMDB_TABLES);
   if (rc == 0 && (flags & MDB_RDONLY) == 0)
     rc = mdb_env_set_mapsize(*env, P11S_LMDB_MAP_BYTES);
   if (rc == 0)
@@ -155,7 +155,8 @@ static int check_names(struct copy *c, bool *ret_foreign)
   if (rc != 0)
     return rc;
   while ((rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0 && !*ret_foreign)
-    *ret_foreign = !is_named(&key, P11S_LMDB_SIGNATURES) && !is_named(&key, P11S_LMDB_PUBLIC);
+    *ret_foreign = !is_named(&key, P11S_LMDB_SIGNATURES) && !is_named(&key, P11S_LMDB_PUBLIC) &&
+                   !is_named(&key, P11S_LMDB_LOSSES);
   mdb_cursor_close(cursor);
   return rc == MDB_NOTFOUND ? 0 : rc;
 }
@@ -178,6 +179,8 @@ static int copy_all(struct copy *c, const char *from, const char *to, bool *ret_
     rc = copy_table(c, P11S_LMDB_SIGNATURES);
   if (rc == 0)
     rc = copy_table(c, P11S_LMDB_PUBLIC);
+  if (rc == 0)
+    rc = copy_table(c, P11S_LMDB_LOSSES);
   return rc == 0 ? to_write(c, mdb_txn_commit(c->write)) : rc;
 }
 

@@ -166,6 +166,19 @@ enum p11s_err p11s_store_each_fleet(struct p11s_store *store, p11s_store_fn fn, 
 enum p11s_err p11s_store_purge_fleet(struct p11s_store *store, p11s_store_fn fn, void *arg,
                                      uint64_t *ret_deleted, struct p11s_error *e);
 
+/* Zones that have lost signatures of use for want of room, in the last three weeks: what is
+   stored of them is not all that was served. */
+#define P11S_STORE_LOSS_S (21 * 86400)
+struct p11s_store_loss {
+  uint64_t lost;
+  uint32_t since; /* seconds since 1970 */
+};
+/* name: in wire format. fn is to be quick, and must not call the store. */
+typedef void (*p11s_store_loss_fn)(const unsigned char *name, size_t len,
+                                   const struct p11s_store_loss *loss, void *arg);
+/* false: reading failed. */
+bool p11s_store_each_loss(struct p11s_store *store, p11s_store_loss_fn fn, void *arg);
+
 struct p11s_store_stats {
   uint64_t records;     /* signatures in the file */
   uint64_t public_keys; /* in the file */

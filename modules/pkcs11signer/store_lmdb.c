@@ -94,14 +94,14 @@ bool p11s_lmdb_stop(struct p11s_lmdb *db, uint64_t deadline_ms)
 
 static int open_tables(struct p11s_lmdb *db)
 {
+  static const char *const names[] = {P11S_LMDB_SIGNATURES, P11S_LMDB_PUBLIC, P11S_LMDB_LOSSES};
   MDB_txn *txn;
   int rc = mdb_txn_begin(db->env, NULL, 0, &txn);
 
   if (rc != 0)
     return rc;
-  rc = mdb_dbi_open(txn, P11S_LMDB_SIGNATURES, MDB_CREATE, &db->table[P11S_SIGNATURES]);
-  if (rc == 0)
-    rc = mdb_dbi_open(txn, P11S_LMDB_PUBLIC, MDB_CREATE, &db->table[P11S_PUBLIC_KEYS]);
+  for (int i = 0; rc == 0 && i < P11S_LMDB_TABLES; i++)
+    rc = mdb_dbi_open(txn, names[i], MDB_CREATE, &db->table[i]);
   if (rc == 0)
     return mdb_txn_commit(txn);
   mdb_txn_abort(txn);
@@ -113,7 +113,7 @@ static int open_env(struct p11s_lmdb *db)
   int rc = mdb_env_create(&db->env);
 
   if (rc == 0)
-    rc = mdb_env_set_maxdbs(db->env, 2);
+    rc = mdb_env_set_maxdbs(db->env, P11S_LMDB_TABLES);
   if (rc == 0)
     rc = mdb_env_set_mapsize(db->env, P11S_LMDB_MAP_BYTES);
   /* A read transaction belongs to who has it, not to a thread. */
@@ -171,7 +171,7 @@ void p11s_lmdb_tidy(struct p11s_lmdb *db)
 
 /* -- reading */
 
-static MDB_txn *begin_read(struct p11s_lmdb *db)
+MDB_txn *p11s_lmdb_begin_read(struct p11s_lmdb *db)
 {
   MDB_txn *txn = NULL;
   int rc;
@@ -196,7 +196,7 @@ static MDB_txn *begin_read(struct p11s_lmdb *db)
   return NULL;
 }
 
-static void end_read(struct p11s_lmdb *db, MDB_txn *txn)
+void p11s_lmdb_end_read(struct p11s_lmdb *db, MDB_txn *txn)
 {
   mdb_txn_reset(txn);
   pthread_mutex_lock(&db->lock);
@@ -218,12 +218,12 @@ bool p11s_lmdb_get(struct p11s_lmdb *db, enum p11s_lmdb_table table, const unsig
   MDB_txn *txn;
   int rc;
 
-  if ((txn = begin_read(db)) == NULL)
+  if ((txn = p11s_lmdb_begin_read(db)) == NULL)
     return false;
   rc = mdb_get(txn, db->table[table], &name, &value);
   p11s_lmdb_note_trouble(db, rc);
   found = rc == 0 && fn(key, value.mv_data, value.mv_size, arg);
-  end_read(db, txn);
+  p11s_lmdb_end_read(db, txn);
   return found;
 }
 
@@ -256,7 +256,7 @@ bool p11s_lmdb_walk(struct p11s_lmdb *db, struct p11s_place *place, unsigned mos
   MDB_txn *txn;
   int rc;
 
-  if ((txn = begin_read(db)) == NULL)
+  if ((txn = p11s_lmdb_begin_read(db)) == NULL)
     return false;
   rc = mdb_cursor_open(txn, db->table[P11S_SIGNATURES], &cursor);
   if (rc == 0) {
@@ -264,7 +264,7 @@ bool p11s_lmdb_walk(struct p11s_lmdb *db, struct p11s_place *place, unsigned mos
     mdb_cursor_close(cursor);
   }
   p11s_lmdb_note_trouble(db, rc);
-  end_read(db, txn);
+  p11s_lmdb_end_read(db, txn);
   return rc == 0;
 }
 
@@ -287,11 +287,11 @@ void p11s_lmdb_get_stats(struct p11s_lmdb *db, struct p11s_store_stats *ret)
   MDB_stat stat;
 
   ret->off = !may_use(db);
-  if (ret->off || (txn = begin_read(db)) == NULL)
+  if (ret->off || (txn = p11s_lmdb_begin_read(db)) == NULL)
     return;
   add_table(txn, db->table[P11S_SIGNATURES], &ret->records, ret);
   add_table(txn, db->table[P11S_PUBLIC_KEYS], &ret->public_keys, ret);
-  end_read(db, txn);
+  p11s_lmdb_end_read(db, txn);
   if (mdb_env_info(db->env, &info) == 0 && mdb_env_stat(db->env, &stat) == 0)
     ret->file_bytes = (info.me_last_pgno + 1) * (uint64_t)stat.ms_psize;
 }

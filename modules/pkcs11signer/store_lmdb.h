@@ -9,8 +9,8 @@
 /*
  * The records of store.h in an LMDB file, and nothing of queues and threads.
  *
- * Two named tables; their names carry the version of the format. The file's map is as large as any
- * store may get, so that processes with different limits can share it; the limit is kept by
+ * Three named tables; their names carry the version of the format. The file's map is as large as
+ * any store may get, so that processes with different limits can share it; the limit is kept by
  * deleting in time (store_room.c).
  *
  * db->lock guards a few read transactions kept for the next look-up; it is held for no call.
@@ -21,10 +21,12 @@ struct p11s_lmdb;
 
 #define P11S_LMDB_SIGNATURES "signatures 1"
 #define P11S_LMDB_PUBLIC "public keys 1"
+#define P11S_LMDB_LOSSES "losses 1"
+#define P11S_LMDB_TABLES 3
 #define P11S_LMDB_MAP_BYTES (sizeof(size_t) > 4 ? (size_t)1 << 36 : (size_t)1 << 30)
 #define P11S_LMDB_LOCK_BYTES 65536 /* the lock file: room for a thousand readers */
 
-enum p11s_lmdb_table { P11S_SIGNATURES, P11S_PUBLIC_KEYS };
+enum p11s_lmdb_table { P11S_SIGNATURES, P11S_PUBLIC_KEYS, P11S_LOSSES };
 
 /* One write. */
 enum p11s_op_kind { P11S_OP_PUT, P11S_OP_PUT_PUBLIC, P11S_OP_USED, P11S_OP_FORGET };
@@ -73,6 +75,18 @@ bool p11s_lmdb_walk(struct p11s_lmdb *db, struct p11s_place *place, unsigned mos
 /* Deletes those of the signatures that are there; keys: P11S_RECORD_KEY_LEN bytes each. */
 enum p11s_err p11s_lmdb_delete(struct p11s_lmdb *db, const unsigned char *keys, size_t count,
                                uint64_t *ret_deleted, struct p11s_error *e);
+/* These zones, in wire format, have lost so many more signatures for want of room. What was lost
+   P11S_STORE_LOSS_S ago would have expired: such zones are forgotten. */
+struct p11s_lmdb_loss {
+  const unsigned char *name;
+  size_t len;
+  uint64_t lost;
+};
+enum p11s_err p11s_lmdb_add_losses(struct p11s_lmdb *db, const struct p11s_lmdb_loss *losses,
+                                   size_t count, uint32_t now, struct p11s_error *e);
+/* Those that are not forgotten, now. false: reading failed. */
+bool p11s_lmdb_each_loss(struct p11s_lmdb *db, uint32_t now, p11s_store_loss_fn fn, void *arg);
+
 /* Everything. */
 enum p11s_err p11s_lmdb_empty(struct p11s_lmdb *db, uint64_t *ret_deleted, struct p11s_error *e);
 

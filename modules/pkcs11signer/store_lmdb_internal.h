@@ -17,7 +17,7 @@ struct p11s_lmdb {
   MDB_env *env; /* immutable, like file, fd and tables */
   const struct p11s_store_file *file;
   int fd;
-  MDB_dbi table[2];
+  MDB_dbi table[P11S_LMDB_TABLES];
   atomic_uint inside; /* of this process; file->inside counts them all */
   atomic_bool stopped;
   atomic_bool broken;
@@ -35,6 +35,14 @@ void p11s_lmdb_note_trouble(struct p11s_lmdb *db, int rc);
 /* Around each use of what is mapped; false: it may not be used. */
 bool p11s_lmdb_enter(struct p11s_lmdb *db);
 void p11s_lmdb_leave(struct p11s_lmdb *db);
+
+/* A read transaction of the pool; NULL: none is to be had. Each is given back. */
+MDB_txn *p11s_lmdb_begin_read(struct p11s_lmdb *db);
+void p11s_lmdb_end_read(struct p11s_lmdb *db, MDB_txn *txn);
+/* 0, or LMDB's error; then p11s_lmdb_finish(), which commits, or undoes it when rc is an error. */
+int p11s_lmdb_begin_write(struct p11s_lmdb *db, MDB_txn **ret);
+enum p11s_err p11s_lmdb_finish(struct p11s_lmdb *db, MDB_txn *txn, int rc, struct p11s_error *e);
+enum p11s_err p11s_lmdb_fail(struct p11s_lmdb *db, int rc, struct p11s_error *e);
 
 /* A key of that table, as LMDB has it. Borrowed from key. */
 static inline MDB_val p11s_lmdb_val(enum p11s_lmdb_table table, const unsigned char *key)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum p11s_err fail(struct p11s_lmdb *db, int rc, struct p11s_error *e)
+enum p11s_err p11s_lmdb_fail(struct p11s_lmdb *db, int rc, struct p11s_error *e)
 {
   p11s_lmdb_note_trouble(db, rc);
   return p11s_error_set(e, rc == ENOMEM ? P11S_ERR_NOMEM : P11S_ERR_HOST, "%s", mdb_strerror(rc));
@@ -63,7 +63,7 @@ static int apply(struct p11s_lmdb *db, MDB_txn *txn, const struct p11s_op *op)
 }
 
 /* A transaction that cannot be finished is undone. */
-static enum p11s_err finish(struct p11s_lmdb *db, MDB_txn *txn, int rc, struct p11s_error *e)
+enum p11s_err p11s_lmdb_finish(struct p11s_lmdb *db, MDB_txn *txn, int rc, struct p11s_error *e)
 {
   if (rc == 0)
     rc = mdb_txn_commit(txn);
@@ -71,10 +71,10 @@ static enum p11s_err finish(struct p11s_lmdb *db, MDB_txn *txn, int rc, struct p
     mdb_txn_abort(txn);
   p11s_store_file_mark(db->file);
   p11s_lmdb_leave(db);
-  return rc == 0 ? P11S_OK : fail(db, rc, e);
+  return rc == 0 ? P11S_OK : p11s_lmdb_fail(db, rc, e);
 }
 
-static int begin_write(struct p11s_lmdb *db, MDB_txn **ret)
+int p11s_lmdb_begin_write(struct p11s_lmdb *db, MDB_txn **ret)
 {
   int rc;
 
@@ -89,13 +89,13 @@ static int begin_write(struct p11s_lmdb *db, MDB_txn **ret)
 enum p11s_err p11s_lmdb_write(struct p11s_lmdb *db, const struct p11s_op *ops, struct p11s_error *e)
 {
   MDB_txn *txn;
-  int rc = begin_write(db, &txn);
+  int rc = p11s_lmdb_begin_write(db, &txn);
 
   if (rc != 0)
-    return fail(db, rc, e);
+    return p11s_lmdb_fail(db, rc, e);
   for (; rc == 0 && ops != NULL; ops = ops->next)
     rc = apply(db, txn, ops);
-  return finish(db, txn, rc, e);
+  return p11s_lmdb_finish(db, txn, rc, e);
 }
 
 enum p11s_err p11s_lmdb_delete(struct p11s_lmdb *db, const unsigned char *keys, size_t count,
@@ -104,10 +104,10 @@ enum p11s_err p11s_lmdb_delete(struct p11s_lmdb *db, const unsigned char *keys, 
   uint64_t deleted = 0;
   enum p11s_err result;
   MDB_txn *txn;
-  int rc = begin_write(db, &txn);
+  int rc = p11s_lmdb_begin_write(db, &txn);
 
   if (rc != 0)
-    return fail(db, rc, e);
+    return p11s_lmdb_fail(db, rc, e);
   for (size_t i = 0; rc == 0 && i < count; i++) {
     MDB_val key = p11s_lmdb_val(P11S_SIGNATURES, keys + i * P11S_RECORD_KEY_LEN);
 
@@ -116,7 +116,7 @@ enum p11s_err p11s_lmdb_delete(struct p11s_lmdb *db, const unsigned char *keys, 
     if (rc == MDB_NOTFOUND)
       rc = 0;
   }
-  result = finish(db, txn, rc, e);
+  result = p11s_lmdb_finish(db, txn, rc, e);
   if (result == P11S_OK)
     *ret_deleted = deleted;
   return result;
@@ -127,14 +127,14 @@ enum p11s_err p11s_lmdb_empty(struct p11s_lmdb *db, uint64_t *ret_deleted, struc
   enum p11s_err result;
   MDB_stat stat = {0};
   MDB_txn *txn;
-  int rc = begin_write(db, &txn);
+  int rc = p11s_lmdb_begin_write(db, &txn);
 
   if (rc != 0)
-    return fail(db, rc, e);
+    return p11s_lmdb_fail(db, rc, e);
   rc = mdb_stat(txn, db->table[P11S_SIGNATURES], &stat);
-  for (int i = 0; rc == 0 && i < 2; i++)
+  for (int i = 0; rc == 0 && i < P11S_LMDB_TABLES; i++)
     rc = mdb_drop(txn, db->table[i], 0);
-  result = finish(db, txn, rc, e);
+  result = p11s_lmdb_finish(db, txn, rc, e);
   if (result == P11S_OK)
     *ret_deleted = stat.ms_entries;
   return result;

@@ -7,12 +7,11 @@
 
 /*
  * What is deleted from a store: signatures that have expired, within two hours or so, as far as the
- * clock can be believed (calendar.h); and when the
- * file is nearly full those of least use: not looked up for the longest time, among them those that
- * were looked up on the fewest days. Before them, what PowerDNS does not ask for any more, as its
- * week is over; then what was signed ahead and not used yet, the latest weeks first, but for
- * DNSKEY. Nearly full leaves room for what one batch of writes needs while other processes still
- * read what it replaces.
+ * clock can be believed (calendar.h); and when the file is nearly full those of least use: what was
+ * made up for one question first (store_worth.h), then of zones that have more than their share of
+ * the file (store_share.h). Which zones have lost something of use is noted in the file. Nearly
+ * full leaves room for what one batch of writes needs while other processes still read what it
+ * replaces.
  *
  * Both in short transactions. For the store's thread only; no locks.
  */
@@ -40,7 +39,7 @@ uint64_t p11s_room_limit_for(uint64_t bytes);
 void p11s_room_sweep(struct p11s_lmdb *db, struct p11s_room *room);
 
 /* Deletes signatures when the file is nearly full, until a tenth of it is free: what has expired,
-   and of the others no more than that takes. Called before each batch; a second for a million of
+   and of the others no more than that takes. Called before each batch; two seconds for a million of
    them when there is something to do. goes_on() is asked between transactions. */
 void p11s_room_make(struct p11s_lmdb *db, struct p11s_room *room, bool (*goes_on)(void *arg),
                     void *arg);

@@ -196,6 +196,13 @@ enum p11s_err p11s_store_purge_fleet(struct p11s_store *store, p11s_store_fn fn,
   return walk_fleet(store, fn, arg, ret_deleted, e);
 }
 
+bool p11s_store_each_loss(struct p11s_store *store, p11s_store_loss_fn fn, void *arg)
+{
+  struct p11s_lmdb *db = p11s_store_db(store);
+
+  return db != NULL && p11s_lmdb_each_loss(db, p11s_record_now(), fn, arg);
+}
+
 void p11s_store_get_stats(struct p11s_store *store, struct p11s_store_stats *ret)
 {
   struct p11s_mysql *fleet = p11s_store_fleet(store);

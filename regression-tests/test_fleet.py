@@ -156,6 +156,26 @@ def test_the_server_of_a_guardian_shares(fleet):
     assert signatures(server) == 0 and fleet.database.rows() == count
 
 
+def test_the_table_has_a_limit(fleet):
+    """What is of least use goes: DNSKEYs are there until there is nothing else."""
+    first = start(fleet.add_site(zone(NAMES), **PATIENT))
+    ask_all_at_once(first, range(1300))
+    assert_all_valid(first, range(5))
+    wait_for_statistic(first, "fleet-queue", 0)
+    first.stop()
+    before = fleet.database.rows()
+    keys = f"SELECT COUNT(*) FROM {TABLE} WHERE SUBSTR(message, 1, 2) = x'0030'"
+    assert before > 1300 and fleet.database.number(keys) == 1
+    fleet.database.sql(f"UPDATE {TABLE} SET last_used=UTC_DATE() - INTERVAL 2 DAY ORDER BY id LIMIT 700")
+    recent = f"SELECT COUNT(*) FROM {TABLE} WHERE last_used=UTC_DATE()"
+    used_today = fleet.database.number(recent)
+    second = start(fleet.add_site(zone(NAMES), pkcs11signer_mysql_signatures="1000", **PATIENT))
+    wait_for("line in the log", lambda: lines(second, "more than pkcs11signer-mysql-signatures allows"))
+    assert 850 < fleet.database.rows() <= 905
+    assert fleet.database.number(keys) == 1 and fleet.database.number(recent) == used_today
+    assert fleet.database.claims() == 0
+
+
 # -- the database fails
 
 def test_the_database_is_stopped_and_started_in_between(fleet):
@@ -341,7 +361,7 @@ def test_settings_that_make_no_sense(site, settings, said):
 def test_the_settings_are_shown(site):
     shown = site.runner.run(programs.pdns_server(), f"--config-dir={site.place.root / 'conf'}",
                             "--config").stdout
-    for setting in ("host", "socket", "port", "user", "password", "password-file", "dbname", "timeout"):
+    for setting in ("host", "socket", "port", "user", "password", "password-file", "dbname", "signatures", "timeout"):
         assert f"pkcs11signer-mysql-{setting}=" in shown
 
 

@@ -145,7 +145,7 @@ static void rows(void **state)
   (void)state;
   assert_true(p11s_mysql_row_parse(f, 7, &row));
   assert_int_equal(row.signature_len, 9);
-  assert_true(row.stale);
+  assert_int_equal(row.idle_days, 1);
   assert_false(p11s_mysql_row_parse(f, 6, &row));
   f[2] = field("SSSSSSSS");
   f[3] = field("2500000");

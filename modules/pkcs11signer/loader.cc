@@ -61,6 +61,7 @@ public:
     declare(suffix, "mysql-password", "password, or file:PATH, env:NAME or credential:NAME", "");
     declare(suffix, "mysql-password-file", "file that holds the password", "");
     declare(suffix, "mysql-dbname", "name of the database", "");
+    declare(suffix, "mysql-signatures", "about the most signatures in its table", "1000000");
     declare(suffix, "mysql-timeout", "longest wait of a query for its answer, in milliseconds",
             "20");
     declareAnswerSettings();

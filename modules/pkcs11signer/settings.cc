@@ -93,6 +93,7 @@ p11s_mysql_config mysqlConfig()
   config.password_file = text("mysql-password-file").c_str();
   config.dbname = text("mysql-dbname").c_str();
   config.timeout_ms = number("mysql-timeout", 1, 10000);
+  config.most_rows = number("mysql-signatures", 1000, 1000000000);
   if (!password.empty()) {
     config.password = p11s_secret_new(password.data(), password.size());
   }

@@ -49,6 +49,7 @@ struct p11s_mysql_config *p11s_mysql_config_copy(const struct p11s_mysql_config 
   own->password_file = copy(config->password_file);
   own->dbname = copy(config->dbname);
   own->timeout_ms = config->timeout_ms;
+  own->most_rows = config->most_rows;
   if (own->host != NULL && own->socket != NULL && own->user != NULL && own->password_file != NULL &&
       own->dbname != NULL)
     return own;

@@ -35,6 +35,7 @@ struct p11s_mysql_config {
   struct p11s_secret *password; /* itself, or a source as in pin.h; NULL: none */
   const char *password_file;    /* instead; read at each connection */
   const char *dbname;
+  unsigned most_rows;  /* that the table may have, about; 0: any number */
   unsigned timeout_ms; /* longest wait of a query for an answer of the database */
 };
 

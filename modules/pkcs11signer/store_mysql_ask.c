@@ -56,7 +56,7 @@ static enum verdict judge(struct p11s_mysql *my, struct p11s_mysql_request *r,
   }
   memcpy(r->signature, row->signature, row->signature_len);
   r->signature_len = row->signature_len;
-  if (row->stale)
+  if (row->idle_days > 0)
     p11s_mysql_queue(my, P11S_MYSQL_USED, r->id);
   return SIGNED;
 }

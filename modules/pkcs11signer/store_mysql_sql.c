@@ -14,8 +14,8 @@
 
 #define COLUMNS                                                                                    \
   "id,key_id,claimed_by,TIMESTAMPDIFF(MICROSECOND,claimed_at,UTC_TIMESTAMP(3)),"                   \
-  "last_used<UTC_DATE(),message,signature"
-enum { AT_ID, AT_KEY_ID, AT_CLAIMED_BY, AT_AGE, AT_STALE, AT_MESSAGE, AT_SIGNATURE, FIELDS };
+  "DATEDIFF(UTC_DATE(),last_used),message,signature"
+enum { AT_ID, AT_KEY_ID, AT_CLAIMED_BY, AT_AGE, AT_IDLE, AT_MESSAGE, AT_SIGNATURE, FIELDS };
 
 bool p11s_mysql_id(const unsigned char *key, unsigned char *ret_id)
 {
@@ -176,11 +176,23 @@ bool p11s_mysql_row_parse(const struct p11s_mysql_field *fields, unsigned count,
   ret->server = fields[AT_CLAIMED_BY].data;
   ret->age_ms =
       fields[AT_AGE].data != NULL ? p11s_mysql_number(&fields[AT_AGE]) / 1000 : UINT64_MAX;
-  ret->stale = p11s_mysql_number(&fields[AT_STALE]) != 0;
+  ret->idle_days = (uint32_t)p11s_mysql_number(&fields[AT_IDLE]);
   return true;
 }
 
 /* -- tidying */
+
+void p11s_mysql_sql_count(struct p11s_buf *sql)
+{
+  p11s_buf_addstr(sql, "SELECT COUNT(*) FROM " P11S_MYSQL_TABLE);
+}
+
+void p11s_mysql_sql_lock(struct p11s_buf *sql, bool take)
+{
+  static const char name[] = "LEFT(CONCAT('" P11S_MYSQL_TABLE ".',DATABASE()),64)";
+
+  p11s_buf_addf(sql, take ? "SELECT GET_LOCK(%s,0)" : "DO RELEASE_LOCK(%s)", name);
+}
 
 void p11s_mysql_sql_now(struct p11s_buf *sql)
 {

@@ -74,7 +74,7 @@ struct p11s_mysql_row {
   size_t signature_len;        /* 0: a claim */
   const unsigned char *server; /* of a claim */
   uint64_t age_ms;             /* likewise */
-  bool stale;                  /* its use was not noted today */
+  uint32_t idle_days;          /* since its use was noted last */
 };
 struct p11s_mysql_field;
 /* A number that the database has written; a negative one, or none, is 0. */
@@ -83,6 +83,11 @@ uint64_t p11s_mysql_number(const struct p11s_mysql_field *field);
 bool p11s_mysql_row_parse(const struct p11s_mysql_field *fields, unsigned count,
                           struct p11s_mysql_row *ret);
 
+/* How many rows there are. */
+void p11s_mysql_sql_count(struct p11s_buf *sql);
+/* Takes a lock of this name, or says 0 at once; or gives it back. The connection's end does, too.
+ */
+void p11s_mysql_sql_lock(struct p11s_buf *sql, bool take);
 /* The database's clock, in seconds since 1970. */
 void p11s_mysql_sql_now(struct p11s_buf *sql);
 /* Ids of signatures that have expired an hour ago by the database's clock and by ours, the oldest

@@ -5,6 +5,7 @@
 #include "log.h"
 #include "stats.h"
 #include "store_mysql_internal.h"
+#include "store_mysql_trim.h"
 #include "store_record.h"
 
 #include <inttypes.h>
@@ -147,6 +148,7 @@ struct writer {
   uint64_t tidy_ms;
   struct p11s_calendar calendar;
   bool clock_off; /* as was said */
+  struct p11s_mysql_trim *trim;
 };
 
 /* The first of the queue, as long as they are of one kind; they stay in it. */
@@ -362,10 +364,15 @@ static enum p11s_mysql_result delete_expired(struct writer *w)
 static void tidy(struct writer *w)
 {
   enum p11s_mysql_result result;
+  bool more = false;
 
   w->tidy_ms = p11s_now_ms() + TIDY_MS + w->my->server[0] * 20;
   if (may_delete(w, &result))
     result = delete_expired(w);
+  if (result == P11S_MYSQL_DONE && w->trim != NULL && !w->clock_off)
+    result = p11s_mysql_trim_step(w->trim, w->my->write.conn, &more);
+  if (more)
+    w->tidy_ms = p11s_now_ms();
   if (result == P11S_MYSQL_LOST)
     p11s_mysql_disconnect(w->my, &w->my->write);
 }
@@ -373,7 +380,9 @@ static void tidy(struct writer *w)
 void *p11s_mysql_write_main(void *arg)
 {
   struct p11s_mysql *my = arg;
-  struct writer w = {.my = my, .tidy_ms = p11s_now_ms() + 1000 + my->server[0] * 20U};
+  struct writer w = {.my = my,
+                     .tidy_ms = p11s_now_ms() + 1000 + my->server[0] * 20U,
+                     .trim = p11s_mysql_trim_new(my)};
   struct p11s_error error;
 
   (void)pthread_setname_np(pthread_self(), "p11s/fleet-put");
@@ -388,6 +397,7 @@ void *p11s_mysql_write_main(void *arg)
       tidy(&w);
     }
   }
+  p11s_mysql_trim_free(w.trim);
   p11s_mysql_end_link(my, &my->write);
   return NULL;
 }

@@ -201,3 +201,13 @@ def test_where_children_are_not_waited_for(installation, bad_module, ignored):
     server = installation.start_server(wrapper=wrapper)
     assert_only_its_zones_suffer(server)
     server.stop()
+
+
+def test_who_waited_in_vain_reads_for_which_module(installation, bad_module):
+    """The token is good. Another library does not come back while all are tried, for ten seconds."""
+    bad_module("hang-initialize")
+    installation.set(pkcs11signer_timeout="8000")
+    server = installation.start_server()
+    assert server.ask(f"www.{GOOD_ZONE}", timeout=30).rcode() == dns.rcode.SERVFAIL
+    wait_for("its name", lambda: "did not answer in time: PKCS#11 module 'bad' has not come back from being" in server.log)
+    wait_for("a signature", lambda: server.ask(f"www.{GOOD_ZONE}", timeout=30).rcode() == dns.rcode.NOERROR)

@@ -66,10 +66,11 @@ static void one_that_is_late_is_ended(void **state)
   struct p11s_buf output = P11S_BUF_INIT;
 
   (void)state;
-  assert_int_equal(p11s_helper_run(shell("while sleep 0.1; do echo 1; done"), 100, &output, NULL),
-                   P11S_ERR_TIMEOUT);
+  assert_int_equal(
+      p11s_helper_run(shell("while sleep 0.1; do echo 1; done"), 100, NULL, NULL, &output, NULL),
+      P11S_ERR_TIMEOUT);
   p11s_buf_clear(&output);
-  assert_int_equal(p11s_helper_run(shell("echo good"), 60000, &output, NULL), P11S_OK);
+  assert_int_equal(p11s_helper_run(shell("echo good"), 60000, NULL, NULL, &output, NULL), P11S_OK);
   assert_string_equal(p11s_buf_text(&output), "good\n");
   p11s_buf_clear(&output);
 }

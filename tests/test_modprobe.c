@@ -68,7 +68,7 @@ static void every_field(void **state)
   (void)state;
   program_is("printf 'one\\0/a.so\\0-e\\0\\0\\0two\\0\\0-ucrD\\0with=this\\0crashed\\0three\\0/c.so"
              "\\0-rU\\0\\0is no library\\0\\0end\\0'");
-  assert_true(p11s_modprobe_run(NULL, 1000, &probe));
+  assert_true(p11s_modprobe_run(NULL, 60000, &probe));
   assert_int_equal(probe.count, 3);
   m = p11s_modprobe_find(&probe, "one");
   assert_string_equal(m->path, "/a.so");
@@ -89,13 +89,48 @@ static void every_field(void **state)
   assert_int_equal(probe.count, 0);
 }
 
+static void *run_in_thread(void *ret_good)
+{
+  struct p11s_modprobe probe = {NULL, 0};
+
+  *(bool *)ret_good = p11s_modprobe_run(NULL, 60000, &probe) && probe.count == 1;
+  p11s_modprobe_clear(&probe);
+  return NULL;
+}
+
+static void late_modules_are_named_as_long_as_they_are_waited_for(void **state)
+{
+  char names[64], fifo[sizeof script + 3];
+  bool good = false;
+  pthread_t thread;
+  FILE *go;
+
+  (void)state;
+  (void)snprintf(fifo, sizeof fifo, "%s.go", script);
+  assert_int_equal(mkfifo(fifo, 0600), 0);
+  program_is("printf '\\001%s\\0' \"'one', 'two'\"; cat \"$0.go\" >/dev/null\n"
+             "printf 'one\\0/a.so\\0-e\\0\\0\\0\\0end\\0'");
+  assert_false(p11s_modprobe_waits_for(names, sizeof names));
+  assert_int_equal(pthread_create(&thread, NULL, run_in_thread, &good), 0);
+  while (!p11s_modprobe_waits_for(names, sizeof names))
+    (void)usleep(1000);
+  assert_string_equal(names, "'one', 'two'");
+  go = fopen(fifo, "w");
+  assert_non_null(go);
+  assert_int_equal(fclose(go), 0);
+  assert_int_equal(pthread_join(thread, NULL), 0);
+  assert_true(good);
+  assert_false(p11s_modprobe_waits_for(names, sizeof names));
+  assert_int_equal(unlink(fifo), 0);
+}
+
 static void no_modules_at_all(void **state)
 {
   struct p11s_modprobe probe;
 
   (void)state;
   program_is("printf '\\0end\\0'");
-  assert_true(p11s_modprobe_run(NULL, 1000, &probe));
+  assert_true(p11s_modprobe_run(NULL, 60000, &probe));
   assert_int_equal(probe.count, 0);
   p11s_modprobe_clear(&probe);
 }
@@ -198,6 +233,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_field),
+      cmocka_unit_test(late_modules_are_named_as_long_as_they_are_waited_for),
       cmocka_unit_test(no_modules_at_all),
       cmocka_unit_test(output_that_is_not_complete),
       cmocka_unit_test(program_that_cannot_be_run),

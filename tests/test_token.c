@@ -277,6 +277,7 @@ static void caller_may_stop_waiting(void **state)
 
   (void)state;
   assert_int_equal(p11s_token_run(token, job, p11s_now_ms(), &e), P11S_ERR_TIMEOUT);
+  assert_non_null(strstr(e.text, "PKCS#11 module '" RIG_MODULE "'"));
   p11s_job_release(job);
   rig_event_wait(&plan->started, 1);
   assert_int_equal(rig_event_count(&plan->destroyed), 0);

@@ -80,8 +80,8 @@ static int spawn(const char *const *argument, int output, pid_t *ret_pid)
 /* How long, and who is told. */
 struct watch {
   uint64_t deadline;
-  unsigned silence_ms;
-  p11s_helper_fn fn; /* NULL: nobody, and the deadline is not moved */
+  unsigned silence_ms; /* how far each output moves the deadline; 0: it does not */
+  p11s_helper_fn fn;   /* may be NULL */
   void *arg;
 };
 
@@ -104,10 +104,10 @@ static bool read_until(int input, struct watch *watch, struct p11s_buf *output)
     if (n < 0)
       continue;
     p11s_buf_add(output, block, (size_t)n);
-    if (watch->fn == NULL)
-      continue;
-    watch->fn(output, watch->arg);
-    watch->deadline = p11s_now_ms() + watch->silence_ms;
+    if (watch->fn != NULL)
+      watch->fn(output, watch->arg);
+    if (watch->silence_ms > 0)
+      watch->deadline = p11s_now_ms() + watch->silence_ms;
   }
   return false;
 }
@@ -151,10 +151,10 @@ static enum p11s_err run(const char *const *argument, struct watch *watch, struc
   return P11S_OK;
 }
 
-enum p11s_err p11s_helper_run(const char *const *argument, unsigned deadline_ms,
-                              struct p11s_buf *output, struct p11s_error *e)
+enum p11s_err p11s_helper_run(const char *const *argument, unsigned deadline_ms, p11s_helper_fn fn,
+                              void *arg, struct p11s_buf *output, struct p11s_error *e)
 {
-  struct watch watch = {p11s_now_ms() + deadline_ms + GRACE_MS, 0, NULL, NULL};
+  struct watch watch = {p11s_now_ms() + deadline_ms + GRACE_MS, 0, fn, arg};
 
   return run(argument, &watch, output, e);
 }

@@ -6,12 +6,51 @@
 #include "log.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 
 enum { FIELD_NAME, FIELD_PATH, FIELD_FLAGS, FIELD_RESERVED, FIELD_REASON, FIELDS };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static char late[256]; /* guarded by lock */
+
+bool p11s_modprobe_waits_for(char *ret_names, size_t size)
+{
+  bool waits;
+
+  pthread_mutex_lock(&lock);
+  waits = late[0] != 0;
+  (void)snprintf(ret_names, size, "%s", late);
+  pthread_mutex_unlock(&lock);
+  return waits;
+}
+
+static void set_late(const char *names)
+{
+  pthread_mutex_lock(&lock);
+  (void)snprintf(late, sizeof late, "%s", names);
+  pthread_mutex_unlock(&lock);
+}
+
+/* The length of what tells of late modules, with its NUL. */
+static size_t length_of_late(const struct p11s_buf *output)
+{
+  const char *end = NULL;
+
+  if (output->len > 0 && output->data[0] == P11S_MODPROBE_LATE)
+    end = memchr(output->data, 0, output->len);
+  return end != NULL ? (size_t)(end + 1 - output->data) : 0;
+}
+
+static void note_late(struct p11s_buf *output, void *arg)
+{
+  (void)arg;
+  if (length_of_late(output) > 0)
+    set_late(output->data + 1);
+}
 
 static bool is_complete(struct p11s_buf *output)
 {
@@ -29,9 +68,12 @@ static bool run(const char *only, unsigned deadline_ms, struct p11s_buf *output)
   char deadline[16];
   const char *argument[] = {program_invocation_short_name, deadline, only, NULL};
   struct p11s_error error;
+  enum p11s_err result;
 
   (void)snprintf(deadline, sizeof deadline, "%u", deadline_ms);
-  if (p11s_helper_run(argument, deadline_ms, output, &error) != P11S_OK) {
+  result = p11s_helper_run(argument, deadline_ms, note_late, NULL, output, &error);
+  set_late("");
+  if (result != P11S_OK) {
     p11s_log_debug("PKCS#11 modules are not tried beforehand: %s", error.text);
     return false;
   }
@@ -93,6 +135,7 @@ bool p11s_modprobe_run(const char *only, unsigned deadline_ms, struct p11s_modpr
   struct p11s_buf output = P11S_BUF_INIT;
   struct p11s_modprobe probe = {NULL, 0};
   bool good = false;
+  size_t skip;
 
   /* With file capabilities or the like p11-kit trusts less of the environment than the program
      would. */
@@ -100,7 +143,8 @@ bool p11s_modprobe_run(const char *only, unsigned deadline_ms, struct p11s_modpr
     p11s_log_debug("PKCS#11 modules are not tried beforehand: the server has raised privileges");
   else
     good = run(only, deadline_ms, &output);
-  if (good && !parse(output.data, output.len, &probe)) {
+  skip = length_of_late(&output);
+  if (good && !parse(output.data + skip, output.len - skip, &probe)) {
     p11s_log_debug("PKCS#11 modules are not known beforehand: the program that tries them is of "
                    "another version");
     good = false;

@@ -18,7 +18,8 @@
  *
  * The program is looked for where `make install` puts it; PKCS11SIGNER_PROBE in
  * the environment names another. Blocks until the program is done, at the
- * latest two seconds after the deadline: for workers, not for query threads. No locks.
+ * latest two seconds after the deadline: for workers, not for query threads. One internal mutex
+ * guards the names of those that it waits for.
  */
 enum p11s_modprobe_verdict {
   P11S_MODPROBE_GOOD,       /* loads, and C_Initialize returns, whatever it says */
@@ -47,6 +48,15 @@ struct p11s_modprobe {
 /* Tries all modules, or the one called only. False when nothing is known, because the program
    cannot be run or did not finish; the log has why, at debug level. */
 bool p11s_modprobe_run(const char *only, unsigned deadline_ms, struct p11s_modprobe *ret_probe);
+
+/* What the program begins its output with when modules have kept it waiting for so long: their
+   names, as for a sentence, and a NUL. */
+#define P11S_MODPROBE_LATE '\1'
+#define P11S_MODPROBE_LATE_MS 500
+
+/* The modules that p11s_modprobe_run(), in whichever thread, has waited for that long and still
+   does, as "'a', 'b'"; false when there are none. Safe from any thread; does not block. */
+bool p11s_modprobe_waits_for(char *ret_names, size_t size);
 
 /* Frees what *probe points to. */
 void p11s_modprobe_clear(struct p11s_modprobe *probe);

@@ -3,6 +3,7 @@
 
 #include "lock.h"
 #include "log.h"
+#include "modprobe.h"
 #include "p11mod_internal.h"
 
 #include <pthread.h>
@@ -269,6 +270,21 @@ uint64_t p11s_p11mod_life(const char *name)
   life = entry != NULL ? entry->life : 0;
   pthread_mutex_unlock(&lock);
   return life;
+}
+
+bool p11s_p11mod_waits_for(const char *name, char *ret_names, size_t size)
+{
+  const struct p11s_p11mod_entry *entry;
+  bool starts;
+
+  pthread_mutex_lock(&lock);
+  entry = current != NULL ? find_locked(name) : NULL;
+  starts = entry != NULL && entry->module != NULL && entry->state == P11S_P11MOD_STARTING;
+  pthread_mutex_unlock(&lock);
+  if (!starts)
+    return p11s_modprobe_waits_for(ret_names, size);
+  (void)snprintf(ret_names, size, "'%s'", name);
+  return true;
 }
 
 bool p11s_p11mod_is_old(const char *name, unsigned interval_ms)

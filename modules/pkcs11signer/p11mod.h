@@ -8,6 +8,7 @@
 
 #include <p11-kit/p11-kit.h>
 #include <p11-kit/pkcs11.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,6 +52,10 @@ void p11s_p11mod_lost(const char *name);
    handles of an earlier life are gone, and their numbers may be those of others now. 0: none yet.
  */
 uint64_t p11s_p11mod_life(const char *name);
+
+/* Which modules keep a p11s_p11mod_get(name) waiting in this moment, in whichever thread: as "'a'",
+   "'a', 'b'". False when that is not known. Does not block. */
+bool p11s_p11mod_waits_for(const char *name, char *ret_names, size_t size);
 
 /* One of p11-kit's modules. Strings are the caller's buffers. */
 struct p11s_p11mod_info {

@@ -9,9 +9,11 @@
  * Lets p11-kit read its configuration for a program called pkcs11signer, with this program
  * itself in the place of every module's file, so that nothing of others is loaded. Then a child
  * for each module loads and initializes the real one. Writes name, path, flags,
- * x-init-reserved and reason of each to stdout, each with a NUL, and "end". PROGRAM is who
- * asks: flag e says that p11-kit's enable-in and disable-in let it have the module.
+ * x-init-reserved and reason of each to stdout, each with a NUL, and "end"; before them, as soon as
+ * it has waited for a while, which modules it waits for (P11S_MODPROBE_LATE). PROGRAM is who asks:
+ * flag e says that p11-kit's enable-in and disable-in let it have the module.
  */
+#include "modprobe.h"
 #include "probe_store.h"
 
 #include <dlfcn.h>
@@ -56,6 +58,15 @@ struct subject {
   int status;
   char verdict; /* flag letter; 0: good */
   char reason[REASON_MAX];
+};
+
+/* What to try and for whom. */
+struct task {
+  const char *program;
+  const char *only; /* NULL: all */
+  unsigned deadline_ms;
+  bool tells; /* which modules are late */
+  void (*show)(const struct subject *s);
 };
 
 static bool only_names = true;
@@ -262,15 +273,30 @@ static size_t collect(struct subject *subjects, size_t count, unsigned deadline_
   return left;
 }
 
-static void wait_for_all(struct subject *subjects, size_t count, unsigned deadline_ms)
+static void put_late(const struct subject *subjects, size_t count)
 {
-  uint64_t deadline = now_ms() + deadline_ms;
+  const char *between = "";
+
+  (void)putchar(P11S_MODPROBE_LATE);
+  for (size_t i = 0; i < count; i++)
+    if (subjects[i].pid != 0) {
+      (void)printf("%s'%s'", between, subjects[i].name);
+      between = ", ";
+    }
+  (void)putchar(0);
+  (void)fflush(stdout);
+}
+
+static void wait_for_all(struct subject *subjects, size_t count, const struct task *task)
+{
+  uint64_t begin = now_ms(), deadline = begin + task->deadline_ms;
+  uint64_t late = task->tells ? begin + P11S_MODPROBE_LATE_MS : deadline;
   sigset_t child;
 
   (void)sigemptyset(&child);
   (void)sigaddset(&child, SIGCHLD);
-  while (collect(subjects, count, deadline_ms) > 0) {
-    uint64_t now = now_ms();
+  while (collect(subjects, count, task->deadline_ms) > 0) {
+    uint64_t now = now_ms(), until = late < deadline ? late : deadline;
     struct timespec rest;
 
     if (now >= deadline) {
@@ -278,8 +304,13 @@ static void wait_for_all(struct subject *subjects, size_t count, unsigned deadli
         subjects[i].hung = true;
       continue;
     }
-    rest.tv_sec = (time_t)((deadline - now) / 1000);
-    rest.tv_nsec = (long)((deadline - now) % 1000) * 1000000;
+    if (now >= late) {
+      put_late(subjects, count);
+      late = deadline;
+      continue;
+    }
+    rest.tv_sec = (time_t)((until - now) / 1000);
+    rest.tv_nsec = (long)((until - now) % 1000) * 1000000;
     (void)sigtimedwait(&child, NULL, &rest);
   }
 }
@@ -308,14 +339,6 @@ static void print_subject(const struct subject *s)
   printf("%s (%s): %s\n", s->name, s->path != NULL ? s->path : "a process of its own",
          s->verdict == 0 ? "good" : s->reason);
 }
-
-/* What to try and for whom. */
-struct task {
-  const char *program;
-  const char *only; /* NULL: all */
-  unsigned deadline_ms;
-  void (*show)(const struct subject *s);
-};
 
 static void forget(struct subject *s)
 {
@@ -346,7 +369,7 @@ static bool probe(CK_FUNCTION_LIST **modules, const struct task *task)
   }
   for (size_t i = 0; i < found; i++)
     start(&subjects[i]);
-  wait_for_all(subjects, found, task->deadline_ms);
+  wait_for_all(subjects, found, task);
   for (size_t i = 0; i < found; i++)
     task->show(&subjects[i]);
   for (size_t i = 0; i < found; i++)
@@ -357,7 +380,7 @@ static bool probe(CK_FUNCTION_LIST **modules, const struct task *task)
 
 int main(int argc, char **argv)
 {
-  struct task task = {PROGRAM, NULL, USUAL_MS, print_subject};
+  struct task task = {PROGRAM, NULL, USUAL_MS, false, print_subject};
   CK_FUNCTION_LIST **modules;
 
   if (argc == 4 && strcmp(argv[1], "--copy-store") == 0) {
@@ -373,6 +396,7 @@ int main(int argc, char **argv)
     task.program = argv[1];
     task.deadline_ms = (unsigned)strtoul(argv[2], NULL, 10);
     task.only = argv[3];
+    task.tells = true;
     task.show = put_subject;
   }
   prepare(task.deadline_ms, argc == 1);

@@ -3,8 +3,10 @@
 
 #include "crowd.h"
 #include "lock.h"
+#include "p11mod.h"
 #include "token_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,6 +126,30 @@ bool p11s_token_is_free(struct p11s_token *token, uint64_t *ret_idle_us)
   return is_free;
 }
 
+/* p11s_job_wait(), and when the deadline comes first, whose fault that seems to be. */
+static enum p11s_err wait_for_job(const struct p11s_token *token, struct p11s_job *job,
+                                  uint64_t deadline_ms, struct p11s_error *e)
+{
+  enum p11s_err result = p11s_job_wait(job, deadline_ms, e);
+  char names[256], own[80];
+
+  if (result != P11S_ERR_TIMEOUT || p11s_job_is_done(job))
+    return result;
+  if (p11s_p11mod_waits_for(token->engine, names, sizeof names)) {
+    (void)snprintf(own, sizeof own, "'%s'", token->engine);
+    return p11s_error_set(e, result,
+                          "token '%s' did not answer in time: PKCS#11 module %s has not come back "
+                          "from being loaded and initialized%s",
+                          token->slot, names,
+                          strcmp(names, own) == 0
+                              ? ""
+                              : "; if PowerDNS does not need it, put disable-in: pdns_server "
+                                "pdnsutil pkcs11signer into its .module file");
+  }
+  return p11s_error_set(e, result, "token '%s' of PKCS#11 module '%s' did not answer in time",
+                        token->slot, token->engine);
+}
+
 enum p11s_err p11s_token_run(struct p11s_token *token, struct p11s_job *job, uint64_t deadline_ms,
                              struct p11s_error *e)
 {
@@ -131,7 +157,7 @@ enum p11s_err p11s_token_run(struct p11s_token *token, struct p11s_job *job, uin
 
   if (p11s_token_submit(token, job, &error) != P11S_OK)
     p11s_job_finish(job, &error);
-  return p11s_job_wait(job, deadline_ms, e);
+  return wait_for_job(token, job, deadline_ms, e);
 }
 
 enum p11s_err p11s_token_await(struct p11s_token *token, struct p11s_job *job, bool is_new,
@@ -159,7 +185,7 @@ enum p11s_err p11s_token_await(struct p11s_token *token, struct p11s_job *job, b
                           "as many queries as may (%u) wait for signatures already: this one is "
                           "being made, ask again",
                           crowd->limit);
-  result = p11s_job_wait(job, deadline_ms, e);
+  result = wait_for_job(token, job, deadline_ms, e);
   if (crowd != NULL)
     p11s_crowd_leave(crowd);
   if (result == P11S_ERR_TIMEOUT && wait.query && deadline_ms == wait.deadline_ms)

@@ -19,8 +19,8 @@
  */
 #define RIG_MODULE "fakep11"
 #define RIG_TOKEN "rig"
-#define RIG_PIN "1234" /* softhsm.h's */
-#define RIG_WRONG_PIN "9999"
+#define RIG_PIN "user~1234" /* softhsm.h's */
+#define RIG_WRONG_PIN "wrong~9999"
 
 /* Group fixtures. A program that takes longer than RIG_WATCHDOG_S is killed. */
 #define RIG_WATCHDOG_S 240

@@ -12,8 +12,8 @@
  */
 
 #define SOFTHSM_MODULE "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"
-#define SO_PIN "12345678"
-#define USER_PIN "1234"
+#define SO_PIN "admin~12345678"
+#define USER_PIN "user~1234"
 
 /* Before anything of p11-kit is called. Works for root too, for whom p11-kit reads no user
    configuration. */

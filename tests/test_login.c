@@ -136,12 +136,12 @@ static void many_logins(const char *pin, CK_RV rv, unsigned tries)
 static void a_refused_pin_is_tried_once(void **state)
 {
   (void)state;
-  many_logins("1111", CKR_PIN_INCORRECT, 1);
-  many_logins("2222", CKR_PIN_LEN_RANGE, 1);
-  many_logins("3333", CKR_PIN_INVALID, 1);
-  many_logins("4444", CKR_PIN_LOCKED, 1);
-  many_logins("5555", CKR_OK, 1); /* what SoftHSM says */
-  assert_int_equal(lines, 6);     /* one more: it is locked, and then that it is not tried */
+  many_logins("pin~1111", CKR_PIN_INCORRECT, 1);
+  many_logins("pin~2222", CKR_PIN_LEN_RANGE, 1);
+  many_logins("pin~3333", CKR_PIN_INVALID, 1);
+  many_logins("pin~4444", CKR_PIN_LOCKED, 1);
+  many_logins("pin~5555", CKR_OK, 1); /* what SoftHSM says */
+  assert_int_equal(lines, 6);         /* one more: it is locked, and then that it is not tried */
   right(USER_PIN);
 }
 
@@ -150,7 +150,7 @@ static void no_reason_given(void **state)
 {
   static const CK_RV rvs[] = {CKR_FUNCTION_FAILED, CKR_GENERAL_ERROR, CKR_DEVICE_ERROR,
                               CKR_FUNCTION_REJECTED, CKR_VENDOR_DEFINED | 7};
-  char pin[] = "0000";
+  char pin[] = "pin~0000";
 
   (void)state;
   for (size_t i = 0; i < sizeof rvs / sizeof rvs[0]; i++) {
@@ -197,7 +197,7 @@ static void the_flags_say_what_the_result_does_not(void **state)
 
   (void)state;
   for (size_t i = 0; i < 2; i++) {
-    char pin[] = "0000";
+    char pin[] = "pin~0000";
 
     right(USER_PIN); /* even that one, when it is not right any more */
     flags_of_failure = flags[i];
@@ -221,9 +221,9 @@ static void logged_in_by_others(void **state)
 {
   (void)state;
   login_rv = CKR_USER_ALREADY_LOGGED_IN;
-  assert_int_equal(login("1111"), P11S_OK);
+  assert_int_equal(login("pin~1111"), P11S_OK);
   login_rv = CKR_PIN_INCORRECT;
-  assert_int_equal(login("1111"), P11S_ERR_PIN_REFUSED); /* it was not proven */
+  assert_int_equal(login("pin~1111"), P11S_ERR_PIN_REFUSED); /* it was not proven */
 }
 
 int main(void)

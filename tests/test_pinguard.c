@@ -32,42 +32,42 @@ bool __wrap_p11s_pinmarks_hash(const unsigned char *salt, const char *serial,
 
 static void remembers(struct p11s_pinguard *g)
 {
-  assert_false(pin_refused(g, "a1", "1234"));
-  pin_wrong(g, "a1", "1234");
-  assert_true(pin_refused(g, "a1", "1234"));
-  assert_false(pin_refused(g, "a1", "12345"));
+  assert_false(pin_refused(g, "a1", "pin~1234"));
+  pin_wrong(g, "a1", "pin~1234");
+  assert_true(pin_refused(g, "a1", "pin~1234"));
+  assert_false(pin_refused(g, "a1", "pin~12345"));
   assert_false(pin_refused(g, "a1", "123"));
-  assert_false(pin_refused(g, "a2", "1234"));
-  assert_false(pin_refused(g, "", "1234"));
-  assert_int_equal(pin_login(g, "a1", 0, "1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_REFUSED);
+  assert_false(pin_refused(g, "a2", "pin~1234"));
+  assert_false(pin_refused(g, "", "pin~1234"));
+  assert_int_equal(pin_login(g, "a1", 0, "pin~1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_REFUSED);
   pin_wrong(g, "ab", "c123"); /* a serial ends where it ends */
   assert_false(pin_refused(g, "a", "bc123"));
   assert_false(pin_refused(g, "abc", "123"));
   pin_wrong(g, "", "c123");
   assert_true(pin_refused(g, "", "c123"));
-  pin_right(g, "a1", "4321");
-  assert_true(pin_refused(g, "a1", "1234")); /* still wrong */
+  pin_right(g, "a1", "pin~4321");
+  assert_true(pin_refused(g, "a1", "pin~1234")); /* still wrong */
 }
 
 /* TPMs' tokens, say, or the PINs of one card. */
 static void of_one_serial(struct p11s_pinguard *g)
 {
-  pin_wrong(g, "00/one", "1234");
-  assert_true(pin_refused(g, "00/one", "1234"));
-  assert_false(pin_refused(g, "00/two", "1234"));
-  pin_right(g, "00/two", "1234");
-  pin_right(g, "00/one", "4321");
-  assert_int_equal(pin_proof(g, "00/one", "4321"), P11S_PIN_PROVEN);
-  assert_int_equal(pin_proof(g, "00/two", "1234"), P11S_PIN_PROVEN);
-  assert_int_equal(pin_proof(g, "00/two", "4321"), P11S_PIN_OTHER);
-  assert_int_equal(pin_proof(g, "00/three", "1234"), P11S_PIN_UNKNOWN);
-  assert_true(pin_refused(g, "00/one", "1234")); /* that the other one took it says nothing */
-  assert_int_equal(pin_login(g, "00/two", PIN_LOW, "1234", P11S_PIN_ACCEPTED), P11S_OK);
-  assert_int_equal(pin_login(g, "00/three", PIN_LOW, "1234", P11S_PIN_ACCEPTED),
+  pin_wrong(g, "00/one", "pin~1234");
+  assert_true(pin_refused(g, "00/one", "pin~1234"));
+  assert_false(pin_refused(g, "00/two", "pin~1234"));
+  pin_right(g, "00/two", "pin~1234");
+  pin_right(g, "00/one", "pin~4321");
+  assert_int_equal(pin_proof(g, "00/one", "pin~4321"), P11S_PIN_PROVEN);
+  assert_int_equal(pin_proof(g, "00/two", "pin~1234"), P11S_PIN_PROVEN);
+  assert_int_equal(pin_proof(g, "00/two", "pin~4321"), P11S_PIN_OTHER);
+  assert_int_equal(pin_proof(g, "00/three", "pin~1234"), P11S_PIN_UNKNOWN);
+  assert_true(pin_refused(g, "00/one", "pin~1234")); /* that the other one took it says nothing */
+  assert_int_equal(pin_login(g, "00/two", PIN_LOW, "pin~1234", P11S_PIN_ACCEPTED), P11S_OK);
+  assert_int_equal(pin_login(g, "00/three", PIN_LOW, "pin~1234", P11S_PIN_ACCEPTED),
                    P11S_ERR_PIN_LOCKED);
   /* a serial and a label end where they end */
-  pin_wrong(g, "0/0one", "5678");
-  assert_false(pin_refused(g, "00/one", "5678"));
+  pin_wrong(g, "0/0one", "pin~5678");
+  assert_false(pin_refused(g, "00/one", "pin~5678"));
 }
 
 static void tokens_of_one_serial(void **state)
@@ -81,12 +81,12 @@ static void tokens_of_one_serial(void **state)
   of_one_serial(g);
   p11s_pinguard_free(g);
   g = pin_guard(pin_dir); /* a restart */
-  assert_true(pin_refused(g, "00/one", "1234"));
-  assert_false(pin_refused(g, "00/two", "1234"));
-  pin_wrong(g, "00/two", "1111");
+  assert_true(pin_refused(g, "00/one", "pin~1234"));
+  assert_false(pin_refused(g, "00/two", "pin~1234"));
+  pin_wrong(g, "00/two", "pin~1111");
   assert_int_equal(pin_unlock(g, "00/one"), 1);
-  assert_false(pin_refused(g, "00/one", "1234"));
-  assert_true(pin_refused(g, "00/two", "1111"));
+  assert_false(pin_refused(g, "00/one", "pin~1234"));
+  assert_true(pin_refused(g, "00/two", "pin~1111"));
   p11s_pinguard_free(g);
 }
 
@@ -94,7 +94,7 @@ static void tokens_of_one_serial(void **state)
 static void logins_to_tokens_of_one_serial(void **state)
 {
   struct p11s_slot_info one = pin_token("00/one", 0), two = pin_token("00/two", 0);
-  struct p11s_secret *pin = p11s_secret_new("1234", 4);
+  struct p11s_secret *pin = p11s_secret_new("pin~1234", 8);
   struct p11s_pinguard *g = pin_guard(pin_dir), *other = pin_guard(pin_dir);
   struct p11s_pin_try *first = NULL, *second = NULL, *third = NULL;
   uint64_t begin = p11s_now_ms();
@@ -118,7 +118,7 @@ static void in_memory(void **state)
 
   (void)state;
   remembers(g);
-  assert_false(pin_refused(other, "a1", "1234")); /* not shared */
+  assert_false(pin_refused(other, "a1", "pin~1234")); /* not shared */
   p11s_pinguard_free(g);
   p11s_pinguard_free(other);
   p11s_pinguard_free(NULL);
@@ -131,13 +131,13 @@ static void in_the_directory(void **state)
 
   (void)state;
   remembers(g);
-  assert_true(pin_refused(other, "a1", "1234")); /* another process */
+  assert_true(pin_refused(other, "a1", "pin~1234")); /* another process */
   p11s_pinguard_free(g);
   p11s_pinguard_free(other);
   g = pin_guard(pin_dir); /* a restart */
-  assert_true(pin_refused(g, "a1", "1234"));
-  assert_false(pin_refused(g, "a1", "4321"));
-  assert_int_equal(pin_login(g, "a1", 0, "1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_REFUSED);
+  assert_true(pin_refused(g, "a1", "pin~1234"));
+  assert_false(pin_refused(g, "a1", "pin~4321"));
+  assert_int_equal(pin_login(g, "a1", 0, "pin~1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_REFUSED);
   assert_int_equal(stat(pin_path("refused-pins"), &st), 0);
   assert_int_equal(st.st_mode & 07777, 0600);
   assert_int_equal(stat(pin_path("refused-pins.lock"), &st), 0);
@@ -175,14 +175,14 @@ static void a_thousand_questions_cost_one_hash(void **state)
   struct p11s_pinguard *g = pin_guard(pin_dir);
 
   (void)state;
-  pin_wrong(g, "a1", "1234");
+  pin_wrong(g, "a1", "pin~1234");
   p11s_pinguard_free(g);
   g = pin_guard(pin_dir);
   atomic_store(&hashes, 0);
-  assert_false(pin_refused(g, "a2", "1234")); /* nothing is known of that token */
+  assert_false(pin_refused(g, "a2", "pin~1234")); /* nothing is known of that token */
   assert_int_equal(atomic_load(&hashes), 0);
   for (int i = 0; i < 1000; i++)
-    assert_true(pin_refused(g, "a1", "1234"));
+    assert_true(pin_refused(g, "a1", "pin~1234"));
   assert_int_equal(atomic_load(&hashes), 1);
   p11s_pinguard_free(g);
 }
@@ -195,11 +195,11 @@ static void the_oldest_goes(void **state)
   (void)state;
   for (int i = 0; i < P11S_PINMARKS_MAX / 2 + 1; i++) { /* refused and one-more each */
     (void)snprintf(serial, sizeof serial, "t%d", i);
-    pin_wrong(g, serial, "1234");
+    pin_wrong(g, serial, "pin~1234");
   }
-  assert_false(pin_refused(g, "t0", "1234"));
-  assert_true(pin_refused(g, "t1", "1234"));
-  assert_true(pin_refused(g, serial, "1234"));
+  assert_false(pin_refused(g, "t0", "pin~1234"));
+  assert_true(pin_refused(g, "t1", "pin~1234"));
+  assert_true(pin_refused(g, serial, "pin~1234"));
   (void)pin_content(text, sizeof text);
   assert_null(strstr(text, " t0 "));
   p11s_pinguard_free(g);
@@ -211,11 +211,10 @@ static void no_pin_in_the_directory(void **state)
   char text[P11S_PINMARKS_TEXT_MAX];
 
   (void)state;
-  pin_wrong(g, "a1", "pin-73519264");
-  pin_right(g, "a1", "pin-62418375");
+  pin_wrong(g, "a1", "pin~73519264");
+  pin_right(g, "a1", "pin~62418375");
   (void)pin_content(text, sizeof text);
-  assert_null(strstr(text, "7351"));
-  assert_null(strstr(text, "6241"));
+  assert_null(strstr(text, "pin~")); /* all else are names and hexadecimal numbers */
   assert_non_null(strstr(text, "refused a1 a%20token"));
   p11s_pinguard_free(g);
 }
@@ -227,20 +226,20 @@ static void knows_the_accepted_pin(void **state)
   struct p11s_pinguard *g = pin_guard(NULL);
 
   (void)state;
-  pin_wrong(g, "a1", "9999");
-  assert_int_equal(pin_proof(g, "a1", "1234"), P11S_PIN_UNKNOWN);
-  pin_right(g, "a1", "1234");
-  assert_int_equal(pin_proof(g, "a1", "1234"), P11S_PIN_PROVEN);
-  assert_int_equal(pin_proof(g, "a1", "12345"), P11S_PIN_OTHER);
+  pin_wrong(g, "a1", "pin~9999");
+  assert_int_equal(pin_proof(g, "a1", "pin~1234"), P11S_PIN_UNKNOWN);
+  pin_right(g, "a1", "pin~1234");
+  assert_int_equal(pin_proof(g, "a1", "pin~1234"), P11S_PIN_PROVEN);
+  assert_int_equal(pin_proof(g, "a1", "pin~12345"), P11S_PIN_OTHER);
   assert_int_equal(pin_proof(g, "a1", ""), P11S_PIN_OTHER);
-  assert_int_equal(pin_proof(g, "a2", "1234"), P11S_PIN_UNKNOWN);
-  pin_right(g, "a2", "5678"); /* each token has its own */
-  assert_int_equal(pin_proof(g, "a1", "1234"), P11S_PIN_PROVEN);
-  assert_int_equal(pin_proof(g, "a2", "1234"), P11S_PIN_OTHER);
-  pin_right(g, "a1", "4321"); /* it was changed */
-  assert_int_equal(pin_proof(g, "a1", "4321"), P11S_PIN_PROVEN);
-  assert_int_equal(pin_proof(g, "a1", "1234"), P11S_PIN_OTHER);
-  assert_false(pin_refused(g, "a1", "1234")); /* OTHER is not refused: it was not tried */
+  assert_int_equal(pin_proof(g, "a2", "pin~1234"), P11S_PIN_UNKNOWN);
+  pin_right(g, "a2", "pin~5678"); /* each token has its own */
+  assert_int_equal(pin_proof(g, "a1", "pin~1234"), P11S_PIN_PROVEN);
+  assert_int_equal(pin_proof(g, "a2", "pin~1234"), P11S_PIN_OTHER);
+  pin_right(g, "a1", "pin~4321"); /* it was changed */
+  assert_int_equal(pin_proof(g, "a1", "pin~4321"), P11S_PIN_PROVEN);
+  assert_int_equal(pin_proof(g, "a1", "pin~1234"), P11S_PIN_OTHER);
+  assert_false(pin_refused(g, "a1", "pin~1234")); /* OTHER is not refused: it was not tried */
   p11s_pinguard_free(g);
 }
 
@@ -249,16 +248,16 @@ static void an_accepted_pin_is_taken_no_more(void **state)
   struct p11s_pinguard *g = pin_guard(NULL);
 
   (void)state;
-  pin_right(g, "a1", "1234");
-  pin_right(g, "a2", "5678");
-  pin_wrong(g, "a1", "9999"); /* says nothing about the one that was taken */
-  assert_int_equal(pin_proof(g, "a1", "4321"), P11S_PIN_OTHER);
-  pin_wrong(g, "a1", "1234");
-  assert_true(pin_refused(g, "a1", "1234"));
-  assert_int_equal(pin_proof(g, "a1", "4321"), P11S_PIN_UNKNOWN);
-  assert_int_equal(pin_proof(g, "a2", "5678"), P11S_PIN_PROVEN);
-  pin_right(g, "a1", "4321");
-  assert_int_equal(pin_proof(g, "a1", "4321"), P11S_PIN_PROVEN);
+  pin_right(g, "a1", "pin~1234");
+  pin_right(g, "a2", "pin~5678");
+  pin_wrong(g, "a1", "pin~9999"); /* says nothing about the one that was taken */
+  assert_int_equal(pin_proof(g, "a1", "pin~4321"), P11S_PIN_OTHER);
+  pin_wrong(g, "a1", "pin~1234");
+  assert_true(pin_refused(g, "a1", "pin~1234"));
+  assert_int_equal(pin_proof(g, "a1", "pin~4321"), P11S_PIN_UNKNOWN);
+  assert_int_equal(pin_proof(g, "a2", "pin~5678"), P11S_PIN_PROVEN);
+  pin_right(g, "a1", "pin~4321");
+  assert_int_equal(pin_proof(g, "a1", "pin~4321"), P11S_PIN_PROVEN);
   p11s_pinguard_free(g);
 }
 
@@ -267,21 +266,21 @@ static void another_process_proves_a_changed_pin(void **state)
   struct p11s_pinguard *server = pin_guard(pin_dir), *tool = pin_guard(pin_dir);
 
   (void)state;
-  pin_right(server, "a1", "1234");
-  assert_int_equal(pin_proof(tool, "a1", "1234"), P11S_PIN_UNKNOWN); /* it is not logged in */
-  assert_int_equal(pin_proof(server, "a1", "4321"), P11S_PIN_OTHER);
-  pin_wrong(tool, "a1", "5555");
-  assert_int_equal(pin_proof(server, "a1", "5555"), P11S_PIN_OTHER);
-  pin_right(tool, "a1", "4321");
-  assert_int_equal(pin_proof(server, "a1", "4321"), P11S_PIN_PROVEN);
-  assert_int_equal(pin_proof(server, "a1", "1234"), P11S_PIN_OTHER);
+  pin_right(server, "a1", "pin~1234");
+  assert_int_equal(pin_proof(tool, "a1", "pin~1234"), P11S_PIN_UNKNOWN); /* it is not logged in */
+  assert_int_equal(pin_proof(server, "a1", "pin~4321"), P11S_PIN_OTHER);
+  pin_wrong(tool, "a1", "pin~5555");
+  assert_int_equal(pin_proof(server, "a1", "pin~5555"), P11S_PIN_OTHER);
+  pin_right(tool, "a1", "pin~4321");
+  assert_int_equal(pin_proof(server, "a1", "pin~4321"), P11S_PIN_PROVEN);
+  assert_int_equal(pin_proof(server, "a1", "pin~1234"), P11S_PIN_OTHER);
   p11s_pinguard_free(server);
   p11s_pinguard_free(tool);
 }
 
 static void news_is_told_once(void **state)
 {
-  struct p11s_secret *pin = p11s_secret_new("1234", 4), *other = p11s_secret_new("4321", 4);
+  struct p11s_secret *pin = p11s_secret_new("pin~1234", 8), *other = p11s_secret_new("pin~4321", 8);
   struct p11s_slot_info a1 = pin_token("a1", 0), a2 = pin_token("a2", 0);
   struct p11s_pinguard *g = pin_guard(NULL);
 
@@ -293,7 +292,7 @@ static void news_is_told_once(void **state)
     assert_true(p11s_pinguard_is_news(g, &a1, other, P11S_ERR_PIN_REFUSED));
     assert_true(p11s_pinguard_is_news(g, &a2, pin, P11S_ERR_PIN_REFUSED) == (i == 0));
     assert_false(p11s_pinguard_is_news(g, &a1, pin, P11S_ERR_PIN_LOCKED));
-    pin_right(g, "a1", "5678"); /* and again when that is over */
+    pin_right(g, "a1", "pin~5678"); /* and again when that is over */
   }
   p11s_pinguard_free(g);
   p11s_secret_release(pin);

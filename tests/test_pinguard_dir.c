@@ -27,12 +27,12 @@ static void works_by_itself(const char *where)
   struct p11s_pinguard *g = pin_guard(where);
 
   pin_lines = 0;
-  pin_wrong(g, "a1", "1234");
-  assert_true(pin_refused(g, "a1", "1234"));
-  assert_int_equal(pin_login(g, "a1", 0, "1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_REFUSED);
-  pin_right(g, "a1", "4321");
-  assert_int_equal(pin_login(g, "a1", PIN_LOW, "4321", P11S_PIN_ACCEPTED), P11S_OK);
-  assert_int_equal(pin_login(g, "a1", PIN_LOW, "5678", P11S_PIN_ACCEPTED), P11S_ERR_PIN_LOCKED);
+  pin_wrong(g, "a1", "pin~1234");
+  assert_true(pin_refused(g, "a1", "pin~1234"));
+  assert_int_equal(pin_login(g, "a1", 0, "pin~1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_REFUSED);
+  pin_right(g, "a1", "pin~4321");
+  assert_int_equal(pin_login(g, "a1", PIN_LOW, "pin~4321", P11S_PIN_ACCEPTED), P11S_OK);
+  assert_int_equal(pin_login(g, "a1", PIN_LOW, "pin~5678", P11S_PIN_ACCEPTED), P11S_ERR_PIN_LOCKED);
   assert_int_equal(pin_lines, 1); /* said once */
   assert_non_null(strstr(pin_last_line, where));
   p11s_pinguard_free(g);
@@ -55,27 +55,27 @@ static void full_disk(void **state)
   size_t len;
 
   (void)state;
-  pin_wrong(g, "a0", "1234");
+  pin_wrong(g, "a0", "pin~1234");
   len = pin_content(text, sizeof text);
   (void)signal(SIGXFSZ, SIG_IGN);
   assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
   tiny.rlim_max = before.rlim_max;
   assert_int_equal(setrlimit(RLIMIT_FSIZE, &tiny), 0);
-  pin_wrong(g, "a1", "1234");
-  assert_true(pin_refused(g, "a1", "1234"));
-  assert_true(pin_refused(g, "a0", "1234"));
-  pin_right(g, "a1", "4321");
+  pin_wrong(g, "a1", "pin~1234");
+  assert_true(pin_refused(g, "a1", "pin~1234"));
+  assert_true(pin_refused(g, "a0", "pin~1234"));
+  pin_right(g, "a1", "pin~4321");
   assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
   assert_int_equal(pin_lines, 1);
   assert_int_equal(pin_content(then, sizeof then), len); /* as it was */
   assert_memory_equal(text, then, len);
   assert_int_equal(access(pin_path("refused-pins.new"), F_OK), -1);
-  pin_wrong(g, "a2", "1234"); /* there is room again */
+  pin_wrong(g, "a2", "pin~1234"); /* there is room again */
   assert_true(pin_content(then, sizeof then) > len);
   /* and what could not be written can be unlocked all the same */
-  assert_true(pin_refused(g, "a1", "1234"));
+  assert_true(pin_refused(g, "a1", "pin~1234"));
   (void)pin_unlock(g, "a1");
-  assert_false(pin_refused(g, "a1", "1234"));
+  assert_false(pin_refused(g, "a1", "pin~1234"));
   p11s_pinguard_free(g);
 }
 
@@ -87,11 +87,11 @@ static void unlock_reaches_what_was_not_written(void **state)
   (void)state;
   (void)snprintf(away, sizeof away, "%s-away", pin_dir);
   assert_int_equal(rename(pin_dir, away), 0);
-  pin_wrong(g, "a1", "1234");
+  pin_wrong(g, "a1", "pin~1234");
   assert_int_equal(rename(away, pin_dir), 0);
-  assert_true(pin_refused(g, "a1", "1234"));
+  assert_true(pin_refused(g, "a1", "pin~1234"));
   assert_int_equal(pin_unlock(tool, "a1"), 0);
-  assert_false(pin_refused(g, "a1", "1234"));
+  assert_false(pin_refused(g, "a1", "pin~1234"));
   p11s_pinguard_free(g);
   p11s_pinguard_free(tool);
 }
@@ -102,16 +102,16 @@ static void damaged(const char *text, size_t len)
 
   pin_overwrite("refused-pins", text, len);
   pin_lines = 0;
-  assert_false(pin_refused(g, "a1", "1234"));
+  assert_false(pin_refused(g, "a1", "pin~1234"));
   assert_int_equal(pin_lines, 1);
   assert_non_null(strstr(pin_last_line, "refused-pins.corrupt"));
   assert_int_equal(access(pin_path("refused-pins.corrupt"), F_OK), 0);
-  pin_wrong(g, "a1", "1234");
-  assert_true(pin_refused(g, "a1", "1234"));
+  pin_wrong(g, "a1", "pin~1234");
+  assert_true(pin_refused(g, "a1", "pin~1234"));
   assert_int_equal(pin_lines, 1);
   p11s_pinguard_free(g);
   g = pin_guard(pin_dir); /* a new file was made */
-  assert_true(pin_refused(g, "a1", "1234"));
+  assert_true(pin_refused(g, "a1", "pin~1234"));
   p11s_pinguard_free(g);
 }
 
@@ -124,7 +124,7 @@ static void damaged_file(void **state)
   size_t len;
 
   (void)state;
-  pin_wrong(g, "b1", "1234");
+  pin_wrong(g, "b1", "pin~1234");
   p11s_pinguard_free(g);
   len = pin_content(text, sizeof text);
   damaged("", 0);
@@ -142,11 +142,11 @@ static void directory_instead_of_the_file(void **state)
 
   (void)state;
   assert_int_equal(mkdir(pin_path("refused-pins"), 0700), 0);
-  pin_wrong(g, "a1", "1234");
+  pin_wrong(g, "a1", "pin~1234");
   assert_int_equal(pin_lines, 1);
   p11s_pinguard_free(g);
   g = pin_guard(pin_dir);
-  assert_true(pin_refused(g, "a1", "1234"));
+  assert_true(pin_refused(g, "a1", "pin~1234"));
   p11s_pinguard_free(g);
 }
 
@@ -171,7 +171,7 @@ static void many_processes_make_one_login(void **state)
     if (child[i] == 0) {
       struct p11s_pinguard *g = p11s_pinguard_new(pin_dir);
       struct p11s_slot_info slot = pin_token("a1", 0);
-      struct p11s_secret *s = p11s_secret_new("1234", 4);
+      struct p11s_secret *s = p11s_secret_new("pin~1234", 8);
       struct p11s_pin_try *t = NULL;
       enum p11s_err result;
       char c;
@@ -211,10 +211,10 @@ static void many_processes_make_one_login(void **state)
     struct p11s_pinguard *g = pin_guard(pin_dir);
     char serial[16];
 
-    assert_true(pin_refused(g, "a1", "1234"));
+    assert_true(pin_refused(g, "a1", "pin~1234"));
     for (int i = 0; i < PROCESSES; i++) {
       (void)snprintf(serial, sizeof serial, "own%d", i);
-      assert_true(pin_refused(g, serial, "1234"));
+      assert_true(pin_refused(g, serial, "pin~1234"));
     }
     p11s_pinguard_free(g);
   }
@@ -225,7 +225,7 @@ static atomic_uint permitted;
 static void *wrong_in_a_thread(void *arg)
 {
   for (int i = 0; i < 20; i++)
-    if (pin_login(arg, "a1", 0, "1234", P11S_PIN_REFUSED) == P11S_OK)
+    if (pin_login(arg, "a1", 0, "pin~1234", P11S_PIN_REFUSED) == P11S_OK)
       atomic_fetch_add(&permitted, 1);
   return NULL;
 }

@@ -15,22 +15,22 @@
 static void count_low(struct p11s_pinguard *g)
 {
   /* somebody else's fault */
-  assert_int_equal(pin_login(g, "a1", PIN_LOW, "1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_LOCKED);
-  pin_right(g, "a1", "1234");
-  assert_int_equal(pin_login(g, "a1", PIN_LOW, "1234", P11S_PIN_ACCEPTED), P11S_OK);
-  assert_int_equal(pin_login(g, "a1", PIN_LOW, "5678", P11S_PIN_ACCEPTED), P11S_ERR_PIN_LOCKED);
+  assert_int_equal(pin_login(g, "a1", PIN_LOW, "pin~1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_LOCKED);
+  pin_right(g, "a1", "pin~1234");
+  assert_int_equal(pin_login(g, "a1", PIN_LOW, "pin~1234", P11S_PIN_ACCEPTED), P11S_OK);
+  assert_int_equal(pin_login(g, "a1", PIN_LOW, "pin~5678", P11S_PIN_ACCEPTED), P11S_ERR_PIN_LOCKED);
   /* ours: it can be corrected, once */
-  pin_wrong(g, "a2", "1111");
-  assert_int_equal(pin_login(g, "a2", PIN_LOW, "2222", P11S_PIN_REFUSED), P11S_OK);
-  assert_int_equal(pin_login(g, "a2", PIN_LOW, "3333", P11S_PIN_ACCEPTED), P11S_ERR_PIN_LOCKED);
+  pin_wrong(g, "a2", "pin~1111");
+  assert_int_equal(pin_login(g, "a2", PIN_LOW, "pin~2222", P11S_PIN_REFUSED), P11S_OK);
+  assert_int_equal(pin_login(g, "a2", PIN_LOW, "pin~3333", P11S_PIN_ACCEPTED), P11S_ERR_PIN_LOCKED);
   /* a try that came to nothing uses nothing up */
-  pin_wrong(g, "a3", "1111");
-  assert_int_equal(pin_login(g, "a3", PIN_LOW, "2222", P11S_PIN_NO_VERDICT), P11S_OK);
-  assert_int_equal(pin_login(g, "a3", PIN_LOW, "2222", P11S_PIN_ACCEPTED), P11S_OK);
+  pin_wrong(g, "a3", "pin~1111");
+  assert_int_equal(pin_login(g, "a3", PIN_LOW, "pin~2222", P11S_PIN_NO_VERDICT), P11S_OK);
+  assert_int_equal(pin_login(g, "a3", PIN_LOW, "pin~2222", P11S_PIN_ACCEPTED), P11S_OK);
   /* what was taken once may be wrong today */
-  assert_int_equal(pin_login(g, "a1", PIN_LOW, "1234", P11S_PIN_REFUSED), P11S_OK);
-  assert_true(pin_refused(g, "a1", "1234"));
-  assert_int_equal(pin_login(g, "a1", PIN_LOW, "5678", P11S_PIN_ACCEPTED), P11S_ERR_PIN_LOCKED);
+  assert_int_equal(pin_login(g, "a1", PIN_LOW, "pin~1234", P11S_PIN_REFUSED), P11S_OK);
+  assert_true(pin_refused(g, "a1", "pin~1234"));
+  assert_int_equal(pin_login(g, "a1", PIN_LOW, "pin~5678", P11S_PIN_ACCEPTED), P11S_ERR_PIN_LOCKED);
 }
 
 static void count_low_in_memory(void **state)
@@ -48,16 +48,16 @@ static void count_low_over_a_restart(void **state)
 
   (void)state;
   count_low(g);
-  pin_right(g, "a4", "1234");
-  pin_wrong(g, "a5", "1111");
+  pin_right(g, "a4", "pin~1234");
+  pin_wrong(g, "a5", "pin~1111");
   p11s_pinguard_free(g);
   g = pin_guard(pin_dir);
-  assert_int_equal(pin_login(g, "a4", PIN_LOW, "1234", P11S_PIN_ACCEPTED), P11S_OK);
-  assert_int_equal(pin_login(g, "a4", PIN_LOW, "4321", P11S_PIN_ACCEPTED), P11S_ERR_PIN_LOCKED);
-  assert_int_equal(pin_login(g, "a5", PIN_LOW, "2222", P11S_PIN_REFUSED), P11S_OK);
+  assert_int_equal(pin_login(g, "a4", PIN_LOW, "pin~1234", P11S_PIN_ACCEPTED), P11S_OK);
+  assert_int_equal(pin_login(g, "a4", PIN_LOW, "pin~4321", P11S_PIN_ACCEPTED), P11S_ERR_PIN_LOCKED);
+  assert_int_equal(pin_login(g, "a5", PIN_LOW, "pin~2222", P11S_PIN_REFUSED), P11S_OK);
   p11s_pinguard_free(g);
   g = pin_guard(pin_dir);
-  assert_int_equal(pin_login(g, "a5", PIN_LOW, "3333", P11S_PIN_ACCEPTED), P11S_ERR_PIN_LOCKED);
+  assert_int_equal(pin_login(g, "a5", PIN_LOW, "pin~3333", P11S_PIN_ACCEPTED), P11S_ERR_PIN_LOCKED);
   p11s_pinguard_free(g);
 }
 
@@ -68,18 +68,19 @@ static void unlock_reaches_a_running_process(void **state)
   struct p11s_pinguard *server = pin_guard(pin_dir), *tool = pin_guard(pin_dir);
 
   (void)state;
-  pin_wrong(server, "a1", "1111");
-  pin_wrong(server, "a2", "1111");
+  pin_wrong(server, "a1", "pin~1111");
+  pin_wrong(server, "a2", "pin~1111");
   assert_int_equal(pin_unlock(tool, "a1"), 1);
-  assert_false(pin_refused(server, "a1", "1111"));
-  assert_true(pin_refused(server, "a2", "1111"));
-  assert_int_equal(pin_login(server, "a1", PIN_LOW, "1111", P11S_PIN_REFUSED),
+  assert_false(pin_refused(server, "a1", "pin~1111"));
+  assert_true(pin_refused(server, "a2", "pin~1111"));
+  assert_int_equal(pin_login(server, "a1", PIN_LOW, "pin~1111", P11S_PIN_REFUSED),
                    P11S_OK); /* one try */
-  assert_true(pin_refused(server, "a1", "1111"));
-  assert_int_equal(pin_login(server, "a1", PIN_LOW, "2222", P11S_PIN_REFUSED), P11S_ERR_PIN_LOCKED);
+  assert_true(pin_refused(server, "a1", "pin~1111"));
+  assert_int_equal(pin_login(server, "a1", PIN_LOW, "pin~2222", P11S_PIN_REFUSED),
+                   P11S_ERR_PIN_LOCKED);
   assert_int_equal(pin_unlock(tool, "a3"), 0); /* nothing to forget, but one try */
-  assert_int_equal(pin_login(server, "a3", PIN_LOW, "1111", P11S_PIN_ACCEPTED), P11S_OK);
-  assert_int_equal(pin_login(server, "a3", PIN_LOW, "2222", P11S_PIN_ACCEPTED),
+  assert_int_equal(pin_login(server, "a3", PIN_LOW, "pin~1111", P11S_PIN_ACCEPTED), P11S_OK);
+  assert_int_equal(pin_login(server, "a3", PIN_LOW, "pin~2222", P11S_PIN_ACCEPTED),
                    P11S_ERR_PIN_LOCKED);
   p11s_pinguard_free(server);
   p11s_pinguard_free(tool);
@@ -107,9 +108,9 @@ static void subjects_are_listed(void **state)
   struct p11s_pin_subject subjects[4];
 
   (void)state;
-  pin_right(g, "a1", "1111");
-  pin_wrong(g, "a2", "1111");
-  pin_wrong(g, "a2", "2222");
+  pin_right(g, "a1", "pin~1111");
+  pin_wrong(g, "a2", "pin~1111");
+  pin_wrong(g, "a2", "pin~2222");
   assert_int_equal(p11s_pinguard_subjects(g, subjects, 4), 2);
   assert_string_equal(subjects[0].token.serial, "a1");
   assert_int_equal(subjects[0].refused, 0);
@@ -127,16 +128,16 @@ static void a_login_cut_short_is_not_tried_again(void **state)
   struct p11s_pinguard *g;
 
   (void)state;
-  pin_die_in_login("a1", "1234");
+  pin_die_in_login("a1", "pin~1234");
   g = pin_guard(pin_dir);
-  assert_int_equal(pin_login(g, "a1", 0, "1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_REFUSED);
-  assert_int_equal(pin_login(g, "a1", 0, "4321", P11S_PIN_NO_VERDICT), P11S_OK);
+  assert_int_equal(pin_login(g, "a1", 0, "pin~1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_REFUSED);
+  assert_int_equal(pin_login(g, "a1", 0, "pin~4321", P11S_PIN_NO_VERDICT), P11S_OK);
   assert_int_equal(pin_unlock(g, "a1"), 1);
-  pin_right(g, "a1", "1234");
+  pin_right(g, "a1", "pin~1234");
   p11s_pinguard_free(g);
-  pin_die_in_login("a1", "1234"); /* a PIN that the token took before is trusted */
+  pin_die_in_login("a1", "pin~1234"); /* a PIN that the token took before is trusted */
   g = pin_guard(pin_dir);
-  pin_right(g, "a1", "1234");
+  pin_right(g, "a1", "pin~1234");
   p11s_pinguard_free(g);
 }
 
@@ -149,23 +150,23 @@ static void unclear(struct p11s_pinguard *g, const char *serial, const char *pin
 
 static void twice_unclear(struct p11s_pinguard *g)
 {
-  unclear(g, "a1", "1234");
-  unclear(g, "a2", "1234"); /* another token */
-  unclear(g, "a1", "5678"); /* another PIN */
-  unclear(g, "a1", "1234");
-  assert_int_equal(pin_login(g, "a1", 0, "1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_REFUSED);
-  assert_false(pin_refused(g, "a1", "1234")); /* nobody has said so */
-  unclear(g, "a2", "1234");
-  pin_right(g, "a1", "5678"); /* all is forgotten, and nothing is held against it any more */
+  unclear(g, "a1", "pin~1234");
+  unclear(g, "a2", "pin~1234"); /* another token */
+  unclear(g, "a1", "pin~5678"); /* another PIN */
+  unclear(g, "a1", "pin~1234");
+  assert_int_equal(pin_login(g, "a1", 0, "pin~1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_REFUSED);
+  assert_false(pin_refused(g, "a1", "pin~1234")); /* nobody has said so */
+  unclear(g, "a2", "pin~1234");
+  pin_right(g, "a1", "pin~5678"); /* all is forgotten, and nothing is held against it any more */
   for (int i = 0; i < 3; i++)
-    unclear(g, "a1", "5678");
-  assert_int_equal(pin_login(g, "a1", 0, "1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_REFUSED);
-  pin_wrong(g, "a1", "5678"); /* changed there */
-  assert_true(pin_refused(g, "a1", "5678"));
+    unclear(g, "a1", "pin~5678");
+  assert_int_equal(pin_login(g, "a1", 0, "pin~1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_REFUSED);
+  pin_wrong(g, "a1", "pin~5678"); /* changed there */
+  assert_true(pin_refused(g, "a1", "pin~5678"));
   /* a try that may be used up uses up what allowed it */
-  pin_wrong(g, "a3", "1111");
-  assert_int_equal(pin_login(g, "a3", PIN_LOW, "2222", P11S_PIN_UNCLEAR), P11S_OK);
-  assert_int_equal(pin_login(g, "a3", PIN_LOW, "2222", P11S_PIN_ACCEPTED), P11S_ERR_PIN_LOCKED);
+  pin_wrong(g, "a3", "pin~1111");
+  assert_int_equal(pin_login(g, "a3", PIN_LOW, "pin~2222", P11S_PIN_UNCLEAR), P11S_OK);
+  assert_int_equal(pin_login(g, "a3", PIN_LOW, "pin~2222", P11S_PIN_ACCEPTED), P11S_ERR_PIN_LOCKED);
 }
 
 static void unclear_in_memory(void **state)
@@ -183,21 +184,21 @@ static void unclear_over_a_restart(void **state)
 
   (void)state;
   twice_unclear(g);
-  unclear(g, "a4", "1234");
+  unclear(g, "a4", "pin~1234");
   p11s_pinguard_free(g);
   g = pin_guard(pin_dir);
-  unclear(g, "a4", "1234");
+  unclear(g, "a4", "pin~1234");
   p11s_pinguard_free(g);
   g = pin_guard(pin_dir);
-  assert_int_equal(pin_login(g, "a4", 0, "1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_REFUSED);
+  assert_int_equal(pin_login(g, "a4", 0, "pin~1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_REFUSED);
   assert_int_equal(pin_unlock(g, "a4"), 1);
-  unclear(g, "a4", "1234"); /* as if nothing had been */
-  pin_right(g, "a4", "1234");
-  unclear(g, "a5", "1234"); /* one, and then the process dies */
+  unclear(g, "a4", "pin~1234"); /* as if nothing had been */
+  pin_right(g, "a4", "pin~1234");
+  unclear(g, "a5", "pin~1234"); /* one, and then the process dies */
   p11s_pinguard_free(g);
-  pin_die_in_login("a5", "1234");
+  pin_die_in_login("a5", "pin~1234");
   g = pin_guard(pin_dir);
-  assert_int_equal(pin_login(g, "a5", 0, "1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_REFUSED);
+  assert_int_equal(pin_login(g, "a5", 0, "pin~1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_REFUSED);
   p11s_pinguard_free(g);
 }
 

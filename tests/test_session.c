@@ -142,9 +142,9 @@ static void a_wrong_pin_costs_one_try(void **state)
   struct p11s_error e;
 
   (void)state;
-  assert_int_equal(login(s, "4321", &e), P11S_ERR_PIN_REFUSED);
+  assert_int_equal(login(s, "wrong~4321", &e), P11S_ERR_PIN_REFUSED);
   assert_int_equal(logins, 1);
-  assert_null(strstr(e.text, "4321"));
+  assert_null(strstr(e.text, "wrong~4321"));
   assert_non_null(strstr(e.text, "CKR_PIN_INCORRECT"));
   assert_int_equal(p11s_rv_last(), CKR_PIN_INCORRECT);
   assert_false(p11s_session_logged_in(s));

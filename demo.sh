@@ -8,24 +8,27 @@
 #   ./demo.sh --keep    leaves the server running, and says how to go on
 #
 # Everything happens in a directory of its own, with ports on the loopback
-# interface. The exit status says whether all was as expected.
+# interface. p11-kit knows the demo's token there and nothing else. For root it
+# would read no such configuration, so the commands then run as user pdns.
+# The exit status says whether all was as expected.
 
 set -u -o pipefail
 export LC_ALL=C.UTF-8
 PATH=$PATH:/usr/sbin:/sbin
 
-HERE=$(cd "$(dirname "$0")" && pwd)
 ZONE=example.test
 TOKEN="demo token"
 PIN=$((RANDOM % 9000 + 1000))$((RANDOM % 9000 + 1000))
 
-database=sqlite keep=no server='' mariadb='' dir='' last=''
+# Set: the first step is done, and left this directory behind.
+dir=${PKCS11SIGNER_DEMO-}
+database=sqlite keep=no server='' mariadb='' last=''
 for option in "$@"; do
   case $option in
     --mysql) database=mysql ;;
     --keep) keep=yes ;;
     *)
-      sed -n '3,11s/^# \{0,1\}//p' "$0"
+      sed -n '3,13s/^# \{0,1\}//p' "$0"
       [[ $option == --help || $option == -h ]]
       exit
       ;;
@@ -144,21 +147,52 @@ first_of() {
 
 # --- setting up ---------------------------------------------------------------
 
-step "Install what is needed and build the module (./setup.sh)"
-"$HERE/setup.sh" 2>&1 | sed 's/^/     /' || fail "setup.sh failed"
-built=${P11S_MODULE_DIR:-$HERE/.build/build/modules/pkcs11signer/.libs}/libpkcs11signerbackend.so
-[[ -e $built ]] || fail "$built is missing"
-say "the module: $built"
+# What $dir needs of this directory, which the demo's user perhaps may not enter.
+prepare() {
+  local here options=() libs
+  here=$(cd "$(dirname "$0")" && pwd)
+  [[ $database == sqlite ]] || options=(--mysql)
+  step "Install what is needed and build the module (./setup.sh)"
+  "$here/setup.sh" ${options[@]+"${options[@]}"} 2>&1 | sed 's/^/     /' || fail "setup.sh failed"
+  libs=${P11S_MODULE_DIR:-$here/.build/build/modules/pkcs11signer/.libs}
+  [[ -e $libs/libpkcs11signerbackend.so ]] || fail "$libs/libpkcs11signerbackend.so is missing"
+  say "the module: $libs/libpkcs11signerbackend.so"
+  dir=$(mktemp -d /tmp/pkcs11signer-demo.XXXXXX) || fail "no private directory"
+  mkdir "$dir/modules"
+  cp "$libs"/{libpkcs11signerbackend,pkcs11signer}.so "$dir/modules/" || fail "no copy of the module"
+}
 
-dir=$(mktemp -d /tmp/pkcs11signer-demo.XXXXXX) || fail "no private directory"
-mkdir "$dir"/{tokens,modules,run,state,etc}
+# The rest of this script as user pdns.
+become_pdns() {
+  say "" "From here on all runs as user pdns, as Debian's server does."
+  chmod -R u=rwX,go= "$dir"
+  chown -R pdns: "$dir" || fail "$dir could not be given to user pdns"
+  cd "$dir" || fail "$dir is gone"
+  PKCS11SIGNER_DEMO=$dir HOME=$dir exec setpriv --reuid=pdns --regid=pdns --init-groups \
+    bash -c "$(<"$script")" "$0" "$@"
+}
+
+if [[ -z $dir ]]; then
+  script=$(readlink -f "$0")
+  prepare
+  [[ $(id -u) != 0 ]] || become_pdns "$@"
+else
+  number=1
+fi
+
+mkdir -p "$dir"/{tokens,run,state,etc} "$dir/xdg/pkcs11/modules"
 softhsm=$(first_of /usr/lib/softhsm/libsofthsm2.so /usr/lib/*/softhsm/libsofthsm2.so) ||
   fail "SoftHSM is not installed"
 backends=$(first_of /usr/lib/*/pdns) || fail "PowerDNS has no backends installed"
 for backend in "$backends"/lib*backend.so; do
-  ln -s "$backend" "$dir/modules/"
+  [[ -e $dir/modules/${backend##*/} ]] || ln -s "$backend" "$dir/modules/"
 done
-ln -sf "$built" "$dir/modules/"
+
+# PKCS#11 modules: SoftHSM, with tokens of the demo's own, and none of the machine's.
+unset "${!P11_KIT_@}" OPENSC_CONF PKCS11SIGNER_PROBE
+export XDG_CONFIG_HOME=$dir/xdg
+echo "user-config: only" >"$dir/xdg/pkcs11/pkcs11.conf"
+echo "module: $softhsm" >"$dir/xdg/pkcs11/modules/softhsm2.module"
 
 # The tools of the demo, so that each command below can be typed as it is shown.
 export SOFTHSM2_CONF=$dir/etc/softhsm2.conf
@@ -334,7 +368,8 @@ if [[ $keep == yes ]]; then
 
 The server goes on running. To work with it:
 
-  export SOFTHSM2_CONF=$SOFTHSM2_CONF
+${PKCS11SIGNER_DEMO:+  cd $dir; runuser -u pdns -- bash
+}  export SOFTHSM2_CONF=$SOFTHSM2_CONF XDG_CONFIG_HOME=$XDG_CONFIG_HOME
   pdnsutil $CONF show-zone $ZONE
   pdnsutil $CONF backend-cmd pkcs11signer help
   dig +dnssec @127.0.0.1 -p $port www.$ZONE

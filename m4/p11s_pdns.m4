@@ -112,7 +112,17 @@ AC_DEFUN([P11S_PDNS_SERVER], [
   AS_IF([test -z "$PDNS_SERVER"],
     [AC_MSG_WARN([pdns_server was not found, so its version was not compared with $P11S_PDNS_VERSION; the module runs only in that version. PDNS_SERVER=PATH names one.])],
     [AC_MSG_CHECKING([for the version of $PDNS_SERVER])
-     p11s_running=`"$PDNS_SERVER" --version 2>&1 | sed -n 's/.*PowerDNS Authoritative Server \(@<:@^ @:>@*\).*/\1/p' | sed 1q`
+     # Even then it has p11-kit load all modules of the machine, unless a user other than root has none.
+     p11s_none=`mktemp -d` && mkdir "$p11s_none/pkcs11"
+     AS_ECHO(["user-config: only"]) >"$p11s_none/pkcs11/pkcs11.conf"
+     chmod -R a+rX "$p11s_none"
+     p11s_as="env XDG_CONFIG_HOME=$p11s_none"
+     AS_IF([test "`id -u`" = 0], [p11s_as="setpriv --reuid=65534 --regid=65534 --clear-groups $p11s_as"])
+     for p11s_with in "$p11s_as" ''; do
+       p11s_running=`$p11s_with "$PDNS_SERVER" --version 2>&1 | sed -n 's/.*PowerDNS Authoritative Server \(@<:@^ @:>@*\).*/\1/p' | sed 1q`
+       AS_IF([test -n "$p11s_running"], [break])
+     done
+     rm -rf "$p11s_none"
      AC_MSG_RESULT([${p11s_running:-unknown}])
      AS_IF([test "$p11s_running" != "$P11S_PDNS_VERSION"],
        [AC_MSG_ERROR([$PDNS_SERVER is version ${p11s_running:-unknown}, but the source in "$PDNS_SOURCE" is $P11S_PDNS_VERSION: run ./setup.sh again, or give --with-pdns-source the source of ${p11s_running:-that version}.])])])

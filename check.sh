@@ -5,6 +5,7 @@
 # of faults with ThreadSanitizer.
 # Arguments go to pytest. A stage that fails does not stop the others.
 set -uo pipefail
+exec </dev/null
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work=$top/.build
@@ -24,7 +25,7 @@ for name in "${!P11_KIT_@}" "${!P11SPY_@}" "${!P11SLOW_@}"; do
 done
 
 passed=0 failed=0 skipped=0
-summary=() unsteady=()
+summary=()
 
 # Runs one stage. A stage that is not made of tests, or that fails though no test did, counts as
 # one failure.
@@ -44,20 +45,9 @@ add() { # passed, failed, skipped
   passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
 }
 
-# cmocka writes a line for each test. A program that died said nothing of the rest.
-count_unit_tests() { # build
-  local result log p f s
-  for result in "$1"/tests/test_*.trs; do
-    [ -f "$result" ] || continue
-    log=${result%.trs}.log
-    p=$(grep -c '^\[       OK \]' "$log")
-    f=$(grep -c '^\[  FAILED  \] [^0-9]' "$log")
-    s=$(grep -c '^\[  SKIPPED \] [^0-9]' "$log")
-    if [ "$f" = 0 ] && ! grep -q '^:test-result: \(PASS\|SKIP\)' "$result"; then
-      f=1
-    fi
-    add "$p" "$f" "$s"
-  done
+add_results() { # what results.py reads...
+  local p f s
+  read -r p f s < <("$top/regression-tests/results.py" "$@") && add "$p" "$f" "$s"
 }
 
 unit_tests() { # build, directories in it
@@ -73,7 +63,7 @@ unit_tests() { # build, directories in it
     tail -n 200 "$1/tests/test-suite.log" 2>/dev/null
     tail -n 30 "$out"
   fi
-  count_unit_tests "$1"
+  add_results "$1"/tests/test_*.trs
   return "$status"
 }
 
@@ -87,10 +77,10 @@ pytest_into() { # file, command before it, argument of pytest…
     --rootdir="$top" -o junit_family=xunit1 --junitxml="$xml" -rs -q "$@" </dev/null
 }
 
-# The tests run four at a time, on whatever else the machine does meanwhile. One or two that fail are run
-# again by themselves, and if they pass then, the last lines of this script name them.
+# The tests run four at a time, on whatever else the machine does meanwhile. None is run twice: one that
+# fails by chance has failed.
 run_pytest() { # name, command before it, tests, argument of pytest…
-  local xml=$work/pytest-$1.xml name=$1 prefix=$2 what argument status results p f s ids
+  local xml=$work/pytest-$1.xml name=$1 prefix=$2 what argument status
   read -ra what <<<"$3"
   shift 3
   # Whoever names tests wants those alone.
@@ -101,17 +91,7 @@ run_pytest() { # name, command before it, tests, argument of pytest…
   status=$?
   # Of what was asked for, a stage with a choice of its own may have nothing.
   [ "$status" != 5 ] || [ "$name" = plain ] || [ $# = 0 ] || status=0
-  results=$("$top/regression-tests/results.py" "$xml") || return 1
-  read -r p f s <<<"$results"
-  if [ "$status" = 1 ] && [ "$f" -ge 1 ] && [ "$f" -le 2 ]; then
-    mapfile -t ids < <(tail -n +2 <<<"$results")
-    echo "-- again, by themselves: ${ids[*]}"
-    if pytest_into "$work/pytest-$name-again.xml" "$prefix" "${ids[@]}"; then
-      unsteady+=("${ids[@]/#/$name: }")
-      p=$((p + f)) f=0 status=0
-    fi
-  fi
-  add "$p" "$f" "$s"
+  add_results "$xml" || return 1
   return "$status"
 }
 
@@ -204,7 +184,7 @@ case ${1-} in
 esac
 
 cd "$top" || exit 1
-"$top/setup.sh" || exit 1
+"$top/setup.sh" --tests || exit 1
 tests=regression-tests
 fault_tests=$(echo regression-tests/test_fault_*.py regression-tests/test_sanitizer.py)
 stage unit-tests unit_tests "$build" modules tests
@@ -224,9 +204,6 @@ fi
 
 echo
 printf '%s\n' "${summary[@]}"
-for name in ${unsteady[@]+"${unsteady[@]}"}; do
-  echo "failed beside others, passed by itself: $name"
-done
 [ -z "$not_tested" ] ||
   echo "not tested: $not_tested: PDNS_SOURCES=DIR, with their headers, does it (regression-tests/README.md)"
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -8,33 +8,37 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 pdns_version=
 work=$top/.build
 log=$work/setup.log
+with_tests=
 
+# To build and to run, and for demo.sh.
 packages=(
-  # to build
   build-essential autoconf automake libtool pkg-config dpkg-dev libboost-dev libssl-dev
   libp11-kit-dev liblmdb-dev libmariadb-dev
-  # to run
-  pdns-server pdns-tools pdns-backend-sqlite3 pdns-backend-mysql pdns-backend-lmdb pdns-backend-bind
-  p11-kit p11-kit-modules softhsm2 opensc opensc-pkcs11 pcscd
-  # to test
+  pdns-server pdns-backend-sqlite3 sqlite3 p11-kit softhsm2 opensc bind9-dnsutils
+)
+# --mysql
+mysql_packages=(pdns-backend-mysql mariadb-server-core mariadb-client-core)
+# --tests: check.sh, make fuzz, make bench and make profile
+test_packages=(
   libcmocka-dev clang-format clang-tidy python3 python3-pytest python3-pytest-xdist
   python3-dnspython python3-requests python3-cryptography python3-asn1crypto mariadb-server
-  sqlite3 unbound ldnsutils bind9-utils bind9-dnsutils gnutls-bin util-linux ca-certificates gdb
-  vsmartcard-vpcd iproute2 faketime curl
-  swtpm libtss2-tcti-swtpm0 tpm2-abrmd libtss2-tcti-tabrmd0 libtpm2-pkcs11-1 dbus-daemon dbus-bin
+  unbound ldnsutils bind9-utils gnutls-bin util-linux ca-certificates gdb
+  p11-kit-modules opensc-pkcs11 pcscd vsmartcard-vpcd iproute2 faketime curl
+  swtpm libtss2-tcti-swtpm0 tpm2-abrmd libtss2-tcti-tabrmd0 dbus-daemon dbus-bin
   opencryptoki libnss3 libnss3-tools
-  # to fuzz (make fuzz)
   clang libclang-rt-dev
-  # to measure (make bench, make profile)
   dnsperf gnuplot-nox valgrind
 )
-# Installing these must not leave one of them running that was not running before.
-services=(pdns.service mariadb.service unbound.service pcscd.service pcscd.socket
-  pkcsslotd.service tpm2-abrmd.service)
+# --tests, too: unpacked below .build/. Installed, they would be in every PowerDNS of this machine:
+# p11-kit loads the first, and waits 25 s for its resource manager where there is no TPM; the others
+# put themselves into launch.
+unpacked_packages=(libtpm2-pkcs11-1 pdns-backend-bind pdns-backend-lmdb)
 
 usage() {
-  echo "usage: setup.sh [--no-build]"
-  echo "  Installs what is needed, fetches the headers of the installed PowerDNS, and builds."
+  echo "usage: setup.sh [--tests] [--mysql] [--no-build]"
+  echo "  Installs what building and running need, fetches the headers of the installed PowerDNS, and builds."
+  echo "  --tests      what tests, fuzzing and measuring need, too; check.sh does it"
+  echo "  --mysql      what demo.sh --mysql needs, too"
   echo "  --no-build   packages and PowerDNS headers only"
   echo "  P11S_PDNS_SOURCE=DIR in the environment: the unpacked source of PowerDNS, not to be fetched."
   echo "  It may be of another release of the same branch; what comes of that, the tests must show."
@@ -61,8 +65,8 @@ installed_names() {
     sed -n 's/^installed, //p' | tr , '\n' | sed 's/(.*//; s/ //g'
 }
 
-missing_packages() {
-  comm -23 <(printf '%s\n' "${packages[@]}" | sort) <(installed_names | sort)
+missing_packages() { # package...
+  comm -23 <(printf '%s\n' "$@" | sort) <(installed_names | sort)
 }
 
 # Those that apt knows: a name that this release does not have is left out.
@@ -75,17 +79,35 @@ installable() {
   done
 }
 
-# Those of the services that are "active" or "enabled".
-services_that_are() {
-  local s
-  [ -d /run/systemd/system ] || return 0
-  for s in "${services[@]}"; do
-    ! systemctl --quiet "is-$1" "$s" 2>/dev/null || echo "$s"
-  done
+# Whatever starts something at boot, a line each.
+starts_at_boot() {
+  {
+    find /etc/systemd -type l \( -path '*.wants/*' -o -path '*.requires/*' \)
+    find /etc/rc[2-5].d -name 'S*' -printf '/etc/init.d/%f\n' | sed -E 's,/S[0-9]+,/,'
+  } 2>/dev/null | sort -u || true
 }
 
-# Lines of the second text that are not in the first.
-added() { comm -13 <(sort <<<"$1") <(sort <<<"$2"); }
+# What starts at boot since $before was set, apt has enabled: not any more, and it does not run now.
+before=
+nothing_starts() {
+  local it unit units=()
+  [ -n "$before" ] || return 0
+  while read -r it; do
+    unit=${it##*/}
+    case $it in
+    /etc/init.d/*) update-rc.d "$unit" disable >>"$log" 2>&1 || true ;;
+    /*) rm -f "$it" && units+=("$unit") ;;
+    esac
+  done < <(comm -13 <(echo "$before") <(starts_at_boot))
+  before=
+  [ "${#units[@]}" -gt 0 ] || return 0
+  mapfile -t units < <(printf '%s\n' "${units[@]}" | sort -u)
+  if [ -d /run/systemd/system ]; then
+    systemctl daemon-reload >>"$log" 2>&1 || true
+    systemctl stop "${units[@]}" >>"$log" 2>&1 || true
+  fi
+  say "not started, nor at boot until you systemctl enable it: ${units[*]}"
+}
 
 # Packages ask policy-rc.d whether they may start services. Where there is none, ours says no
 # while apt runs.
@@ -111,9 +133,15 @@ apt_install() {
     -o Dpkg::Options::=--force-confold install "$@" </dev/null 9>&-
 }
 
-install_packages() {
-  local missing names active enabled s
-  mapfile -t missing < <(missing_packages)
+clean_up() {
+  remove_policy
+  nothing_starts
+}
+
+install_packages() { # package...
+  local missing names
+  [ $# -gt 0 ] || return 0
+  mapfile -t missing < <(missing_packages "$@")
   [ "${#missing[@]}" -gt 0 ] || return 0
   if [ "$(id -u)" != 0 ]; then
     # Perhaps this release does not have them; what is really needed, configure asks for.
@@ -126,21 +154,48 @@ install_packages() {
   mapfile -t names < <(installable "${missing[@]}")
   [ "${#names[@]}" -gt 0 ] || return 0
   say "installing ${#names[@]} packages: ${names[*]}"
-  active=$(services_that_are active)
-  enabled=$(services_that_are enabled)
-  trap remove_policy EXIT
+  trap clean_up EXIT
+  before=$(echo . && starts_at_boot)
   place_policy
   if ! apt_install "${names[@]}" >>"$log" 2>&1; then
     # Old lists name files that are gone.
     update_lists
     quietly apt_install "${names[@]}"
   fi
-  remove_policy
-  for s in $(added "$active" "$(services_that_are active)"); do
-    quietly systemctl stop "$s"
-  done
-  for s in $(added "$enabled" "$(services_that_are enabled)"); do
-    say "note: Debian starts $s at the next boot; systemctl disable $s prevents that"
+  clean_up
+}
+
+# The version of a package to be unpacked: of PowerDNS's backends, that of the server.
+version_to_unpack() { # package
+  case $1 in
+  pdns-*) dpkg-query -W -f '${Version}' pdns-server ;;
+  *) apt-cache show --no-all-versions "$1" 2>/dev/null | sed -n 's/^Version: //p' ;;
+  esac
+}
+
+# Unpacks packages that are not installed where the tests look for them, and installs what these need.
+unpack_packages() {
+  local p version root=$work/unpacked missing needed
+  mapfile -t missing < <(missing_packages "$@")
+  [ "${#missing[@]}" = 0 ] || apt-cache show pdns-server >/dev/null 2>&1 || update_lists
+  for p in ${missing[@]+"${missing[@]}"}; do
+    version=$(version_to_unpack "$p")
+    if [ -z "$version" ] || [ "$(cat "$root/$p.version" 2>/dev/null)" = "$version" ]; then
+      continue
+    fi
+    say "unpacking $p $version"
+    rm -rf "$work/download" "${root:?}/$p"
+    mkdir -p "$work/download" "$root"
+    cd "$work/download"
+    quietly apt-get -o APT::Sandbox::User=root download "$p=$version"
+    needed=$(apt-get --simulate satisfy "$(dpkg-deb -f ./*.deb Depends)" 2>>"$log" | sed -n 's/^Inst \([^ ]*\).*/\1/p')
+    # One package a word.
+    # shellcheck disable=SC2086
+    install_packages $needed
+    quietly dpkg-deb -x ./*.deb "$root/$p"
+    cd "$top"
+    rm -rf "$work/download"
+    echo "$version" >"$root/$p.version"
   done
 }
 
@@ -232,11 +287,13 @@ build() {
   autotools
   mkdir -p "$work/build"
   cd "$work/build"
+  # What tests need was perhaps not there yet when it was configured.
   if [ ! -f config.status ] || [ "$top/configure" -nt config.status ] ||
-    ! grep -qF "$pdns_source" config.status; then
+    ! grep -qF "$pdns_source" config.status || { [ -n "$with_tests" ] && [ ! -e with-tests ]; }; then
     say "configure"
     quietly "$top/configure" --enable-werror --with-mysql --with-pdns-source="$pdns_source" \
       ${pdns_version:+--with-pdns-version="$pdns_version"}
+    [ -z "$with_tests" ] || touch with-tests
   fi
   say "make"
   quietly make -j"$(nproc)"
@@ -244,12 +301,17 @@ build() {
 
 main() {
   local with_build=yes
-  case ${1-} in
-  '') ;;
-  --no-build) with_build=no ;;
-  --help | -h) usage && exit 0 ;;
-  *) usage >&2 && exit 2 ;;
-  esac
+  while [ $# -gt 0 ]; do
+    case $1 in
+    --tests) with_tests=yes ;;
+    --mysql) packages+=("${mysql_packages[@]}") ;;
+    --no-build) with_build=no ;;
+    --help | -h) usage && exit 0 ;;
+    *) usage >&2 && exit 2 ;;
+    esac
+    shift
+  done
+  [ -z "$with_tests" ] || packages+=("${mysql_packages[@]}" "${test_packages[@]}")
   mkdir -p "$work"
   [ -w "$work" ] || die "$work belongs to another user: run setup.sh as that one, or as root"
   # demo.sh and check.sh call this too, perhaps at the same time. (A daemon that apt starts must
@@ -257,9 +319,10 @@ main() {
   exec 9>"$work/lock"
   flock 9
   : >"$log"
-  # Debian's own tools, whatever else the machine has in front of them.
-  export PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
-  install_packages
+  # Debian's own tools, whatever else the machine has in front of them, and their English.
+  export PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH LC_ALL=C.UTF-8
+  install_packages "${packages[@]}"
+  [ -z "$with_tests" ] || unpack_packages "${unpacked_packages[@]}"
   fetch_pdns_source
   if [ "$with_build" = no ]; then
     say "ready: ${pdns_source#"$top"/}"

@@ -13,7 +13,7 @@ import pytest
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).parent))
 
-from harness import card as carding, namespace, programs, sanitizer, spy as spying  # noqa: E402
+from harness import card as carding, namespace, processes, programs, publish, sanitizer, spy as spying  # noqa: E402
 from harness.backends import Bind, Gmysql, Gsqlite3, Lmdb  # noqa: E402
 from harness.clock import Clock  # noqa: E402
 from harness.identity import service_identity  # noqa: E402
@@ -37,12 +37,24 @@ if not os.environ.get("P11S_OTHER_BUILDS"):
 
 
 def pytest_configure(config):
+    processes.settle()
     # pytest's usual base is 0700 of root: the service's user could not get in.
     if not hasattr(config, "workerinput") and not config.option.basetemp:
         top = tempfile.mkdtemp(prefix="p11s-")
         os.chmod(top, 0o711)
         config.option.basetemp = os.path.join(top, "run")
         config.p11s_top = top
+        publish.publish(Path(top))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """What is shared by tests has ended, too."""
+    top = getattr(session.config, "p11s_top", None)
+    left = processes.end_all(Path(top)) if top else []
+    if left:
+        print("\nleft running by the tests:", *left, sep="\n")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_unconfigure(config):
@@ -81,12 +93,14 @@ def base(tmp_path_factory):
 
 @pytest.fixture
 def place(base, identity, request):
-    """This test's directory; gone afterwards unless the test failed."""
+    """This test's directory; gone afterwards, and no program that was started in it may go on running."""
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:24].strip("-")
     it = Place(base / f"{next(_numbers)}-{name}", identity)
     yield it
+    left = processes.end_all(it.root)
     if not os.environ.get(KEEP):
         shutil.rmtree(it.root, ignore_errors=True)
+    assert not left, "left running:\n" + "\n".join(left)
 
 
 @pytest.fixture

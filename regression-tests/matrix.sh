@@ -118,7 +118,7 @@ other_builds() { # directory they are seen in, version
 build_in() { # release
   local version libs=modules/pkcs11signer/.libs
   say "building in $1, with the headers of $(basename "$(source_of "$1")")"
-  in_chroot "$1" /srv/pkcs11signer/setup.sh </dev/null >"$logs/$1.build" 2>&1 || {
+  in_chroot "$1" /srv/pkcs11signer/setup.sh --tests </dev/null >"$logs/$1.build" 2>&1 || {
     tail -n 40 "$logs/$1.build" >&2
     return 1
   }
@@ -186,7 +186,7 @@ main() {
   command -v debootstrap >/dev/null ||
     apt-get install -y --no-install-recommends debootstrap debian-archive-keyring >"$logs/apt" 2>&1 ||
     die "debootstrap is missing, and could not be installed ($logs/apt)"
-  "$top/setup.sh" >"$logs/host.build" || die "setup.sh failed"
+  "$top/setup.sh" --tests >"$logs/host.build" || die "setup.sh failed"
   keep_build "$top/.build/build/modules/pkcs11signer/.libs" "$(version_in "$top/.build/build")"
   for release in "${releases[@]}"; do
     [ -n "$(source_of "$release")" ] ||

@@ -1,13 +1,20 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a run of pytest came to, from the file of its option --junitxml (junit_family=xunit1): a line with the
-numbers of tests passed, failed and skipped, then the node id of each that failed. A test that passed and whose
-clearing up failed is one that failed."""
+"""What a run of tests came to: one line with the numbers of tests passed, failed and skipped. Of pytest, from the file
+of its option --junitxml (junit_family=xunit1): a test that passed and whose clearing up failed is one that failed. Of
+unit tests, from automake's .trs files and the .log files beside them."""
+import re
 import sys
 import xml.etree.ElementTree as tree
+from collections import Counter
+from pathlib import Path
+
+# cmocka's line for a test. It names those that failed or were skipped again at the end, below a line with their number.
+OUTCOME = re.compile(r"(?m)^\[ *(OK|FAILED|SKIPPED) *\] (?!.*\btest\(s\))(.+)")
+MEANING = {"OK": "passed", "FAILED": "failed", "SKIPPED": "skipped"}
 
 
-def main(path: str) -> None:
+def of_pytest(path: Path) -> list[str]:
     outcome: dict[str, str] = {}
     for case in tree.parse(path).iter("testcase"):
         name = f"{case.get('file')}::{case.get('name')}"
@@ -16,11 +23,22 @@ def main(path: str) -> None:
             outcome[name] = "failed"
         else:
             outcome.setdefault(name, "skipped" if "skipped" in kinds else "passed")
-    counts = list(outcome.values())
-    print(*(counts.count(it) for it in ("passed", "failed", "skipped")))
-    for name, what in outcome.items():
-        if what == "failed":
-            print(name)
+    return list(outcome.values())
+
+
+def of_unit_tests(path: Path) -> list[str]:
+    log = path.with_suffix(".log").read_text(errors="replace")
+    outcome = {name: MEANING[word] for word, name in OUTCOME.findall(log)}
+    # A program that died said nothing of the test it was at, nor of the rest.
+    if "failed" not in outcome.values() and not re.search(r"(?m)^:test-result: (PASS|SKIP)", path.read_text()):
+        outcome[""] = "failed"
+    return list(outcome.values())
+
+
+def main(*paths: str) -> None:
+    counts = Counter(it for path in map(Path, paths) if path.exists()
+                     for it in (of_unit_tests if path.suffix == ".trs" else of_pytest)(path))
+    print(*(counts[it] for it in ("passed", "failed", "skipped")))
 
 
 main(*sys.argv[1:])

@@ -70,12 +70,12 @@ def test_assign_names_at_most_ten_labels(site, token):
 
 
 def test_assign_with_a_wrong_pin(site, token):
-    refused_by_both(site, token, ["PIN", "the token"], pin=site.transcript.secret("11223344"))
+    refused_by_both(site, token, ["PIN", "the token"], pin=site.transcript.secret("1122~344"))
 
 
 def test_assign_asks_a_wrong_pin_of_the_token_once(site, token, spy):
     """A card locks after three."""
-    wrong = site.transcript.secret("11223344")
+    wrong = site.transcript.secret("1122~344")
     assert_refused(site.command("assign", ZONE, "ecdsa256", "ksk", "softhsm2", token.label, wrong, "a key", check=False),
                    "PIN")
     assert spy.count("C_Login") == 1
@@ -130,7 +130,7 @@ BREAK_TESTED = {
     "unknown-module": (lambda s, t: s.reference(t, "a key", Engine="no-such-module"), ["no-such-module", "softhsm2"]),
     "absent-token": (lambda s, t: s.reference(t, "a key", Slot="no such token"), ["no such token"]),
     "absent-label": (lambda s, t: s.reference(t, "no such key"), ["no such key", "good"]),
-    "wrong-pin": (lambda s, t: s.reference(t, "a key", PIN=s.transcript.secret("11223344")), ["PIN"]),
+    "wrong-pin": (lambda s, t: s.reference(t, "a key", PIN=s.transcript.secret("1122~344")), ["PIN"]),
     "no-pin": (lambda s, t: s.reference(t, "a key", PIN=""), ["PIN", "pkcs11signer-pin-source"]),
     "pin-file-missing": (lambda s, t: s.reference(t, "a key", PIN="file:/no/such/pin"), ["/no/such/pin"]),
     "pin-file-open": (lambda s, t: s.reference(
@@ -291,7 +291,7 @@ def test_a_locked_pin_fails_its_zone_and_is_told(site, around_it, spy):
 def test_a_wrong_pin_is_tried_once_however_many_ask(site, around_it, spy):
     """The built-in engine makes 8 failed logins of 5 queries; a card locks after 3."""
     site.pdnsutil("disable-dnssec", GOOD)
-    site.database.add_key_row(ZONE, site.reference(around_it, "a key", PIN=site.transcript.secret("11223344")))
+    site.database.add_key_row(ZONE, site.reference(around_it, "a key", PIN=site.transcript.secret("1122~344")))
     server = site.start_server()
     for name in (f"www.{ZONE}", ZONE, f"missing.{ZONE}"):
         for _ in range(3):
@@ -300,7 +300,7 @@ def test_a_wrong_pin_is_tried_once_however_many_ask(site, around_it, spy):
 
 
 def test_a_right_pin_works_beside_a_wrong_one_for_the_same_token(site, around_it):
-    site.database.add_key_row(ZONE, site.reference(around_it, "a key", PIN=site.transcript.secret("11223344")))
+    site.database.add_key_row(ZONE, site.reference(around_it, "a key", PIN=site.transcript.secret("1122~344")))
     server = site.start_server()
     for _ in range(3):
         server.ask(f"www.{ZONE}")

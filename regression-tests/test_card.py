@@ -65,9 +65,9 @@ def test_the_walk_through(card, card_site, reader, by):
     listed = card.tool("opensc-tool", "--list-readers").stdout
     assert re.findall(r"(?m)^(\d) +(Yes|No) +Virtual PCD 00 0\d$", listed) == [
         ("0", "No" if reader else "Yes"), ("1", "Yes" if reader else "No")]
-    card.tool("sc-hsm-tool", "--initialize", "--so-pin", "0123012301230123", "--pin", "123456")
+    card.tool("sc-hsm-tool", "--initialize", "--so-pin", "0123012301230123", "--pin", PIN)
     for bits, label in ((2048, KSK_LABEL), (1024, ZSK_LABEL)):
-        made = card.tool("pkcs11-tool", "--module", "opensc-pkcs11.so", "-l", "--pin", "123456", "-k",
+        made = card.tool("pkcs11-tool", "--module", "opensc-pkcs11.so", "-l", "--pin", PIN, "-k",
                          "--key-type", f"RSA:{bits}", "-a", label).stdout
         assert "Key pair generated" in made and re.findall(r"(?m)^ +label: +(.*)$", made) == [label, label]
     card.name_module(MODULE)

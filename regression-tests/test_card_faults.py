@@ -250,7 +250,7 @@ def set_pin(site, pin):
 
 def test_a_wrong_pin_costs_one_try(card, card_site):
     prepare(card, card_site)
-    wrong = card_site.transcript.secret("654321")
+    wrong = card_site.transcript.secret("654~21")
     set_pin(card_site, wrong)
     server = card_site.start_server()
     verifies = card.counts()["verifies"]
@@ -274,7 +274,7 @@ def test_a_wrong_pin_costs_one_try(card, card_site):
 
 def test_the_right_pin_after_a_wrong_one(card, card_site):
     prepare(card, card_site)
-    wrong = card_site.transcript.secret("654321")
+    wrong = card_site.transcript.secret("654~21")
     server = card_site.start_server()
     names = Names(server, ZONE, warm=5)
     server.stop()
@@ -283,7 +283,7 @@ def test_the_right_pin_after_a_wrong_one(card, card_site):
     names.assert_cold_refused()
     assert card.tries_left() == 2
     for row in card_site.database.key_rows(ZONE):
-        card_site.database.set_content(row.id, row.content.replace(b"PIN: 654321\n", f"PIN: {PIN}\n".encode()))
+        card_site.database.set_content(row.id, row.content.replace(b"PIN: 654~21\n", f"PIN: {PIN}\n".encode()))
     wait_until_signed(names)
     assert_unharmed(card, names)
 

@@ -9,7 +9,7 @@ from harness.faults import Names, is_refused
 
 ZONE = zones.SIGNED
 MODULE = "opensc-pkcs11"
-NEW = "86420975"
+NEW = "8642~975"
 
 
 class Served:

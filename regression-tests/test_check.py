@@ -61,7 +61,7 @@ def broken(site, token) -> dict[str, int]:
     put("label.test", site.reference(token, "no such key"))
     put("token.test", site.reference(token, "good", Slot="no such token"))
     put("module.test", site.reference(token, "good", Engine="no-such-module"))
-    put("pin.test", site.reference(token, "good", PIN=site.transcript.secret("24681357")))
+    put("pin.test", site.reference(token, "good", PIN=site.transcript.secret("2468~357")))
     put("empty.test", b"")
     return row
 

@@ -123,7 +123,7 @@ def test_keys_without_a_pin_shows_what_needs_no_login(site):
 
 def test_keys_refuses_a_wrong_pin(site):
     token = site.token()
-    wrong = site.transcript.secret("13579246")
+    wrong = site.transcript.secret("1357~246")
     assert_refused(site.command("keys", "softhsm2", token.label, wrong, check=False), "PIN")
 
 

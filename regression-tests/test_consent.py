@@ -140,7 +140,7 @@ def test_a_wrong_pin_in_the_source_costs_no_try(site, token, spy):
     server = site.start_server()
     keys = keys_of(server, ZONE)
     assert_signed(server.ask(f"host0.{ZONE}"), keys)
-    wrong = site.transcript.secret("86420975")
+    wrong = site.transcript.secret("8642~975")
     spy.forget()
     pin_file(site, wrong)
     assert_refuses(spy, server, 1)

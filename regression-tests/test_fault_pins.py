@@ -109,7 +109,7 @@ def test_two_wrong_pins_leave_the_third_try_to_people(site, token, spy, wrong):
     put_row(site, token, f"file:{path}")
     server = site.start_server()
     assert fails(server)
-    site.place.file("pin", site.transcript.secret("36925815"))
+    site.place.file("pin", site.transcript.secret("3692~815"))
     assert fails(server)
     site.place.file("pin", token.pin)
     wait_for("another reason", lambda: fails(server) and "wrong PIN was given lately" in server.log)

@@ -99,7 +99,7 @@ def test_refused_logins_are_counted(site, spy):
     site.add_zone(zones.small(ZONE))
     token = site.token("signing")
     token.make_key("a key")
-    site.database.add_key_row(ZONE, site.reference(token, "a key", PIN=site.transcript.secret("36925814")))
+    site.database.add_key_row(ZONE, site.reference(token, "a key", PIN=site.transcript.secret("3692~814")))
     site.set(pkcs11signer_timeout="10000")
     server = site.start_server()
     for name in ("www", "ns1"):

@@ -127,7 +127,7 @@ def test_hsm_assign_takes_an_empty_pin_with_the_setting(site, token):
 
 
 def test_a_pin_in_the_reference_goes_before_the_setting(site, token):
-    site.set(pkcs11signer_pin_source=f"file:{site.place.file('pin', site.transcript.secret('97531864'))}")
+    site.set(pkcs11signer_pin_source=f"file:{site.place.file('pin', site.transcript.secret('9753~864'))}")
     assign(site, token, token.pin)
     assert_signs(site)
 

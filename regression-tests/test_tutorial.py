@@ -64,8 +64,8 @@ class Reader:
 
     def installed(self, packages: list[str]) -> str:
         """Those of the page are those of setup.sh."""
-        known = SETUP.read_text().split("packages=(")[1].split("\n)")[0].split()
-        assert set(packages) <= set(known), set(packages) - set(known)
+        known = set(" ".join(re.findall(r"(?s)packages=\((.*?)\)", SETUP.read_text())).split())
+        assert set(packages) <= known, set(packages) - known
         return ""
 
     def start_server(self) -> str:

@@ -43,7 +43,7 @@ SOON = 0.25
 SERIAL = "DENK0100042"
 # From 0.26 on, OpenSC leaves out the name of a token's only PIN.
 LABEL = "SmartCard-HSM (UserPIN)" if programs.opensc_number() < 26 else "SmartCard-HSM"
-PIN = "123456"
+PIN = "123~56"
 SO_PIN = "0123012301230123"
 
 
@@ -59,7 +59,7 @@ def build(directory: Path) -> Path:
 
 
 def opensc_module() -> Path:
-    return next(iter(sorted(Path("/usr/lib").glob("*/opensc-pkcs11.so"))))
+    return programs.library("*/opensc-pkcs11.so")
 
 
 def without_polkit() -> list[str]:

@@ -14,6 +14,11 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
+# Variables of the environment.
+MODULE_DIR = "P11S_MODULE_DIR"
+UNPACKED = "P11S_UNPACKED"
+SUPPRESSIONS = "P11S_SUPPRESSIONS"
+
 OUR_BACKEND = "libpkcs11signerbackend.so"  # what PowerDNS loads
 OUR_SHIM = "pkcs11signer.so"  # what that loads, in the right version
 DATABASE_BACKENDS = ("gsqlite3", "gmysql", "lmdb", "bind")
@@ -25,7 +30,7 @@ def program(name: str, variable: str = "") -> str:
     search = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
     found = given or shutil.which(name, path=search)
     if not found:
-        raise FileNotFoundError(f"{name} is not installed; ./setup.sh installs what the tests need")
+        raise FileNotFoundError(f"{name} is not installed; ./setup.sh --tests installs what the tests need")
     return found
 
 
@@ -57,7 +62,17 @@ def pdns_control() -> str:
 def module_dir() -> Path:
     """The directory of the module under test."""
     default = REPOSITORY / ".build/build/modules/pkcs11signer/.libs"
-    return Path(os.environ.get("P11S_MODULE_DIR", default))
+    return Path(os.environ.get(MODULE_DIR, default))
+
+
+def unpacked() -> Path:
+    """Packages that setup.sh does not install."""
+    return Path(os.environ.get(UNPACKED, REPOSITORY / ".build/unpacked"))
+
+
+def suppressions() -> Path:
+    """What a sanitizer is not to report."""
+    return Path(os.environ.get(SUPPRESSIONS, REPOSITORY / "regression-tests/sanitizers"))
 
 
 def our_module() -> Path:
@@ -85,6 +100,20 @@ def system_module_dir() -> Path:
         if list(Path(path).glob("lib*backend.so")):
             return Path(path)
     raise FileNotFoundError("no PowerDNS backends below /usr/lib; set PDNS_MODULE_DIR")
+
+
+def library(pattern: str) -> Path:
+    """Of a package that `setup.sh --tests` installs, or unpacks; pattern: below /usr/lib."""
+    for root in (Path("/usr/lib"), *sorted(unpacked().glob("*/usr/lib"))):
+        for path in sorted(root.glob(pattern)):
+            return path
+    raise FileNotFoundError(f"/usr/lib/{pattern} is not installed; ./setup.sh --tests installs what the tests need")
+
+
+def database_backend(name: str) -> Path:
+    """PowerDNS's own backend."""
+    installed = system_module_dir() / f"lib{name}backend.so"
+    return installed if installed.exists() else library(f"*/pdns/lib{name}backend.so")
 
 
 def softhsm_module() -> Path:

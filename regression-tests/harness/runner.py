@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import programs
+from . import processes, programs
 from .deadline import PATIENCE, wait_for
 from .identity import Identity
 from .sanitizer import Sanitizer
@@ -73,7 +73,7 @@ class Runner:
         try:
             out, err = process.communicate(input.encode() if input is not None else None, timeout * PATIENCE)
         except subprocess.TimeoutExpired:
-            process.kill()
+            processes.kill_tree(process.pid)
             out, err = process.communicate()
             raise AssertionError(f"{' '.join(argv)} did not end within {timeout * PATIENCE:g} s\n"
                                  f"{out.decode(errors='replace')}{err.decode(errors='replace')}") from None
@@ -128,13 +128,12 @@ class Daemon:
             try:
                 return self.wait(seconds)
             except AssertionError:
-                self.process.kill()
-                self.process.wait()
+                self.kill()
                 raise
         return self.process.returncode
 
     def kill(self) -> None:
-        """For clean-up only: does not complain."""
+        """With its children, as a guardian has one. For clean-up only: does not complain."""
         if self.running():
-            self.process.kill()
+            processes.kill_tree(self.pid)
         self.process.wait()

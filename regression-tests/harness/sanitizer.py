@@ -19,7 +19,6 @@ from .transcript import Transcript
 
 EXPECTED = "P11S_SANITIZER"  # address or thread: then the module must be built with it
 EARLY = Path(__file__).parent / "early.c"
-SUPPRESSIONS = Path(__file__).parents[1] / "sanitizers"
 RUNTIMES = {"libasan": "address", "libtsan": "thread"}
 
 UNDEFINED = ": runtime error: "
@@ -29,7 +28,7 @@ THEIR_NUMBER = re.compile(r"^ThreadSanitizer: reported \d+ warnings\n", re.MULTI
 OURS = re.compile(r"\b(?:libpkcs11signerbackend|pkcs11signer|faulty\d)\.so\+0x")
 OPTIONS = {
     "ASAN_OPTIONS": {
-        "suppressions": SUPPRESSIONS / "address.supp",
+        "suppressions": "address.supp",
         # PowerDNS leaves what it has to exit(), and its stacks have no frame pointers: whose a leak is
         # could not be told. Leaks of ours are found by the unit tests, the fuzz targets and `make soak`.
         "detect_leaks": 0,
@@ -41,7 +40,7 @@ OPTIONS = {
     },
     "UBSAN_OPTIONS": {"print_stacktrace": 1},
     "TSAN_OPTIONS": {
-        "suppressions": SUPPRESSIONS / "thread.supp", "history_size": 7, "second_deadlock_stack": 1,
+        "suppressions": "thread.supp", "history_size": 7, "second_deadlock_stack": 1,
         # The guardian and the daemon fork; the child starts threads.
         "die_after_fork": 0,
         # PowerDNS exits in a signal handler, with all that is done at exit.
@@ -97,6 +96,9 @@ class Sanitizer:
         self._seen: set[str] = set()
         self.directory = place.directory("sanitizer", 0o777) if runtimes() else place.root / "sanitizer"
         self._options = {tool: dict(options) for tool, options in OPTIONS.items()}
+        for options in self._options.values():
+            if "suppressions" in options:
+                options["suppressions"] = programs.suppressions() / options["suppressions"]
 
     def set(self, **options) -> None:
         """For this test, whichever sanitizer it is."""

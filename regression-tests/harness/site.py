@@ -45,8 +45,8 @@ class Site:
         """PowerDNS knows one module directory: the system's and ours in one."""
         directory = self.place.directory("modules", 0o755)
         for name in programs.DATABASE_BACKENDS:
-            library = f"lib{name}backend.so"
-            (directory / library).symlink_to(programs.system_module_dir() / library)
+            library = programs.database_backend(name)
+            (directory / library.name).symlink_to(library)
         (directory / programs.OUR_BACKEND).symlink_to(programs.module_dir() / programs.OUR_BACKEND)
         return directory
 

@@ -31,8 +31,8 @@ KIND_OF_ALGORITHM = {5: "RSA-1024", 7: "RSA-1024", 8: "RSA-2048", 10: "RSA-2048"
 
 
 def some_pin() -> str:
-    """Eight digits that nothing else prints by chance."""
-    return str(secrets.randbelow(90_000_000) + 10_000_000)
+    """Eight characters, as Transcript.secret() wants them. openCryptoki takes no more."""
+    return f"{secrets.randbelow(9000) + 1000}~{secrets.randbelow(900) + 100}"
 
 
 class SoftHsm:

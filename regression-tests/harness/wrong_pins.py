@@ -27,7 +27,7 @@ def token(site, spy):
 
 @pytest.fixture
 def wrong(site):
-    return site.transcript.secret("36925814")
+    return site.transcript.secret("3692~814")
 
 
 def put_row(site, token, pin) -> int:

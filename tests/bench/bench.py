@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Measures the module against PowerDNS's built-in engine and against software keys.
 
-Needs ./setup.sh to have run. Writes docs/performance.md (the part between its
+Needs ./setup.sh --tests to have run. Writes docs/performance.md (the part between its
 markers) and docs/performance.svg, and prints the same table.
 """
 import argparse

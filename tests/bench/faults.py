@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How long who waits when a token breaks: the figures in docs/reliability.md.
 
-Needs ./setup.sh to have run. The token is a SoftHSM behind tests/p11spy.c. Times are those of a
+Needs ./setup.sh --tests to have run. The token is a SoftHSM behind tests/p11spy.c. Times are those of a
 client that asks over the loopback.
 """
 import shutil
@@ -22,6 +22,7 @@ from harness.deadline import wait_for  # noqa: E402
 from harness.faults import Names, is_refused, is_signed  # noqa: E402
 from harness.identity import service_identity  # noqa: E402
 from harness.place import Place  # noqa: E402
+from harness.publish import publish  # noqa: E402
 from harness.runner import Runner  # noqa: E402
 from harness.site import Site  # noqa: E402
 from harness.speed import single_key  # noqa: E402
@@ -119,6 +120,7 @@ class Measured:
 def main() -> None:
     directory = Path(tempfile.mkdtemp(prefix="p11s-faults-"))
     directory.chmod(0o711)
+    publish(directory)
     measured = None
     try:
         measured = Measured(directory)

@@ -23,6 +23,7 @@ from harness import programs  # noqa: E402
 from harness.backends import Gsqlite3  # noqa: E402
 from harness.identity import service_identity  # noqa: E402
 from harness.place import Place  # noqa: E402
+from harness.publish import publish  # noqa: E402
 from harness.runner import Runner  # noqa: E402
 from harness.site import NO_CACHES, Site  # noqa: E402
 from harness.transcript import Transcript  # noqa: E402
@@ -157,6 +158,7 @@ def installation():
     """In a directory of its own that is gone afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="p11s-bench-"))
     directory.chmod(0o711)
+    publish(directory)
     made = None
     try:
         made = Installation(directory)

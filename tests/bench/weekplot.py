@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A week of signing, with and without pkcs11signer-sign-ahead: docs/signature-store.svg.
 
-Needs ./setup.sh to have run. Two servers run side by side, each with a token and an empty store of its
+Needs ./setup.sh --tests to have run. Two servers run side by side, each with a token and an empty store of its
 own, a client that asks steadily, and libfaketime: their calendar is SPEED times as fast, set in steps of
 a quarter of an hour. Everything else is not: the token, timeouts, CLOCK_MONOTONIC.
 
@@ -30,6 +30,7 @@ from harness.backends import Gsqlite3  # noqa: E402
 from harness.clock import DAY, WEEK, Clock, week_of  # noqa: E402
 from harness.identity import service_identity  # noqa: E402
 from harness.place import Place  # noqa: E402
+from harness.publish import publish  # noqa: E402
 from harness.runner import Runner  # noqa: E402
 from harness.site import Site  # noqa: E402
 from harness.speed import single_key, statistics  # noqa: E402
@@ -132,6 +133,7 @@ def measure() -> list[Run]:
     programs.our_module()
     directory = Path(tempfile.mkdtemp(prefix="p11s-week-"))
     directory.chmod(0o711)
+    publish(directory)
     servers: list[Server] = []
     try:
         for weeks in (0, 1):

@@ -4,7 +4,7 @@
 
 At the end the server must hold no more descriptors, sessions, threads and memory
 than after a warm-up, and every signed answer it gave must have been a good one.
-Needs ./setup.sh to have run. SOAK_SECONDS and SOAK_SEED change length and course.
+Needs ./setup.sh --tests to have run. SOAK_SECONDS and SOAK_SEED change length and course.
 """
 import os
 import re

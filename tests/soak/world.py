@@ -18,6 +18,7 @@ from harness.dnskey import DnsKey  # noqa: E402
 from harness.identity import service_identity  # noqa: E402
 from harness.mariadb import MariaDb  # noqa: E402
 from harness.place import Place  # noqa: E402
+from harness.publish import publish  # noqa: E402
 from harness.runner import Runner  # noqa: E402
 from harness.site import Site  # noqa: E402
 from harness.transcript import Transcript  # noqa: E402
@@ -104,6 +105,7 @@ def world():
     """In a directory of its own that is gone afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="p11s-soak-"))
     directory.chmod(0o711)
+    publish(directory)
     made = None
     try:
         made = World(directory)

@@ -1,25 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What test_tokens.py wants of a token."""
-import secrets
-from pathlib import Path
 
 from .. import programs
 from ..place import Place
 from ..runner import Runner
 from ..site import Site
-from ..token import Token, slots_in
+from ..token import Token, slots_in, some_pin
 
 RSA = {5, 7, 8, 10}
 ECDSA = {13, 14}
 EDDSA = {15, 16}
-
-
-def library(pattern: str) -> Path:
-    """Of a package; fails when it is not installed, as setup.sh installs it."""
-    found = sorted(Path("/usr/lib").glob(pattern))
-    if not found:
-        raise FileNotFoundError(f"/usr/lib/{pattern} is not installed; ./setup.sh installs what the tests need")
-    return found[0]
 
 
 class ProxyToken(Token):
@@ -27,7 +17,7 @@ class ProxyToken(Token):
 
     def tool(self, *argv, check: bool = True, login: bool = True):
         credentials = ["--login", "--pin", self.pin] if login else []
-        return self.hsm.runner.run(programs.program("pkcs11-tool"), "--module", library("*/p11-kit-proxy.so"),
+        return self.hsm.runner.run(programs.program("pkcs11-tool"), "--module", programs.library("*/p11-kit-proxy.so"),
                                    "--token-label", self.label, *credentials, *argv, check=check)
 
 
@@ -46,12 +36,8 @@ class Driver:
     def __init__(self, place: Place, runner: Runner):
         self.place = place
         self.runner = runner
-        self.pin = runner.transcript.secret(self.some_pin())
-        self.so_pin = runner.transcript.secret(self.some_pin())
-
-    @staticmethod
-    def some_pin() -> str:
-        return str(secrets.randbelow(90_000_000) + 10_000_000)
+        self.pin = runner.transcript.secret(some_pin())
+        self.so_pin = runner.transcript.secret(some_pin())
 
     def attach(self, site: Site) -> None:
         self.add_module(self.module_file())
@@ -74,7 +60,7 @@ class Driver:
 
     def slots(self) -> dict[str, tuple[int, str]]:
         """Label → slot and serial as p11-kit's proxy has them."""
-        output = self.runner.run(programs.program("pkcs11-tool"), "--module", library("*/p11-kit-proxy.so"), "-L").stdout
+        output = self.runner.run(programs.program("pkcs11-tool"), "--module", programs.library("*/p11-kit-proxy.so"), "-L").stdout
         return {label: (slot, serial) for slot, label, serial in slots_in(output)}
 
     # -- what happens to it

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """NSS's own soft token, without NSS: p11-kit hands libsoftokn3 the parameters it wants."""
 from .. import programs
-from .driver import EDDSA, Driver, library
+from .driver import EDDSA, Driver
 
 
 class Nss(Driver):
@@ -11,7 +11,7 @@ class Nss(Driver):
 
     def module_file(self) -> str:
         directory = self.place.directory("nss")
-        return (f"module: {library('*/libsoftokn3.so')}\n"
+        return (f"module: {programs.library('*/libsoftokn3.so')}\n"
                 f"x-init-reserved: configdir='sql:{directory}' certPrefix='' keyPrefix='' secmod='' "
                 f"flags=optimizeSpace dbTokenDescription='{self.label}'\n")
 

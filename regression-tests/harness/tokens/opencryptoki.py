@@ -12,7 +12,7 @@ from .. import namespace, programs
 from ..deadline import wait_for
 from ..place import Place
 from ..runner import Runner
-from .driver import ECDSA, EDDSA, RSA, Driver, library
+from .driver import ECDSA, EDDSA, RSA, Driver
 
 GROUP = "pkcs11"
 STORE = Path("/var/lib/opencryptoki")
@@ -94,11 +94,11 @@ class OpenCryptoki(Driver):
             wait_for("end of pkcsslotd", lambda: not Path(f"/proc/{child}").exists())
 
     def module_file(self) -> str:
-        return f"module: {library('*/pkcs11/libopencryptoki.so')}\n"
+        return f"module: {programs.library('*/pkcs11/libopencryptoki.so')}\n"
 
     def initialize(self) -> None:
         def tool(*argv):
-            self.runner.run(programs.program("pkcs11-tool"), "--module", library("*/pkcs11/libopencryptoki.so"),
+            self.runner.run(programs.program("pkcs11-tool"), "--module", programs.library("*/pkcs11/libopencryptoki.so"),
                             "--slot", 3, *argv)
         tool("--init-token", "--label", self.label, "--so-pin", FIRST_SO_PIN)
         tool("--login", "--login-type", "so", "--so-pin", FIRST_SO_PIN, "--change-pin", "--new-pin", self.so_pin)

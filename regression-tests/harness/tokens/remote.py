@@ -1,14 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A SoftHSM in a process of its own, `p11-kit server`, at the other end of a socket."""
-import contextlib
-import os
-import signal
-from pathlib import Path
-
 from .. import programs
 from ..deadline import wait_for
 from ..site import Site
-from .driver import Driver, library
+from .driver import Driver
 
 
 class Remote(Driver):
@@ -26,7 +21,7 @@ class Remote(Driver):
         super().attach(site)
 
     def module_file(self) -> str:
-        return f"module: {library('*/pkcs11/p11-kit-client.so')}\n"
+        return f"module: {programs.library('*/pkcs11/p11-kit-client.so')}\n"
 
     def start(self) -> None:
         self.socket.unlink(missing_ok=True)
@@ -38,14 +33,7 @@ class Remote(Driver):
         assert self.server.running(), self.server.log
 
     def stop(self) -> None:
-        """It, and the processes that serve one connection each. While it stands still no child is new, and
-        none that it would have to wait for gives its number away."""
-        os.kill(self.server.pid, signal.SIGSTOP)
-        children = Path(f"/proc/{self.server.pid}/task/{self.server.pid}/children").read_text().split()
-        for pid in children:
-            # A client that closes its side ends its child at any moment.
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
+        """It, and the processes that serve one connection each."""
         self.server.kill()
 
     def discard(self) -> None:

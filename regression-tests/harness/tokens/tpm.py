@@ -8,7 +8,7 @@ from .. import programs
 from ..deadline import wait_for
 from ..place import Place
 from ..runner import Daemon, Runner
-from .driver import Driver, library
+from .driver import Driver
 
 
 class Tpm(Driver):
@@ -66,11 +66,11 @@ class Tpm(Driver):
         self.manager.kill()
 
     def module_file(self) -> str:
-        return f"module: {library('*/pkcs11/libtpm2_pkcs11.so')}\n"
+        return f"module: {programs.library('*/pkcs11/libtpm2_pkcs11.so')}\n"
 
     def initialize(self, label: str = "", pin: str = "") -> None:
         def tool(*argv):
-            self.runner.run(programs.program("pkcs11-tool"), "--module", library("*/pkcs11/libtpm2_pkcs11.so"), *argv)
+            self.runner.run(programs.program("pkcs11-tool"), "--module", programs.library("*/pkcs11/libtpm2_pkcs11.so"), *argv)
         label, pin = label or self.label, pin or self.pin
         tool("--slot-index", self.made, "--init-token", "--label", label, "--so-pin", self.so_pin)
         tool("--token-label", label, "--login", "--login-type", "so", "--so-pin", self.so_pin,

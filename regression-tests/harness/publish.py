@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Copies of what the programs under test read of this clone, where the service's user gets at them: the clone may be
+in a directory that is its owner's alone, such as /root."""
+import os
+import shutil
+from pathlib import Path
+
+from . import programs
+
+
+def publish(directory: Path) -> None:
+    """`directory`: one that everybody can reach. From now on, here and in processes that are started, the copies are
+    what is tested."""
+    top = directory / "clone"
+    libraries = top / "module/.libs"
+    libraries.mkdir(parents=True)
+    for file in (*programs.module_dir().glob("*.so"), *programs.module_dir().glob("*.a")):
+        shutil.copy(file, libraries)
+    if programs.our_probe().exists():
+        shutil.copy(programs.our_probe(), libraries.parent)
+    for variable, source in ((programs.UNPACKED, programs.unpacked()), (programs.SUPPRESSIONS, programs.suppressions())):
+        if source.exists():
+            os.environ[variable] = str(shutil.copytree(source, top / source.name))
+    os.environ[programs.MODULE_DIR] = str(libraries)
+    for path in (top, *top.rglob("*")):
+        path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)

@@ -18,7 +18,7 @@ from harness.speed import KeyLog, single_key, statistic
 from harness.validate import assert_signed, keys_of
 
 FLOODED, QUIET, THIRD = "flooded.test", "quiet.test", "third.test"
-FLOOD = 300
+FLOOD = 100
 AT_ONCE = 8
 
 

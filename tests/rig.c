@@ -325,7 +325,7 @@ uint64_t rig_later(void)
 
 struct p11s_wait rig_wait(uint64_t deadline_ms)
 {
-  return (struct p11s_wait){deadline_ms, false};
+  return (struct p11s_wait){deadline_ms, false, 0, false};
 }
 
 /* -- waiting */

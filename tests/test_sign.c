@@ -5,6 +5,7 @@
  */
 #include "sign.h"
 #include "lock.h"
+#include "queue.h"
 #include "rig.h"
 #include "stats.h"
 #include "token.h"
@@ -21,7 +22,6 @@
 #include <cmocka.h>
 
 #define THREADS 6
-#define QUEUE_LIMIT 10000 /* signer.c's */
 
 /* Linked in place of the functions of these names, so that a test can wait for what happens. */
 enum p11s_err __real_p11s_job_wait(struct p11s_job *, uint64_t, struct p11s_error *);
@@ -305,12 +305,15 @@ static void kept_ones_are_bounded(void **state)
   struct bench b = set_up(1, "signing", RIG_PIN);
 
   (void)state;
-  rig_fake()->block("C_Sign", 1, FAKEP11_EVER);
-  for (unsigned i = 0; i < count; i++)
-    ask(&b, i);
-  assert_int_equal(flights_of(&b).under_way, count);
-  rig_fake()->release("C_Sign");
-  rig_event_wait(&finished, count);
+  for (unsigned i = 0; i < count;) {
+    unsigned until = i + P11S_QUEUE_LEFT_ZONE < count ? i + P11S_QUEUE_LEFT_ZONE : count;
+
+    rig_fake()->block("C_Sign", 1, FAKEP11_EVER);
+    while (i < until)
+      ask(&b, i++);
+    rig_fake()->release("C_Sign");
+    rig_event_wait(&finished, until);
+  }
   assert_int_equal(flights_of(&b).under_way, 0);
   assert_int_equal(flights_of(&b).kept, P11S_FLIGHTS_KEPT);
   assert_int_equal(rig_fake()->calls("C_Sign"), count);
@@ -350,21 +353,58 @@ static void all_see_a_failed_submit(struct bench *b, enum p11s_err expected)
   atomic_store(&submit_after, 0);
 }
 
-static void full_queue_wakes_everyone(void **state)
+/* So that a caller who has got his signature can look before many more are made. */
+static void slow_down_after_the_next(void)
 {
+  rig_fake()->delay("C_Sign", 2, 8, 100);
+}
+
+/* However many have asked and gone away: who comes then waits for what is under way, and is next.
+ */
+static void who_waits_goes_before_what_a_flood_left(void **state)
+{
+  const unsigned flood = 20 * P11S_QUEUE_LEFT_ZONE;
   struct bench b = set_up(1, "signing", RIG_PIN);
+  struct caller patient;
 
   (void)state;
   rig_fake()->block("C_Sign", 1, FAKEP11_EVER);
   ask(&b, 0);
   assert_true(rig_fake()->wait_blocked("C_Sign", 1));
-  for (unsigned i = 1; i <= QUEUE_LIMIT; i++)
+  for (unsigned i = 1; i <= flood; i++)
     ask(&b, i);
-  assert_int_equal(sign_until(&b, QUEUE_LIMIT + 1, rig_later(), NULL), P11S_ERR_BUSY);
-  all_see_a_failed_submit(&b, P11S_ERR_BUSY);
-  assert_int_equal(flights_of(&b).under_way, QUEUE_LIMIT + 1);
-  assert_false(p11s_signer_stop(b.signer, p11s_now_ms() + 20));
+  assert_int_equal(flights_of(&b).under_way, 1 + P11S_QUEUE_LEFT_ZONE);
+  assert_int_equal(rig_event_count(&finished), flood - P11S_QUEUE_LEFT_ZONE);
+  rig_event_reset(&waiting);
+  start(&patient, &b, flood + 1);
+  rig_event_wait(&waiting, 1);
+  slow_down_after_the_next();
   rig_fake()->release("C_Sign");
+  assert_int_equal(end(&patient), P11S_OK);
+  assert_in_range(rig_fake()->calls("C_Sign"), 2, 10);
+  rig_event_wait(&finished, flood + 2);
+  assert_int_equal(rig_fake()->calls("C_Sign"), 2 + P11S_QUEUE_LEFT_ZONE);
+  tear_down(&b);
+}
+
+/* Somebody asks again for what was left: he is a waiter like any other. */
+static void what_was_left_is_waited_for_again(void **state)
+{
+  struct bench b = set_up(1, "signing", RIG_PIN);
+  struct caller patient;
+
+  (void)state;
+  rig_fake()->block("C_Sign", 1, FAKEP11_EVER);
+  for (unsigned i = 0; i <= P11S_QUEUE_LEFT_ZONE; i++)
+    ask(&b, i);
+  assert_true(rig_fake()->wait_blocked("C_Sign", 1));
+  rig_event_reset(&waiting);
+  start(&patient, &b, P11S_QUEUE_LEFT_ZONE); /* the last of them */
+  rig_event_wait(&waiting, 1);
+  slow_down_after_the_next();
+  rig_fake()->release("C_Sign");
+  assert_int_equal(end(&patient), P11S_OK);
+  assert_in_range(rig_fake()->calls("C_Sign"), 2, 10);
   tear_down(&b);
 }
 
@@ -761,7 +801,8 @@ int main(void)
       cmocka_unit_test_setup(one_patient_caller_suffices, rig_reset),
       cmocka_unit_test_setup(late_failure_is_not_kept, rig_reset),
       cmocka_unit_test_setup(kept_ones_are_bounded, rig_reset),
-      cmocka_unit_test_setup(full_queue_wakes_everyone, rig_reset),
+      cmocka_unit_test_setup(who_waits_goes_before_what_a_flood_left, rig_reset),
+      cmocka_unit_test_setup(what_was_left_is_waited_for_again, rig_reset),
       cmocka_unit_test_setup(stopped_token_wakes_everyone, rig_reset),
       cmocka_unit_test_setup(stop_wakes_who_waits, rig_reset),
       cmocka_unit_test_setup(lost_session_costs_nobody, rig_reset),

@@ -94,10 +94,9 @@ static struct p11s_job *new_job(struct plan *plan, int number, bool gated)
   return &j->job;
 }
 
-static struct p11s_token *new_token(const char *engine, unsigned sessions, unsigned queue_limit)
+static struct p11s_token *new_token(const char *engine, unsigned sessions)
 {
-  struct p11s_token_config config = {
-      .sessions = sessions, .queue_limit = queue_limit, .guard = rig_guard()};
+  struct p11s_token_config config = {.sessions = sessions, .guard = rig_guard()};
   struct p11s_token *token = p11s_token_new(engine, RIG_TOKEN, &config);
 
   assert_non_null(token);
@@ -145,7 +144,7 @@ static void free_token(struct p11s_token *token)
 static void keeps_its_names(void **state)
 {
   char engine[] = RIG_MODULE;
-  struct p11s_token *token = new_token(engine, 1, 1);
+  struct p11s_token *token = new_token(engine, 1);
 
   (void)state;
   engine[0] = '?';
@@ -158,7 +157,7 @@ static void keeps_its_names(void **state)
 
 static void one_worker_serves_one_caller(void **state)
 {
-  struct p11s_token *token = new_token(RIG_MODULE, 8, 100);
+  struct p11s_token *token = new_token(RIG_MODULE, 8);
   struct plan *plan = new_plan();
   struct p11s_error e;
 
@@ -181,7 +180,7 @@ static void one_worker_serves_one_caller(void **state)
 
 static void workers_come_as_work_does(void **state)
 {
-  struct p11s_token *token = new_token(RIG_MODULE, 3, 100);
+  struct p11s_token *token = new_token(RIG_MODULE, 3);
   struct plan *plan = new_plan();
 
   (void)state;
@@ -202,7 +201,7 @@ static void workers_come_as_work_does(void **state)
 
 static void first_come_first_served(void **state)
 {
-  struct p11s_token *token = new_token(RIG_MODULE, 1, 100);
+  struct p11s_token *token = new_token(RIG_MODULE, 1);
   struct plan *plan = new_plan();
 
   (void)state;
@@ -216,6 +215,79 @@ static void first_come_first_served(void **state)
   free(plan);
 }
 
+static unsigned waiters_of(struct p11s_token *token, struct p11s_job *job)
+{
+  unsigned waiters;
+
+  pthread_mutex_lock(&token->lock);
+  waiters = job->waiters;
+  pthread_mutex_unlock(&token->lock);
+  return waiters;
+}
+
+struct asker {
+  struct p11s_token *token;
+  struct p11s_job *job;
+  bool is_new;
+};
+
+static void *ask(void *arg)
+{
+  struct asker *a = arg;
+
+  return (void *)(intptr_t)p11s_token_await(a->token, a->job, a->is_new,
+                                            (struct p11s_wait){.deadline_ms = rig_later()}, NULL);
+}
+
+/* Who comes is next; what is left is done when nobody waits; the rest, of one zone, is dropped. */
+static void who_waits_goes_first(void **state)
+{
+  struct p11s_token *token = new_token(RIG_MODULE, 1);
+  struct plan *plan = new_plan();
+  struct p11s_job *left[P11S_QUEUE_LEFT_ZONE + 2], *late = new_job(plan, 77, false);
+  struct asker again, first;
+  pthread_t threads[2];
+  struct p11s_error e;
+
+  (void)state;
+  assert_int_equal(submit(token, plan, 0, true, NULL), P11S_OK);
+  rig_event_wait(&plan->started, 1);
+  for (int i = 0; i < P11S_QUEUE_LEFT_ZONE + 2; i++) {
+    left[i] = new_job(plan, i + 1, false);
+    left[i]->urgent = false;
+    assert_int_equal(p11s_token_run(token, left[i], 0, NULL), P11S_ERR_TIMEOUT);
+  }
+  assert_int_equal(stats_of(token).queued, P11S_QUEUE_LEFT_ZONE);
+  for (int i = 0; i < 2; i++) { /* the oldest */
+    assert_int_equal(p11s_job_wait(left[i], 0, &e), P11S_ERR_BUSY);
+    assert_non_null(strstr(e.text, "nobody"));
+  }
+  late->urgent = false;
+  first = (struct asker){token, late, true};
+  assert_int_equal(pthread_create(&threads[0], NULL, ask, &first), 0);
+  while (waiters_of(token, late) == 0)
+    sched_yield();
+  again = (struct asker){token, left[9], false};
+  assert_int_equal(pthread_create(&threads[1], NULL, ask, &again), 0);
+  while (waiters_of(token, left[9]) == 0)
+    sched_yield();
+  rig_event_note(&plan->gate);
+  for (int i = 0; i < 2; i++) {
+    void *seen;
+
+    assert_int_equal(pthread_join(threads[i], &seen), 0);
+    assert_int_equal((intptr_t)seen, P11S_OK);
+  }
+  rig_event_wait(&plan->finished, P11S_QUEUE_LEFT_ZONE + 4);
+  assert_memory_equal(plan->order, ((int[]){0, 77, 10, 3, 4, 5}), 6 * sizeof(int));
+  for (int i = 0; i < P11S_QUEUE_LEFT_ZONE + 2; i++)
+    p11s_job_release(left[i]);
+  p11s_job_release(late);
+  free_token(token);
+  free(plan);
+}
+
+/* What keeps a job from being queued is told to all who wait for it. */
 static void *wait_for_job(void *arg)
 {
   struct p11s_error e = {P11S_OK, ""};
@@ -225,44 +297,25 @@ static void *wait_for_job(void *arg)
   return (void *)(intptr_t)e.code;
 }
 
-static void full_queue_refuses(void **state)
+static void what_cannot_be_queued_is_finished(void **state)
 {
-  struct p11s_token *token = new_token(RIG_MODULE, 1, 2);
+  struct p11s_token *token = new_token(RIG_MODULE, 1);
   struct plan *plan = new_plan();
+  struct p11s_job *job = new_job(plan, 3, false);
   struct p11s_error e = {P11S_OK, ""};
-  struct p11s_job *job;
   pthread_t other;
   void *seen;
 
   (void)state;
-  assert_int_equal(submit(token, plan, 0, true, NULL), P11S_OK);
-  rig_event_wait(&plan->started, 1);
-  assert_int_equal(submit(token, plan, 1, false, NULL), P11S_OK);
-  assert_int_equal(submit(token, plan, 2, false, NULL), P11S_OK);
-
-  job = new_job(plan, 3, false);
-  assert_int_equal(p11s_token_submit(token, job, &e), P11S_ERR_BUSY);
-  assert_int_equal(e.code, P11S_ERR_BUSY);
-  assert_non_null(strstr(e.text, "'" RIG_TOKEN "'"));
-  assert_int_equal(p11s_job_wait(job, 0, NULL), P11S_ERR_TIMEOUT); /* not finished by submitting */
-  p11s_job_release(job);
-
-  /* p11s_token_run() finishes it, for whoever else waits */
-  job = new_job(plan, 4, false);
+  assert_true(p11s_token_stop(token, rig_later()));
+  assert_int_equal(p11s_token_submit(token, job, &e), P11S_ERR_STOPPED);
+  assert_int_equal(e.code, P11S_ERR_STOPPED);
+  assert_int_equal(p11s_job_wait(job, 0, NULL), P11S_ERR_TIMEOUT); /* not by submitting */
   assert_int_equal(pthread_create(&other, NULL, wait_for_job, p11s_job_acquire(job)), 0);
-  assert_int_equal(p11s_token_run(token, job, rig_later(), &e), P11S_ERR_BUSY);
+  assert_int_equal(p11s_token_run(token, job, rig_later(), &e), P11S_ERR_STOPPED);
   assert_int_equal(pthread_join(other, &seen), 0);
-  assert_int_equal((intptr_t)seen, P11S_ERR_BUSY);
+  assert_int_equal((intptr_t)seen, P11S_ERR_STOPPED);
   assert_int_equal(rig_event_count(&plan->finished), 1);
-  p11s_job_release(job);
-
-  rig_event_note(&plan->gate);
-  rig_event_wait(&plan->destroyed, 5);
-  assert_int_equal(stats_of(token).jobs, 3);
-  assert_int_equal(plan->count, 3);
-  /* there is room again */
-  job = new_job(plan, 5, false);
-  assert_int_equal(p11s_token_run(token, job, rig_later(), &e), P11S_OK);
   p11s_job_release(job);
   free_token(token);
   free(plan);
@@ -270,7 +323,7 @@ static void full_queue_refuses(void **state)
 
 static void caller_may_stop_waiting(void **state)
 {
-  struct p11s_token *token = new_token(RIG_MODULE, 1, 2);
+  struct p11s_token *token = new_token(RIG_MODULE, 1);
   struct plan *plan = new_plan();
   struct p11s_job *job = new_job(plan, 0, true);
   struct p11s_error e;
@@ -289,7 +342,7 @@ static void caller_may_stop_waiting(void **state)
 
 static void stop_ends_what_waits(void **state)
 {
-  struct p11s_token *token = new_token(RIG_MODULE, 1, 100);
+  struct p11s_token *token = new_token(RIG_MODULE, 1);
   struct plan *plan = new_plan();
   struct p11s_job *running = new_job(plan, 0, true), *waiting = new_job(plan, 1, false);
   struct p11s_job *late = new_job(plan, 2, false);
@@ -330,7 +383,7 @@ static void *stop_in_thread(void *arg)
 
 static void stop_gives_up_on_a_lock(void **state)
 {
-  struct p11s_token *token = new_token(RIG_MODULE, 1, 1);
+  struct p11s_token *token = new_token(RIG_MODULE, 1);
   pthread_t other;
   void *result;
 
@@ -345,8 +398,8 @@ static void stop_gives_up_on_a_lock(void **state)
 
 static void no_module_no_token(void **state)
 {
-  struct p11s_token_config config = {.sessions = 2, .queue_limit = 10, .guard = rig_guard()};
-  struct p11s_token *token = new_token("nosuch", 2, 10);
+  struct p11s_token_config config = {.sessions = 2, .guard = rig_guard()};
+  struct p11s_token *token = new_token("nosuch", 2);
   struct plan *plan = new_plan();
   struct p11s_job *job = new_job(plan, 0, false);
   struct p11s_error e;
@@ -392,7 +445,7 @@ static void *submit_many(void *arg)
 /* For the sanitizers: everything at once. */
 static void crowd_is_served(void **state)
 {
-  struct crowd crowd = {new_token(RIG_MODULE, 3, 10000), new_plan()};
+  struct crowd crowd = {new_token(RIG_MODULE, 3), new_plan()};
   pthread_t threads[6];
 
   (void)state;
@@ -414,7 +467,8 @@ int main(void)
       cmocka_unit_test_setup(one_worker_serves_one_caller, rig_reset),
       cmocka_unit_test_setup(workers_come_as_work_does, rig_reset),
       cmocka_unit_test_setup(first_come_first_served, rig_reset),
-      cmocka_unit_test_setup(full_queue_refuses, rig_reset),
+      cmocka_unit_test_setup(who_waits_goes_first, rig_reset),
+      cmocka_unit_test_setup(what_cannot_be_queued_is_finished, rig_reset),
       cmocka_unit_test_setup(caller_may_stop_waiting, rig_reset),
       cmocka_unit_test_setup(stop_ends_what_waits, rig_reset),
       cmocka_unit_test_setup(stop_gives_up_on_a_lock, rig_reset),

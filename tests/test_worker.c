@@ -127,8 +127,7 @@ static enum p11s_err plain(struct p11s_token *token, const char *pin, struct p11
 
 static struct p11s_token *new_token(unsigned sessions)
 {
-  struct p11s_token_config config = {
-      .sessions = sessions, .queue_limit = 1000, .guard = rig_guard()};
+  struct p11s_token_config config = {.sessions = sessions, .guard = rig_guard()};
   struct p11s_token *token = p11s_token_new(RIG_MODULE, RIG_TOKEN, &config);
 
   assert_non_null(token);
@@ -290,7 +289,7 @@ static void one_login_for_all_workers(void **state)
 static void pin_comes_from_the_setting(void **state)
 {
   struct p11s_token_config config = {
-      .sessions = 1, .queue_limit = 10, .pin_source = "env:P11S_TEST_PIN", .guard = rig_guard()};
+      .sessions = 1, .pin_source = "env:P11S_TEST_PIN", .guard = rig_guard()};
   struct p11s_token *token = new_token(1);
   struct p11s_error e;
 
@@ -625,16 +624,15 @@ static void *ask(void *arg)
 {
   struct asker *a = arg;
 
-  a->result =
-      p11s_token_await(a->token, a->job, true, (struct p11s_wait){p11s_now_ms() + 20, true}, NULL);
+  a->result = p11s_token_await(a->token, a->job, true,
+                               (struct p11s_wait){p11s_now_ms() + 20, true, 0, false}, NULL);
   return NULL;
 }
 
 /* A call that does not come back: queries stop waiting after the first few, others may go on to. */
 static void token_that_hangs(void **state)
 {
-  struct p11s_token_config config = {
-      .sessions = 1, .queue_limit = 1000, .guard = rig_guard(), .stuck_ms = 20};
+  struct p11s_token_config config = {.sessions = 1, .guard = rig_guard(), .stuck_ms = 20};
   struct p11s_token *token = p11s_token_new(RIG_MODULE, RIG_TOKEN, &config);
   struct rig_event started = RIG_EVENT_INIT, gate = RIG_EVENT_INIT;
   struct test_job *hung = new_job(&ops, RIG_PIN), *after = new_job(&ops, RIG_PIN);
@@ -659,7 +657,7 @@ static void token_that_hangs(void **state)
     struct test_job *j = new_job(&ops, RIG_PIN);
 
     assert_int_equal(
-        p11s_token_await(token, &j->job, true, (struct p11s_wait){rig_later(), true}, &e),
+        p11s_token_await(token, &j->job, true, (struct p11s_wait){rig_later(), true, 0, false}, &e),
         P11S_ERR_BUSY);
     p11s_job_release(&j->job);
   }

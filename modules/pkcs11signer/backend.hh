@@ -19,6 +19,10 @@ public:
   void addSibling(DNSBackend *sibling);
   const std::vector<DNSBackend *> &siblings() const { return d_siblings; }
 
+  // Asked of the first backend for each name that is in none of PowerDNS's caches.
+  void lookup(const QType &type, const DNSName &name, compat::DomainId id,
+              DNSPacket *packet) override;
+
   // Keys. What is not overridden here PowerDNS asks of the siblings itself.
   bool getDomainKeys(const compat::Zone &zone, std::vector<KeyData> &keys) override;
   bool addDomainKey(const compat::Zone &zone, const KeyData &key, int64_t &id) override;

@@ -71,7 +71,7 @@ static enum p11s_err sign_one(struct p11s_batch *b, const struct item *item, str
   enum p11s_err result;
 
   for (;;) {
-    struct p11s_wait wait = {p11s_signer_admin_deadline(b->signer), false};
+    struct p11s_wait wait = {p11s_signer_admin_deadline(b->signer), false, 0, false};
     size_t len = sizeof signature;
 
     result = p11s_sign(p11s_signer_flights(b->signer), item->key, item->message, item->len, wait,

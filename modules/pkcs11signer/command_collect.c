@@ -50,7 +50,7 @@ static bool keep_key(const struct p11s_row *row, void *arg)
 enum p11s_err p11s_command_collect_keys(const struct p11s_command_ctx *ctx, const char *zone,
                                         struct p11s_command_keys *keys, struct p11s_error *e)
 {
-  struct p11s_wait wait = {p11s_signer_admin_deadline(ctx->signer), false};
+  struct p11s_wait wait = {p11s_signer_admin_deadline(ctx->signer), false, 0, false};
   struct collector c = {ctx, keys, P11S_BUF_INIT, false};
   const struct p11s_pubkey *public_key;
   enum p11s_err err = P11S_OK;

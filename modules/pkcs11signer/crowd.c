@@ -1,53 +1,181 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "crowd.h"
 
-#define THREADS_FEW 8
+#define MANY_THREADS 8
+#define PER_THREAD 1000 /* thousandths */
 
-unsigned p11s_crowd_limit(unsigned threads)
+/* What an account may be charged with, and how far it may be overdrawn. */
+struct terms {
+  uint64_t rate; /* thousandths of a thread */
+  uint64_t most;
+};
+
+static bool has_spare(const struct p11s_crowd *crowd)
 {
-  return threads < THREADS_FEW ? 0 : threads - threads / 4;
+  return !crowd->dealt && crowd->threads >= MANY_THREADS;
 }
 
-/* Whether so many have left in that time that those who wait now will have within a short one. */
-static bool keeps_up(struct p11s_crowd *crowd, uint64_t elapsed_ms)
+static uint64_t burst_ms(const struct p11s_crowd *crowd)
 {
-  return (uint64_t)atomic_load(&crowd->left) * P11S_CROWD_SHORT_MS >= crowd->limit * elapsed_ms;
+  return has_spare(crowd) ? P11S_CROWD_BURST_MS : 4 * P11S_CROWD_BURST_MS;
 }
 
-bool p11s_crowd_enter(struct p11s_crowd *crowd, uint64_t now_ms, uint64_t *deadline_ms)
+static struct terms terms_for(const struct p11s_crowd *crowd, unsigned sharers)
 {
-  unsigned before = atomic_fetch_add(&crowd->waiting, 1);
-  unsigned long long since = 0;
-  uint64_t until;
+  uint64_t all = (uint64_t)crowd->threads * PER_THREAD;
+  uint64_t rate = (has_spare(crowd) ? all * 3 / 4 : all / 2) / (sharers > 0 ? sharers : 1);
 
-  if (crowd->limit == 0 || before < crowd->limit)
+  return (struct terms){rate, (all - rate) * burst_ms(crowd)};
+}
+
+static void charge(struct p11s_crowd_account *account, struct terms terms, uint64_t now_ms)
+{
+  uint64_t elapsed = now_ms > account->now_ms ? now_ms - account->now_ms : 0;
+  uint64_t used = account->used + elapsed * account->waiting * PER_THREAD;
+  uint64_t free_of_charge = elapsed * terms.rate;
+
+  account->used = used > free_of_charge ? used - free_of_charge : 0;
+  account->now_ms = now_ms;
+}
+
+/* One may wait in any case. */
+static bool is_full(const struct p11s_crowd_account *account, struct terms terms)
+{
+  return account->waiting > 0 && (uint64_t)(account->waiting + 1) * PER_THREAD > terms.rate;
+}
+
+static void leave(struct p11s_crowd_account *account, struct terms terms, uint64_t waited_ms,
+                  uint64_t now_ms)
+{
+  uint64_t back = waited_ms <= P11S_CROWD_SHORT_MS ? waited_ms * PER_THREAD : 0;
+
+  charge(account, terms, now_ms);
+  account->used -= account->used < back ? account->used : back;
+  account->waiting--;
+}
+
+void p11s_crowd_init(struct p11s_crowd *crowd, unsigned threads, bool dealt)
+{
+  *crowd = (struct p11s_crowd){.threads = threads, .dealt = dealt};
+  pthread_mutex_init(&crowd->lock, NULL);
+}
+
+void p11s_crowd_fini(struct p11s_crowd *crowd)
+{
+  pthread_mutex_destroy(&crowd->lock);
+}
+
+void p11s_crowd_add_token(struct p11s_crowd *crowd, bool more)
+{
+  pthread_mutex_lock(&crowd->lock);
+  crowd->tokens += more ? 1U : -1U;
+  pthread_mutex_unlock(&crowd->lock);
+}
+
+static bool is_recent(uint64_t refused_ms, uint64_t now_ms)
+{
+  return refused_ms != 0 && now_ms < refused_ms + P11S_CROWD_OVER_MS;
+}
+
+static bool is_crowded(const struct p11s_crowd_account *account, struct terms terms)
+{
+  return account->used >= terms.most / 2 || is_recent(account->refused_ms, account->now_ms);
+}
+
+/* For which zone this thread last waited for long. */
+static _Thread_local uint64_t waited_lane;
+
+/* What decides about a query. */
+struct view {
+  bool full; /* as many as may do wait */
+  bool crowded;
+  bool used_up;
+  bool first;   /* of its zone */
+  bool flooded; /* others of its zone were refused */
+};
+
+static struct view look(struct p11s_crowd *crowd, struct p11s_crowd_token *token, uint64_t lane,
+                        uint64_t now_ms)
+{
+  struct terms own = terms_for(crowd, crowd->tokens), all = terms_for(crowd, 1);
+  const struct p11s_crowd_zone *zone = &token->zone[lane % P11S_CROWD_ZONES];
+  struct p11s_crowd_account *a = &token->account;
+  struct view view;
+
+  charge(a, own, now_ms);
+  charge(&crowd->all, all, now_ms);
+  view.full = is_full(a, own) && is_full(&crowd->all, all);
+  view.crowded = is_crowded(a, own) && is_crowded(&crowd->all, all);
+  view.used_up = a->used >= own.most && crowd->all.used >= all.most;
+  view.first = zone->waiting == 0;
+  view.flooded = is_recent(zone->refused_ms, now_ms);
+  return view;
+}
+
+static bool is_refused(const struct p11s_crowd *crowd, const struct view *view, bool hurried)
+{
+  if (view->used_up && (!view->first || crowd->all.waiting + 1 >= crowd->threads))
     return true;
-  if (atomic_compare_exchange_strong(&crowd->full_since_ms, &since, now_ms)) {
-    since = now_ms;
-    atomic_store(&crowd->left, 0);
-  }
-  if (now_ms >= since + P11S_CROWD_BURST_MS && keeps_up(crowd, now_ms - since)) {
-    since = now_ms; /* and it is looked at again after as long */
-    atomic_store(&crowd->full_since_ms, now_ms);
-    atomic_store(&crowd->left, 0);
-  }
-  if (now_ms >= since + P11S_CROWD_BURST_MS) {
-    atomic_fetch_sub(&crowd->waiting, 1);
+  return view->crowded &&
+         ((view->full && !view->first) || (crowd->dealt && hurried && view->flooded));
+}
+
+static void shorten(struct p11s_wait *wait, uint64_t now_ms, uint64_t longest_ms)
+{
+  if (wait->deadline_ms > now_ms + longest_ms)
+    wait->deadline_ms = now_ms + longest_ms;
+}
+
+static bool enter_locked(struct p11s_crowd *crowd, struct p11s_crowd_token *token, uint64_t lane,
+                         uint64_t now_ms, uint64_t least_ms, struct p11s_wait *wait)
+{
+  struct p11s_crowd_zone *zone = &token->zone[lane % P11S_CROWD_ZONES];
+  struct view view = look(crowd, token, lane, now_ms);
+  uint64_t longest = has_spare(crowd) ? P11S_CROWD_BURST_MS : 2 * P11S_CROWD_BURST_MS;
+
+  if (wait->waited_ms <= P11S_CROWD_SHORT_MS &&
+      is_refused(crowd, &view, wait->hurried && waited_lane == lane)) {
+    token->account.refused_ms = crowd->all.refused_ms = zone->refused_ms = now_ms;
     return false;
   }
-  until = since + P11S_CROWD_BURST_MS;
-  if (until < now_ms + P11S_CROWD_LEAST_MS)
-    until = now_ms + P11S_CROWD_LEAST_MS;
-  if (*deadline_ms > until)
-    *deadline_ms = until;
+  token->account.waiting++;
+  zone->waiting++;
+  crowd->all.waiting++;
+  if (view.full && !view.first)
+    shorten(wait, now_ms, longest > least_ms ? longest : least_ms);
+  if (crowd->dealt && view.crowded) {
+    longest = view.flooded ? P11S_CROWD_BURST_MS : 2 * P11S_CROWD_BURST_MS;
+    longest = longest > least_ms ? longest : least_ms;
+    shorten(wait, now_ms, longest > wait->waited_ms ? longest - wait->waited_ms : 0);
+  }
   return true;
 }
 
-void p11s_crowd_leave(struct p11s_crowd *crowd)
+bool p11s_crowd_enter(struct p11s_crowd *crowd, struct p11s_crowd_token *token, uint64_t lane,
+                      uint64_t now_ms, uint64_t least_ms, struct p11s_wait *wait)
 {
-  unsigned before = atomic_fetch_sub(&crowd->waiting, 1);
+  bool entered;
 
-  atomic_fetch_add(&crowd->left, 1);
-  if (before - 1 <= crowd->limit / 2)
-    atomic_store(&crowd->full_since_ms, 0);
+  if (crowd->threads == 0)
+    return true;
+  pthread_mutex_lock(&crowd->lock);
+  entered = enter_locked(crowd, token, lane, now_ms, least_ms, wait);
+  pthread_mutex_unlock(&crowd->lock);
+  return entered;
+}
+
+void p11s_crowd_leave(struct p11s_crowd *crowd, struct p11s_crowd_token *token, uint64_t lane,
+                      uint64_t entered_ms, uint64_t now_ms)
+{
+  uint64_t waited_ms = now_ms - entered_ms;
+
+  if (crowd->threads == 0)
+    return;
+  if (waited_ms > P11S_CROWD_SHORT_MS)
+    waited_lane = lane;
+  pthread_mutex_lock(&crowd->lock);
+  leave(&token->account, terms_for(crowd, crowd->tokens), waited_ms, now_ms);
+  leave(&crowd->all, terms_for(crowd, 1), waited_ms, now_ms);
+  token->zone[lane % P11S_CROWD_ZONES].waiting--;
+  pthread_mutex_unlock(&crowd->lock);
 }

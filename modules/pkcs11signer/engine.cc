@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "engine.hh"
 
+#include "patience.hh"
 #include "repair.hh"
 #include "settings.hh"
 
-#include <cstring>
 #include <memory>
 #include <mutex>
-#include <pthread.h>
 
 extern "C" {
 #include "sign.h"
@@ -17,21 +16,6 @@ extern "C" {
 
 namespace pkcs11signer {
 namespace {
-// UDP queries are answered on threads of these two names, and must not wait as long as others.
-bool isQueryThread()
-{
-  char name[16] = "";
-  (void)pthread_getname_np(pthread_self(), name, sizeof name);
-  return strcmp(name, "pdns/distributo") == 0 || strcmp(name, "pdns/receiver") == 0;
-}
-
-p11s_wait patience()
-{
-  thread_local const bool s_query = isQueryThread();
-  return {s_query ? p11s_signer_query_deadline(signer()) : p11s_signer_admin_deadline(signer()),
-          s_query};
-}
-
 const unsigned char *bytes(const std::string &text)
 {
   return reinterpret_cast<const unsigned char *>(text.data());
@@ -87,7 +71,12 @@ const p11s_pubkey *Engine::publicKey() const
 {
   const p11s_pubkey *found = p11s_key_public(key());
   p11s_error error{};
-  if (found == nullptr && p11s_key_resolve(key(), patience(), &found, &error) != P11S_OK) {
+  if (found != nullptr) {
+    return found;
+  }
+  Patience patience;
+  if (p11s_key_resolve(key(), patience, &found, &error) != P11S_OK) {
+    patience.giveUp();
     fail(error.text);
   }
   return found;
@@ -97,7 +86,7 @@ void Engine::create(unsigned int bits)
 {
   p11s_error error{};
   const unsigned size = p11s_key_algorithm(key())->family == P11S_RSA ? bits : 0;
-  if (p11s_key_generate(key(), size, patience().deadline_ms, &error) != P11S_OK) {
+  if (p11s_key_generate(key(), size, p11s_signer_admin_deadline(signer()), &error) != P11S_OK) {
     fail(error.text);
   }
 }
@@ -122,8 +111,10 @@ std::string Engine::sign(const std::string &message) const
   unsigned char signature[P11S_SIGNATURE_MAX];
   size_t len = sizeof signature;
   p11s_error error{};
+  Patience patience;
   if (p11s_sign(p11s_signer_flights(p11s_key_signer(key())), key(), bytes(message), message.size(),
-                patience(), signature, &len, &error) != P11S_OK) {
+                patience, signature, &len, &error) != P11S_OK) {
+    patience.giveUp();
     fail(error.text);
   }
   return {reinterpret_cast<const char *>(signature), len};

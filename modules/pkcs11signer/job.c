@@ -11,7 +11,9 @@ void p11s_job_init(struct p11s_job *job, const struct p11s_job_ops *ops, struct 
   job->background = false;
   job->urgent = true; /* administration, and finding keys that others wait for */
   atomic_init(&job->refs, 1);
-  job->next = NULL;
+  job->waiters = 0;
+  job->in = NULL;
+  job->before = job->next = NULL;
   pthread_mutex_init(&job->lock, NULL);
   p11s_cond_init(&job->changed);
   job->done = false;

@@ -52,11 +52,16 @@ struct p11s_job {
   struct p11s_secret *pin;        /* immutable; the reference's PIN or PIN source, may be NULL */
   uint64_t lane;                  /* immutable once submitted; whose turn: queue.h. 0 and */
   bool urgent;                    /* true from p11s_job_init() */
-  bool signs;      /* immutable likewise; one signature, no more: its time counts (rate.h) */
-  bool background; /* nobody waits for it; guarded by the token's lock while queued */
+  bool signs; /* immutable likewise; one signature, no more: its time counts (rate.h) */
   atomic_uint refs;
-  struct p11s_job *next; /* guarded by the token's lock while queued */
-  pthread_mutex_t lock;  /* guards the rest */
+  /* guarded by the token's lock from when it is submitted */
+  bool background;      /* for when there is nothing else to do, and nobody has asked for it */
+  unsigned waiters;     /* as p11s_token_await() counts them, and p11s_token_run() */
+  struct p11s_lane *in; /* of the queue; NULL: not queued */
+  struct p11s_job *before;
+  struct p11s_job *next;
+
+  pthread_mutex_t lock; /* guards the rest */
   pthread_cond_t changed;
   bool done;
   struct p11s_error error; /* code P11S_OK: success */

@@ -19,7 +19,8 @@
  *   4. struct p11s_key     .lock   public key until it is known, token handle
  *   5. struct p11s_job     .lock   state of one job
  *   6. struct p11s_pinguard .lock  PINs refused and accepted
- *   7. log.c's own                 what was logged when
+ *   7. struct p11s_crowd  .lock    queries that wait, by token
+ *   8. log.c's own                 what was logged when
  *
  * Some are taken by nobody who holds one of these, and their holders take none but the log's:
  * p11mod.c's own (the list of modules), p11gate.c's (who is in which library), report.c's (what its
@@ -46,6 +47,8 @@ uint64_t p11s_now_us(void);
 struct p11s_wait {
   uint64_t deadline_ms; /* p11s_now_ms()'s clock */
   bool query;           /* a thread that answers UDP queries: other answers wait behind it */
+  uint64_t waited_ms;   /* already, for the same query */
+  bool hurried;         /* it has waited for others, and has not been idle since */
 };
 
 /* A condition variable whose timed waits use CLOCK_MONOTONIC. */

@@ -9,27 +9,31 @@
 
 #define BUCKETS 256
 
-/* The waiting jobs of one zone. It exists only while there are any. */
-struct lane {
+/* The waiting jobs of one zone and kind. It exists only while there are any. */
+struct p11s_lane {
   uint64_t id;
-  struct lane *in_bucket;
-  struct lane *behind; /* whose turn is next, in the ring's order */
+  struct ring *ring;
+  struct p11s_lane *in_bucket;
+  struct p11s_lane *before; /* whose turns are sooner and later, */
+  struct p11s_lane *behind; /* in the ring's order */
   struct p11s_job *first;
   struct p11s_job *last;
+  size_t length;
 };
 
 /* Lanes take turns: the front one gives a job and goes to the back. */
 struct ring {
-  struct lane *bucket[BUCKETS];
-  struct lane *front;
-  struct lane *back;
+  struct p11s_lane *bucket[BUCKETS];
+  struct p11s_lane *front;
+  struct p11s_lane *back;
+  size_t length; /* jobs */
 };
 
+/* In the order in which they are emptied. */
+enum kind { URGENT, WAITED_FOR, LEFT_URGENT, LEFT, BACKGROUND, KINDS };
+
 struct p11s_queue {
-  struct ring urgent;
-  struct ring normal;
-  struct p11s_job *background; /* by their next; few, as nobody waits for them */
-  size_t length;
+  struct ring ring[KINDS];
 };
 
 struct p11s_queue *p11s_queue_new(void)
@@ -44,20 +48,36 @@ void p11s_queue_free(struct p11s_queue *queue)
 
 size_t p11s_queue_length(const struct p11s_queue *queue)
 {
-  return queue->length;
+  size_t length = 0;
+
+  for (unsigned i = 0; i < KINDS; i++)
+    length += queue->ring[i].length;
+  return length;
 }
 
-static struct lane **find(struct ring *ring, uint64_t id)
+static enum kind kind_of(const struct p11s_job *job)
 {
-  struct lane **at = &ring->bucket[id % BUCKETS];
+  if (job->background)
+    return BACKGROUND;
+  if (job->waiters > 0)
+    return job->urgent ? URGENT : WAITED_FOR;
+  return job->urgent ? LEFT_URGENT : LEFT;
+}
+
+/* -- lanes */
+
+static struct p11s_lane **find(struct ring *ring, uint64_t id)
+{
+  struct p11s_lane **at = &ring->bucket[id % BUCKETS];
 
   while (*at != NULL && (*at)->id != id)
     at = &(*at)->in_bucket;
   return at;
 }
 
-static void to_back(struct ring *ring, struct lane *lane)
+static void to_back(struct ring *ring, struct p11s_lane *lane)
 {
+  lane->before = ring->back;
   lane->behind = NULL;
   if (ring->back != NULL)
     ring->back->behind = lane;
@@ -66,119 +86,137 @@ static void to_back(struct ring *ring, struct lane *lane)
   ring->back = lane;
 }
 
-static struct lane *get_lane(struct ring *ring, uint64_t id)
+static void take_out(struct ring *ring, struct p11s_lane *lane)
 {
-  struct lane **at = find(ring, id);
+  if (lane->before != NULL)
+    lane->before->behind = lane->behind;
+  else
+    ring->front = lane->behind;
+  if (lane->behind != NULL)
+    lane->behind->before = lane->before;
+  else
+    ring->back = lane->before;
+}
+
+static struct p11s_lane *get_lane(struct ring *ring, uint64_t id)
+{
+  struct p11s_lane **at = find(ring, id);
 
   if (*at != NULL)
     return *at;
   *at = calloc(1, sizeof **at);
   if (*at != NULL) {
     (*at)->id = id;
+    (*at)->ring = ring;
     to_back(ring, *at);
   }
   return *at;
 }
 
-static bool push_background(struct p11s_queue *queue, struct p11s_job *job)
+/* -- jobs */
+
+static void append(struct p11s_lane *lane, struct p11s_job *job)
 {
-  struct p11s_job **last = &queue->background;
-
-  while (*last != NULL)
-    last = &(*last)->next;
-  job->next = NULL;
-  *last = job;
-  queue->length++;
-  return true;
-}
-
-bool p11s_queue_push(struct p11s_queue *queue, struct p11s_job *job)
-{
-  struct lane *lane;
-
-  if (job->background)
-    return push_background(queue, job);
-  lane = get_lane(job->urgent ? &queue->urgent : &queue->normal, job->lane);
-  if (lane == NULL)
-    return false;
+  job->in = lane;
+  job->before = lane->last;
   job->next = NULL;
   if (lane->last != NULL)
     lane->last->next = job;
   else
     lane->first = job;
   lane->last = job;
-  queue->length++;
-  return true;
+  lane->length++;
+  lane->ring->length++;
 }
 
-static void drop_lane(struct ring *ring, struct lane *lane)
+/* A lane without jobs goes too. */
+static void take(struct p11s_job *job)
 {
-  *find(ring, lane->id) = lane->in_bucket;
-  free(lane);
-}
+  struct p11s_lane *lane = job->in;
 
-static struct p11s_job *pop_from(struct ring *ring)
-{
-  struct lane *lane = ring->front;
-  struct p11s_job *job;
-
-  if (lane == NULL)
-    return NULL;
-  ring->front = lane->behind;
-  if (ring->front == NULL)
-    ring->back = NULL;
-  job = lane->first;
-  lane->first = job->next;
-  job->next = NULL;
-  if (lane->first == NULL) {
-    drop_lane(ring, lane);
-  } else {
-    to_back(ring, lane);
+  if (job->before != NULL)
+    job->before->next = job->next;
+  else
+    lane->first = job->next;
+  if (job->next != NULL)
+    job->next->before = job->before;
+  else
+    lane->last = job->before;
+  job->in = NULL;
+  job->before = job->next = NULL;
+  lane->length--;
+  lane->ring->length--;
+  if (lane->length == 0) {
+    take_out(lane->ring, lane);
+    *find(lane->ring, lane->id) = lane->in_bucket;
+    free(lane);
   }
-  return job;
 }
 
-static struct p11s_job *pop_background(struct p11s_queue *queue)
+bool p11s_queue_push(struct p11s_queue *queue, struct p11s_job *job)
 {
-  struct p11s_job *job = queue->background;
+  struct p11s_lane *lane = get_lane(&queue->ring[kind_of(job)], job->lane);
 
-  if (job != NULL) {
-    queue->background = job->next;
-    job->next = NULL;
-  }
-  return job;
+  if (lane != NULL)
+    append(lane, job);
+  return lane != NULL;
 }
 
 struct p11s_job *p11s_queue_pop(struct p11s_queue *queue)
 {
-  struct p11s_job *job = pop_from(&queue->urgent);
+  struct p11s_lane *lane = NULL;
+  struct p11s_job *job;
 
-  if (job == NULL)
-    job = pop_from(&queue->normal);
-  if (job == NULL)
-    job = pop_background(queue);
-  if (job != NULL)
-    queue->length--;
+  for (unsigned i = 0; i < KINDS && lane == NULL; i++)
+    lane = queue->ring[i].front;
+  if (lane == NULL)
+    return NULL;
+  take_out(lane->ring, lane);
+  to_back(lane->ring, lane);
+  job = lane->first;
+  take(job);
   return job;
 }
 
-bool p11s_queue_promote(struct p11s_queue *queue, struct p11s_job *job)
+void p11s_queue_move(struct p11s_queue *queue, struct p11s_job *job)
 {
-  struct p11s_job **at = &queue->background, *next;
+  struct ring *ring = &queue->ring[kind_of(job)];
+  struct p11s_lane *lane;
 
-  while (*at != NULL && *at != job)
-    at = &(*at)->next;
-  if (*at == NULL)
-    return true;
-  next = job->next;
-  job->background = false;
-  if (!p11s_queue_push(queue, job)) {
-    job->background = true;
-    return false;
-  }
-  *at = next;
-  queue->length--; /* pushed once more */
-  return true;
+  if (job->in == NULL || job->in->ring == ring)
+    return;
+  lane = get_lane(ring, job->lane);
+  if (lane == NULL)
+    return;
+  take(job);
+  append(lane, job);
+}
+
+static struct p11s_lane *longest(const struct ring *ring)
+{
+  struct p11s_lane *found = ring->front;
+
+  for (struct p11s_lane *lane = found; lane != NULL; lane = lane->behind)
+    if (lane->length > found->length)
+      found = lane;
+  return found;
+}
+
+struct p11s_job *p11s_queue_take_excess(struct p11s_queue *queue, const struct p11s_job *job)
+{
+  struct ring *ring = &queue->ring[LEFT];
+  struct p11s_job *out;
+
+  if (job->in == NULL || job->in->ring != ring)
+    return NULL;
+  if (job->in->length > P11S_QUEUE_LEFT_ZONE)
+    out = job->in->first;
+  else if (ring->length > P11S_QUEUE_LEFT)
+    out = longest(ring)->first;
+  else
+    return NULL;
+  take(out);
+  return out;
 }
 
 /* FNV-1a over the wire form of the name. Two zones of one hash share a lane, which costs only

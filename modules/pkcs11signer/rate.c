@@ -56,6 +56,17 @@ unsigned p11s_rate_best(const struct p11s_rate *rate)
   return best;
 }
 
+uint64_t p11s_rate_mean_us(const struct p11s_rate *rate)
+{
+  uint64_t count = 0, us = 0;
+
+  for (unsigned i = 0; i < P11S_RATE_LEVELS; i++) {
+    count += rate->level[i].count;
+    us += rate->level[i].us;
+  }
+  return count > 0 ? us / count : 0;
+}
+
 double p11s_rate_sessions(const struct p11s_rate *rate, unsigned level)
 {
   return rate->level[level].count > 0

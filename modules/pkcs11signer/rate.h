@@ -34,6 +34,8 @@ void p11s_rate_merge(struct p11s_rate *rate, const struct p11s_rate *other);
 double p11s_rate_at(const struct p11s_rate *rate, unsigned level);
 /* The level with the highest rate; P11S_RATE_LEVELS: none has one. */
 unsigned p11s_rate_best(const struct p11s_rate *rate);
+/* How long a signature takes; 0: none was made. */
+uint64_t p11s_rate_mean_us(const struct p11s_rate *rate);
 /* Mean number of sessions at that level. */
 double p11s_rate_sessions(const struct p11s_rate *rate, unsigned level);
 

@@ -100,16 +100,10 @@ p11s_mysql_config mysqlConfig()
   return config;
 }
 
-// Threads that take queries as they get free. Distributor threads are dealt them in turn, so that
-// one that waits keeps others' queries waiting however many are free: those are not counted.
-unsigned freeQueryThreads()
+unsigned threads(const char *setting)
 {
-  const auto setting = [](const char *name) {
-    return ::arg().parmIsset(name) ? ::arg().asNum(name) : 0;
-  };
-  const int receivers = setting("receiver-threads");
-  return receivers > 0 && setting("distributor-threads") <= 1 ? static_cast<unsigned>(receivers)
-                                                              : 0;
+  const int count = ::arg().parmIsset(setting) ? ::arg().asNum(setting) : 0;
+  return count > 0 ? static_cast<unsigned>(count) : 0;
 }
 
 p11s_signer *makeSigner()
@@ -127,7 +121,10 @@ p11s_signer *makeSigner()
   config.verify = flag("verify");
   config.store_pins = flag("store-pins");
   config.report = getPDNSVersion != nullptr; // a server, not pdnsutil
-  config.query_threads = freeQueryThreads();
+  // Each receiver thread has distributor threads of its own, or one answers for itself.
+  const unsigned dealt = threads("distributor-threads");
+  config.query_threads = threads("receiver-threads") * (dealt > 1 ? dealt : 1);
+  config.query_dealt = dealt > 1;
   config.state_dir = stateDir.c_str();
   const Store store = whichStore();
   config.store = store != Store::None;

@@ -230,7 +230,6 @@ static struct flight *join(struct p11s_flights *flights, struct p11s_key *key,
 {
   unsigned char id[FLIGHT_ID_LEN];
   struct flight *fresh, *f, **at;
-  bool promote;
 
   if (!flight_id(key, message, len, id))
     return NULL;
@@ -248,7 +247,6 @@ static struct flight *join(struct p11s_flights *flights, struct p11s_key *key,
   }
   f = *at;
   f->waiters++;
-  promote = f->background;
   f->background = false;
   f->claimed = f->claimed || claimed;
   if (!*ret_new)
@@ -258,8 +256,6 @@ static struct flight *join(struct p11s_flights *flights, struct p11s_key *key,
   else
     (void)p11s_job_acquire(&f->job);
   pthread_mutex_unlock(&flights->lock);
-  if (promote)
-    p11s_token_promote(p11s_key_token(key), &f->job);
   p11s_job_release(&fresh->job);
   return f;
 }

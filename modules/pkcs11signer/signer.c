@@ -32,7 +32,7 @@ enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_sign
     s->config.fleet = s->fleet = p11s_mysql_config_copy(config->fleet);
   s->flights = p11s_flights_new();
   s->guard = p11s_pinguard_new(s->state_dir);
-  s->crowd.limit = p11s_crowd_limit(config->query_threads);
+  p11s_crowd_init(&s->crowd, config->query_threads, config->query_dealt);
   s->swept_ms = p11s_now_ms();
   if (s->pin_source == NULL || s->state_dir == NULL ||
       (config->fleet != NULL && s->fleet == NULL) || s->flights == NULL || s->guard == NULL ||
@@ -85,6 +85,7 @@ void p11s_signer_free(struct p11s_signer *s)
   p11s_ahead_free(atomic_load(&s->ahead));
   p11s_store_close(atomic_load(&s->store), p11s_now_ms() + P11S_STORE_STOP_MS);
   p11s_pinguard_free(s->guard);
+  p11s_crowd_fini(&s->crowd);
   p11s_wipe(s->secret, sizeof s->secret);
   pthread_cond_destroy(&s->store_done);
   pthread_mutex_destroy(&s->lock);

@@ -38,7 +38,8 @@ struct p11s_config {
   unsigned store_mib;           /* up to so many MiB of them, */
   const struct p11s_mysql_config
       *fleet;             /* and in this database too (store_mysql.h), copied; or NULL */
-  unsigned query_threads; /* PowerDNS threads that answer UDP queries; 0: not known */
+  unsigned query_threads; /* PowerDNS threads that answer UDP queries; 0: not known, */
+  bool query_dealt;       /* and are dealt them in turn (crowd.h) */
   bool ahead;             /* a server: to sign ahead for, */
   unsigned ahead_weeks;   /* so many weeks, 0…8, and say until when the store suffices */
   unsigned ahead_rate;    /* signatures a second; 0: as the token allows (pace.h) */

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUEUE_LIMIT 10000
 #define STUCK_LEAST_MS 1000
 #define SWEEP_IDLE_MS 600000
 #define SWEEP_IDLE_AHEAD_MS 86400000 /* a zone that few ask for is signed ahead too */
@@ -59,8 +58,7 @@ struct p11s_key *p11s_signer_find_key(struct p11s_signer *s, const unsigned char
 
 static struct p11s_token *token_locked(struct p11s_signer *s, const struct p11s_keyref *ref)
 {
-  struct p11s_token_config config = {s->config.sessions, QUEUE_LIMIT, s->pin_source,
-                                     s->guard,           &s->crowd,   0};
+  struct p11s_token_config config = {s->config.sessions, s->pin_source, s->guard, &s->crowd, 0};
   struct token_entry *t;
 
   /* Queries that give up sooner do not make a slow token one that hangs. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "token.h"
 
-#include "crowd.h"
 #include "lock.h"
 #include "p11mod.h"
 #include "token_internal.h"
@@ -25,6 +24,8 @@ struct p11s_token *p11s_token_new(const char *engine, const char *slot,
   if (token == NULL)
     return NULL;
   token->config = *config;
+  if (config->crowd != NULL)
+    p11s_crowd_add_token(config->crowd, true);
   token->limit = token->most = 1;
   token->idle_from_us = p11s_now_us();
   init_sync(token);
@@ -45,6 +46,8 @@ void p11s_token_free(struct p11s_token *token)
   /* A worker still out there uses the token: leaking it is the lesser evil. */
   if (token->queue != NULL && !p11s_token_stop(token, p11s_now_ms() + 2000))
     return;
+  if (token->config.crowd != NULL)
+    p11s_crowd_add_token(token->config.crowd, false);
   p11s_queue_free(token->queue);
   p11s_secret_release(token->probe_pin);
   pthread_cond_destroy(&token->work);
@@ -68,19 +71,13 @@ const char *p11s_token_slot(const struct p11s_token *token)
 static enum p11s_err queue_locked(struct p11s_token *token, struct p11s_job *job,
                                   struct p11s_error *e)
 {
-  size_t queued = p11s_queue_length(token->queue);
-
   if (token->stopping)
     return p11s_error_set(e, P11S_ERR_STOPPED, "the server is going down");
   atomic_store(&token->retired, false);
   if (token->state == P11S_TOKEN_AWAY)
     return p11s_error_set(e, token->trouble.code, "%s", token->trouble.text);
-  if (queued >= token->config.queue_limit)
-    return p11s_error_set(e, P11S_ERR_BUSY,
-                          "token '%s' is overloaded: %zu signatures are waiting for it",
-                          token->slot, queued);
   /* Idle workers not yet awake have jobs waiting for them: count those off. */
-  if (queued >= token->idle && p11s_token_has_room_locked(token) &&
+  if (p11s_queue_length(token->queue) >= token->idle && p11s_token_has_room_locked(token) &&
       !p11s_worker_start_locked(token) && token->workers == 0)
     return p11s_error_set(e, P11S_ERR_NOMEM, "no thread could be started for token '%s'",
                           token->slot);
@@ -90,26 +87,150 @@ static enum p11s_err queue_locked(struct p11s_token *token, struct p11s_job *job
   return P11S_OK;
 }
 
-enum p11s_err p11s_token_submit(struct p11s_token *token, struct p11s_job *job,
-                                struct p11s_error *e)
+/* A job that was taken out of the queue. NULL is allowed. */
+static void drop(struct p11s_job *job)
 {
+  static const struct p11s_error dropped = {
+      P11S_ERR_BUSY, "nobody waited for this signature any more, and too many were like that"};
+
+  if (job == NULL)
+    return;
+  p11s_job_finish(job, &dropped);
+  p11s_job_release(job);
+}
+
+static enum p11s_err submit(struct p11s_token *token, struct p11s_job *job, bool waits,
+                            struct p11s_error *e)
+{
+  struct p11s_job *excess = NULL;
   enum p11s_err result;
   bool wake;
 
   pthread_mutex_lock(&token->lock);
+  if (waits)
+    job->waiters++;
   result = queue_locked(token, job, e);
+  if (result == P11S_OK)
+    excess = p11s_queue_take_excess(token->queue, job);
   wake = result == P11S_OK && token->idle > 0;
   pthread_mutex_unlock(&token->lock);
   if (wake)
     pthread_cond_signal(&token->work);
+  drop(excess);
   return result;
 }
 
-void p11s_token_promote(struct p11s_token *token, struct p11s_job *job)
+enum p11s_err p11s_token_submit(struct p11s_token *token, struct p11s_job *job,
+                                struct p11s_error *e)
+{
+  return submit(token, job, false, e);
+}
+
+/* One more waits for a job that others have submitted, */
+static void join(struct p11s_token *token, struct p11s_job *job)
 {
   pthread_mutex_lock(&token->lock);
-  (void)p11s_queue_promote(token->queue, job);
+  job->waiters++;
+  job->background = false;
+  p11s_queue_move(token->queue, job);
   pthread_mutex_unlock(&token->lock);
+}
+
+/* or one less. */
+static void leave(struct p11s_token *token, struct p11s_job *job)
+{
+  struct p11s_job *excess;
+
+  pthread_mutex_lock(&token->lock);
+  job->waiters--;
+  p11s_queue_move(token->queue, job);
+  excess = p11s_queue_take_excess(token->queue, job);
+  pthread_mutex_unlock(&token->lock);
+  drop(excess);
+}
+
+/* The deadline came first: whose fault that seems to be. */
+static enum p11s_err not_in_time(const struct p11s_token *token, struct p11s_error *e)
+{
+  char names[256], own[80];
+
+  if (!p11s_p11mod_waits_for(token->engine, names, sizeof names))
+    return p11s_error_set(e, P11S_ERR_TIMEOUT,
+                          "token '%s' of PKCS#11 module '%s' did not answer in time", token->slot,
+                          token->engine);
+  (void)snprintf(own, sizeof own, "'%s'", token->engine);
+  return p11s_error_set(e, P11S_ERR_TIMEOUT,
+                        "token '%s' did not answer in time: PKCS#11 module %s has not come back "
+                        "from being loaded and initialized%s",
+                        token->slot, names,
+                        strcmp(names, own) == 0
+                            ? ""
+                            : "; if PowerDNS does not need it, put disable-in: pdns_server "
+                              "pdnsutil pkcs11signer into its .module file");
+}
+
+/* For who has been counted as a waiter. */
+static enum p11s_err wait_for(struct p11s_token *token, struct p11s_job *job, uint64_t deadline_ms,
+                              struct p11s_error *e)
+{
+  enum p11s_err result = p11s_job_wait(job, deadline_ms, e);
+
+  if (result != P11S_ERR_TIMEOUT)
+    return result;
+  leave(token, job);
+  return p11s_job_is_done(job) ? result : not_in_time(token, e);
+}
+
+enum p11s_err p11s_token_run(struct p11s_token *token, struct p11s_job *job, uint64_t deadline_ms,
+                             struct p11s_error *e)
+{
+  struct p11s_error error = {P11S_OK, ""};
+
+  if (submit(token, job, true, &error) != P11S_OK)
+    p11s_job_finish(job, &error);
+  return wait_for(token, job, deadline_ms, e);
+}
+
+/* For a query that may not wait. */
+static enum p11s_err leave_behind(struct p11s_token *token, struct p11s_job *job, bool is_new,
+                                  struct p11s_error *e)
+{
+  struct p11s_error error = {P11S_OK, ""};
+
+  if (is_new && submit(token, job, false, &error) != P11S_OK)
+    p11s_job_finish(job, &error);
+  return p11s_error_set(e, P11S_ERR_BUSY,
+                        "as many queries as may wait for signatures of this token already: this "
+                        "one is being made, ask again");
+}
+
+enum p11s_err p11s_token_await(struct p11s_token *token, struct p11s_job *job, bool is_new,
+                               struct p11s_wait wait, struct p11s_error *e)
+{
+  struct p11s_crowd *crowd = wait.query ? token->config.crowd : NULL;
+  struct p11s_error error = {P11S_OK, ""};
+  uint64_t now = p11s_now_ms(), least_ms;
+  enum p11s_err result;
+
+  if (!is_new && p11s_job_is_done(job))
+    return p11s_job_wait(job, wait.deadline_ms, e);
+  if (p11s_token_admit(token, wait.query, &least_ms, &error) != P11S_OK) {
+    if (is_new)
+      p11s_job_finish(job, &error);
+    return p11s_error_set(e, error.code, "%s", error.text);
+  }
+  if (crowd != NULL && !p11s_crowd_enter(crowd, &token->crowd, job->lane, now, least_ms, &wait))
+    return leave_behind(token, job, is_new, e);
+  if (!is_new)
+    join(token, job);
+  else if (submit(token, job, true, &error) != P11S_OK)
+    p11s_job_finish(job, &error);
+  result = wait_for(token, job, wait.deadline_ms, e);
+  if (crowd != NULL)
+    p11s_crowd_leave(crowd, &token->crowd, job->lane, now, p11s_now_ms());
+  if (result == P11S_ERR_TIMEOUT && wait.query)
+    p11s_token_note_overdue(token);
+  return result;
 }
 
 bool p11s_token_is_free(struct p11s_token *token, uint64_t *ret_idle_us)
@@ -124,73 +245,6 @@ bool p11s_token_is_free(struct p11s_token *token, uint64_t *ret_idle_us)
             !token->stuck && token->state != P11S_TOKEN_AWAY;
   pthread_mutex_unlock(&token->lock);
   return is_free;
-}
-
-/* p11s_job_wait(), and when the deadline comes first, whose fault that seems to be. */
-static enum p11s_err wait_for_job(const struct p11s_token *token, struct p11s_job *job,
-                                  uint64_t deadline_ms, struct p11s_error *e)
-{
-  enum p11s_err result = p11s_job_wait(job, deadline_ms, e);
-  char names[256], own[80];
-
-  if (result != P11S_ERR_TIMEOUT || p11s_job_is_done(job))
-    return result;
-  if (p11s_p11mod_waits_for(token->engine, names, sizeof names)) {
-    (void)snprintf(own, sizeof own, "'%s'", token->engine);
-    return p11s_error_set(e, result,
-                          "token '%s' did not answer in time: PKCS#11 module %s has not come back "
-                          "from being loaded and initialized%s",
-                          token->slot, names,
-                          strcmp(names, own) == 0
-                              ? ""
-                              : "; if PowerDNS does not need it, put disable-in: pdns_server "
-                                "pdnsutil pkcs11signer into its .module file");
-  }
-  return p11s_error_set(e, result, "token '%s' of PKCS#11 module '%s' did not answer in time",
-                        token->slot, token->engine);
-}
-
-enum p11s_err p11s_token_run(struct p11s_token *token, struct p11s_job *job, uint64_t deadline_ms,
-                             struct p11s_error *e)
-{
-  struct p11s_error error = {P11S_OK, ""};
-
-  if (p11s_token_submit(token, job, &error) != P11S_OK)
-    p11s_job_finish(job, &error);
-  return wait_for_job(token, job, deadline_ms, e);
-}
-
-enum p11s_err p11s_token_await(struct p11s_token *token, struct p11s_job *job, bool is_new,
-                               struct p11s_wait wait, struct p11s_error *e)
-{
-  struct p11s_crowd *crowd = wait.query ? token->config.crowd : NULL;
-  struct p11s_error error = {P11S_OK, ""};
-  enum p11s_err result;
-  uint64_t deadline_ms;
-  bool may_wait;
-
-  if (!is_new && p11s_job_is_done(job))
-    return p11s_job_wait(job, wait.deadline_ms, e);
-  if (p11s_token_admit(token, wait.query, &error) != P11S_OK) {
-    if (is_new)
-      p11s_job_finish(job, &error);
-    return p11s_error_set(e, error.code, "%s", error.text);
-  }
-  deadline_ms = wait.deadline_ms;
-  may_wait = crowd == NULL || p11s_crowd_enter(crowd, p11s_now_ms(), &deadline_ms);
-  if (is_new && p11s_token_submit(token, job, &error) != P11S_OK)
-    p11s_job_finish(job, &error);
-  if (!may_wait)
-    return p11s_error_set(e, P11S_ERR_BUSY,
-                          "as many queries as may (%u) wait for signatures already: this one is "
-                          "being made, ask again",
-                          crowd->limit);
-  result = wait_for_job(token, job, deadline_ms, e);
-  if (crowd != NULL)
-    p11s_crowd_leave(crowd);
-  if (result == P11S_ERR_TIMEOUT && wait.query && deadline_ms == wait.deadline_ms)
-    p11s_token_note_overdue(token);
-  return result;
 }
 
 bool p11s_token_stop(struct p11s_token *token, uint64_t deadline_ms)

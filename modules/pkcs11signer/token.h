@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 /*
- * A token as references name it (Engine + Slot): a bounded queue of jobs, and
+ * A token as references name it (Engine + Slot): a queue of jobs (queue.h), and
  * worker threads that each hold one PKCS#11 session. Only these threads enter
  * the PKCS#11 library on behalf of PowerDNS.
  *
@@ -34,7 +34,6 @@ struct p11s_pinguard;
 
 struct p11s_token_config {
   unsigned sessions;      /* most workers, at least 1 */
-  unsigned queue_limit;   /* jobs that may wait */
   const char *pin_source; /* pkcs11signer-pin-source, may be NULL; borrowed for the token's life */
   struct p11s_pinguard *guard; /* shared by all tokens of the process; borrowed likewise */
   struct p11s_crowd *crowd;    /* the queries that wait, likewise; NULL: not counted */
@@ -73,9 +72,10 @@ void p11s_token_free(struct p11s_token *token);
 const char *p11s_token_engine(const struct p11s_token *token);
 const char *p11s_token_slot(const struct p11s_token *token);
 
-/* Queues the job (with a reference of its own). P11S_ERR_BUSY when the queue is full, what keeps
-   the token away when it is, P11S_ERR_STOPPED, P11S_ERR_NOMEM when no thread can be had; the job is
-   then not finished here. */
+/* Queues the job (with a reference of its own); nobody waits for it yet. What keeps the token away
+   when it is, P11S_ERR_STOPPED, P11S_ERR_NOMEM when no thread can be had; the job is then not
+   finished here. When too many are like that (queue.h), the oldest is finished with P11S_ERR_BUSY,
+   in this thread. */
 enum p11s_err p11s_token_submit(struct p11s_token *token, struct p11s_job *job,
                                 struct p11s_error *e);
 
@@ -86,14 +86,11 @@ enum p11s_err p11s_token_run(struct p11s_token *token, struct p11s_job *job, uin
 
 /* Waits for a job, submitting it first when it is new, as p11s_token_run() does, but no longer than
    makes sense: not at all for a token that is away, nor, for a query, when the token is
-   stuck or too many queries wait already (P11S_ERR_BUSY). In the last case the signature is made
-   all the same. */
+   stuck or too many queries wait already (crowd.h; P11S_ERR_BUSY). In the last case the signature
+   is made when nobody waits for another one. A job that was submitted with job->background set is
+   one of the others from now on. */
 enum p11s_err p11s_token_await(struct p11s_token *token, struct p11s_job *job, bool is_new,
                                struct p11s_wait wait, struct p11s_error *e);
-
-/* Somebody waits for a job that was submitted with job->background set, which all others go before:
-   it is as the others now. */
-void p11s_token_promote(struct p11s_token *token, struct p11s_job *job);
 
 /* For who has work that can wait: whether the token has nothing to do, and is not known to be away
    or stuck. *ret_idle_us: for how long, in all, no call to it was under way since it was made. */

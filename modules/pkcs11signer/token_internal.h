@@ -2,6 +2,7 @@
 #ifndef P11S_TOKEN_INTERNAL_H
 #define P11S_TOKEN_INTERNAL_H
 
+#include "crowd.h"
 #include "pinguard.h"
 #include "queue.h"
 #include "token.h"
@@ -29,6 +30,7 @@ struct p11s_token {
   char *engine; /* immutable, like slot and config */
   char *slot;
   struct p11s_token_config config;
+  struct p11s_crowd_token crowd; /* guarded by config.crowd's lock */
 
   pthread_mutex_t lock;  /* guards everything below */
   pthread_cond_t work;   /* a job was queued, the state changed, or stopping was set */
@@ -128,8 +130,10 @@ bool p11s_token_note_end(struct p11s_token *token, struct p11s_worker *w, bool e
    than it would have without those that hang. */
 bool p11s_token_has_room_locked(struct p11s_token *token);
 
-/* Whether to wait for the token at all; see p11s_token_await(). error is filled when not. */
-enum p11s_err p11s_token_admit(struct p11s_token *token, bool query, struct p11s_error *error);
+/* Whether to wait for the token at all; see p11s_token_await(). error is filled when not.
+ *ret_least_ms: what the signature under way, another zone's and the query's own take. */
+enum p11s_err p11s_token_admit(struct p11s_token *token, bool query, uint64_t *ret_least_ms,
+                               struct p11s_error *error);
 /* A query's deadline has passed. */
 void p11s_token_note_overdue(struct p11s_token *token);
 

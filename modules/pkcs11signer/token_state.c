@@ -302,11 +302,13 @@ static enum p11s_err admit_locked(struct p11s_token *token, bool query, struct p
                         (unsigned long long)((now - token->progress_ms + 500) / 1000));
 }
 
-enum p11s_err p11s_token_admit(struct p11s_token *token, bool query, struct p11s_error *error)
+enum p11s_err p11s_token_admit(struct p11s_token *token, bool query, uint64_t *ret_least_ms,
+                               struct p11s_error *error)
 {
   enum p11s_err result;
 
   pthread_mutex_lock(&token->lock);
+  *ret_least_ms = 3 * p11s_rate_mean_us(&token->stats.rate) / 1000;
   result = admit_locked(token, query, error);
   pthread_mutex_unlock(&token->lock);
   return result;

@@ -215,3 +215,13 @@ def test_b2b_migrate_takes_references_along_unchanged(site):
     site.write_configuration("conf", "pkcs11signer,lmdb", {**alone, **target.settings()})
     site.pdnsutil("rectify-zone", ZONE)
     assert_delv(site.start_server(), ZONE, f"www.{ZONE}")
+
+
+def test_test_schema_finds_the_database(any_site):
+    """It takes the first backend for it."""
+    if not any_site.database.creates_zones:
+        pytest.skip("this backend makes no zones")
+    tested = any_site.pdnsutil("test-schema", "schema.test", check=False)
+    stock = any_site.pdnsutil("test-schema", "stock.test", stock=True, check=False)
+    assert tested.returncode == stock.returncode, str(tested)
+    assert tested.stdout == stock.stdout.replace("stock.test", "schema.test")

@@ -42,9 +42,11 @@ public:
 
   string directBackendCmd(const string &query) override;
 
+protected:
+  DNSBackend &first() const override;
+
 private:
   string runCommand(const string &query); // with these siblings
-  DNSBackend &first() const;              // throws DBException when there is none
 
   std::vector<DNSBackend *> d_siblings; // not owned: the UeberBackend's, made and deleted after us
 };

@@ -76,6 +76,20 @@ public:
                      bool /* disabled */) override
   {
   }
+  // `pdnsutil test-schema` takes the first backend for the database.
+#if P11S_PDNS_NUMBER >= 40900
+  bool createSecondaryDomain(const string &address, const Zone &zone, const string &nameserver,
+                             const string &account) override
+  {
+    return first().createSecondaryDomain(address, zone, nameserver, account);
+  }
+#else
+  bool createSlaveDomain(const string &address, const Zone &zone, const string &nameserver,
+                         const string &account) override
+  {
+    return first().createSlaveDomain(address, zone, nameserver, account);
+  }
+#endif
 #if P11S_PDNS_NUMBER >= 50000
   bool getSOA(const Zone & /* zone */, DomainId /* id */, SOAData & /* soa */) override
   {
@@ -92,6 +106,10 @@ public:
     return false;
   }
 #endif
+
+protected:
+  virtual DNSBackend &
+  first() const = 0; // of those behind it; throws DBException when there is none
 };
 
 // --- factories

@@ -226,3 +226,13 @@ def test_a_pin_file_that_the_services_group_can_read_is_taken(site, token):
     path = site.place.file("pin", token.pin, mode=0o640)
     assign(site, token, f"file:{path}")
     assert_signs(site)
+
+
+@pytest.mark.parametrize("words", [("assign", ZONE, "ecdsa256", "ksk"), ("generate", ZONE, "ecdsa256", "ksk"), ("keys",)])
+def test_a_path_without_file_spends_no_try(site, spy, words):
+    site.add_zone(zones.small(ZONE))
+    token = site.token()
+    behind = () if words == ("keys",) else ("a key",)
+    refused = site.command(*words, "softhsm2", token.label, "/etc/powerdns/hsm-pin", *behind, check=False)
+    assert_refused(refused, "did you mean file:")
+    assert spy.count("C_Login") == 0

@@ -273,6 +273,10 @@ enum p11s_err p11s_command_pin(const char *text, const char *name, struct p11s_s
       err = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   }
   if (err == P11S_OK)
+    err = p11s_pin_check_typed(pin, e);
+  if (err == P11S_OK)
     *ret_pin = pin;
+  else
+    p11s_secret_release(pin);
   return err;
 }

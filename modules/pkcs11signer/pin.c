@@ -39,6 +39,15 @@ bool p11s_pin_is_source(const char *text)
           after_prefix(text, CREDENTIAL_PREFIX) != NULL);
 }
 
+enum p11s_err p11s_pin_check_typed(const struct p11s_secret *pin, struct p11s_error *e)
+{
+  if (p11s_secret_len(pin) == 0 || *p11s_secret_data(pin) != '/')
+    return P11S_OK;
+  return p11s_error_set(e, P11S_ERR_SYNTAX,
+                        "the PIN begins with '/', as a path does: did you mean file: before it? A "
+                        "PIN that does begin so can be given by a file only");
+}
+
 static enum p11s_err no_memory(struct p11s_error *e)
 {
   return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");

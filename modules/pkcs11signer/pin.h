@@ -27,6 +27,10 @@
 /* Whether text names a source rather than being a PIN. */
 bool p11s_pin_is_source(const char *text);
 
+/* P11S_ERR_SYNTAX for a path, which is a source without its file: and would cost a try as a PIN. To
+   be asked of what people type; NULL is allowed. */
+enum p11s_err p11s_pin_check_typed(const struct p11s_secret *pin, struct p11s_error *e);
+
 /* Resolves a reference's PIN: given (may be NULL) if there is one, else default_source (may be NULL
    or ""). token_label is for %t. P11S_ERR_NO_PIN says what is missing or why a source cannot be
    used. The secret is the caller's. */

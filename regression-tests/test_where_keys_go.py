@@ -149,3 +149,42 @@ def test_bind_that_leaves_its_keys_to_nobody_is_told(site):
     launch(site, "bind", bind, stock="bind", **{"bind-hybrid": "yes", "zone-cache-refresh-interval": "0"})
     bind.add_zone(site, zones.small(ZONE))
     assert_nothing_is_made(site, site.token(), "no database behind pkcs11signer stores keys")
+
+
+@pytest.mark.databases("gmysql")
+@pytest.mark.parametrize("mode", ["NO_ENGINE_SUBSTITUTION", "STRICT_TRANS_TABLES"])
+def test_names_that_the_column_cannot_hold_are_stored_as_uris(any_site, mode):
+    """PowerDNS's schema has latin1 columns. MariaDB makes '????' of other letters, or refuses them."""
+    site = any_site
+    site.database.server.sql(f"SET GLOBAL sql_mode='{mode}'")
+    site.add_zone(zones.small(ZONE))
+    token = site.token("токен")
+    try:
+        assert generate(site, token, "ключ 1").returncode == 0
+        site.command("assign", ZONE, "ecdsa256", "zsk", "softhsm2", token.label, token.pin, "pkcs11:object=ключ%201")
+        plain = site.token("plain")
+        assert generate(site, plain, "café").returncode == 0
+    finally:
+        site.database.server.sql("SET GLOBAL sql_mode=DEFAULT")
+
+    assert token.labels() == ["ключ 1"] and plain.labels() == ["café"]
+    lines = [row.lines() for row in site.database.key_rows(ZONE)[:2]]
+    key = "pkcs11:object=%D0%BA%D0%BB%D1%8E%D1%87%201"
+    assert [(it["Slot"], it["Label"]) for it in lines] == [("pkcs11:token=%D1%82%D0%BE%D0%BA%D0%B5%D0%BD", key)] * 2
+    assert site.command("check").stdout.strip().endswith("3 keys checked, 0 failed")
+    site.pdnsutil("rectify-zone", ZONE)
+    assert_delv(site.start_server(), ZONE, f"www.{ZONE}")
+
+
+@pytest.mark.databases("gmysql")
+def test_what_cannot_be_stored_otherwise_is_refused(any_site):
+    """A PIN that is not ASCII: the token takes it, the column does not."""
+    site = any_site
+    site.database.server.sql("SET GLOBAL sql_mode='NO_ENGINE_SUBSTITUTION'")
+    site.add_zone(zones.small(ZONE))
+    token = site.token(pin="тайна")
+    try:
+        assert_nothing_is_made(site, token, "did not keep the key reference", "UTF-8")
+    finally:
+        site.database.server.sql("SET GLOBAL sql_mode=DEFAULT")
+    assert site.database.key_rows(ZONE) == []

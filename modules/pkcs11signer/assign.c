@@ -2,6 +2,7 @@
 #include "assign.h"
 
 #include "pin.h"
+#include "uri.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -81,26 +82,82 @@ static enum p11s_err store(struct p11s_signer *signer, const struct p11s_host *h
   return result;
 }
 
+static bool is_ascii(const char *text)
+{
+  while (*text != '\0' && (unsigned char)*text < 0x80)
+    text++;
+  return *text == '\0';
+}
+
+/* Makes a URI of a name that is not ASCII. false: it is, or there is no memory. */
+static bool make_ascii(char **name, const char *attribute)
+{
+  struct p11s_buf uri = P11S_BUF_INIT;
+
+  if (*name == NULL || is_ascii(*name))
+    return false;
+  if (!p11s_uri_is(*name)) {
+    p11s_buf_addf(&uri, "pkcs11:%s=", attribute);
+    p11s_uri_add_value(&uri, *name, strlen(*name));
+  } else {
+    for (const char *c = *name; *c != '\0'; c++)
+      p11s_buf_addf(&uri, (unsigned char)*c < 0x80 ? "%c" : "%%%02X", (unsigned char)*c);
+  }
+  if (uri.failed) {
+    p11s_buf_clear(&uri);
+    return false;
+  }
+  free(*name);
+  *name = uri.data;
+  return true;
+}
+
+/* For a database whose column does not hold UTF-8. The reference leads to the key by other words
+   now, so the token is asked once more. */
+static enum p11s_err store_in_ascii(struct p11s_signer *signer, const struct p11s_host *host,
+                                    const struct p11s_assignment *a, int64_t *ret_id,
+                                    struct p11s_error *e)
+{
+  struct p11s_key *key = NULL;
+  enum p11s_err result = p11s_signer_key(signer, a->ref, &key, e);
+
+  if (result == P11S_OK)
+    result = p11s_key_check(key, p11s_signer_admin_deadline(signer), e);
+  if (result == P11S_OK)
+    result = store(signer, host, a, p11s_key_public(key), ret_id, e);
+  p11s_key_release(key);
+  return result;
+}
+
 /* Everything but making the key: the token's word on it, then the row. */
 static enum p11s_err check_and_store(struct p11s_signer *signer, const struct p11s_host *host,
                                      const struct p11s_assignment *a, struct p11s_key *key,
                                      int64_t *ret_id, struct p11s_error *e)
 {
   enum p11s_err result = p11s_key_check(key, p11s_signer_admin_deadline(signer), e);
+  bool changed;
 
   if (result == P11S_OK)
     result = refuse_twin(host, a, p11s_key_public(key), e);
-  if (result == P11S_OK)
-    result = store(signer, host, a, p11s_key_public(key), ret_id, e);
-  return result;
+  if (result != P11S_OK)
+    return result;
+  result = store(signer, host, a, p11s_key_public(key), ret_id, e);
+  if (result != P11S_ERR_HOST)
+    return result;
+  changed = make_ascii(&a->ref->slot, "token");
+  changed |= make_ascii(&a->ref->label, "object");
+  changed |= make_ascii(&a->ref->pub_label, "object");
+  return changed ? store_in_ascii(signer, host, a, ret_id, e) : result;
 }
 
 enum p11s_err p11s_assign(struct p11s_signer *signer, const struct p11s_host *host,
                           const struct p11s_assignment *a, int64_t *ret_id, struct p11s_error *e)
 {
   struct p11s_key *key = NULL;
-  enum p11s_err result = host->zone_check(host->ctx, a->zone, e);
+  enum p11s_err result = p11s_pin_check_typed(a->ref->pin, e);
 
+  if (result == P11S_OK)
+    result = host->zone_check(host->ctx, a->zone, e);
   if (result == P11S_OK)
     result = p11s_signer_key(signer, a->ref, &key, e);
   if (result == P11S_OK)

@@ -17,7 +17,8 @@
  * failure. Waits for the token as long as pkcs11signer-transfer-timeout, never for a query.
  */
 
-/* Which row is to be made. ref gets its public key pinned. */
+/* Which row is to be made. ref gets its public key pinned; its names become ASCII, as pkcs11: URIs,
+   where the database does not keep them otherwise. */
 struct p11s_assignment {
   const char *zone;
   unsigned flags; /* 257 or 256 */

@@ -92,6 +92,29 @@ static void two_private_keys_of_one_label(void **state)
   assert_non_null(strstr(e.text, "pkcs11:object="));
 }
 
+/* What a listing shows as 'k' is found as k; what is k to the byte goes first. */
+static void label_with_padding(void **state)
+{
+  struct p11s_keypair a = object_pair(13, "k", "A", NULL), b = object_pair(13, "pad", "B", NULL);
+  struct p11s_error e;
+
+  (void)state;
+  object_set(a.private_key, CKA_LABEL, "k\0", 2);
+  object_set(b.private_key, CKA_LABEL, "pad   ", 6);
+  assert_int_equal(found(13, "k"), a.private_key);
+  assert_int_equal(found(13, "pad"), b.private_key);
+  assert_int_equal(found(13, "pad "), b.private_key);
+  assert_int_equal(found(13, "pkcs11:object=k"), a.private_key);
+  assert_int_equal(found(13, "pkcs11:object=k;id=A"), a.private_key);
+  (void)not_found(13, "pkcs11:object=k;id=B", P11S_ERR_NO_KEY);
+  (void)not_found(13, "pkcs11:id=C", P11S_ERR_NO_KEY);
+  object_set(b.private_key, CKA_LABEL, "k\0junk", 6);
+  e = not_found(13, "k", P11S_ERR_AMBIGUOUS);
+  assert_non_null(strstr(e.text, "41 and 42"));
+  object_set(b.private_key, CKA_LABEL, "k", 1);
+  assert_int_equal(found(13, "k"), b.private_key);
+}
+
 static void missing_key_names_the_others(void **state)
 {
   struct p11s_error e = not_found(13, "gone", P11S_ERR_NO_KEY);
@@ -151,6 +174,7 @@ int main(void)
       cmocka_unit_test_setup(private_by_label, object_empty),
       cmocka_unit_test_setup(private_by_uri, object_empty),
       cmocka_unit_test_setup(two_private_keys_of_one_label, object_empty),
+      cmocka_unit_test_setup(label_with_padding, object_empty),
       cmocka_unit_test_setup(missing_key_names_the_others, object_empty),
       cmocka_unit_test_setup(private_key_of_another_type, object_empty),
       cmocka_unit_test_setup(not_logged_in, object_empty),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The public half of a private key, wherever a token keeps it. */
 #include "object_rig.h"
+#include "softhsm.h"
 
 #include <openssl/ec.h>
 #include <openssl/evp.h>
@@ -287,6 +288,60 @@ static void no_public_half(void **state)
   assert_non_null(strstr(e.text, "'alone'"));
 }
 
+/* Both halves have the label with a NUL behind it, and ids of their own. */
+static void public_object_of_a_padded_label(void **state)
+{
+  struct p11s_pubkey *key;
+  struct p11s_keypair pair = object_pair(13, "k", "\x01", &key);
+
+  (void)state;
+  object_set(pair.private_key, CKA_LABEL, "k\0", 2);
+  object_set(pair.public_key, CKA_LABEL, "k\0", 2);
+  object_set(pair.public_key, CKA_ID, "\x02", 1);
+  assert_public(13, pair.private_key, "k", NULL, key);
+  p11s_pubkey_free(key);
+}
+
+static CK_OBJECT_CLASS unsearched;
+static CK_RV refusal;
+
+static CK_RV refuse_search(CK_SESSION_HANDLE session, CK_ATTRIBUTE *template, CK_ULONG n)
+{
+  if (n > 0 && memcmp(template->pValue, &unsearched, sizeof unsearched) == 0)
+    return refusal;
+  return softhsm_module()->C_FindObjectsInit(session, template, n);
+}
+
+/* A token without certificates or public keys may refuse to look for them. */
+static void searches_that_are_refused(void **state)
+{
+  static const CK_RV rvs[] = {CKR_ATTRIBUTE_VALUE_INVALID, CKR_ATTRIBUTE_TYPE_INVALID,
+                              CKR_TEMPLATE_INCONSISTENT, CKR_FUNCTION_NOT_SUPPORTED};
+  CK_FUNCTION_LIST refusing = *object_module;
+  struct p11s_pubkey *key;
+  struct p11s_keypair pair = object_pair(13, "key", "\x05", &key);
+  struct p11s_error e;
+
+  (void)state;
+  add_certificate(key, "key", "\x05");
+  refusing.C_FindObjectsInit = refuse_search;
+  object_module = &refusing;
+  for (size_t i = 0; i < sizeof rvs / sizeof rvs[0]; i++) {
+    refusal = rvs[i];
+    unsearched = CKO_PUBLIC_KEY;
+    assert_public(13, pair.private_key, "key", NULL, key);
+    unsearched = CKO_CERTIFICATE;
+    (void)no_public(14, pair.private_key, "key", NULL, P11S_ERR_KEY_TYPE);
+  }
+  object_destroy(pair.public_key);
+  e = no_public(13, pair.private_key, "key", NULL, P11S_ERR_NO_KEY);
+  assert_null(strstr(e.text, "CKR_"));
+  refusal = CKR_DEVICE_ERROR; /* says nothing about certificates */
+  (void)no_public(13, pair.private_key, "key", NULL, P11S_ERR_TOKEN);
+  object_module = softhsm_module();
+  p11s_pubkey_free(key);
+}
+
 static void public_key_of_another_type(void **state)
 {
   struct test_pair pair = object_pair(14, "curve", NULL, NULL);
@@ -355,6 +410,8 @@ int main(void)
       cmocka_unit_test_setup(public_key_of_another_type, object_empty),
       cmocka_unit_test_setup(certificates, object_empty),
       cmocka_unit_test_setup(bad_certificates, object_empty),
+      cmocka_unit_test_setup(public_object_of_a_padded_label, object_empty),
+      cmocka_unit_test_setup(searches_that_are_refused, object_empty),
   };
 
   return cmocka_run_group_tests_name("object_public", tests, object_setup, object_teardown);

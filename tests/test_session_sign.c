@@ -216,6 +216,9 @@ static void failed_signatures(void **state)
 #define ROOM 2048
 static CK_ULONG odd_len;
 static CK_RV odd_rv;
+static const unsigned char *odd_begin; /* of the signature; the rest does not matter */
+static size_t odd_begin_len;
+static struct p11s_error odd_error;
 static CK_ULONG odd_params_wanted; /* 0: none */
 static CK_ULONG modulus_len;
 static unsigned char modulus_first; /* byte */
@@ -236,8 +239,11 @@ static CK_RV odd_sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG data_le
   (void)data;
   (void)data_len;
   signs++;
-  if (odd_rv == CKR_OK && odd_len <= *len)
+  if (odd_rv == CKR_OK && odd_len <= *len) {
     memset(signature, 0xab, odd_len);
+    for (size_t i = 0; i < odd_begin_len; i++)
+      signature[i] = odd_begin[i];
+  }
   *len = odd_len;
   return odd_rv;
 }
@@ -265,6 +271,7 @@ static int odd_setup(void **state)
   wrapped.C_Sign = odd_sign;
   wrapped.C_GetAttributeValue = odd_attribute;
   odd_rv = CKR_OK;
+  odd_begin_len = 0;
   odd_params_wanted = 0;
   modulus_len = 128;
   modulus_first = 0xcd;
@@ -280,17 +287,35 @@ static enum p11s_err odd_signature(unsigned number, CK_ULONG token_gives, unsign
   struct p11s_sign_plan plan = {alg->raw, alg->family == P11S_EDDSA, false};
   struct p11s_session *s = session_rig_open(&wrapped, "token", false);
   unsigned char input[64] = {0};
-  struct p11s_error e;
   enum p11s_err result;
 
   *len = ROOM;
   odd_len = token_gives;
   result = p11s_session_sign(s, alg, &plan, 1, NULL, input,
-                             alg->family == P11S_EDDSA ? 10 : alg->digest_len, signature, len, &e);
+                             alg->family == P11S_EDDSA ? 10 : alg->digest_len, signature, len,
+                             &odd_error);
   if (result != P11S_OK)
-    assert_int_equal(result, e.code);
+    assert_int_equal(result, odd_error.code);
   p11s_session_close(s);
   return result;
+}
+
+/* SEQUENCE { INTEGER …, as OpenSSL has it. */
+static void signature_in_der(void **state)
+{
+  unsigned char signature[ROOM];
+  size_t len;
+
+  (void)state;
+  odd_begin = (const unsigned char *)"\x30\x46\x02\x21";
+  odd_begin_len = 4;
+  assert_int_equal(odd_signature(13, 72, signature, &len), P11S_ERR_SIGNATURE);
+  assert_non_null(strstr(odd_error.text, "72 bytes in DER where"));
+  assert_non_null(strstr(odd_error.text, "has 64, r and s"));
+  assert_int_equal(odd_signature(13, 71, signature, &len), P11S_ERR_SIGNATURE);
+  assert_null(strstr(odd_error.text, "DER"));
+  assert_int_equal(odd_signature(15, 72, signature, &len), P11S_ERR_SIGNATURE);
+  assert_null(strstr(odd_error.text, "DER"));
 }
 
 static void lengths_of_signatures(void **state)
@@ -521,6 +546,7 @@ int main(void)
       cmocka_unit_test(all_algorithms),
       cmocka_unit_test(failed_signatures),
       cmocka_unit_test_setup(lengths_of_signatures, odd_setup),
+      cmocka_unit_test_setup(signature_in_der, odd_setup),
       cmocka_unit_test_setup(rsa_without_leading_zeros, odd_setup),
       cmocka_unit_test_setup(buffer_too_small, odd_setup),
       cmocka_unit_test_setup(mechanisms_of_a_key, wrapped_setup),

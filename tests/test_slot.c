@@ -103,6 +103,10 @@ static void by_serial_and_number(void **state)
   assert_int_equal(found(info.serial).id, words);
   (void)snprintf(text, sizeof text, "%lu", words);
   assert_int_equal(found(text).id, words);
+  (void)snprintf(text, sizeof text, "0x%lx", words);
+  assert_int_equal(found(text).id, words);
+  (void)snprintf(text, sizeof text, "0X%08lX", words);
+  assert_int_equal(found(text).id, words);
   /* The slot with this number is alpha's, but the label goes first. */
   assert_int_equal(alpha, 0);
   assert_int_equal(found("0").id, number);
@@ -118,7 +122,10 @@ static void not_there(void **state)
   assert_non_null(strstr(e.text, "'two words'"));
   assert_non_null(strstr(e.text, found("alpha").serial));
   (void)refused("4711", P11S_ERR_NO_TOKEN);
-  (void)refused("0x0", P11S_ERR_NO_TOKEN);
+  (void)refused("0x", P11S_ERR_NO_TOKEN);
+  (void)refused("0x0g", P11S_ERR_NO_TOKEN);
+  (void)refused("0x-1", P11S_ERR_NO_TOKEN);
+  (void)refused("x0", P11S_ERR_NO_TOKEN);
   (void)refused("1 ", P11S_ERR_NO_TOKEN);
   (void)refused("99999999999999999999999999", P11S_ERR_NO_TOKEN);
   (void)refused(" alpha", P11S_ERR_NO_TOKEN);

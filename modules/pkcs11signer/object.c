@@ -66,6 +66,54 @@ enum p11s_err p11s_objects_named(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE ses
   return result;
 }
 
+/* Whether the object's label is that one, but for what some tokens pad it with: a NUL, blanks. */
+static enum p11s_err is_labelled(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                 CK_OBJECT_HANDLE object, const CK_ATTRIBUTE *label, bool *ret_is,
+                                 struct p11s_error *e)
+{
+  struct p11s_bytes have;
+  enum p11s_err result = p11s_attribute_read(module, session, object, CKA_LABEL, &have, e);
+
+  if (result != P11S_OK)
+    return result;
+  if (have.data != NULL)
+    have.len = strnlen((const char *)have.data, have.len);
+  while (have.len > label->ulValueLen && have.data[have.len - 1] == ' ')
+    have.len--;
+  *ret_is = p11s_bytes_equal(&have, label->pValue, label->ulValueLen);
+  p11s_bytes_clear(&have);
+  return P11S_OK;
+}
+
+/* The private keys whose label a listing shows as that of the name. */
+static enum p11s_err find_padded(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                 const struct p11s_object_name *name, struct p11s_handles *ret,
+                                 struct p11s_error *e)
+{
+  struct p11s_object_name others = {.uri = NULL, .count = 0};
+  const CK_ATTRIBUTE *label = NULL;
+  enum p11s_err result;
+  size_t kept = 0;
+
+  for (CK_ULONG i = 0; i < name->count; i++)
+    if (name->attrs[i].type == CKA_LABEL)
+      label = &name->attrs[i];
+    else
+      others.attrs[others.count++] = name->attrs[i];
+  if (label == NULL)
+    return P11S_OK;
+  result = p11s_objects_named(module, session, CKO_PRIVATE_KEY, &others, ret, e);
+  for (size_t i = 0; result == P11S_OK && i < ret->count; i++) {
+    bool is = false;
+
+    result = is_labelled(module, session, ret->list[i], label, &is, e);
+    if (result == P11S_OK && is)
+      ret->list[kept++] = ret->list[i];
+  }
+  ret->count = kept;
+  return result;
+}
+
 /* Appends "'label'", or the id when there is no label. */
 static void add_name(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
                      struct p11s_buf *out)
@@ -179,6 +227,10 @@ enum p11s_err p11s_object_find_private(CK_FUNCTION_LIST *module, CK_SESSION_HAND
   if (result != P11S_OK)
     return result;
   result = p11s_objects_named(module, session, CKO_PRIVATE_KEY, &name, &found, e);
+  if (result == P11S_OK && found.count == 0) {
+    p11s_handles_clear(&found);
+    result = find_padded(module, session, &name, &found, e);
+  }
   if (result == P11S_OK && found.count == 0)
     result = no_key(module, session, label, e);
   else if (result == P11S_OK && found.count > 1)

@@ -16,7 +16,8 @@
  * call PKCS#11: only from workers and administrative commands. No locks.
  *
  * A label is compared byte by byte with CKA_LABEL; one that begins with
- * "pkcs11:" is an RFC 7512 URI whose `object` and `id` are compared.
+ * "pkcs11:" is an RFC 7512 URI whose `object` and `id` are compared. Where no private key has it,
+ * one that has it with a NUL or blanks behind it is taken: as listings show it.
  */
 
 /* The private key. P11S_ERR_NO_KEY names those that are there (at most 10), P11S_ERR_AMBIGUOUS

@@ -4,6 +4,7 @@
 
 #include "attribute.h"
 #include "object_internal.h"
+#include "rv.h"
 
 /* The key whose public half is looked for. */
 struct search {
@@ -12,6 +13,7 @@ struct search {
   const struct p11s_algorithm *alg;
   CK_OBJECT_HANDLE private_key;
   struct p11s_bytes id;         /* the private key's; empty: it has none */
+  struct p11s_bytes label;      /* the private key's, as the token has it */
   struct p11s_object_name name; /* of the public key */
   bool named;                   /* by a label of its own */
   struct p11s_error first;      /* what was wrong with the first source that has a key at all */
@@ -123,6 +125,19 @@ static enum p11s_err has_id(const struct search *s, CK_OBJECT_HANDLE object, boo
   return P11S_OK;
 }
 
+/* Objects that the key can do without: a search that the token refuses finds none. */
+static enum p11s_err search_named(struct search *s, CK_OBJECT_CLASS class,
+                                  const struct p11s_object_name *name, struct p11s_handles *ret,
+                                  struct p11s_error *e)
+{
+  enum p11s_err result = p11s_objects_named(s->module, s->session, class, name, ret, e);
+
+  if (result != P11S_ERR_TOKEN || !p11s_rv_is_unknown_template(p11s_rv_last()))
+    return result;
+  p11s_rv_note(CKR_OK);
+  return P11S_OK;
+}
+
 static enum p11s_err search_by_id(struct search *s, CK_OBJECT_CLASS class, struct p11s_handles *ret,
                                   struct p11s_error *e)
 {
@@ -133,7 +148,7 @@ static enum p11s_err search_by_id(struct search *s, CK_OBJECT_CLASS class, struc
     *ret = (struct p11s_handles){NULL, 0};
     return P11S_OK;
   }
-  return p11s_objects_named(s->module, s->session, class, &name, ret, e);
+  return search_named(s, class, &name, ret, e);
 }
 
 /* The one of them that has the private key's id. */
@@ -166,8 +181,7 @@ static enum p11s_err find_public(struct search *s, CK_OBJECT_HANDLE *ret_object,
   struct p11s_handles labelled, same_id = {NULL, 0};
   CK_OBJECT_HANDLE object = 0;
   bool found = false;
-  enum p11s_err result =
-      p11s_objects_named(s->module, s->session, CKO_PUBLIC_KEY, &s->name, &labelled, e);
+  enum p11s_err result = search_named(s, CKO_PUBLIC_KEY, &s->name, &labelled, e);
 
   if (result == P11S_OK)
     result = with_id(s, &labelled, &object, &found, e);
@@ -234,7 +248,7 @@ static enum p11s_err from_certificate(struct search *s, struct p11s_pubkey **ret
   }
   if (!goes_on(s, result, e))
     return result;
-  result = p11s_objects_named(s->module, s->session, CKO_CERTIFICATE, &s->name, &found, e);
+  result = search_named(s, CKO_CERTIFICATE, &s->name, &found, e);
   if (result == P11S_OK) {
     result = from_certificates(s, &found, ret_key, e);
     p11s_handles_clear(&found);
@@ -264,6 +278,18 @@ static enum p11s_err search_all(struct search *s, const char *label, struct p11s
       label);
 }
 
+/* Looks for the label as the private key has it: the token may have padded it. */
+static enum p11s_err take_own_label(struct search *s, struct p11s_error *e)
+{
+  enum p11s_err result =
+      p11s_attribute_read(s->module, s->session, s->private_key, CKA_LABEL, &s->label, e);
+
+  for (CK_ULONG i = 0; result == P11S_OK && s->label.len > 0 && i < s->name.count; i++)
+    if (s->name.attrs[i].type == CKA_LABEL)
+      s->name.attrs[i] = (CK_ATTRIBUTE){CKA_LABEL, s->label.data, s->label.len};
+  return result;
+}
+
 enum p11s_err p11s_object_read_public(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
                                       const struct p11s_algorithm *alg,
                                       CK_OBJECT_HANDLE private_key, const char *label,
@@ -284,6 +310,8 @@ enum p11s_err p11s_object_read_public(CK_FUNCTION_LIST *module, CK_SESSION_HANDL
     result = p11s_object_name_parse(pub_label, CKO_PUBLIC_KEY, &s.name, &said);
   else
     result = p11s_object_name_parse(label, CKO_PRIVATE_KEY, &s.name, &said);
+  if (result == P11S_OK && pub_label == NULL)
+    result = take_own_label(&s, &said);
   if (result == P11S_OK)
     result = p11s_attribute_read(module, session, private_key, CKA_ID, &s.id, &said);
   if (result == P11S_OK)
@@ -291,6 +319,7 @@ enum p11s_err p11s_object_read_public(CK_FUNCTION_LIST *module, CK_SESSION_HANDL
   if (result != P11S_OK && e != NULL)
     *e = said;
   p11s_bytes_clear(&s.id);
+  p11s_bytes_clear(&s.label);
   p11s_object_name_clear(&s.name);
   return result;
 }

@@ -132,6 +132,13 @@ CK_RV p11s_rv_last(void)
   return last_rv;
 }
 
+bool p11s_rv_is_unknown_template(CK_RV rv)
+{
+  return rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_VALUE_INVALID ||
+         rv == CKR_TEMPLATE_INCONSISTENT || rv == CKR_TEMPLATE_INCOMPLETE ||
+         rv == CKR_ARGUMENTS_BAD || rv == CKR_FUNCTION_NOT_SUPPORTED;
+}
+
 enum p11s_err p11s_rv_error(struct p11s_error *e, CK_RV rv, const char *call)
 {
   p11s_rv_note(rv);

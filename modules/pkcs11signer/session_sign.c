@@ -183,18 +183,27 @@ static size_t rsa_length(const struct p11s_session *s, CK_OBJECT_HANDLE key, siz
   return len;
 }
 
+/* SEQUENCE { INTEGER, INTEGER }: what libraries of other kinds give. PKCS#11 has r and s only
+   (v2.40, section 2.3.1). */
+static bool is_der(const unsigned char *made, size_t len)
+{
+  return len > 4 && len < 128 && made[0] == 0x30 && made[1] == len - 2 && made[2] == 0x02;
+}
+
 /* Brings what the token gave into RRSIG form. */
 static enum p11s_err finish(const struct p11s_session *s, const struct p11s_algorithm *alg,
                             CK_OBJECT_HANDLE key, const unsigned char *made, size_t made_len,
                             unsigned char *signature, size_t *len, struct p11s_error *e)
 {
   size_t want = alg->family == P11S_RSA ? rsa_length(s, key, made_len) : alg->signature_len;
+  bool der = alg->family == P11S_ECDSA && is_der(made, made_len);
 
   p11s_rv_note(CKR_OK);
   if (made_len == 0 || made_len > want || (alg->family != P11S_RSA && made_len != want))
     return p11s_error_set(e, P11S_ERR_SIGNATURE,
-                          "C_Sign: a signature of %zu byte%s where algorithm %u (%s) has %zu",
-                          made_len, p11s_plural(made_len), alg->number, alg->mnemonic, want);
+                          "C_Sign: a signature of %zu byte%s%s where algorithm %u (%s) has %zu%s",
+                          made_len, p11s_plural(made_len), der ? " in DER" : "", alg->number,
+                          alg->mnemonic, want, der ? ", r and s, in PKCS#11" : "");
   if (want > *len)
     return p11s_error_set(e, P11S_ERR_TOKEN, "C_Sign: a signature of %zu bytes, room for %zu", want,
                           *len);

@@ -7,6 +7,7 @@
 #include "rv.h"
 #include "uri.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -245,14 +246,17 @@ static enum p11s_err pick(const struct candidates *all, match_fn match, const st
   return P11S_OK;
 }
 
+/* Decimal, or hexadecimal behind 0x, as pkcs11-tool and others print slots. */
 static bool parse_number(const char *text, CK_SLOT_ID *ret)
 {
+  bool is_hex =
+      text[0] == '0' && (text[1] == 'x' || text[1] == 'X') && isxdigit((unsigned char)text[2]) != 0;
   char *end;
 
   if (text[0] < '0' || text[0] > '9')
     return false;
   errno = 0;
-  *ret = strtoul(text, &end, 10);
+  *ret = strtoul(text, &end, is_hex ? 16 : 10);
   return errno == 0 && *end == 0;
 }
 

@@ -15,11 +15,12 @@
  * In this order: a pkcs11: URI (RFC 7512: token, serial, manufacturer, model,
  * slot-id …; pin-value and pin-source are refused), the token's label
  * (exactly, else without regard to case, as the built-in engine compares), its
- * serial number, the slot's number, and the label that OpenSC gave the token until 0.25, which has
- * the name of the PIN behind it: "SmartCard-HSM (UserPIN)" for "SmartCard-HSM". Slots are listed
- * anew at each call: empty ones, and ones whose C_GetTokenInfo fails, are passed over; ids need not
- * be consecutive. An uninitialized token is never found by label. Where no token answers to the
- * name and a slot failed, all are looked at again, three times within 140 ms.
+ * serial number, the slot's number (decimal, or hexadecimal behind 0x), and the label that OpenSC
+ * gave the token until 0.25, which has the name of the PIN behind it: "SmartCard-HSM (UserPIN)" for
+ * "SmartCard-HSM". Slots are listed anew at each call: empty ones, and ones whose C_GetTokenInfo
+ * fails, are passed over; ids need not be consecutive. An uninitialized token is never found by
+ * label. Where no token answers to the name and a slot failed, all are looked at again, three times
+ * within 140 ms.
  *
  * Calls PKCS#11: only from workers and administrative commands. No locks.
  */

@@ -105,3 +105,20 @@ def test_check_finds_a_token_that_signs_wrongly(site, spy):
 
 def test_check_of_an_unknown_zone_is_an_error(site):
     assert_refused(site.command("check", "nowhere.test", check=False), "nowhere.test")
+
+
+def test_a_module_whose_calls_are_logged(site):
+    """p11-kit would write the PIN where everything that the server says goes: this key has none."""
+    token = site.token()
+    token.make_key("key")
+    site.add_zone(zones.small(ZONE))
+    site.database.add_key_row(ZONE, site.reference(token, "key", PIN=None))
+    assert "log-calls" not in site.command("check", check=False).output
+    site.place.file("xdg/pkcs11/modules/softhsm2.module", f"module: {site.hsm.library}\nlog-calls: yes\n")
+    lines = [line for line in site.command("check", check=False).stdout.splitlines() if "log-calls: yes" in line]
+    assert len(lines) == 1 and lines[0].startswith("Warning: PKCS#11 module 'softhsm2'")
+    module, = [it for it in json.loads(site.command("modules", json=True).stdout) if it["name"] == "softhsm2"]
+    assert "log-calls: yes" in module["warning"]
+    server = site.start_server()
+    server.ask(ZONE, "DNSKEY")
+    assert sum("log-calls: yes" in line for line in server.log.splitlines()) == 1

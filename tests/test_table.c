@@ -179,6 +179,9 @@ static void json_text(void **state)
       {"\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
       {"\xf4\x90\x80\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
       {"\x80", "\"\xef\xbf\xbd\""},
+      /* the terminal's own: U+0080, U+009B (CSI), U+009F, and U+00A0, which is none; U+202E */
+      {"\xc2\x80\xc2\x9b\xc2\x9f\xc2\xa0", "\"\\u0080\\u009b\\u009f\xc2\xa0\""},
+      {"\xe2\x80\xae", "\"\\u202e\""},
   };
 
   (void)state;

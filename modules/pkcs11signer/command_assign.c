@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "assign.h"
 #include "command_internal.h"
+#include "p11mod.h"
 #include "table.h"
 #include "uri.h"
 
@@ -246,6 +247,15 @@ static void check_row(const struct p11s_check *check, void *arg)
   p11s_table_string(t, CHECK_MESSAGE, check->error == NULL ? "" : check->error->text);
 }
 
+static void print_warning(const char *module, void *arg)
+{
+  const struct p11s_command_ctx *ctx = arg;
+  const char *warning = p11s_p11mod_warning(module);
+
+  if (warning != NULL)
+    p11s_buf_addf(ctx->out, "Warning: %s\n", warning);
+}
+
 enum p11s_err p11s_command_check(const struct p11s_command_ctx *ctx, struct p11s_error *e)
 {
   static const char *const columns[] = {"zone",  "key_id", "ok",      "algorithm",
@@ -268,6 +278,8 @@ enum p11s_err p11s_command_check(const struct p11s_command_ctx *ctx, struct p11s
   /* What was found out is shown even when looking did not come to its end. */
   if (p11s_table_print(run.table, ctx->json, ctx->out, err == P11S_OK ? &failure : NULL) != P11S_OK)
     err = P11S_ERR_NOMEM;
+  if (!ctx->json && run.checked > 0)
+    (void)p11s_p11mod_each_name(print_warning, (void *)ctx, NULL);
   if (!ctx->json)
     p11s_buf_addf(ctx->out, "%u key%s checked, %u failed\n", run.checked, p11s_plural(run.checked),
                   run.failed);

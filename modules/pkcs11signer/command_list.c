@@ -19,13 +19,16 @@ static enum p11s_err finish(struct p11s_table *t, const struct p11s_command_ctx 
 }
 
 /* The columns of `modules`. */
-enum { NAME, PATH, DESCRIPTION, MADE_BY, VERSION, MODULE_ERROR };
+enum { NAME, PATH, DESCRIPTION, MADE_BY, VERSION, WARNING, MODULE_ERROR };
 
 static void modules_row(const struct p11s_p11mod_info *info, void *arg)
 {
+  const char *warning = p11s_p11mod_warning(info->name);
   struct p11s_table *t = arg;
 
   p11s_table_row(t);
+  if (warning != NULL)
+    p11s_table_string(t, WARNING, warning);
   p11s_table_string(t, NAME, info->name);
   p11s_table_string(t, PATH, info->path);
   p11s_table_string(t, DESCRIPTION, info->description);
@@ -48,8 +51,8 @@ static void modules_failed_row(const char *name, void *arg)
 
 enum p11s_err p11s_command_modules(const struct p11s_command_ctx *ctx, struct p11s_error *e)
 {
-  static const char *const columns[] = {"name",    "path",  "description", "manufacturer",
-                                        "version", "error", NULL};
+  static const char *const columns[] = {"name",    "path",    "description", "manufacturer",
+                                        "version", "warning", "error",       NULL};
   struct p11s_table *t = p11s_table_new(columns);
   enum p11s_err err = p11s_p11mod_each(modules_row, t, e);
 

@@ -47,8 +47,7 @@ static size_t decode(const unsigned char *at, uint32_t *ret_char)
   return len;
 }
 
-/* Control characters, line separators, and what reorders the text around it on a terminal. */
-static bool is_control(uint32_t c)
+bool p11s_error_is_control(uint32_t c)
 {
   return c < 0x20 || (c >= 0x7f && c <= 0x9f) || (c >= 0x200e && c <= 0x200f) ||
          (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
@@ -63,7 +62,7 @@ void p11s_error_clean(char *text)
     uint32_t c = 0;
     size_t len = decode(from, &c);
 
-    if (len == 0 || is_control(c)) {
+    if (len == 0 || p11s_error_is_control(c)) {
       *to++ = '?';
       from += len == 0 ? 1 : len;
       continue;

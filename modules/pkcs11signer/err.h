@@ -2,6 +2,7 @@
 #ifndef P11S_ERR_H
 #define P11S_ERR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -57,6 +58,10 @@ void p11s_error_prefix(struct p11s_error *e, const char *format, ...)
 
 /* Replaces control characters and broken UTF-8 in a NUL-terminated text by '?', in place. */
 void p11s_error_clean(char *text);
+
+/* Control characters (C1 too), line separators, and what reorders the text around it on a
+   terminal. */
+bool p11s_error_is_control(uint32_t character);
 
 /* What a noun behind this count ends with: "s", or nothing. */
 const char *p11s_plural(uint64_t count);

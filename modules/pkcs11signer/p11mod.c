@@ -97,11 +97,7 @@ static enum p11s_err unknown_locked(const char *name, struct p11s_error *e)
 
 static bool option_is_no(CK_FUNCTION_LIST *module)
 {
-  char *value = p11_kit_config_option(module, "managed");
-  bool no = value != NULL && strcmp(value, "no") == 0;
-
-  free(value);
-  return no;
+  return p11s_p11mod_option_is(module, "managed", "no");
 }
 
 static CK_RV initialize_directly(const struct p11s_p11mod_entry *entry, CK_FUNCTION_LIST *module)
@@ -359,6 +355,18 @@ enum p11s_err p11s_p11mod_each_name(void (*fn)(const char *name, void *arg), voi
   for (size_t i = 0; i < count; i++)
     fn(current->entries[i].name, arg);
   return result;
+}
+
+const char *p11s_p11mod_warning(const char *name)
+{
+  const char *warning = NULL;
+
+  pthread_mutex_lock(&lock);
+  for (size_t i = 0; current != NULL && i < current->count; i++)
+    if (strcmp(current->entries[i].name, name) == 0)
+      warning = current->entries[i].warning;
+  pthread_mutex_unlock(&lock);
+  return warning;
 }
 
 void p11s_p11mod_shutdown(void)

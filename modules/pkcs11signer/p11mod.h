@@ -75,6 +75,10 @@ enum p11s_err p11s_p11mod_each(void (*fn)(const struct p11s_p11mod_info *info, v
 enum p11s_err p11s_p11mod_each_name(void (*fn)(const char *name, void *arg), void *arg,
                                     struct p11s_error *e);
 
+/* A sentence about a danger in the options of a module that has been loaded, or NULL. Borrowed, as
+   the module is. It is also logged when the module is loaded. */
+const char *p11s_p11mod_warning(const char *name);
+
 /* Finalizes what we initialized. No other call may be under way. */
 void p11s_p11mod_shutdown(void);
 

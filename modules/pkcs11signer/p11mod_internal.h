@@ -25,6 +25,7 @@ struct p11s_p11mod_entry {
   char *name;
   char *reason;      /* a sentence, or NULL */
   char *reserved;    /* x-init-reserved; NULL when not set */
+  char *warning;     /* a sentence about its options, or NULL; set before there is a module */
   uint64_t tried_ms; /* when the reason was found */
   uint64_t ready_ms; /* when the library was initialized last */
   uint64_t life;     /* how often it was */
@@ -65,6 +66,9 @@ bool p11s_p11mod_finalize_library(const char *name);
 struct p11s_p11mod_entry *p11s_p11mod_begin_anew(const char *name);
 /* the next p11s_p11mod_get() initializes it, or, when not NULL, this one from now on. */
 void p11s_p11mod_set_idle(struct p11s_p11mod_entry *entry, CK_FUNCTION_LIST *alone);
+
+/* Whether p11-kit's configuration of the module, or of all when NULL, has that option. */
+bool p11s_p11mod_option_is(CK_FUNCTION_LIST *module, const char *option, const char *value);
 
 /* Tries a module that was left out once more. Fills *found, an empty entry of its own, with the
    module or a reason, or leaves it empty when nothing could be found out. */

@@ -17,6 +17,34 @@ static void entry_clear(struct p11s_p11mod_entry *entry)
   free(entry->name);
   free(entry->reason);
   free(entry->reserved);
+  free(entry->warning);
+}
+
+bool p11s_p11mod_option_is(CK_FUNCTION_LIST *module, const char *option, const char *value)
+{
+  char *found = p11_kit_config_option(module, option);
+  bool is = found != NULL && strcmp(found, value) == 0;
+
+  free(found);
+  return is;
+}
+
+/* p11-kit can only log the calls of modules that it manages. */
+static void warn_of_options(struct p11s_p11mod_entry *entry)
+{
+  struct p11s_buf text = P11S_BUF_INIT;
+
+  if (p11s_p11mod_option_is(NULL, "managed", "no") ||
+      p11s_p11mod_option_is(entry->module, "managed", "no") ||
+      !p11s_p11mod_option_is(entry->module, "log-calls", "yes"))
+    return;
+  p11s_buf_addf(&text,
+                "PKCS#11 module '%s' has log-calls: yes in its .module file: p11-kit writes every "
+                "call to standard error, the journal, and the PIN with it. Remove that line",
+                entry->name);
+  entry->warning = text.data;
+  if (entry->warning != NULL)
+    p11s_log_event(P11S_LOG_WARNING, "%s", entry->warning);
 }
 
 void p11s_p11mods_free(struct p11s_p11mods *m)
@@ -193,6 +221,7 @@ static enum p11s_err load_together(struct p11s_p11mods *m, const struct p11s_mod
       m->entries[m->count].module = m->list[i];
       m->entries[m->count].name = name;
       m->entries[m->count].reserved = p11_kit_config_option(m->list[i], "x-init-reserved");
+      warn_of_options(&m->entries[m->count]);
       m->count++;
     }
   }

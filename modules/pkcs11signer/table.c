@@ -172,7 +172,7 @@ void p11s_json_string(struct p11s_buf *out, const char *text)
       len = 1;
     } else if (code == '"' || code == '\\') {
       p11s_buf_addf(out, "\\%c", (char)code);
-    } else if (code < 0x20 || code == 0x7f) {
+    } else if (p11s_error_is_control(code)) { /* none needs more than four digits */
       p11s_buf_addf(out, "\\u%04x", (unsigned)code);
     } else {
       p11s_buf_add(out, text, len);

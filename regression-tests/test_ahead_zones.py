@@ -2,6 +2,7 @@
 """What is signed ahead and what the budget says follow the database: zones, keys and records that
 are there now."""
 import json
+import os
 import time
 
 import pytest
@@ -313,3 +314,20 @@ def test_without_a_store_too(site, clock):
     site.pdnsutil("disable-dnssec", KEPT)
     wait_for("no token", lambda: statistic(server, "tokens") == 0, MINUTE)
     wait_for("no worker", lambda: statistic(server, "workers") == 0, MINUTE)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="chroot takes root")
+def test_in_a_chroot_with_another_user(site, clock):
+    """Where PowerDNS's database is another path, and root's files cannot be read any more. There is no token
+    in there; that it is retired shows that the database was asked."""
+    site.add_zone(zones.many(KEPT, 2))
+    single_key(site, KEPT, site.token("signing"))
+    root, who = str(site.place.root), site.runner.identity
+    server = site.start_server(as_root=True, env=clock.environment, settings={
+        "chroot": root, "setuid": who.uid, "setgid": who.gid, "pkcs11signer-state-dir": "/state",
+        "socket-dir": "/run/0", "gsqlite3-database": site.settings["gsqlite3-database"].removeprefix(root)})
+    assert is_refused(server.ask(f"host0.{KEPT}"))
+    assert statistic(server, "tokens") == 1
+    site.pdnsutil("disable-dnssec", KEPT)
+    wait_for("no token", lambda: statistic(server, "tokens") == 0, MINUTE)
+    assert statistic(server, "tokens-away") == 0

@@ -45,7 +45,7 @@ bool hasActiveKey(const std::vector<DNSBackend *> &siblings, const compat::Zone 
 std::string soaEditOf(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone,
                       const Metadata &metadata)
 {
-  const std::string own = valueOf(metadata, "SOA-EDIT");
+  std::string own = valueOf(metadata, "SOA-EDIT");
   if (!own.empty()) {
     return own;
   }

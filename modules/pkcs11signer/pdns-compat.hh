@@ -139,11 +139,15 @@ template <typename Wrapper> void wrapFactory(OwnedFactory &place)
 // One of each backend launched.
 inline std::vector<std::unique_ptr<DNSBackend>> makeBackends()
 {
+#if P11S_PDNS_NUMBER >= 40900
+  return BackendMakers().all();
+#else
   std::vector<std::unique_ptr<DNSBackend>> made;
-  for (auto &backend : BackendMakers().all()) {
-    made.emplace_back(std::move(backend));
+  for (DNSBackend *backend : BackendMakers().all()) {
+    made.emplace_back(backend);
   }
   return made;
+#endif
 }
 
 // From 4.9 on pdnsutil has deleted all other backends when it runs a backend's command, so that

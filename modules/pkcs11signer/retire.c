@@ -147,12 +147,11 @@ static void judge(struct p11s_retire *r)
   for (size_t i = 0; i < r->count; i++) {
     struct p11s_retire_token *t = &r->tokens[i];
 
-    if (t->named)
+    if (t->named || (t->unnamed_ms != 0 && now - t->unnamed_ms >= P11S_RETIRE_MS &&
+                     p11s_token_retire(t->token)))
       t->unnamed_ms = 0;
     else if (t->unnamed_ms == 0)
       t->unnamed_ms = now;
-    else if (now - t->unnamed_ms >= P11S_RETIRE_MS && p11s_token_retire(t->token))
-      t->unnamed_ms = 0;
   }
 }
 

@@ -58,7 +58,7 @@ static bool look(const struct p11s_store_record *record, void *arg)
   seen->count++;
   seen->days = record->days_used;
   if (!p11s_message_parse(record->message, record->message_len, &m) ||
-      !p11s_message_week(&m, &week))
+      !p11s_message_week(&m, &week, NULL))
     return true;
   if (m.type == P11S_TYPE_DNSKEY)
     seen->dnskeys++;

@@ -42,7 +42,7 @@ static void parsed(void **state)
   assert_memory_equal(m.owner, "\3www\7example\3org", 17);
   assert_int_equal(m.rdata_len, 4);
   assert_memory_equal(m.rdata, "\xc0\x00\x02\x01", 4);
-  assert_true(p11s_message_week(&m, &week));
+  assert_true(p11s_message_week(&m, &week, NULL));
   assert_int_equal(week, WEEK);
 }
 
@@ -75,7 +75,7 @@ static void advanced_and_back(void **state)
   for (int weeks = -8; weeks <= 8; weeks++) {
     p11s_message_advance(message, weeks);
     assert_true(p11s_message_parse(message, A_LEN, &m));
-    assert_true(p11s_message_week(&m, &week));
+    assert_true(p11s_message_week(&m, &week, NULL));
     assert_int_equal(week, WEEK + (uint32_t)weeks * 604800u);
     assert_int_equal(m.expiration - m.inception, 3 * 604800);
     p11s_message_advance(message, -weeks);
@@ -111,21 +111,52 @@ static void weeks_turn_on_thursday(void **state)
   assert_int_equal((WEEK / 86400 + 4) % 7, 4); /* 1970-01-01 was a Thursday */
 }
 
-/* Another server's, or another setting's: nothing is known of when it is asked for again. */
-static void other_times_are_no_week(void **state)
+/* rrsig-expiry-extend of PowerDNS 5.1.3: from nothing to a year. */
+static void expirations_may_be_extended(void **state)
 {
+  static const uint32_t extensions[] = {0, 1, 3600, 604800, 31536000};
   unsigned char message[A_LEN];
+  uint32_t week, extension;
   struct p11s_message m;
-  uint32_t week = 7;
 
   (void)state;
-  for (size_t at = 8; at < 16; at++) {
-    memcpy(message, a_message, A_LEN);
-    message[at] ^= 1;
+  memcpy(message, a_message, A_LEN);
+  for (size_t i = 0; i < sizeof extensions / sizeof extensions[0]; i++) {
+    p11s_message_set_week(message, WEEK + 604800u, extensions[i]);
     assert_true(p11s_message_parse(message, A_LEN, &m));
-    assert_false(p11s_message_week(&m, &week));
+    assert_int_equal(m.inception, WEEK);
+    assert_int_equal(m.expiration, WEEK + 3 * 604800u + extensions[i]);
+    assert_true(p11s_message_week(&m, &week, &extension));
+    assert_int_equal(week, WEEK + 604800u);
+    assert_int_equal(extension, extensions[i]);
+  }
+  p11s_message_set_week(message, WEEK, 0);
+  assert_memory_equal(message, a_message, A_LEN);
+}
+
+/* No setting of any PowerDNS has it write these: nothing is known of when it asks again. */
+static void other_times_are_no_week(void **state)
+{
+  static const struct {
+    uint32_t expiration, inception;
+  } times[] = {
+      {WEEK + 2 * 604800u, WEEK - 604800u - 1},        /* inception: no week's */
+      {WEEK + 2 * 604800u, WEEK - 604800u + 3600},     /* likewise */
+      {WEEK + 2 * 604800u - 1, WEEK - 604800u},        /* too short */
+      {WEEK + 2 * 604800u + 31536001, WEEK - 604800u}, /* too long */
+      {WEEK - 604800u, WEEK + 2 * 604800u},            /* the wrong way round */
+  };
+  uint32_t week = 7, extension = 7;
+
+  (void)state;
+  for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+    const struct p11s_message m = {.expiration = times[i].expiration,
+                                   .inception = times[i].inception};
+
+    assert_false(p11s_message_week(&m, &week, &extension));
   }
   assert_int_equal(week, 7);
+  assert_int_equal(extension, 7);
 }
 
 static void serials(void **state)
@@ -142,6 +173,34 @@ static void serials(void **state)
   m.type = 1;
   assert_false(p11s_message_serial(&m, &serial));
   assert_int_equal(serial, 0x78a41f01u);
+}
+
+static void serials_are_written(void **state)
+{
+  unsigned char message[31 + 13 + 10 + sizeof soa_rdata], before[sizeof message];
+  size_t len = sizeof message - 1, at = 31 + 13 + 10 + sizeof soa_rdata - 1 - 20;
+  struct p11s_message m;
+  uint32_t serial;
+
+  (void)state;
+  memcpy(message, a_message, 31);
+  message[1] = 6;
+  memcpy(message + 31, "\7example\3org\0\0\x06\0\x01\0\0\x0e\x10\0", 22);
+  message[31 + 13 + 9] = sizeof soa_rdata - 1;
+  memcpy(message + 31 + 13 + 10, soa_rdata, sizeof soa_rdata);
+  memcpy(before, message, sizeof message);
+  assert_true(p11s_message_set_serial(message, len, 0xfedcba98u));
+  assert_true(p11s_message_parse(message, len, &m));
+  assert_true(p11s_message_serial(&m, &serial));
+  assert_int_equal(serial, 0xfedcba98u);
+  assert_memory_equal(message, before, at);
+  assert_memory_equal(message + at + 4, before + at + 4, len - at - 4);
+  /* What is no SOA record stays as it is. */
+  memcpy(before, message, sizeof message);
+  assert_false(p11s_message_set_serial(message, len - 1, 1));
+  message[1] = before[1] = 16;
+  assert_false(p11s_message_set_serial(message, len, 1));
+  assert_memory_equal(message, before, len);
 }
 
 static void expiration_alone(void **state)
@@ -162,8 +221,10 @@ int main(void)
       cmocka_unit_test(advanced_and_back),
       cmocka_unit_test(times_wrap),
       cmocka_unit_test(weeks_turn_on_thursday),
+      cmocka_unit_test(expirations_may_be_extended),
       cmocka_unit_test(other_times_are_no_week),
       cmocka_unit_test(serials),
+      cmocka_unit_test(serials_are_written),
       cmocka_unit_test(expiration_alone),
   };
 

@@ -35,7 +35,7 @@ bool p11s_census_add(const struct p11s_store_record *record, void *arg)
   uint32_t start;
 
   if (record->days_used == 0 || !p11s_message_parse(record->message, record->message_len, &m) ||
-      !p11s_message_week(&m, &start))
+      !p11s_message_week(&m, &start, NULL))
     return true;
   census->all++;
   census->of_week[start / P11S_WEEK_SECONDS]++;

@@ -96,7 +96,7 @@ static bool count_stored(const struct p11s_store_record *record, void *arg)
 
   if (key == NULL || record->days_used == 0 ||
       !p11s_message_parse(record->message, record->message_len, &m) ||
-      !p11s_message_week(&m, &week))
+      !p11s_message_week(&m, &week, NULL))
     return true;
   entry = entry_of(w, key);
   for (unsigned i = 0; i < 2; i++)

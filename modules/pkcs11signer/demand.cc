@@ -4,7 +4,6 @@
 #include "engine.hh"
 
 #include <ctime>
-#include <strings.h>
 
 extern "C" {
 #include "week.h"
@@ -17,39 +16,6 @@ constexpr uint32_t Day = 86400;
 bool isOfKeys(uint16_t type)
 {
   return type == QType::DNSKEY || type == QType::CDS || type == QType::CDNSKEY;
-}
-
-// 2026112601 for the first of the day; PowerDNS takes local time.
-uint32_t dateSerial(time_t when, uint32_t number)
-{
-  struct tm day {};
-  (void)localtime_r(&when, &day);
-  return static_cast<uint32_t>(day.tm_year + 1900) * 1000000 +
-         static_cast<uint32_t>(day.tm_mon + 1) * 10000 + static_cast<uint32_t>(day.tm_mday) * 100 +
-         number;
-}
-
-// The serial that PowerDNS serves in the week that begins then, by the zone's SOA-EDIT, as its
-// calculateEditSOA() has it for the week that is.
-uint32_t serialInWeek(uint32_t serial, const std::string &kind, uint32_t start)
-{
-  if (strcasecmp(kind.c_str(), "INCREMENT-WEEKS") == 0) {
-    return serial + start / P11S_WEEK_SECONDS;
-  }
-  if (strcasecmp(kind.c_str(), "INCEPTION-EPOCH") == 0) {
-    return serial < start ? start : serial;
-  }
-  if (strcasecmp(kind.c_str(), "INCEPTION-INCREMENT") == 0) {
-    const uint32_t first = dateSerial(start, 1);
-    if (serial < first - 1) {
-      return first;
-    }
-    if (serial <= first) {
-      return first + 1;
-    }
-    return serial <= dateSerial(start + 2 * static_cast<time_t>(Day), 99) ? serial + 1 : serial;
-  }
-  return serial;
 }
 } // namespace
 
@@ -110,24 +76,26 @@ bool Demands::demand(const ServedSet &set, int week)
 
 bool Demands::demandSoa()
 {
-  const SOAData &soa = d_zone.soa();
-  std::string kind;
+  std::string name;
+  const p11s_soa_edit edit = d_zone.soaEdit(name);
+  const auto now = static_cast<uint32_t>(time(nullptr));
 
-  d_zone.keeper().getSoaEdit(compat::zoneOf(soa), kind);
-  const uint32_t now = serialInWeek(soa.serial, kind, d_start);
-  const bool changes = serialInWeek(soa.serial, kind, d_start + d_weeks * P11S_WEEK_SECONDS) != now;
-  if (now != compat::editedSerial(soa, kind) || (changes && compat::isSerialLate())) {
-    leaveOut("the SOA record, which negative answers have too: with SOA-EDIT " + kind +
+  if (edit.kind == P11S_SOA_EDIT_EPOCH) {
+    leaveOut("the SOA record, which negative answers have too: with SOA-EDIT " + name +
              " its serial cannot be known in advance");
     return true;
   }
-  if (!changes) {
-    return demand(d_zone.soaSet(now), P11S_EVERY_WEEK);
+  if (edit.kind == P11S_SOA_EDIT_NONE) {
+    return demand(d_zone.soaSet(edit.serial), P11S_EVERY_WEEK);
   }
   for (unsigned week = 0; week <= d_weeks; ++week) {
-    const uint32_t serial = serialInWeek(soa.serial, kind, d_start + week * P11S_WEEK_SECONDS);
-    if (!demand(d_zone.soaSet(serial), static_cast<int>(week))) {
-      return false;
+    uint32_t serials[P11S_SOA_EDIT_SERIALS];
+    const unsigned count =
+        p11s_soa_edit_serials(&edit, d_start + week * P11S_WEEK_SECONDS, now, serials);
+    for (unsigned i = 0; i < count; ++i) {
+      if (!demand(d_zone.soaSet(serials[i]), static_cast<int>(week))) {
+        return false;
+      }
     }
   }
   return true;

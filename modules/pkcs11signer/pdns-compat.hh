@@ -16,6 +16,7 @@
 #include <logger.hh>
 #include <ueberbackend.hh>
 
+#include <limits>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -300,10 +301,6 @@ inline std::unique_ptr<DNSSECKeeper> makeKeeper(UeberBackend &db)
 {
   return std::make_unique<DNSSECKeeper>(nullptr, &db);
 }
-inline uint32_t startOfWeek()
-{
-  return getStartOfWeek().first;
-}
 inline uint32_t editedSerial(const SOAData &soa, const std::string &kind)
 {
   return calculateEditSOA(soa.serial, kind, soa.zonename, nullptr);
@@ -312,34 +309,10 @@ inline DSRecordContent makeDs(const SOAData &soa, const DNSKEYRecordContent &key
 {
   return makeDSFromDNSKey(nullptr, soa.qname(), key, digest);
 }
-// Of these two settings pdnsutil knows nothing (declareAnswerSettings()).
-inline uint32_t expiryExtension()
-{
-  const bool asSpread = ::arg()["rrsig-expiry-extend"] == "soa-edit-spread";
-  return static_cast<uint32_t>(
-      ::arg().asNum(asSpread ? "soa-edit-spread" : "rrsig-expiry-extend", 0));
-}
-// Whether a zone's serial changes some time after the week has turned.
-inline bool isSerialLate()
-{
-  return ::arg().asNum("soa-edit-spread", 0) != 0;
-}
-inline void declareWeekSettings()
-{
-  for (const char *name : {"rrsig-expiry-extend", "soa-edit-spread"}) {
-    if (!::arg().parmIsset(name)) {
-      ::arg().set(name, "as in pdns_server") = "0";
-    }
-  }
-}
 #else
 inline std::unique_ptr<DNSSECKeeper> makeKeeper(UeberBackend &db)
 {
   return std::make_unique<DNSSECKeeper>(&db);
-}
-inline uint32_t startOfWeek()
-{
-  return getStartOfWeek();
 }
 inline uint32_t editedSerial(const SOAData &soa, const std::string &kind)
 {
@@ -349,13 +322,52 @@ inline DSRecordContent makeDs(const SOAData &soa, const DNSKEYRecordContent &key
 {
   return makeDSFromDNSKey(nameOf(soa), key, digest);
 }
+#endif
+
+#if P11S_PDNS_NUMBER >= 50103
+inline uint32_t startOfWeek()
+{
+  return getStartOfWeek().first;
+}
+inline uint32_t soaEditSpread()
+{
+  return static_cast<uint32_t>(::arg().asNum("soa-edit-spread", 0));
+}
+inline uint32_t expiryExtension()
+{
+  return ::arg()["rrsig-expiry-extend"] == "soa-edit-spread"
+             ? soaEditSpread()
+             : static_cast<uint32_t>(::arg().asNum("rrsig-expiry-extend", 0));
+}
+// How far into a week the zone's serial changes, as weekSpreadDelay() has it, which in pdnsutil
+// does not know the setting.
+inline uint32_t serialDelay(const SOAData &soa)
+{
+  const auto hash = static_cast<uint32_t>(soa.zonename.hash());
+  return soaEditSpread() == 0 ? 0 : hash / (std::numeric_limits<uint32_t>::max() / soaEditSpread());
+}
+// Of these settings pdnsutil does not know all.
+inline void declareWeekSettings()
+{
+  if (!::arg().parmIsset("soa-edit-spread")) {
+    ::arg().set("soa-edit-spread", "as in pdns_server") = "0";
+  }
+  if (!::arg().parmIsset("rrsig-expiry-extend")) {
+    ::arg().set("rrsig-expiry-extend", "as in pdns_server") = "soa-edit-spread";
+  }
+}
+#else
+inline uint32_t startOfWeek()
+{
+  return getStartOfWeek();
+}
 inline uint32_t expiryExtension()
 {
   return 0;
 }
-inline bool isSerialLate()
+inline uint32_t serialDelay(const SOAData & /* soa */)
 {
-  return false;
+  return 0;
 }
 inline void declareWeekSettings() {}
 #endif

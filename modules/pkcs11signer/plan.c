@@ -274,11 +274,11 @@ bool p11s_plan_add(const struct p11s_store_record *record, void *arg)
   struct p11s_message m;
   struct p11s_line *line;
   int32_t weeks;
-  uint32_t start;
+  uint32_t start, extension;
   unsigned at;
 
   if (!p11s_message_parse(record->message, record->message_len, &m) || m.owner == NULL ||
-      !p11s_message_week(&m, &start))
+      !p11s_message_week(&m, &start, &extension) || extension != 0)
     return true;
   if (plan->only_len > 0 &&
       (m.signer_len != plan->only_len || memcmp(m.signer, plan->only, plan->only_len) != 0))

@@ -127,7 +127,7 @@ static bool read_row(const struct p11s_mysql_field *fields, unsigned count,
                                     row.signature_len,
                                     now - row.idle_days * DAY,
                                     1};
-  if (p11s_message_parse(row.message, row.message_len, &m) && p11s_message_week(&m, &week) &&
+  if (p11s_message_parse(row.message, row.message_len, &m) && p11s_message_week(&m, &week, NULL) &&
       p11s_time_diff(week, now) > 0)
     ret->days_used = 0;
   return true;

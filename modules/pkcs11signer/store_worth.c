@@ -100,7 +100,7 @@ static bool parse(const struct p11s_store_record *record, struct p11s_message *m
 {
   memset(m, 0, sizeof *m);
   return p11s_message_parse(record->message, record->message_len, m) && m->owner != NULL &&
-         p11s_message_week(m, week);
+         p11s_message_week(m, week, NULL);
 }
 
 bool p11s_worth_look(const struct p11s_store_record *record, void *arg)

@@ -9,7 +9,7 @@
 #define AT_TAG 16
 #define AT_SIGNER 18
 
-/* PowerDNS's, from a week's start. */
+/* PowerDNS's, from a week's start; the extension comes on top. */
 #define INCEPTION_BEFORE P11S_WEEK_SECONDS
 #define EXPIRATION_BEHIND (2 * P11S_WEEK_SECONDS)
 
@@ -66,22 +66,41 @@ bool p11s_message_parse(const unsigned char *message, size_t len, struct p11s_me
   return signer == len || parse_record(message + signer, len - signer, ret);
 }
 
-bool p11s_message_serial(const struct p11s_message *m, uint32_t *ret_serial)
+const unsigned char *p11s_message_serial_at(const struct p11s_message *m)
 {
   size_t name, names = 0;
 
   if (m->type != P11S_TYPE_SOA || m->rdata == NULL)
-    return false;
+    return NULL;
   for (int i = 0; i < 2; i++) {
     name = p11s_dnsname_length(m->rdata + names, m->rdata_len - names);
     if (name == 0)
-      return false;
+      return NULL;
     names += name;
   }
-  if (m->rdata_len - names != 20)
+  return m->rdata_len - names == 20 ? m->rdata + names : NULL;
+}
+
+bool p11s_message_serial(const struct p11s_message *m, uint32_t *ret_serial)
+{
+  const unsigned char *at = p11s_message_serial_at(m);
+
+  if (at != NULL)
+    *ret_serial = get32(at);
+  return at != NULL;
+}
+
+bool p11s_message_set_serial(unsigned char *message, size_t len, uint32_t serial)
+{
+  const unsigned char *at;
+  struct p11s_message m;
+
+  if (!p11s_message_parse(message, len, &m))
     return false;
-  *ret_serial = get32(m->rdata + names);
-  return true;
+  at = p11s_message_serial_at(&m);
+  if (at != NULL)
+    put32(message + (at - message), serial);
+  return at != NULL;
 }
 
 bool p11s_message_expiration(const unsigned char *message, size_t len, uint32_t *ret_expiration)
@@ -100,14 +119,24 @@ void p11s_message_advance(unsigned char *message, int weeks)
   put32(message + AT_INCEPTION, get32(message + AT_INCEPTION) + by);
 }
 
-bool p11s_message_week(const struct p11s_message *m, uint32_t *ret_start)
+bool p11s_message_week(const struct p11s_message *m, uint32_t *ret_start, uint32_t *ret_extension)
 {
   uint32_t start = m->inception + INCEPTION_BEFORE;
+  uint32_t extension = m->expiration - start - EXPIRATION_BEHIND;
 
-  if (start % P11S_WEEK_SECONDS != 0 || m->expiration - start != EXPIRATION_BEHIND)
+  if (start % P11S_WEEK_SECONDS != 0 || extension > P11S_EXTENSION_MOST)
     return false;
-  *ret_start = start;
+  if (ret_start != NULL)
+    *ret_start = start;
+  if (ret_extension != NULL)
+    *ret_extension = extension;
   return true;
+}
+
+void p11s_message_set_week(unsigned char *message, uint32_t start, uint32_t extension)
+{
+  put32(message + AT_EXPIRATION, start + EXPIRATION_BEHIND + extension);
+  put32(message + AT_INCEPTION, start - INCEPTION_BEFORE);
 }
 
 uint32_t p11s_week_start(uint32_t now)

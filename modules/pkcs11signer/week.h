@@ -19,11 +19,14 @@
  *
  * PowerDNS's weeks turn on Thursday at 00:00 UTC (getStartOfWeek(): a multiple of 604,800 s since
  * 1970). All week long it asks for signatures with inception a week before the week's start and
- * expiration two weeks behind it; next week it asks for the same message with both a week later.
+ * expiration two weeks behind it, and from 5.1.3 on later by the setting rrsig-expiry-extend, which
+ * is the same for all zones. Next week it asks for the same message with both a week later, but for
+ * the serial of an SOA record (soaedit.h).
  *
  * Times are seconds since 1970 modulo 2^32, compared as in RFC 1982. Pure functions; no locks.
  */
 #define P11S_WEEK_SECONDS 604800u
+#define P11S_EXTENSION_MOST 31536000u /* seconds; of rrsig-expiry-extend */
 
 #define P11S_TYPE_SOA 6u
 #define P11S_TYPE_NSEC3 50u
@@ -52,8 +55,13 @@ struct p11s_message {
    first record. Never reads beyond len. */
 bool p11s_message_parse(const unsigned char *message, size_t len, struct p11s_message *ret);
 
-/* The serial of an SOA record's RDATA; false when it is none. */
+/* Where the serial of an SOA record stands in the message, four bytes; NULL when it is none. */
+const unsigned char *p11s_message_serial_at(const struct p11s_message *m);
+/* Its value; false when it is none. */
 bool p11s_message_serial(const struct p11s_message *m, uint32_t *ret_serial);
+
+/* Writes another one; false, and the message as it was, when it is none of an SOA record. */
+bool p11s_message_set_serial(unsigned char *message, size_t len, uint32_t serial);
 
 /* The expiration alone, of a message of any form that is long enough. */
 bool p11s_message_expiration(const unsigned char *message, size_t len, uint32_t *ret_expiration);
@@ -62,9 +70,13 @@ bool p11s_message_expiration(const unsigned char *message, size_t len, uint32_t 
  */
 void p11s_message_advance(unsigned char *message, int weeks);
 
-/* Start of the week in which PowerDNS asks for the message; false when inception and expiration
-   are not those that it writes. */
-bool p11s_message_week(const struct p11s_message *m, uint32_t *ret_start);
+/* Start of the week in which PowerDNS asks for the message, and by how much its expiration is
+   extended; false when inception and expiration are not those that any setting has it write. NULL
+   for what is not wanted. */
+bool p11s_message_week(const struct p11s_message *m, uint32_t *ret_start, uint32_t *ret_extension);
+
+/* Writes inception and expiration as PowerDNS has them in that week. The message can be parsed. */
+void p11s_message_set_week(unsigned char *message, uint32_t start, uint32_t extension);
 
 /* Start of the week that now is in. The next one begins P11S_WEEK_SECONDS later. */
 uint32_t p11s_week_start(uint32_t now);

@@ -177,6 +177,12 @@ def spy_library(base):
 
 
 @pytest.fixture(scope="session")
+def tool(base):
+    """Spoils a signature store."""
+    return spying.compile_program(base / "storetool", Path(__file__).parent / "harness/storetool.c", "lmdb", "libcrypto")
+
+
+@pytest.fixture(scope="session")
 def threadend_library(base):
     return spying.build(base / "threadend", spying.THREADEND)
 

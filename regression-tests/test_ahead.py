@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import dns.rcode
+import dns.rdatatype
 import pytest
 
 from harness import programs, zones
@@ -274,6 +275,146 @@ def test_without_it_the_turn_costs_all_of_them(site, spy, clock):
     turn(clock)
     asked.assert_served()
     assert asked_for(server) == 2 * made
+
+
+# -- serials that change with the week
+
+def soa_questions(zone=ZONE):
+    """Those whose answers have the SOA: itself, a name and a type that are not there."""
+    return [(zone, "SOA"), (f"nothing.{zone}", "A"), (f"www.{zone}", "MX")]
+
+
+def assert_soa_served(server, clock, zone=ZONE) -> set[int]:
+    """The serials."""
+    keys = keys_of(server, zone, clock.now())
+    serials = set()
+    for name, rdtype in soa_questions(zone):
+        answer = server.ask(name, rdtype)
+        assert not is_refused(answer), f"{name} {rdtype} at {utc(clock.now())}\n{server.log[-2000:]}"
+        assert_signed(answer, keys, now=clock.now())
+        serials |= {record.serial for rrset in (*answer.answer, *answer.authority)
+                    if rrset.rdtype == dns.rdatatype.SOA for record in rrset}
+    return serials
+
+
+def soa_edited(site, zone, kind, how):
+    """The zone has that SOA-EDIT: by its metadata, or by a setting. Its own serial is 1."""
+    site.add_zone(zones.Zone(zone, zones.small(zone).text.replace("2023010101", "1")))
+    site.secure(zone, site.token("signing"))
+    if how == "metadata":
+        site.pdnsutil("set-meta", zone, "SOA-EDIT", kind)
+    else:
+        site.set(**{how: kind})
+    site.set(pkcs11signer_sign_ahead="2", pkcs11signer_ahead_rate=FAST, pkcs11signer_timeout="8000")
+
+
+@pytest.mark.parametrize("kind, how", [
+    ("INCEPTION-INCREMENT", "metadata"), ("INCREMENT-WEEKS", "default_soa_edit"),
+    ("INCEPTION-EPOCH", "default_soa_edit_signed"), ("inception-increment", "default_soa_edit")])
+def test_the_serial_of_each_week_is_signed_ahead(site, spy, clock, kind, how):
+    """What is promised is kept, in each week up to its last minute."""
+    soa_edited(site, ZONE, kind, how)
+    server = site.start_server(env=clock.environment)
+    seen = assert_soa_served(server, clock)
+    made = asked_for(server)
+    wait_until_done(server, 2 * made)
+    until = statistic(server, "ahead-until")
+    assert until == week_of(clock.now()) + 3 * WEEK
+    spy.unplug()
+    assert utc(until) in site.command("status", env=clock.environment).stdout
+    for moment in (until - 2 * WEEK + 3600, until - WEEK + 3600, until - 60):
+        clock.set(moment)
+        seen |= assert_soa_served(server, clock)
+        wait_for("the same budget", lambda: [(row["away_until"], row.get("why")) for row in json.loads(
+            site.command("budget", json=True, env=clock.environment).stdout)] == [(utc(until), None)], 20)
+    assert len(seen) == 3 and asked_for(server) == made
+    clock.set(until + 1)
+    assert all(is_refused(server.ask(*question)) for question in soa_questions())
+
+
+@pytest.mark.parametrize("kind", ["NONE", "INCREMENT-WEEKS"])
+def test_a_serial_that_the_zone_got_is_signed_before_it_is_asked_for(site, spy, clock, kind):
+    """And the budget does not count what was signed with the one before."""
+    soa_edited(site, ZONE, kind, "metadata")
+    server = site.start_server(env=clock.environment)
+    before = assert_soa_served(server, clock)
+    wait_until_done(server, 2 * asked_for(server))
+    site.pdnsutil("increase-serial", ZONE)
+    made = statistic(server, "ahead-signatures")
+    wait_until_done(server, made + 3, 90)  # of this week, and of two
+    until = statistic(server, "ahead-until")
+    assert until == week_of(clock.now()) + 3 * WEEK
+    spy.unplug()
+    for moment in (clock.now(), until - WEEK + 3600, until - 60):
+        clock.set(moment)
+        assert before.isdisjoint(assert_soa_served(server, clock))
+
+
+def test_a_budget_says_that_nobody_knows_the_serial(site, spy, clock):
+    """SOA-EDIT=EPOCH: another one each second. Other zones have their budget."""
+    soa_edited(site, ZONE, "EPOCH", "metadata")
+    site.add_zone(zones.small(zones.OTHER))
+    site.secure(zones.OTHER, site.token("another"))
+    server = site.start_server(env=clock.environment)
+    assert_soa_served(server, clock)
+    assert_soa_served(server, clock, zones.OTHER)
+    wait_for("what is said", lambda: lines(server, "SOA-EDIT=EPOCH"), 60)
+    wait_until_done(server)
+    end = week_of(clock.now()) + 3 * WEEK
+    first, second = json.loads(site.command("budget", json=True, env=clock.environment).stdout)
+    assert (first["zone"], first["away_until"], first["seconds_left"]) == (ZONE, "now", 0)
+    assert "SOA-EDIT=EPOCH" in first["why"] and "why" not in second
+    assert (second["zone"], second["away_until"]) == (zones.OTHER, utc(end))
+    said = site.command("status", env=clock.environment).stdout
+    assert f"the token may not be away: zone {ZONE}: the serial of its SOA record is not known" in said
+    status = json.loads(site.command("status", json=True, env=clock.environment).stdout)
+    assert {row["away_until"] for row in status} == {"now"} and all("EPOCH" in row["away_why"] for row in status)
+    assert statistic(server, "ahead-seconds-left") == 0
+    spy.unplug()
+    clock.set(end - 60)
+    assert all(is_refused(server.ask(*question)) for question in soa_questions()), "as was said"
+    assert_soa_served(server, clock, zones.OTHER)
+    assert len(lines(server, "SOA-EDIT=EPOCH")) == 1
+
+
+# -- what stands in the store
+
+def test_what_stands_in_the_place_of_another_is_not_signed(site, spy, clock, tool):
+    """Each of them verifies: it is not what is planned to be signed there."""
+    made = served(site, clock)
+    site.runner.run(tool, site.place.root / "state/signatures.lmdb", "swap")
+    site.set(pkcs11signer_sign_ahead="1")
+    server = site.start_server(env=clock.environment)
+    keys_of(server, ZONE, clock.now())
+    server.ask(f"host1.{ZONE}")  # so that both keys are known; and these two are stored anew
+    wait_for("what is said", lambda: lines(server, "it is not signed for the weeks to come"), 60)
+    wait_for("both", lambda: statistic(server, "ahead-signatures") >= 2, 60)
+    time.sleep(1)
+    assert made > 10 and statistic(server, "ahead-signatures") <= 3, "one may have had no other to change with"
+
+
+# -- messages that are not understood
+
+def test_times_that_nobody_can_explain(site, spy, clock, tool):
+    """As of a PowerDNS to come. They are made by hand: no setting of 4.7 changes the times that it signs."""
+    secured(site, hosts=2)
+    server = site.start_server(env=clock.environment)
+    asked = Asked(server, clock, hosts=2)
+    asked.assert_served()
+    wait_until_done(server, asked_for(server))
+    server.stop()
+    site.runner.run(tool, site.place.root / "state/signatures.lmdb", "late")
+    server = site.start_server(env=clock.environment)
+    wait_for("what is said", lambda: lines(server, f"zone {ZONE}", "inceptions or expirations"), 60)
+    assert statistic(server, "ahead-until") == 0
+    said = site.command("status", env=clock.environment).stdout
+    assert f"how long the token may be away is not known: zone {ZONE}" in said and "away until" not in said
+    (zone,) = json.loads(site.command("budget", json=True, env=clock.environment).stdout)
+    assert zone["away_until"] == "not known" and "seconds_left" not in zone and "inceptions" in zone["why"]
+    asked.server = server
+    asked.assert_served()
+    time.sleep(7)  # another look
+    assert statistic(server, "ahead-until") == 0 and len(lines(server, "inceptions or expirations")) == 1
 
 
 # -- the token is away

@@ -13,14 +13,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from harness import programs, zones
 from harness.deadline import wait_for
 from harness.faults import is_refused, lines
-from harness.spy import compile_program
 from harness.speed import statistic, wait_for_statistic
 from harness.validate import assert_signed, keys_of
 from test_store import HOSTS, NEVER_ASKED, Questions, secured
 
 ZONE = zones.SIGNED
 PAGE = 4096
-TOOL = Path(__file__).parent / "harness/storetool.c"
 
 
 def state(site) -> Path:
@@ -29,11 +27,6 @@ def state(site) -> Path:
 
 def store_file(site) -> Path:
     return state(site) / "signatures.lmdb"
-
-
-@pytest.fixture(scope="session")
-def tool(base):
-    return compile_program(base / "storetool", TOOL, "lmdb")
 
 
 @pytest.fixture

@@ -51,7 +51,8 @@ static void say_done(struct p11s_ahead *a)
   uint64_t until = atomic_load(&a->until);
   char text[32];
 
-  if (a->weeks == 0 || until <= a->said_until || atomic_load(&a->missing) > 0)
+  if (a->weeks == 0 || until <= a->said_until || until <= p11s_record_now() ||
+      atomic_load(&a->missing) > 0)
     return;
   format_time(until, text, sizeof text);
   p11s_log_event(P11S_LOG_NOTICE,

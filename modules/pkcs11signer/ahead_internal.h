@@ -112,9 +112,10 @@ struct p11s_ahead {
   uint64_t budget_ms;
   bool budget_stale;
   bool crowded;
-  uint64_t made;       /* since the last that was said */
-  uint64_t said_until; /* in the log */
-  uint32_t warned;     /* the week for which it was said that it is late */
+  uint64_t made;            /* since the last that was said */
+  uint64_t said_until;      /* in the log */
+  enum p11s_budget_why why; /* likewise */
+  uint32_t warned;          /* the week for which it was said that it is late */
 };
 
 /* Whether it is time for another look: something was asked for since, or the week has turned. */

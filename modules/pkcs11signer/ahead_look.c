@@ -113,13 +113,28 @@ static uint64_t count_missing(const struct p11s_ahead *a)
   return missing;
 }
 
+/* Once, when it changes. */
+static void say_why(struct p11s_ahead *a, enum p11s_budget_why why)
+{
+  struct p11s_buf text = P11S_BUF_INIT;
+
+  if (why != a->why && p11s_plan_why(a->work.plan, why, &text))
+    p11s_log_event(P11S_LOG_WARNING,
+                   "signing ahead: %s. backend-cmd pkcs11signer budget shows all zones",
+                   p11s_buf_text(&text));
+  a->why = why;
+  p11s_buf_clear(&text);
+}
+
 void p11s_ahead_update_budget(struct p11s_ahead *a)
 {
   struct p11s_budget budget;
 
   p11s_plan_budget(a->work.plan, &budget);
-  atomic_store(&a->until, budget.recurring > 0 ? budget.until : 0);
+  atomic_store(&a->until,
+               budget.recurring > 0 && budget.why != P11S_BUDGET_UNCLEAR ? budget.until : 0);
   atomic_store(&a->missing, count_missing(a));
+  say_why(a, budget.why);
   a->budget_ms = p11s_now_ms();
   a->budget_stale = false;
 }
@@ -211,6 +226,8 @@ void p11s_ahead_look(struct p11s_ahead *a)
   (void)p11s_store_flush(a->work.store, begun + FLUSH_MS);
   p11s_ahead_drop_plan(a);
   a->work.plan = p11s_plan_new(now, a->weeks, NULL, 0);
+  if (a->work.plan != NULL)
+    p11s_plan_set_extension(a->work.plan, p11s_signer_config(a->signer)->expiry_extension);
   good = a->work.plan != NULL && p11s_store_each(a->work.store, add, a) && tell_zones(a) &&
          p11s_plan_finish(a->work.plan) &&
          p11s_ahead_keys_find(&a->work.keys, a->work.plan, a->signer);

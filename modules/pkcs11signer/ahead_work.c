@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* One token's part of a plan: what to sign, and when (ahead_internal.h). */
 #include "ahead_internal.h"
+#include "crypto.h"
 #include "job.h"
 #include "key.h"
 #include "lock.h"
@@ -24,18 +25,22 @@
 
 struct fetched {
   const struct p11s_pubkey *public_key;
+  const unsigned char *message_id;
   unsigned char *message;
   size_t len;
   bool bad;
 };
 
-/* What is in the file may be anybody's: only what this key has signed before is signed again. */
+/* What is in the file may be anybody's: only what this key has signed before is signed again, and
+   only the very message that the plan has seen: the serial that it gets is that message's zone's.
+ */
 static bool fetch(const struct p11s_store_record *record, void *arg)
 {
   struct fetched *f = arg;
-  struct p11s_message m;
+  unsigned char id[P11S_SHA256_LEN];
 
-  f->bad = !p11s_message_parse(record->message, record->message_len, &m) ||
+  f->bad = !p11s_sha256(record->message, record->message_len, id) ||
+           memcmp(id, f->message_id, sizeof id) != 0 ||
            !p11s_pubkey_verify(f->public_key, record->message, record->message_len,
                                record->signature, record->signature_len);
   if (f->bad)
@@ -53,7 +58,8 @@ static bool make_message(const struct p11s_ahead_work *work, const struct p11s_p
 {
   const unsigned char *key_id = p11s_plan_key_id(work->plan, task->key);
 
-  *f = (struct fetched){.public_key = p11s_key_public(work->keys.key[task->key])};
+  *f = (struct fetched){.public_key = p11s_key_public(work->keys.key[task->key]),
+                        .message_id = task->message_id};
   if (!p11s_store_read(work->store, key_id, task->message_id, fetch, f)) {
     if (f->bad)
       p11s_log_limited(P11S_LOG_ERROR, "ahead: invalid",
@@ -64,8 +70,10 @@ static bool make_message(const struct p11s_ahead_work *work, const struct p11s_p
   }
   if (f->message == NULL)
     return false;
-  p11s_message_advance(f->message, task->advance);
-  return true;
+  if (p11s_plan_apply(task, f->message, f->len))
+    return true;
+  free(f->message);
+  return false;
 }
 
 /* -- one signature */

@@ -69,6 +69,8 @@ static enum p11s_err make_plan(struct run *r, struct p11s_error *e)
         "pkcs11signer-state-dir, or it cannot be opened (then a line above says why)");
   plan = p11s_plan_new(p11s_record_now(), r->weeks, r->zone_len > 0 ? r->zone : NULL, r->zone_len);
   r->work.plan = plan;
+  if (plan != NULL)
+    p11s_plan_set_extension(plan, p11s_signer_config(signer)->expiry_extension);
   if (plan == NULL || !p11s_store_each(r->work.store, p11s_plan_add, plan) ||
       !p11s_command_tell_zones(r->ctx, plan) || !p11s_plan_finish(plan) ||
       !p11s_ahead_keys_find(&r->work.keys, plan, signer))
@@ -178,21 +180,25 @@ static enum p11s_err sign_all(struct run *r, struct p11s_error *e)
 
 static enum p11s_err print(struct run *r, struct p11s_error *e)
 {
-  static const char *const columns[] = {"signed", "missing", "away_until", NULL};
+  static const char *const columns[] = {"signed", "missing", "away_until", "why", NULL};
   const struct p11s_plan_cursor beginning = {0};
   uint64_t missing = p11s_plan_count(r->work.plan, 0, beginning) +
                      p11s_plan_count(r->work.plan, P11S_PLAN_NO_TOKEN, beginning);
   struct p11s_table *t = p11s_table_new(columns);
+  struct p11s_buf why = P11S_BUF_INIT;
   char until[32] = "";
   enum p11s_err err;
 
   p11s_table_row(t);
   p11s_table_number(t, 0, r->made);
   p11s_table_number(t, 1, missing);
-  if (p11s_command_away_until(r->ctx, until, sizeof until))
+  if (p11s_command_away_until(r->ctx, until, sizeof until, &why))
     p11s_table_string(t, 2, until);
+  if (why.len > 0)
+    p11s_table_string(t, 3, p11s_buf_text(&why));
   err = p11s_table_print(t, r->ctx->json, r->ctx->out, e);
   p11s_table_free(t);
+  p11s_buf_clear(&why);
   return err;
 }
 

@@ -17,14 +17,18 @@
 
 #define FOREVER_US (1000000 * (uint64_t)86400)
 
-enum { ZONE, AWAY_UNTIL, SECONDS_LEFT, SERVED, LOST };
+enum { ZONE, AWAY_UNTIL, SECONDS_LEFT, SERVED, LOST, WHY };
 
-static void format_until(uint32_t until, char *text, size_t size)
+static void format_until(const struct p11s_budget *budget, char *text, size_t size)
 {
-  time_t when = (time_t)until;
+  time_t when = (time_t)budget->until;
   struct tm tm;
 
-  if (gmtime_r(&when, &tm) == NULL || strftime(text, size, "%Y-%m-%d %H:%M UTC", &tm) == 0)
+  if (budget->why == P11S_BUDGET_UNCLEAR)
+    (void)snprintf(text, size, "not known");
+  else if (p11s_time_diff(budget->until, p11s_record_now()) <= 0)
+    (void)snprintf(text, size, "now");
+  else if (gmtime_r(&when, &tm) == NULL || strftime(text, size, "%Y-%m-%d %H:%M UTC", &tm) == 0)
     text[0] = '\0';
 }
 
@@ -49,6 +53,7 @@ static struct p11s_plan *make_plan(const struct p11s_command_ctx *ctx, const uns
 
   if (plan == NULL)
     return NULL;
+  p11s_plan_set_extension(plan, p11s_signer_config(ctx->signer)->expiry_extension);
   if (p11s_store_each(store, p11s_plan_add, plan) && p11s_command_tell_zones(ctx, plan) &&
       p11s_plan_finish(plan))
     return plan;
@@ -56,21 +61,19 @@ static struct p11s_plan *make_plan(const struct p11s_command_ctx *ctx, const uns
   return NULL;
 }
 
-bool p11s_command_away_until(const struct p11s_command_ctx *ctx, char *text, size_t size)
+bool p11s_command_away_until(const struct p11s_command_ctx *ctx, char *text, size_t size,
+                             struct p11s_buf *why)
 {
   struct p11s_plan *plan = make_plan(ctx, NULL, 0);
-  struct p11s_budget budget = {0, 0};
+  struct p11s_budget budget = {0, 0, P11S_BUDGET_GOOD};
 
-  if (plan != NULL)
+  if (plan != NULL) {
     p11s_plan_budget(plan, &budget);
+    (void)p11s_plan_why(plan, budget.why, why);
+  }
   p11s_plan_free(plan);
-  if (budget.recurring == 0)
-    return false;
-  if (p11s_time_diff(budget.until, p11s_record_now()) <= 0)
-    (void)snprintf(text, size, "now");
-  else
-    format_until(budget.until, text, size);
-  return true;
+  format_until(&budget, text, size);
+  return budget.recurring > 0 || budget.why != P11S_BUDGET_GOOD;
 }
 
 struct listing {
@@ -97,11 +100,14 @@ static void zone_row(const unsigned char *name, const struct p11s_budget *budget
   int32_t left = p11s_time_diff(budget->until, p11s_record_now());
   char text[32];
 
-  format_until(budget->until, text, sizeof text);
+  format_until(budget, text, sizeof text);
   name_row(t, name, p11s_losses_take(listing->losses, name));
-  p11s_table_string(t, AWAY_UNTIL, left > 0 ? text : "now");
-  p11s_table_number(t, SECONDS_LEFT, left > 0 ? (uint64_t)left : 0);
+  p11s_table_string(t, AWAY_UNTIL, text);
+  if (budget->why != P11S_BUDGET_UNCLEAR)
+    p11s_table_number(t, SECONDS_LEFT, left > 0 ? (uint64_t)left : 0);
   p11s_table_number(t, SERVED, budget->recurring);
+  if (budget->why != P11S_BUDGET_GOOD)
+    p11s_table_string(t, WHY, p11s_budget_why_text(budget->why));
 }
 
 /* Of zones of which nothing else is known any more. */
@@ -128,7 +134,8 @@ static void say_losses(const struct p11s_losses *losses, struct p11s_buf *out)
 enum p11s_err p11s_command_budget(const struct p11s_command_ctx *ctx, struct p11s_error *e)
 {
   static const char *const columns[] = {"zone",   "away_until", "seconds_left",
-                                        "served", "lost",       NULL};
+                                        "served", "lost",       "why",
+                                        NULL};
   unsigned char zone[P11S_DNSNAME_MAX];
   struct p11s_budget budget;
   struct p11s_plan *plan;

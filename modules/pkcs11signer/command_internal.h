@@ -52,8 +52,10 @@ enum p11s_err p11s_command_forecast(const struct p11s_command_ctx *ctx, struct p
 
 /* command_budget.c */
 enum p11s_err p11s_command_budget(const struct p11s_command_ctx *ctx, struct p11s_error *e);
-/* Until when the token may be away, as text. false: nothing is known to be served. */
-bool p11s_command_away_until(const struct p11s_command_ctx *ctx, char *text, size_t size);
+/* Until when the token may be away, as text, and in why, which zone makes that short, or not known,
+   when it is not for signatures that are still to be made. false: nothing is known to be served. */
+bool p11s_command_away_until(const struct p11s_command_ctx *ctx, char *text, size_t size,
+                             struct p11s_buf *why);
 /* What the database says of the plan's zones (zones.h). false: no memory. */
 struct p11s_plan;
 bool p11s_command_tell_zones(const struct p11s_command_ctx *ctx, struct p11s_plan *plan);

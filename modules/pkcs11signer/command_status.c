@@ -22,13 +22,15 @@ enum {
   PIN,
   TROUBLE,
   AWAY_UNTIL,
-  CLOCK
+  CLOCK,
+  AWAY_WHY
 };
 
 struct listing {
   struct p11s_table *table;
   char until[32]; /* when the token may be away until, in JSON; "" */
   char clock[80]; /* how it is wrong, in JSON; "" */
+  struct p11s_buf why; /* likewise, if something makes the time short */
 };
 
 static void status_row(const struct p11s_report_line *line, void *arg)
@@ -57,11 +59,18 @@ static void status_row(const struct p11s_report_line *line, void *arg)
     p11s_table_string(t, AWAY_UNTIL, listing->until);
   if (listing->clock[0] != '\0')
     p11s_table_string(t, CLOCK, listing->clock);
+  if (listing->until[0] != '\0' && listing->why.len > 0)
+    p11s_table_string(t, AWAY_WHY, p11s_buf_text(&listing->why));
 }
 
-static void say_until(const char *until, struct p11s_buf *out)
+static void say_until(const char *until, const struct p11s_buf *why, struct p11s_buf *out)
 {
-  if (strcmp(until, "now") == 0)
+  if (why->len > 0)
+    p11s_buf_addf(out, "%s: %s; budget shows all zones\n",
+                  strcmp(until, "now") == 0 ? "the token may not be away"
+                                            : "how long the token may be away is not known",
+                  p11s_buf_text(why));
+  else if (strcmp(until, "now") == 0)
     p11s_buf_addstr(out, "not all that was served in the last week is stored: without the token, "
                          "there is SERVFAIL; budget shows the zones\n");
   else
@@ -84,9 +93,9 @@ enum p11s_err p11s_command_status(const struct p11s_command_ctx *ctx, struct p11
 {
   static const char *const columns[] = {"server",  "module",     "slot",         "state",
                                         "since",   "reconnects", "pins_refused", "pin",
-                                        "trouble", "away_until", "clock",        NULL};
+                                        "trouble", "away_until", "clock",        "away_why", NULL};
   const char *directory = p11s_signer_config(ctx->signer)->state_dir;
-  struct listing listing = {NULL, "", ""};
+  struct listing listing = {NULL, "", "", P11S_BUF_INIT};
   struct p11s_table *t;
   enum p11s_err err;
   unsigned servers = 0;
@@ -96,7 +105,7 @@ enum p11s_err p11s_command_status(const struct p11s_command_ctx *ctx, struct p11
   if (directory == NULL || directory[0] == '\0')
     return p11s_error_set(e, P11S_ERR_HOST,
                           "pkcs11signer-state-dir is not set: servers leave their state there");
-  known = p11s_command_away_until(ctx, until, sizeof until);
+  known = p11s_command_away_until(ctx, until, sizeof until, &listing.why);
   if (known && ctx->json)
     memcpy(listing.until, until, sizeof until);
   is_off = is_clock_off(ctx->signer, clock, sizeof clock);
@@ -112,12 +121,13 @@ enum p11s_err p11s_command_status(const struct p11s_command_ctx *ctx, struct p11
                                : "the server has used no token yet",
                   directory);
   if (err == P11S_OK && !ctx->json && known)
-    say_until(until, ctx->out);
+    say_until(until, &listing.why, ctx->out);
   if (err == P11S_OK && !ctx->json && is_off)
     p11s_buf_addf(ctx->out,
                   "this machine's clock is %s: set it (NTP), unless no server has used the store "
                   "in between\n",
                   clock);
+  p11s_buf_clear(&listing.why);
   p11s_table_free(t);
   return err;
 }

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <map>
 #include <set>
-#include <strings.h>
 
 namespace pkcs11signer {
 namespace {
@@ -51,21 +50,6 @@ std::string soaEditOf(const std::vector<DNSBackend *> &siblings, const compat::Z
   }
   const std::string &ifSigned = ::arg()["default-soa-edit-signed"];
   return !ifSigned.empty() && hasActiveKey(siblings, zone) ? ifSigned : ::arg()["default-soa-edit"];
-}
-
-p11s_soa_edit kindNamed(const std::string &word)
-{
-  static const std::pair<const char *, p11s_soa_edit> kinds[] = {
-      {"", P11S_SOA_EDIT_NONE},
-      {"NONE", P11S_SOA_EDIT_NONE},
-      {"EPOCH", P11S_SOA_EDIT_EPOCH},
-      {"INCEPTION-EPOCH", P11S_SOA_EDIT_INCEPTION_EPOCH},
-      {"INCEPTION-INCREMENT", P11S_SOA_EDIT_INCEPTION_INCREMENT},
-      {"INCREMENT-WEEKS", P11S_SOA_EDIT_INCREMENT_WEEKS}};
-  const auto found = std::find_if(std::begin(kinds), std::end(kinds), [&](const auto &kind) {
-    return strcasecmp(kind.first, word.c_str()) == 0;
-  });
-  return found == std::end(kinds) ? P11S_SOA_EDIT_UNKNOWN : found->second;
 }
 
 // Backends that hold records and give everybody the same: not those that run programs or look where
@@ -136,6 +120,23 @@ std::string messageOf(const SOAData &soa, const RrsetName &name, const StoredSet
 }
 } // namespace
 
+p11s_soa_edit soaEdit(const SOAData &soa, const std::string &word)
+{
+  p11s_soa_edit edit{p11s_soa_edit_parse(word.c_str()), soa.serial, compat::serialDelay(soa)};
+
+  if (edit.kind != P11S_SOA_EDIT_NONE) {
+    // Last week's may be: the week turns just now, or (in pdnsutil) PowerDNS knows of no delay.
+    const p11s_soa_edit either{edit.kind, edit.serial, 1};
+    uint32_t serials[P11S_SOA_EDIT_SERIALS];
+    const uint32_t served = compat::editedSerial(soa, word);
+    const unsigned count = p11s_soa_edit_serials(&either, compat::startOfWeek(), 0, serials);
+    if (std::find(serials, serials + count, served) == serials + count) {
+      edit.kind = P11S_SOA_EDIT_EPOCH;
+    }
+  }
+  return edit;
+}
+
 p11s_zone_state currentState(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone)
 {
   p11s_zone_state state{};
@@ -147,17 +148,19 @@ p11s_zone_state currentState(const std::vector<DNSBackend *> &siblings, const co
       continue;
     }
     state.variants = state.variants || compat::hasViews(*sibling);
-    if (!state.has_serial && compat::findSoa(*sibling, zone, soa)) {
-      state.has_serial = true;
-      state.serial = soa.serial;
-    }
-    state.exists = state.exists || state.has_serial || sibling->getDomainInfo(zone, info, false);
+    state.has_soa = state.has_soa || compat::findSoa(*sibling, zone, soa);
+    state.exists = state.exists || state.has_soa || sibling->getDomainInfo(zone, info, false);
   }
   if (state.exists) {
     const Metadata metadata = metadataOf(siblings, zone);
     state.presigned = valueOf(metadata, "PRESIGNED") == "1";
-    state.soa_edit =
-        state.presigned ? P11S_SOA_EDIT_NONE : kindNamed(soaEditOf(siblings, zone, metadata));
+    if (state.has_soa && !state.presigned) {
+      state.soa_edit = soaEdit(soa, soaEditOf(siblings, zone, metadata));
+      // Of several zones of that name each has a serial of its own.
+      if (state.variants && state.soa_edit.kind != P11S_SOA_EDIT_NONE) {
+        state.soa_edit.kind = P11S_SOA_EDIT_EPOCH;
+      }
+    }
   }
   return state;
 }

@@ -76,12 +76,12 @@ bool Demands::demand(const ServedSet &set, int week)
 
 bool Demands::demandSoa()
 {
-  std::string name;
-  const p11s_soa_edit edit = d_zone.soaEdit(name);
+  std::string word;
+  const p11s_soa_edit edit = d_zone.soaEdit(word);
   const auto now = static_cast<uint32_t>(time(nullptr));
 
   if (edit.kind == P11S_SOA_EDIT_EPOCH) {
-    leaveOut("the SOA record, which negative answers have too: with SOA-EDIT " + name +
+    leaveOut("the SOA record, which negative answers have too: with SOA-EDIT " + word +
              " its serial cannot be known in advance");
     return true;
   }

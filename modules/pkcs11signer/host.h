@@ -4,6 +4,7 @@
 
 #include "buf.h"
 #include "err.h"
+#include "soaedit.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,24 +33,15 @@ struct p11s_row {
 typedef bool (*p11s_row_fn)(const struct p11s_row *row, void *arg);
 typedef bool (*p11s_zone_fn)(const char *zone, void *arg);
 
-/* How PowerDNS changes an SOA's serial when it serves it: SOA-EDIT. */
-enum p11s_soa_edit {
-  P11S_SOA_EDIT_NONE,            /* it does not */
-  P11S_SOA_EDIT_EPOCH,           /* it is the time */
-  P11S_SOA_EDIT_INCEPTION_EPOCH, /* these three change it when the week turns */
-  P11S_SOA_EDIT_INCEPTION_INCREMENT,
-  P11S_SOA_EDIT_INCREMENT_WEEKS,
-  P11S_SOA_EDIT_UNKNOWN, /* a word that PowerDNS 4.7 to 5.1 do not know: as NONE, they say */
-};
-
 /* A zone as the database has it now, past PowerDNS's caches. */
 struct p11s_zone_state {
   bool exists;
   bool variants;  /* other zones of the same name may be served in its place (PowerDNS 5 views) */
   bool presigned; /* its signatures are in the database: keys sign nothing */
-  bool has_serial;
-  uint32_t serial;             /* as it is stored, if has_serial */
-  enum p11s_soa_edit soa_edit; /* its own, or by default-soa-edit and -signed; NONE: presigned */
+  bool has_soa;
+  struct p11s_soa_edit soa_edit; /* if has_soa: its own, or by default-soa-edit and -signed; EPOCH
+                                    also where PowerDNS has serials that soaedit.h does not explain
+                                  */
 };
 
 /* What PowerDNS serves at a name now. */

@@ -47,8 +47,14 @@ void p11s_plan_free(struct p11s_plan *plan)
   free(plan->uses.data);
   free(plan->keys.data);
   free(plan->zones.data);
+  free(plan->soas.data);
   free(plan->order);
   free(plan);
+}
+
+void p11s_plan_set_extension(struct p11s_plan *plan, uint32_t extension)
+{
+  plan->extension = extension;
 }
 
 /* -- ids */
@@ -81,7 +87,7 @@ static bool make_id(const struct p11s_plan *plan, const struct part *part, size_
 
 /* -- growing */
 
-static void *append(struct p11s_plan_list *list, size_t size)
+void *p11s_plan_append(struct p11s_plan_list *list, size_t size)
 {
   void *data, *item;
 
@@ -109,7 +115,7 @@ static bool number_of(struct p11s_idmap *map, uint64_t id, struct p11s_plan_list
   if (at == NULL)
     return false;
   if (*at == P11S_IDMAP_NONE) {
-    *ret_item = append(list, size);
+    *ret_item = p11s_plan_append(list, size);
     if (*ret_item == NULL) {
       *at = 0; /* no hole in the table; the plan is of no use any more */
       return false;
@@ -171,14 +177,26 @@ static bool find_set(struct p11s_plan *plan, const struct p11s_message *m, uint3
   return true;
 }
 
+/* A message in two parts: up to an SOA record's serial, and what is behind it. */
+static void leave_out_serial(const unsigned char *message, size_t len, const struct p11s_message *m,
+                             size_t from, struct part ret_part[2])
+{
+  const unsigned char *serial = p11s_message_serial_at(m);
+  size_t end = serial != NULL ? (size_t)(serial - message) : len;
+  size_t behind = serial != NULL ? end + 4 : len;
+
+  ret_part[0] = (struct part){message + from, end - from};
+  ret_part[1] = (struct part){message + behind, len - behind};
+}
+
 bool p11s_plan_content_id(const struct p11s_plan *plan, const unsigned char *message, size_t len,
                           const struct p11s_message *m, uint64_t *ret_id)
 {
-  size_t header = (size_t)(m->signer - message) + m->signer_len;
   /* Type, labels and TTL, then the records. */
-  const struct part parts[] = {{message, 2}, {message + 3, 5}, {message + header, len - header}};
+  struct part part[4] = {{message, 2}, {message + 3, 5}};
 
-  return make_id(plan, parts, 3, ret_id);
+  leave_out_serial(message, len, m, (size_t)(m->signer - message) + m->signer_len, part + 2);
+  return make_id(plan, part, 4, ret_id);
 }
 
 static enum p11s_purpose purpose_of(unsigned type)
@@ -214,84 +232,152 @@ static bool find_use(struct p11s_plan *plan, const unsigned char *key_id,
 
 /* -- adding */
 
-static struct p11s_line *find_line(struct p11s_plan *plan, const struct p11s_store_record *record,
-                                   const struct p11s_message *m)
+/* A record, and what of it makes a line. */
+struct found {
+  const struct p11s_store_record *record;
+  struct p11s_message m;
+  unsigned at;
+  bool as_now;          /* with the extension that PowerDNS writes now */
+  unsigned char choice; /* of an SOA record */
+};
+
+/* All but expiration, inception and an SOA record's serial. Its length, for what else there is in
+   it, tells them apart. */
+static bool make_line_id(struct p11s_plan *plan, const struct found *f, uint64_t *ret)
 {
-  /* All but expiration and inception; its length, for what else there is in it, tells them apart.
-   */
-  const struct part whole[] = {{record->key_id, P11S_STORE_ID_LEN},
-                               {record->message, 8},
-                               {record->message + 16, record->message_len - 16}};
+  struct part part[5] = {{f->record->key_id, P11S_STORE_ID_LEN},
+                         {f->record->message, 8},
+                         {&f->choice, p11s_message_serial_at(&f->m) != NULL ? 1 : 0}};
+
+  leave_out_serial(f->record->message, f->record->message_len, &f->m, 16, part + 3);
+  return make_id(plan, part, 5, ret);
+}
+
+static struct p11s_line *find_line(struct p11s_plan *plan, const struct found *f,
+                                   uint32_t *ret_number)
+{
+  const struct p11s_message *m = &f->m;
   struct p11s_line *line;
-  uint32_t number;
   uint64_t id;
   void *item;
 
-  if (!make_id(plan, whole, 3, &id) ||
-      !number_of(&plan->line_of, id, &plan->lines, sizeof *line, &number, &item))
+  if (!make_line_id(plan, f, &id) ||
+      !number_of(&plan->line_of, id, &plan->lines, sizeof *line, ret_number, &item))
     return NULL;
   line = item;
   if (line == NULL)
-    return p11s_plan_line(plan, number);
+    return p11s_plan_line(plan, *ret_number);
   line->dnskey = m->type == P11S_TYPE_DNSKEY;
-  line->soa = p11s_message_serial(m, &line->serial);
+  line->soa = p11s_message_serial_at(m) != NULL;
+  line->choice = f->choice;
   line->lie = p11s_message_is_lie(m);
-  if (!p11s_plan_content_id(plan, record->message, record->message_len, m, &line->content) ||
-      !find_set(plan, m, &line->set) || !find_use(plan, record->key_id, m, &line->use, &line->zone))
+  if (!p11s_plan_content_id(plan, f->record->message, f->record->message_len, m, &line->content) ||
+      !find_set(plan, m, &line->set) ||
+      !find_use(plan, f->record->key_id, m, &line->use, &line->zone))
     return NULL;
   return line;
 }
 
-static bool note_use(struct p11s_plan *plan, struct p11s_line *line, unsigned at,
-                     const struct p11s_store_record *record)
+static bool note_use(struct p11s_plan *plan, struct p11s_line *line, const struct found *f)
 {
+  const struct p11s_store_record *record = f->record;
   const struct part message = {record->message, record->message_len};
   struct p11s_plan_use *use = p11s_plan_use(plan, line->use);
   struct p11s_plan_zone *zone = p11s_plan_zone(plan, line->zone);
   struct p11s_plan_set *set = p11s_plan_set(plan, line->set);
-  uint32_t days = record->days_used < DAYS_MOST ? record->days_used : DAYS_MOST;
+  struct p11s_line now = {.last_used = record->last_used, .soa = line->soa};
+  uint32_t days = line->days + (record->days_used < DAYS_MOST ? record->days_used : DAYS_MOST);
 
   if (set->line == P11S_IDMAP_NONE)
     set->line = (uint32_t)(line - p11s_plan_line(plan, 0));
   set->several |= p11s_plan_line(plan, set->line)->content != line->content;
-  line->days = (uint16_t)(line->days + days);
-  if (line->used == 0 || record->last_used > line->last_used)
-    line->last_used = record->last_used;
+  (void)p11s_message_serial(&f->m, &now.serial);
+  line->days = (uint16_t)(days < DAYS_MOST ? days : DAYS_MOST);
+  if (line->used == 0 || p11s_plan_is_newer(&now, line)) {
+    line->last_used = now.last_used;
+    line->serial = now.serial;
+  }
   if (record->last_used > use->last_used)
     use->last_used = record->last_used;
   if (record->last_used > zone->last_used[use->purpose])
     zone->last_used[use->purpose] = record->last_used;
-  line->used |= (uint16_t)P11S_BIT(at);
-  if (line->used > P11S_BIT(at) && at == P11S_AT_LAST)
+  line->used |= (uint16_t)P11S_BIT(f->at);
+  if (line->used > P11S_BIT(f->at) && f->at == P11S_AT_LAST)
     return true; /* this week's is the better one to begin with */
-  line->source = (unsigned char)at;
   return hash(plan, &message, 1, line->message_id);
+}
+
+static bool note_stored(struct p11s_plan *plan, struct p11s_line *line, uint32_t number,
+                        const struct found *f)
+{
+  struct p11s_plan_soa *soa;
+
+  if (!f->as_now)
+    return true;
+  if (!line->soa) {
+    line->stored |= (uint16_t)P11S_BIT(f->at);
+    return true;
+  }
+  soa = p11s_plan_append(&plan->soas, sizeof *soa);
+  if (soa == NULL)
+    return false;
+  soa->line = number;
+  soa->at = (unsigned char)f->at;
+  return p11s_message_serial(&f->m, &soa->serial);
+}
+
+static bool add_to_line(struct p11s_plan *plan, const struct found *f)
+{
+  uint32_t number;
+  struct p11s_line *line = find_line(plan, f, &number);
+
+  if (line == NULL || !note_stored(plan, line, number, f))
+    return false;
+  return f->record->days_used == 0 || f->at > P11S_AT_THIS || note_use(plan, line, f);
+}
+
+/* Something that was asked for, this week or last week, with times that nobody can explain. */
+static bool note_unclear(struct p11s_plan *plan, const struct found *f)
+{
+  uint32_t zone;
+
+  if (f->record->days_used == 0 || p11s_time_diff(f->m.expiration, plan->now) <= 0 ||
+      p11s_time_diff(f->record->last_used, plan->week - P11S_WEEK_SECONDS) < 0)
+    return true;
+  if (!find_zone(plan, &f->m, &zone))
+    return false;
+  p11s_plan_zone(plan, zone)->unclear++;
+  return true;
+}
+
+static bool is_of_zone(const struct p11s_plan *plan, const struct p11s_message *m)
+{
+  return plan->only_len == 0 ||
+         (m->signer_len == plan->only_len && memcmp(m->signer, plan->only, plan->only_len) == 0);
 }
 
 bool p11s_plan_add(const struct p11s_store_record *record, void *arg)
 {
   struct p11s_plan *plan = arg;
-  struct p11s_message m;
-  struct p11s_line *line;
-  int32_t weeks;
+  struct found f = {.record = record};
   uint32_t start, extension;
-  unsigned at;
+  int32_t weeks;
 
-  if (!p11s_message_parse(record->message, record->message_len, &m) || m.owner == NULL ||
-      !p11s_message_week(&m, &start, &extension) || extension != 0)
+  if (!p11s_message_parse(record->message, record->message_len, &f.m) || f.m.owner == NULL ||
+      !is_of_zone(plan, &f.m))
     return true;
-  if (plan->only_len > 0 &&
-      (m.signer_len != plan->only_len || memcmp(m.signer, plan->only, plan->only_len) != 0))
-    return true;
+  if (!p11s_message_week(&f.m, &start, &extension))
+    return note_unclear(plan, &f);
   weeks = p11s_time_diff(start, plan->week) / (int32_t)P11S_WEEK_SECONDS;
   if (weeks < -1 || weeks > P11S_PLAN_WEEKS_MOST)
     return true;
-  at = (unsigned)(weeks + (int)P11S_AT_THIS);
-  line = find_line(plan, record, &m);
-  if (line == NULL)
+  f.at = (unsigned)(weeks + (int)P11S_AT_THIS);
+  f.as_now = extension == plan->extension;
+  if (!add_to_line(plan, &f))
     return false;
-  line->stored |= (uint16_t)P11S_BIT(at);
-  return record->days_used == 0 || at > P11S_AT_THIS || note_use(plan, line, at, record);
+  /* An SOA record is of one line for each of the serials that a week may have. */
+  f.choice = 1;
+  return p11s_message_serial_at(&f.m) == NULL || add_to_line(plan, &f);
 }
 
 /* -- keys */

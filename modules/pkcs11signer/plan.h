@@ -27,7 +27,13 @@
  *   key which was used last two days before another one was for the same zone and purpose: a KSK
  *   signs DNSKEY, CDS and CDNSKEY, a ZSK all but DNSKEY.
  *
- * A message is known from week to week by all of it but inception and expiration.
+ * A message is known from week to week by all of it but inception and expiration, an SOA record
+ * also but for its serial: each week has its own, or two (soaedit.h). Where the database does not
+ * say how they come about, the newest that was served is taken to be served on. Where nobody knows
+ * them (EPOCH), the record is never stored, and never signed ahead.
+ *
+ * Only what has the extension that PowerDNS writes now (week.h) counts as stored. Messages whose
+ * times no setting explains are *unclear*: of their zones no budget can be stated.
  *
  * To be filled record by record from the store (about 200 bytes of memory for each RRset and key,
  * one microsecond for each record), finished, then asked. Pure functions over records; no locks:
@@ -45,6 +51,9 @@ struct p11s_plan;
 struct p11s_plan *p11s_plan_new(uint32_t now, unsigned weeks, const unsigned char *zone,
                                 size_t zone_len);
 void p11s_plan_free(struct p11s_plan *plan);
+
+/* By how much PowerDNS extends expirations; before anything is added. 0 at first. */
+void p11s_plan_set_extension(struct p11s_plan *plan, uint32_t extension);
 
 /* A p11s_store_fn; arg is the plan. false: out of memory. */
 bool p11s_plan_add(const struct p11s_store_record *record, void *plan);
@@ -108,9 +117,11 @@ struct p11s_plan_task {
   size_t key;
   enum p11s_purpose purpose;
   const unsigned char *message_id; /* SHA-256 of the stored message to begin with. Borrowed */
-  int advance;                     /* by so many weeks */
   uint32_t week;                   /* start of the week that it is for */
-  unsigned ahead;                  /* weeks from now; 0: this one, which last week's record needs */
+  uint32_t extension;              /* of its expiration */
+  bool soa;
+  uint32_t serial; /* of an SOA record */
+  unsigned ahead;  /* weeks from now; 0: this one, which last week's record needs */
 };
 /* Where the tasks of one token have come to; all zeros: to begin. */
 struct p11s_plan_cursor {
@@ -123,6 +134,9 @@ struct p11s_plan_cursor {
    week, on the most days, the latest. false: there are no more. With weeks = 0 there are none. */
 bool p11s_plan_next(const struct p11s_plan *plan, uint32_t token, struct p11s_plan_cursor *cursor,
                     struct p11s_plan_task *ret);
+/* Makes the message that is to be signed of the stored one: changes its times, and the serial of an
+   SOA record, and nothing else. false: it is not of the form that the task is for. */
+bool p11s_plan_apply(const struct p11s_plan_task *task, unsigned char *message, size_t len);
 /* How many there are from the cursor on. */
 size_t p11s_plan_count(const struct p11s_plan *plan, uint32_t token,
                        struct p11s_plan_cursor cursor);
@@ -131,17 +145,30 @@ void p11s_plan_done(struct p11s_plan *plan, const struct p11s_plan_task *task);
 
 /* -- until when the store suffices */
 
+enum p11s_budget_why {
+  P11S_BUDGET_GOOD,
+  P11S_BUDGET_SERIAL,  /* no longer than now: an SOA record that recurs has a serial that nobody
+                          knows before it is asked for */
+  P11S_BUDGET_UNCLEAR, /* not known: something was served with times that no setting explains */
+};
 struct p11s_budget {
-  uint64_t recurring; /* messages that recur; 0: nothing was served, and the rest means nothing */
+  uint64_t recurring; /* messages that recur; 0: nothing was served, and until means nothing */
   uint32_t until;     /* the least of all: end of the last week that is stored without a gap. Not
                          after now: something that recurs is not there this week */
+  enum p11s_budget_why why;
 };
 void p11s_plan_budget(struct p11s_plan *plan, struct p11s_budget *ret);
+/* A clause about a zone, to be put behind its name; NULL: P11S_BUDGET_GOOD. */
+const char *p11s_budget_why_text(enum p11s_budget_why why);
 
 /* name: in wire format. */
 typedef void (*p11s_plan_zone_fn)(const unsigned char *name, const struct p11s_budget *budget,
                                   void *arg);
-/* The zones of which something recurs, the least first, as of the last p11s_plan_budget(). */
+/* The zones of which something recurs or is unclear, these first, then the least, as of the last
+   p11s_plan_budget(). */
 void p11s_plan_each_zone(struct p11s_plan *plan, p11s_plan_zone_fn fn, void *arg);
+/* "zone example.org: …", of the first of which that is so. false: there is none. */
+struct p11s_buf;
+bool p11s_plan_why(struct p11s_plan *plan, enum p11s_budget_why why, struct p11s_buf *out);
 
 #endif

@@ -8,8 +8,8 @@
 
 #include <openssl/evp.h>
 
-/* Shared by plan.c (what is stored), plan_zones.c (what the database says), plan_recur.c (what
-   recurs, what is to be signed) and plan_budget.c. */
+/* Shared by plan.c (what is stored), plan_zones.c (what the database says), plan_soa.c (SOA
+   records), plan_recur.c (what recurs, what is to be signed) and plan_budget.c. */
 
 /* Weeks are bits: the last one, this one, those to come. */
 #define P11S_AT_LAST 0u
@@ -24,14 +24,15 @@ struct p11s_line {
   uint32_t zone;      /* numbers, as is */
   uint32_t use;       /* of its key, for its zone and purpose */
   uint32_t last_used; /* 0: never */
-  uint32_t serial;    /* of an SOA */
+  uint32_t serial;    /* of an SOA, the one that was used last */
   uint16_t stored;    /* P11S_BIT()s */
   uint16_t used;
   uint16_t days;
-  unsigned char source; /* the latest week of which it was used */
   bool dnskey;
   bool soa;
-  bool lie; /* NSEC3 narrow */
+  unsigned char choice; /* of an SOA: which of a week's serials it is for */
+  bool needless;        /* no week has that */
+  bool lie;             /* NSEC3 narrow */
   bool recurs;
   unsigned char message_id[32]; /* of the source */
 };
@@ -65,7 +66,18 @@ struct p11s_plan_zone {
   uint32_t last_used[P11S_PURPOSES];
   bool known; /* the database has said: */
   struct p11s_zone_state state;
+  bool said;                 /* when finished: whether edit is what the database says */
+  uint32_t soa_used;         /* else, when the SOA with its serial was used */
+  struct p11s_soa_edit edit; /* when finished */
+  uint64_t unclear;          /* messages */
   struct p11s_budget budget;
+};
+
+/* That an SOA record with that serial is stored for a week. */
+struct p11s_plan_soa {
+  uint32_t line;
+  uint32_t serial;
+  unsigned char at;
 };
 
 /* A growing array. */
@@ -82,7 +94,8 @@ struct p11s_plan {
   unsigned char only[P11S_DNSNAME_MAX]; /* zone */
   size_t only_len;                      /* 0: all */
   EVP_MD_CTX *ctx;
-  struct p11s_plan_list lines, sets, uses, keys, zones;
+  uint32_t extension;
+  struct p11s_plan_list lines, sets, uses, keys, zones, soas;
   struct p11s_idmap line_of, set_of, use_of, key_of, zone_of;
   uint32_t *order; /* those lines that recur */
   size_t ordered;
@@ -114,10 +127,33 @@ static inline struct p11s_plan_zone *p11s_plan_zone(const struct p11s_plan *plan
   return (struct p11s_plan_zone *)plan->zones.data + i;
 }
 
+static inline struct p11s_plan_soa *p11s_plan_soa(const struct p11s_plan *plan, size_t i)
+{
+  return (struct p11s_plan_soa *)plan->soas.data + i;
+}
+
 /* -- plan.c */
 
-/* What of a message tells contents of one RRset apart. */
+/* What of a message tells contents of one RRset apart: not an SOA record's serial. */
 bool p11s_plan_content_id(const struct p11s_plan *plan, const unsigned char *message, size_t len,
                           const struct p11s_message *m, uint64_t *ret_id);
+/* A new item of that size, all zeros; NULL: no memory. */
+void *p11s_plan_append(struct p11s_plan_list *list, size_t size);
+
+/* -- plan_soa.c */
+
+/* When all is known of the zones: how their serials come about, and which weeks' SOA records are
+   stored. */
+void p11s_plan_resolve_soas(struct p11s_plan *plan);
+/* The serial of an SOA's line in a week; false: it has none there, or nobody knows it. */
+bool p11s_plan_serial(const struct p11s_plan *plan, const struct p11s_line *line, unsigned at,
+                      uint32_t *ret_serial);
+/* Whether nobody knows its serials. */
+bool p11s_plan_is_unknowable(const struct p11s_plan *plan, const struct p11s_line *line);
+
+/* -- plan_recur.c */
+
+/* Whether a is known to have come in the place of b. */
+bool p11s_plan_is_newer(const struct p11s_line *a, const struct p11s_line *b);
 
 #endif

@@ -6,8 +6,7 @@
 
 #define DAY 86400u
 
-/* Whether a is known to have come in the place of b. */
-static bool is_newer(const struct p11s_line *a, const struct p11s_line *b)
+bool p11s_plan_is_newer(const struct p11s_line *a, const struct p11s_line *b)
 {
   if (a->last_used != b->last_used)
     return a->last_used > b->last_used;
@@ -32,7 +31,7 @@ static bool find_newest(struct p11s_plan *plan, struct p11s_idmap *newest)
     at = p11s_idmap_at(newest, rrset_of(plan, line));
     if (at == NULL)
       return false;
-    if (*at == P11S_IDMAP_NONE || is_newer(line, p11s_plan_line(plan, *at)))
+    if (*at == P11S_IDMAP_NONE || p11s_plan_is_newer(line, p11s_plan_line(plan, *at)))
       *at = (uint32_t)i;
   }
   return true;
@@ -60,13 +59,14 @@ static bool is_current(const struct p11s_plan *plan, const struct p11s_idmap *ne
     return line->content == set->content;
   if (set->told && !line->soa)
     return true;
-  return !is_newer(p11s_plan_line(plan, p11s_idmap_find(newest, rrset_of(plan, line))), line);
+  return !p11s_plan_is_newer(p11s_plan_line(plan, p11s_idmap_find(newest, rrset_of(plan, line))),
+                             line);
 }
 
 static bool recurs(const struct p11s_plan *plan, const struct p11s_idmap *newest,
                    const struct p11s_line *line)
 {
-  if (line->used == 0 || is_out_of_use(plan, line))
+  if (line->used == 0 || line->needless || is_out_of_use(plan, line))
     return false;
   if (line->lie && line->days < 2)
     return false;
@@ -141,6 +141,7 @@ bool p11s_plan_finish(struct p11s_plan *plan)
   plan->ordered = plan->dnskeys = 0;
   plan->order = calloc(plan->lines.count + 1, sizeof *plan->order);
   find_served(plan);
+  p11s_plan_resolve_soas(plan);
   good = plan->order != NULL && find_newest(plan, &newest);
   for (size_t i = 0; good && i < plan->lines.count; i++) {
     struct p11s_line *line = p11s_plan_line(plan, i);
@@ -162,6 +163,7 @@ static bool is_wanted(const struct p11s_plan *plan, uint32_t token, const struct
                       unsigned ahead)
 {
   return (line->stored & P11S_BIT(P11S_AT_THIS + ahead)) == 0 &&
+         !p11s_plan_is_unknowable(plan, line) &&
          p11s_plan_key(plan, p11s_plan_use(plan, line->use)->key)->token == token;
 }
 
@@ -176,10 +178,24 @@ static void make_task(const struct p11s_plan *plan, uint32_t what, unsigned ahea
       .key = p11s_plan_use(plan, line->use)->key,
       .purpose = p11s_plan_use(plan, line->use)->purpose,
       .message_id = line->message_id,
-      .advance = (int)(P11S_AT_THIS + ahead) - line->source,
       .week = plan->week + ahead * P11S_WEEK_SECONDS,
+      .extension = plan->extension,
+      .soa = line->soa,
       .ahead = ahead,
   };
+  if (line->soa)
+    (void)p11s_plan_serial(plan, line, P11S_AT_THIS + ahead, &ret->serial);
+}
+
+bool p11s_plan_apply(const struct p11s_plan_task *task, unsigned char *message, size_t len)
+{
+  struct p11s_message m;
+
+  if (!p11s_message_parse(message, len, &m) || !p11s_message_week(&m, NULL, NULL) ||
+      (task->soa && !p11s_message_set_serial(message, len, task->serial)))
+    return false;
+  p11s_message_set_week(message, task->week, task->extension);
+  return true;
 }
 
 /* To the next place: DNSKEYs with all their weeks, then the others, week by week. */

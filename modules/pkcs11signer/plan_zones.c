@@ -61,9 +61,7 @@ bool p11s_plan_next_doubt(const struct p11s_plan *plan, size_t *cursor, struct p
       continue;
     line = p11s_plan_line(plan, set->line);
     zone = p11s_plan_zone(plan, line->zone);
-    /* A serial that is made when it is served is not what the database has. */
-    if (!zone->known || !zone->state.exists ||
-        (line->soa && zone->state.soa_edit != P11S_SOA_EDIT_NONE))
+    if (!zone->known || !zone->state.exists)
       continue;
     *ret = (struct p11s_plan_doubt){set->id, (*cursor)++, line->zone,
                                     p11s_plan_use(plan, line->use)->key, line->message_id};

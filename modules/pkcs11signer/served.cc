@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "served.hh"
 
+#include "current.hh"
 #include "denial.hh"
 #include "transfer.hh"
 
@@ -182,19 +183,10 @@ ServedSet ServedZone::soaSet(uint32_t serial) const
   return {compat::nameOf(d_soa).makeLowerCase(), QType::SOA, d_soa.ttl, {makeSOAContent(edited)}};
 }
 
-p11s_soa_edit ServedZone::soaEdit(std::string &name)
+p11s_soa_edit ServedZone::soaEdit(std::string &word)
 {
-  d_keeper->getSoaEdit(compat::zoneOf(d_soa), name);
-  p11s_soa_edit edit{p11s_soa_edit_parse(name.c_str()), d_soa.serial, compat::serialDelay(d_soa)};
-  // Before or behind the delay: pdnsutil's own function does not know of it.
-  const p11s_soa_edit either{edit.kind, edit.serial, std::min(edit.delay, 1U)};
-  uint32_t serials[P11S_SOA_EDIT_SERIALS];
-  const unsigned count = p11s_soa_edit_serials(&either, compat::startOfWeek(), 0, serials);
-
-  if (std::find(serials, serials + count, compat::editedSerial(d_soa, name)) == serials + count) {
-    edit.kind = P11S_SOA_EDIT_EPOCH;
-  }
-  return edit;
+  d_keeper->getSoaEdit(compat::zoneOf(d_soa), word);
+  return pkcs11signer::soaEdit(d_soa, word);
 }
 
 // Empty without NSEC3.

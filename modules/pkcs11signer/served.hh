@@ -48,9 +48,8 @@ public:
   const SOAData &soa() const { return d_soa; }
   DNSSECKeeper &keeper() { return *d_keeper; }
   DNSSECKeeper::keyset_t keys() { return d_keeper->getKeys(compat::zoneOf(d_soa)); }
-  // How PowerDNS makes the serial that it serves, and the name of that: P11S_SOA_EDIT_EPOCH also
-  // when it computes another one than is known here.
-  p11s_soa_edit soaEdit(std::string &name);
+  // How PowerDNS makes the serial that it serves (current.hh), and the word of SOA-EDIT.
+  p11s_soa_edit soaEdit(std::string &word);
   bool isPresigned() { return d_keeper->isPresigned(compat::zoneOf(d_soa)); }
 
   // DNSKEY, CDS and CDNSKEY as PowerDNS makes them from the keys.

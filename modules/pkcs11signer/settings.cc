@@ -137,6 +137,7 @@ p11s_signer *makeSigner()
   config.ahead = getPDNSVersion != nullptr;
   config.ahead_weeks = number("sign-ahead", 0, 8);
   config.ahead_rate = number("ahead-rate", 0, 100000);
+  config.expiry_extension = compat::expiryExtension();
   config.hosts = hostSource();
   installLogSink();
   const p11s_err result = p11s_signer_new(&config, &made, &error);

@@ -43,6 +43,7 @@ struct p11s_config {
   bool ahead;             /* a server: to sign ahead for, */
   unsigned ahead_weeks;   /* so many weeks, 0…8, and say until when the store suffices */
   unsigned ahead_rate;    /* signatures a second; 0: as the token allows (pace.h) */
+  uint32_t expiry_extension; /* seconds; PowerDNS's rrsig-expiry-extend (week.h) */
   const struct p11s_host_source *hosts; /* for that thread to ask what PowerDNS serves now
                                            (zones.h); borrowed for ever; NULL: it does not ask */
 };

@@ -68,13 +68,15 @@ static uint32_t serial_in(const struct p11s_soa_edit *edit, uint32_t week)
 unsigned p11s_soa_edit_serials(const struct p11s_soa_edit *edit, uint32_t week, uint32_t from,
                                uint32_t ret_serials[P11S_SOA_EDIT_SERIALS])
 {
-  uint32_t before = serial_in(edit, week - P11S_WEEK_SECONDS), own = serial_in(edit, week);
   bool late = edit->delay > 0 && p11s_time_diff(from, week + edit->delay) < 0;
+  uint32_t own, before;
   unsigned count = 0;
 
   if (edit->kind == P11S_SOA_EDIT_EPOCH)
     return 0;
-  if (late && before != own)
+  own = serial_in(edit, week);
+  before = late ? serial_in(edit, week - P11S_WEEK_SECONDS) : own;
+  if (before != own)
     ret_serials[count++] = before;
   if (count == 0 || edit->delay < P11S_WEEK_SECONDS)
     ret_serials[count++] = own;

@@ -258,8 +258,9 @@ const struct p11s_host *p11s_zones_host(struct p11s_zones *zones)
 static bool is_same(const struct p11s_zone *a, const struct p11s_zone *b)
 {
   return a->state.exists == b->state.exists && a->state.presigned == b->state.presigned &&
-         a->state.variants == b->state.variants && a->state.serial == b->state.serial &&
-         a->state.soa_edit == b->state.soa_edit && a->more_keys == b->more_keys &&
+         a->state.variants == b->state.variants && a->state.has_soa == b->state.has_soa &&
+         memcmp(&a->state.soa_edit, &b->state.soa_edit, sizeof a->state.soa_edit) == 0 &&
+         a->more_keys == b->more_keys &&
          a->key_count == b->key_count &&
          memcmp(a->keys, b->keys, a->key_count * sizeof *a->keys) == 0;
 }

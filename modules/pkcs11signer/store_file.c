@@ -176,22 +176,38 @@ static const char *last_words(struct p11s_buf *output)
   return line != NULL ? line + 1 : text;
 }
 
+/* "at DONE of ALL", a line. */
+static bool parse_progress(const char *line, uint64_t *done, uint64_t *all)
+{
+  char *end;
+
+  if (strncmp(line, "at ", 3) != 0)
+    return false;
+  *done = strtoull(line + 3, &end, 10);
+  if (strncmp(end, " of ", 4) != 0)
+    return false;
+  *all = strtoull(end + 4, &end, 10);
+  return *end == '\n';
+}
+
 /* Takes the lines that only say how far it has come. */
 static void follow(struct p11s_buf *output, void *arg)
 {
   struct progress *p = arg;
-  size_t done, all, len = 0;
+  uint64_t done, all;
+  size_t len = 0;
   char *end;
 
   if (output->failed)
     return;
   while ((end = memchr(output->data + len, '\n', output->len - len)) != NULL &&
-         sscanf(output->data + len, "at %zu of %zu", &done, &all) == 2) {
+         parse_progress(output->data + len, &done, &all)) {
     len = (size_t)(end - output->data) + 1;
     if (all > 0 && is_to_be_said(p))
       p11s_log_event(P11S_LOG_NOTICE,
-                     "signature store %s was not left as it has to be and is copied: %zu of %zu "
-                     "records so far. Until then it is not looked into, and what it has is signed "
+                     "signature store %s was not left as it has to be and is copied: %" PRIu64
+                     " of %" PRIu64
+                     " records so far. Until then it is not looked into, and what it has is signed "
                      "anew",
                      p->path, done, all);
   }

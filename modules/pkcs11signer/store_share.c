@@ -52,7 +52,7 @@ static struct zone *add_zone(struct p11s_share *share, const struct p11s_message
 {
   struct zone *zone;
 
-  if (share->count == share->room) {
+  if (share->zones == NULL || share->count == share->room) {
     size_t room = share->room > 0 ? share->room * 2 : 16;
 
     zone = reallocarray(share->zones, room, sizeof *zone);

@@ -28,8 +28,8 @@ enum {
 
 struct listing {
   struct p11s_table *table;
-  char until[32]; /* when the token may be away until, in JSON; "" */
-  char clock[80]; /* how it is wrong, in JSON; "" */
+  char until[32];      /* when the token may be away until, in JSON; "" */
+  char clock[80];      /* how it is wrong, in JSON; "" */
   struct p11s_buf why; /* likewise, if something makes the time short */
 };
 
@@ -91,9 +91,9 @@ static bool is_clock_off(struct p11s_signer *signer, char *text, size_t size)
 
 enum p11s_err p11s_command_status(const struct p11s_command_ctx *ctx, struct p11s_error *e)
 {
-  static const char *const columns[] = {"server",  "module",     "slot",         "state",
-                                        "since",   "reconnects", "pins_refused", "pin",
-                                        "trouble", "away_until", "clock",        "away_why", NULL};
+  static const char *const columns[] = {
+      "server", "module",  "slot",       "state", "since",    "reconnects", "pins_refused",
+      "pin",    "trouble", "away_until", "clock", "away_why", NULL};
   const char *directory = p11s_signer_config(ctx->signer)->state_dir;
   struct listing listing = {NULL, "", "", P11S_BUF_INIT};
   struct p11s_table *t;

@@ -25,7 +25,7 @@ test_packages=(
   unbound ldnsutils bind9-utils gnutls-bin util-linux ca-certificates gdb
   p11-kit-modules opensc-pkcs11 pcscd vsmartcard-vpcd iproute2 faketime curl
   swtpm libtss2-tcti-swtpm0 tpm2-abrmd libtss2-tcti-tabrmd0 dbus-daemon dbus-bin
-  opencryptoki libnss3 libnss3-tools
+  opencryptoki libnss3 libnss3-tools libengine-pkcs11-openssl
   clang libclang-rt-dev
   dnsperf gnuplot-nox valgrind
 )

@@ -63,8 +63,9 @@ def at_home_in(directory: Path) -> dict[int, str]:
     return found
 
 
-def end_all(directory: Path, seconds: float = 10) -> list[str]:
-    """Waits until no process is at home there, and kills those that stay: their command lines."""
+def end_all(directory: Path, seconds: float = 30) -> list[str]:
+    """Waits until no process is at home there, and kills those that stay: their command lines. The program that tries
+    modules may outlive its server by fifteen seconds."""
     end = time.monotonic() + seconds * PATIENCE
     while (left := at_home_in(directory)) and time.monotonic() < end:
         time.sleep(0.02)

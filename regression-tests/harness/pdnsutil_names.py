@@ -37,6 +37,7 @@ NAMES_OF_5 = {
     "show-zone": "zone show",
     "unpublish-zone-key": "zone unpublish-key",
     "unset-nsec3": "zone unset-nsec3",
+    "unset-publish-cds": "zone unset-publish-cds",
 }
 
 

@@ -95,7 +95,7 @@ static void two_private_keys_of_one_label(void **state)
 /* What a listing shows as 'k' is found as k; what is k to the byte goes first. */
 static void label_with_padding(void **state)
 {
-  struct p11s_keypair a = object_pair(13, "k", "A", NULL), b = object_pair(13, "pad", "B", NULL);
+  struct test_pair a = object_pair(13, "k", "A", NULL), b = object_pair(13, "pad", "B", NULL);
   struct p11s_error e;
 
   (void)state;

@@ -292,7 +292,7 @@ static void no_public_half(void **state)
 static void public_object_of_a_padded_label(void **state)
 {
   struct p11s_pubkey *key;
-  struct p11s_keypair pair = object_pair(13, "k", "\x01", &key);
+  struct test_pair pair = object_pair(13, "k", "\x01", &key);
 
   (void)state;
   object_set(pair.private_key, CKA_LABEL, "k\0", 2);
@@ -319,7 +319,7 @@ static void searches_that_are_refused(void **state)
                               CKR_TEMPLATE_INCONSISTENT, CKR_FUNCTION_NOT_SUPPORTED};
   CK_FUNCTION_LIST refusing = *object_module;
   struct p11s_pubkey *key;
-  struct p11s_keypair pair = object_pair(13, "key", "\x05", &key);
+  struct test_pair pair = object_pair(13, "key", "\x05", &key);
   struct p11s_error e;
 
   (void)state;

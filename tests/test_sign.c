@@ -309,6 +309,9 @@ static void kept_ones_are_bounded(void **state)
     unsigned until = i + P11S_QUEUE_LEFT_ZONE < count ? i + P11S_QUEUE_LEFT_ZONE : count;
 
     rig_fake()->block("C_Sign", 1, FAKEP11_EVER);
+    ask(&b, i++);
+    /* A worker that is awake only now would take one that is still waited for before those left. */
+    assert_true(rig_fake()->wait_blocked("C_Sign", 1));
     while (i < until)
       ask(&b, i++);
     rig_fake()->release("C_Sign");

@@ -133,9 +133,8 @@ static void say_losses(const struct p11s_losses *losses, struct p11s_buf *out)
 
 enum p11s_err p11s_command_budget(const struct p11s_command_ctx *ctx, struct p11s_error *e)
 {
-  static const char *const columns[] = {"zone",   "away_until", "seconds_left",
-                                        "served", "lost",       "why",
-                                        NULL};
+  static const char *const columns[] = {"zone", "away_until", "seconds_left", "served", "lost",
+                                        "why",  NULL};
   unsigned char zone[P11S_DNSNAME_MAX];
   struct p11s_budget budget;
   struct p11s_plan *plan;

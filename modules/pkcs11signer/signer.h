@@ -37,12 +37,12 @@ struct p11s_config {
   bool store;                   /* to keep signatures there (store.h), */
   unsigned store_mib;           /* up to so many MiB of them, */
   const struct p11s_mysql_config
-      *fleet;             /* and in this database too (store_mysql.h), copied; or NULL */
-  unsigned query_threads; /* PowerDNS threads that answer UDP queries; 0: not known, */
-  bool query_dealt;       /* and are dealt them in turn (crowd.h) */
-  bool ahead;             /* a server: to sign ahead for, */
-  unsigned ahead_weeks;   /* so many weeks, 0…8, and say until when the store suffices */
-  unsigned ahead_rate;    /* signatures a second; 0: as the token allows (pace.h) */
+      *fleet;                /* and in this database too (store_mysql.h), copied; or NULL */
+  unsigned query_threads;    /* PowerDNS threads that answer UDP queries; 0: not known, */
+  bool query_dealt;          /* and are dealt them in turn (crowd.h) */
+  bool ahead;                /* a server: to sign ahead for, */
+  unsigned ahead_weeks;      /* so many weeks, 0…8, and say until when the store suffices */
+  unsigned ahead_rate;       /* signatures a second; 0: as the token allows (pace.h) */
   uint32_t expiry_extension; /* seconds; PowerDNS's rrsig-expiry-extend (week.h) */
   const struct p11s_host_source *hosts; /* for that thread to ask what PowerDNS serves now
                                            (zones.h); borrowed for ever; NULL: it does not ask */

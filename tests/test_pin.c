@@ -123,6 +123,38 @@ static void assert_refused(const char *given, const char *setting, const char *l
   assert_int_equal(get(given, setting, label, &pin, NULL), P11S_ERR_NO_PIN);
 }
 
+/* Memory that is locked, in kB: secrets are, where that is allowed. */
+static unsigned long locked_kb(void)
+{
+  FILE *f = fopen("/proc/self/status", "re");
+  unsigned long kb = 0;
+  char line[256];
+
+  assert_non_null(f);
+  while (fgets(line, sizeof line, f) != NULL)
+    if (strncmp(line, "VmLck:", 6) == 0)
+      kb = strtoul(line + 6, NULL, 10);
+  (void)fclose(f);
+  return kb;
+}
+
+/* Thousands of rows may name one file: they lock nothing. */
+static void test_sources_are_no_secrets(void **state)
+{
+  struct p11s_secret *s[100];
+  unsigned long before = locked_kb();
+
+  (void)state;
+  for (size_t i = 0; i < 100; i++) {
+    s[i] = p11s_pin_new(i % 2 == 0 ? "file:/etc/hsm-pin" : "credential:hsm-pin", 17);
+    assert_non_null(s[i]);
+  }
+  assert_int_equal(locked_kb(), before);
+  assert_memory_equal(p11s_secret_data(s[1]), "credential:hsm-pi", 18);
+  for (size_t i = 0; i < 100; i++)
+    p11s_secret_release(s[i]);
+}
+
 static void test_is_source(void **state)
 {
   (void)state;
@@ -370,6 +402,7 @@ static void test_label_only_in_the_setting(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_sources_are_no_secrets),
       cmocka_unit_test(test_is_source),
       cmocka_unit_test(test_literal),
       cmocka_unit_test(test_none),

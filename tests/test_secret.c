@@ -147,6 +147,21 @@ static void test_locked(void **state)
   p11s_secret_release(s);
 }
 
+/* What is no secret takes no page of its own. */
+static void test_open(void **state)
+{
+  struct p11s_secret *s = p11s_secret_new_open("file:/x", 7);
+
+  (void)state;
+  assert_non_null(s);
+  assert_string_equal(p11s_secret_data(s), "file:/x");
+  assert_int_equal(p11s_secret_len(s), 7);
+  assert_false(has_flag(p11s_secret_data(s), " dd"));
+  assert_ptr_equal(p11s_secret_acquire(s), s);
+  p11s_secret_release(s);
+  p11s_secret_release(s);
+}
+
 static void test_wiped_with_the_last_reference(void **state)
 {
   struct p11s_secret *s = p11s_secret_new("what must not stay", 18);
@@ -209,15 +224,11 @@ static void test_wipe(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_data),
-      cmocka_unit_test(test_null_and_empty),
-      cmocka_unit_test(test_no_memory),
-      cmocka_unit_test(test_sizes),
-      cmocka_unit_test(test_not_dumped),
-      cmocka_unit_test(test_locked),
-      cmocka_unit_test(test_wiped_with_the_last_reference),
-      cmocka_unit_test(test_threads_share),
-      cmocka_unit_test(test_wipe),
+      cmocka_unit_test(test_data),          cmocka_unit_test(test_null_and_empty),
+      cmocka_unit_test(test_no_memory),     cmocka_unit_test(test_sizes),
+      cmocka_unit_test(test_not_dumped),    cmocka_unit_test(test_locked),
+      cmocka_unit_test(test_open),          cmocka_unit_test(test_wiped_with_the_last_reference),
+      cmocka_unit_test(test_threads_share), cmocka_unit_test(test_wipe),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -268,7 +268,7 @@ enum p11s_err p11s_command_pin(const char *text, const char *name, struct p11s_s
     snprintf(prompt, sizeof prompt, "PIN of token %s: ", name);
     err = p11s_pin_ask(prompt, &pin, e);
   } else if (text[0] != '\0') {
-    pin = p11s_secret_new(text, strlen(text));
+    pin = p11s_pin_new(text, strlen(text));
     if (pin == NULL)
       err = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "keyref.h"
 
+#include "pin.h"
+
 #include <openssl/evp.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -288,7 +290,7 @@ static enum p11s_err parse_field(struct parser *p, enum field field, struct slic
   case FIELD_PIN:
     if (value.len == 0)
       return P11S_OK;
-    p->ref->pin = p11s_secret_new(value.at, value.len);
+    p->ref->pin = p11s_pin_new(value.at, value.len);
     return p->ref->pin == NULL ? no_memory(p->e) : P11S_OK;
   case FIELD_PUBLIC_KEY:
     return parse_public_key(p, value);

@@ -7,12 +7,15 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #define LINE_MAX_LEN 1024
-#define CAUSES 64
+#define CAUSES 2048 /* that are told apart within P11S_LOG_EVERY_MS */
+#define PLACES 16   /* for each */
 
 struct cause {
   char name[96];
@@ -64,21 +67,42 @@ void p11s_log_event(enum p11s_log_level level, const char *format, ...)
   va_end(args);
 }
 
-/* The entry of that cause, or the one that was said longest ago, emptied. */
-static struct cause *find_cause_locked(const char *name)
+/* FNV-1a of as much of it as an entry holds. */
+static size_t place_of(const char *name)
 {
-  struct cause *oldest = &causes[0];
+  uint32_t hash = 2166136261u;
 
-  for (size_t i = 0; i < CAUSES; i++) {
-    if (strncmp(causes[i].name, name, sizeof causes[i].name - 1) == 0)
-      return &causes[i];
-    if (causes[i].said_ms < oldest->said_ms)
-      oldest = &causes[i];
+  for (size_t i = 0; name[i] != '\0' && i < sizeof causes[0].name - 1; i++)
+    hash = (hash ^ (unsigned char)name[i]) * 16777619u;
+  return hash % CAUSES;
+}
+
+static bool is_old(const struct cause *cause, uint64_t now)
+{
+  return cause->said_ms == 0 || now - cause->said_ms >= P11S_LOG_EVERY_MS;
+}
+
+/* The entry of that cause, or an old one, emptied. Where all its places are taken, the first, whose
+   cause it is counted with: so many lines in a minute are enough. */
+static struct cause *find_cause_locked(const char *name, uint64_t now)
+{
+  size_t first = place_of(name);
+  struct cause *old = NULL;
+
+  for (size_t i = 0; i < PLACES; i++) {
+    struct cause *cause = &causes[(first + i) % CAUSES];
+
+    if (strncmp(cause->name, name, sizeof cause->name - 1) == 0)
+      return cause;
+    if (old == NULL && is_old(cause, now))
+      old = cause;
   }
-  (void)snprintf(oldest->name, sizeof oldest->name, "%s", name);
-  oldest->said_ms = 0;
-  oldest->left_out = 0;
-  return oldest;
+  if (old == NULL)
+    return &causes[first];
+  (void)snprintf(old->name, sizeof old->name, "%s", name);
+  old->said_ms = 0;
+  old->left_out = 0;
+  return old;
 }
 
 /* Whether it is time to say it; *ret_left_out: how often it was not, since the last time. */
@@ -89,8 +113,8 @@ static bool is_due(const char *name, unsigned long *ret_left_out)
   bool due;
 
   pthread_mutex_lock(&lock);
-  cause = find_cause_locked(name);
-  due = cause->said_ms == 0 || now - cause->said_ms >= P11S_LOG_EVERY_MS;
+  cause = find_cause_locked(name, now);
+  due = is_old(cause, now);
   if (due) {
     *ret_left_out = cause->left_out;
     cause->left_out = 0;

@@ -39,6 +39,14 @@ bool p11s_pin_is_source(const char *text)
           after_prefix(text, CREDENTIAL_PREFIX) != NULL);
 }
 
+struct p11s_secret *p11s_pin_new(const char *text, size_t len)
+{
+  char begin[sizeof CREDENTIAL_PREFIX] = ""; /* the longest of them */
+
+  memcpy(begin, text, len < sizeof begin - 1 ? len : sizeof begin - 1);
+  return p11s_pin_is_source(begin) ? p11s_secret_new_open(text, len) : p11s_secret_new(text, len);
+}
+
 enum p11s_err p11s_pin_check_typed(const struct p11s_secret *pin, struct p11s_error *e)
 {
   if (p11s_secret_len(pin) == 0 || *p11s_secret_data(pin) != '/')

@@ -27,6 +27,10 @@
 /* Whether text names a source rather than being a PIN. */
 bool p11s_pin_is_source(const char *text);
 
+/* A PIN or a source as it stands in a row or a command; only a PIN is kept as a secret is. NULL: no
+   memory. */
+struct p11s_secret *p11s_pin_new(const char *text, size_t len);
+
 /* P11S_ERR_SYNTAX for a path, which is a source without its file: and would cost a try as a PIN. To
    be asked of what people type; NULL is allowed. */
 enum p11s_err p11s_pin_check_typed(const struct p11s_secret *pin, struct p11s_error *e);

@@ -25,7 +25,7 @@ for name in "${!P11_KIT_@}" "${!P11SPY_@}" "${!P11SLOW_@}"; do
 done
 
 passed=0 failed=0 skipped=0
-summary=()
+summary=() unsteady=()
 
 # Runs one stage. A stage that is not made of tests, or that fails though no test did, counts as
 # one failure.
@@ -50,6 +50,16 @@ add_results() { # what results.py reads...
   read -r p f s < <("$top/regression-tests/results.py" "$@") && add "$p" "$f" "$s"
 }
 
+# With --again: a few programs that failed, one after the other.
+unit_tests_again() { # build
+  local names
+  [ -n "$again" ] || return 1
+  mapfile -t names < <(grep -lE '^:test-result: FAIL' "$1"/tests/test_*.trs 2>/dev/null)
+  [ "${#names[@]}" -ge 1 ] && [ "${#names[@]}" -le 2 ] || return 1
+  timeout --foreground -k 10 1200 make -C "$1/tests" recheck >>"$1/unit.log" 2>&1 || return 1
+  unsteady+=("${names[@]##*/}")
+}
+
 unit_tests() { # build, directories in it
   local out=$1/unit.log status=0 directory
   rm -f "$1"/tests/test_*.trs "$1"/tests/test_*.log
@@ -62,6 +72,7 @@ unit_tests() { # build, directories in it
     # Made by a finished run; what stopped an unfinished one stands at the end of its output.
     tail -n 200 "$1/tests/test-suite.log" 2>/dev/null
     tail -n 30 "$out"
+    unit_tests_again "$1" && status=0
   fi
   add_results "$1"/tests/test_*.trs
   return "$status"
@@ -78,9 +89,10 @@ pytest_into() { # file, command before it, argument of pytest…
 }
 
 # The tests run four at a time, on whatever else the machine does meanwhile. None is run twice: one that
-# fails by chance has failed.
+# fails by chance has failed. But with --again one or two that failed are run by themselves, and if they pass then,
+# the last lines of this script name them.
 run_pytest() { # name, command before it, tests, argument of pytest…
-  local xml=$work/pytest-$1.xml name=$1 prefix=$2 what argument status
+  local xml=$work/pytest-$1.xml name=$1 prefix=$2 what argument status names
   read -ra what <<<"$3"
   shift 3
   # Whoever names tests wants those alone.
@@ -91,6 +103,15 @@ run_pytest() { # name, command before it, tests, argument of pytest…
   status=$?
   # Of what was asked for, a stage with a choice of its own may have nothing.
   [ "$status" != 5 ] || [ "$name" = plain ] || [ $# = 0 ] || status=0
+  mapfile -t names < <("$top/regression-tests/results.py" --failed "$xml")
+  if [ -n "$again" ] && [ "$status" = 1 ] && [ "${#names[@]}" -ge 1 ] && [ "${#names[@]}" -le 2 ]; then
+    echo "-- again, by themselves: ${names[*]}"
+    if pytest_into "$work/pytest-$name-again.xml" "$prefix" "${names[@]}"; then
+      unsteady+=("${names[@]/#/$name: }")
+      add "${#names[@]}" -"${#names[@]}" 0
+      status=0
+    fi
+  fi
   add_results "$xml" || return 1
   return "$status"
 }
@@ -167,17 +188,22 @@ other_versions() {
   return "$status"
 }
 
-only='' not_tested=''
+only='' not_tested='' again=''
 wanted() { [ -z "$only" ] || [[ ,$only, == *",$1,"* ]]; }
 
+if [ "${1-}" = --again ]; then
+  again=yes
+  shift
+fi
 case ${1-} in
 --only)
   only=$2
   shift 2
   ;;
 --help | -h)
-  echo "usage: check.sh [--only STAGE,...] [ARGUMENT OF PYTEST]..."
+  echo "usage: check.sh [--again] [--only STAGE,...] [ARGUMENT OF PYTEST]..."
   echo "  All tests; check.sh -k NAME runs only some of those in regression-tests/."
+  echo "  --again   one or two tests of a stage that fail are run once more by themselves, and named at the end"
   echo "  Stages: unit-tests corpus format tidy end-to-end asan-unit asan-end-to-end tsan-unit tsan-faults versions"
   exit 0
   ;;
@@ -204,6 +230,9 @@ fi
 
 echo
 printf '%s\n' "${summary[@]}"
+for name in ${unsteady[@]+"${unsteady[@]}"}; do
+  echo "failed beside others, passed by itself: $name"
+done
 [ -z "$not_tested" ] ||
   echo "not tested: $not_tested: PDNS_SOURCES=DIR, with their headers, does it (regression-tests/README.md)"
 echo "$passed passed, $failed failed, $skipped skipped"

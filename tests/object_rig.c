@@ -63,8 +63,8 @@ void object_set_id(const struct test_pair *pair, const char *id)
 struct test_pair object_pair(unsigned number, const char *label, const char *id,
                              struct p11s_pubkey **key)
 {
-  struct test_pair pair;
-  struct p11s_pubkey *made;
+  struct test_pair pair = {.public_key = CK_INVALID_HANDLE};
+  struct p11s_pubkey *made = NULL;
   struct p11s_error e;
 
   if (test_pair_make(object_module, object_session, p11s_algorithm_find(number),

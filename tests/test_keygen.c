@@ -123,8 +123,8 @@ static void pairs_of_each_kind(void **state)
 
   (void)state;
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-    struct p11s_pubkey *key, *again;
-    struct test_pair pair;
+    struct p11s_pubkey *key = NULL, *again = NULL;
+    struct test_pair pair = {.public_key = CK_INVALID_HANDLE};
     CK_OBJECT_HANDLE found;
     const struct p11s_algorithm *alg = p11s_algorithm_find(cases[i].number);
 
@@ -154,8 +154,8 @@ static void pairs_of_each_kind(void **state)
 static void two_keys_are_two(void **state)
 {
   struct p11s_bytes first, second;
-  struct test_pair a, b;
-  struct p11s_pubkey *key_a, *key_b;
+  struct test_pair a = {.public_key = CK_INVALID_HANDLE}, b = {.public_key = CK_INVALID_HANDLE};
+  struct p11s_pubkey *key_a = NULL, *key_b = NULL;
 
   (void)state;
   make(13, 0, "a", &a, &key_a);
@@ -178,8 +178,8 @@ static void two_keys_are_two(void **state)
 
 static void label_in_use(void **state)
 {
-  struct test_pair pair;
-  struct p11s_pubkey *key;
+  struct test_pair pair = {.public_key = CK_INVALID_HANDLE};
+  struct p11s_pubkey *key = NULL;
 
   (void)state;
   make(13, 0, "used", &pair, &key);
@@ -319,8 +319,8 @@ static int changed_setup(void **state)
 
 static void tokens_that_know_fewer_attributes(void **state)
 {
-  struct test_pair pair;
-  struct p11s_pubkey *key;
+  struct test_pair pair = {.public_key = CK_INVALID_HANDLE};
+  struct p11s_pubkey *key = NULL;
 
   (void)state;
   disliked = CKA_SIGN_RECOVER;
@@ -356,8 +356,8 @@ static void tokens_that_rename_what_they_make(void **state)
 static void tokens_that_choose_the_id(void **state)
 {
   size_t before = count_objects();
-  struct test_pair pair;
-  struct p11s_pubkey *key;
+  struct test_pair pair = {.public_key = CK_INVALID_HANDLE};
+  struct p11s_pubkey *key = NULL;
 
   (void)state;
   rewrite = own_id;
@@ -373,8 +373,8 @@ static void tokens_that_choose_the_id(void **state)
 /* As with a TPM behind tpm2-pkcs11. */
 static void tokens_with_one_bit_for_signing_and_encrypting(void **state)
 {
-  struct test_pair pair;
-  struct p11s_pubkey *key;
+  struct test_pair pair = {.public_key = CK_INVALID_HANDLE};
+  struct p11s_pubkey *key = NULL;
 
   (void)state;
   disliked = CKA_ENCRYPT;
@@ -478,8 +478,8 @@ static void keys_that_only_seem_readable_stay(void **state)
   falsified = CKA_SENSITIVE;
   falsified_to = CK_FALSE;
   for (size_t i = 0; i < sizeof rvs / sizeof rvs[0]; i++) {
-    struct test_pair pair;
-    struct p11s_pubkey *key;
+    struct test_pair pair = {.public_key = CK_INVALID_HANDLE};
+    struct p11s_pubkey *key = NULL;
     struct p11s_error e;
 
     secret_rv = rvs[i];

@@ -140,7 +140,7 @@ static void all_algorithms(void **state)
   const struct p11s_algorithm *alg;
   struct p11s_sign_plan plan;
   struct p11s_error e;
-  struct key key;
+  struct key key = {.pair = {.public_key = CK_INVALID_HANDLE}};
 
   (void)state;
   for (size_t i = 0; (alg = p11s_algorithm_at(i)) != NULL; i++) {
@@ -169,7 +169,7 @@ static void failed_signatures(void **state)
   size_t len = sizeof signature;
   CK_BBOOL no = CK_FALSE;
   struct p11s_error e;
-  struct key key;
+  struct key key = {.pair = {.public_key = CK_INVALID_HANDLE}};
 
   (void)state;
   make_key(&key, softhsm_module(), 13, 0);

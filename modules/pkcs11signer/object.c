@@ -76,10 +76,11 @@ static enum p11s_err is_labelled(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE ses
 
   if (result != P11S_OK)
     return result;
-  if (have.data != NULL)
+  if (have.data != NULL) {
     have.len = strnlen((const char *)have.data, have.len);
-  while (have.len > label->ulValueLen && have.data[have.len - 1] == ' ')
-    have.len--;
+    while (have.len > label->ulValueLen && have.data[have.len - 1] == ' ')
+      have.len--;
+  }
   *ret_is = p11s_bytes_equal(&have, label->pValue, label->ulValueLen);
   p11s_bytes_clear(&have);
   return P11S_OK;
@@ -90,11 +91,13 @@ static enum p11s_err find_padded(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE ses
                                  const struct p11s_object_name *name, struct p11s_handles *ret,
                                  struct p11s_error *e)
 {
-  struct p11s_object_name others = {.uri = NULL, .count = 0};
+  struct p11s_object_name others = *name;
   const CK_ATTRIBUTE *label = NULL;
   enum p11s_err result;
   size_t kept = 0;
 
+  others.uri = NULL;
+  others.count = 0;
   for (CK_ULONG i = 0; i < name->count; i++)
     if (name->attrs[i].type == CKA_LABEL)
       label = &name->attrs[i];

@@ -196,7 +196,7 @@ enum p11s_err p11s_signer_key(struct p11s_signer *s, const struct p11s_keyref *r
   key = p11s_signer_find_key(s, identity);
   if (key == NULL)
     result = intern(s, ref, alg, identity, &key, e);
-  if (result != P11S_OK)
+  if (result != P11S_OK || key == NULL)
     return result;
   p11s_token_revive(key->token);
   *ret_key = key;

@@ -36,7 +36,7 @@ bool p11s_signer_get_tokens(struct p11s_signer *s, struct p11s_token ***ret_toke
   size_t count = 0;
 
   pthread_mutex_lock(&s->lock);
-  tokens = calloc(s->token_count + 1, sizeof *tokens);
+  tokens = calloc(s->token_count + 1, sizeof(struct p11s_token *));
   for (const struct token_entry *t = s->tokens; tokens != NULL && t != NULL; t = t->next) {
     p11s_token_get_stats(t->token, &stats);
     if (!stats.retired)

@@ -99,15 +99,22 @@ def test_refused_logins_are_counted(site, spy):
     site.add_zone(zones.small(ZONE))
     token = site.token("signing")
     token.make_key("a key")
-    site.database.add_key_row(ZONE, site.reference(token, "a key", PIN=site.transcript.secret("3692~814")))
-    site.set(pkcs11signer_timeout="10000")
+    site.database.add_key_row(ZONE, site.reference(token, "a key", PIN=None))
+    pin = site.place.file("pin", site.transcript.secret("3692~814"))
+    site.set(pkcs11signer_timeout="10000", pkcs11signer_pin_source=f"file:{pin}")
     server = site.start_server()
     for name in ("www", "ns1"):
         assert is_refused(server.ask(f"{name}.{ZONE}"))
     found = statistics(server)
     assert (found["logins"], found["logins-refused"], found["pin-tries-left"]) == (1, 1, 2)
-    line = wait_for_state(site, "ready")
+    line = wait_for_state(site, "no-login")
     assert (line["pins_refused"], line["pin"]) == (1, "low")
+    assert "has refused this PIN before" in line["trouble"] and line["since"]
+    site.place.file("pin", token.pin)
+    wait_for("signature", lambda: not is_refused(server.ask(f"www.{ZONE}")))
+    line = wait_for_state(site, "ready")
+    assert (line["pin"], statistic(server, "pin-tries-left")) == ("ok", 3)
+    assert "trouble" not in line
 
 
 def test_who_asks_for_the_status_calls_no_token(site, spy, server):

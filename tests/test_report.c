@@ -112,6 +112,38 @@ static void follows_the_token(void **state)
   assert_int_equal(read_all(&seen), 0); /* a server that ends takes its file with it */
 }
 
+/* PIN: as the token says behind the login, not at the session before it. */
+static void says_that_nobody_is_logged_in(void **state)
+{
+  struct p11s_signer *signer = reporting_signer(directory);
+  struct p11s_key *wrong = rig_key(signer, "reported", RIG_WRONG_PIN);
+  struct p11s_key *right = rig_key(signer, "reported", RIG_PIN);
+  struct p11s_error e;
+  struct seen seen;
+  int64_t since;
+
+  (void)state;
+  assert_int_equal(p11s_key_check(wrong, rig_later(), &e), P11S_ERR_PIN_REFUSED);
+  until_state("no-login", &seen);
+  assert_string_equal(seen.pin, "low");
+  assert_non_null(strstr(seen.trouble, "refused the PIN"));
+  assert_null(strstr(seen.trouble, RIG_WRONG_PIN));
+  since = seen.since;
+  assert_true(since > 1700000000);
+  assert_int_equal(p11s_key_check(wrong, rig_later(), &e), P11S_ERR_PIN_REFUSED);
+  do /* the reason of now */
+    until_state("no-login", &seen);
+  while (strstr(seen.trouble, "has refused this PIN before") == NULL);
+  assert_true(seen.since <= since + 1);
+  assert_int_equal(p11s_key_check(right, rig_later(), &e), P11S_OK);
+  until_state("ready", &seen);
+  assert_string_equal(seen.pin, "ok");
+  assert_string_equal(seen.trouble, "");
+  p11s_key_release(wrong);
+  p11s_key_release(right);
+  rig_signer_free(signer);
+}
+
 static const char *path_of(const char *name)
 {
   static char path[256];
@@ -298,6 +330,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(follows_the_token, rig_reset),
+      cmocka_unit_test_setup(says_that_nobody_is_logged_in, rig_reset),
       cmocka_unit_test_setup(leftovers_are_not_believed, rig_reset),
       cmocka_unit_test_setup(a_running_server_is_known_by_its_lock, rig_reset),
       cmocka_unit_test_setup(a_server_tidies_up, rig_reset),

@@ -4,6 +4,7 @@
  * wrap: p11s_now_ms
  */
 #include "lock.h"
+#include "log.h"
 #include "p11reread.h"
 #include "rig.h"
 #include "token.h"
@@ -16,6 +17,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -514,6 +516,51 @@ static void until_idle(struct p11s_token *token, unsigned n)
   }
 }
 
+/* What the last line said of a token that is back. */
+static char said[1024];
+static pthread_mutex_t said_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void hear(enum p11s_log_level level, const char *line)
+{
+  (void)level;
+  pthread_mutex_lock(&said_lock);
+  if (strstr(line, "is back") != NULL)
+    (void)snprintf(said, sizeof said, "%s", line);
+  pthread_mutex_unlock(&said_lock);
+}
+
+static bool was_said(const char *text)
+{
+  bool was;
+
+  pthread_mutex_lock(&said_lock);
+  was = strstr(said, text) != NULL;
+  pthread_mutex_unlock(&said_lock);
+  return was;
+}
+
+/* It is there, which does not help as long as nobody is logged in. */
+static void token_comes_back_without_a_login(void **state)
+{
+  struct p11s_token *token = new_token(1);
+  struct p11s_error e;
+
+  (void)state;
+  said[0] = '\0';
+  rig_fake()->refuse("C_OpenSession", 1, 2, CKR_DEVICE_ERROR);
+  assert_int_equal(plain(token, RIG_WRONG_PIN, &e), P11S_ERR_TOKEN);
+  until_state(token, P11S_TOKEN_NO_LOGIN);
+  assert_non_null(strstr(stats_of(token).trouble, "refused the PIN"));
+  assert_true((stats_of(token).flags & CKF_USER_PIN_COUNT_LOW) != 0);
+  while (!was_said("it cannot be used: token '" RIG_TOKEN "'"))
+    sched_yield();
+  assert_int_equal(plain(token, RIG_PIN, &e), P11S_OK);
+  assert_int_equal(stats_of(token).state, P11S_TOKEN_READY);
+  assert_true((stats_of(token).flags & CKF_USER_PIN_COUNT_LOW) == 0);
+  assert_string_equal(stats_of(token).trouble, "");
+  p11s_token_free(token);
+}
+
 /* Twice in a row no session: the token is away, until the worker that looks for it finds it. */
 static void token_goes_away_and_comes_back(void **state)
 {
@@ -842,6 +889,7 @@ int main(void)
       cmocka_unit_test_setup(refusal_is_final, rig_reset),
       cmocka_unit_test_setup(overcome_error_is_no_result, rig_reset),
       cmocka_unit_test_setup(writing_has_a_session_of_its_own, rig_reset),
+      cmocka_unit_test_setup(token_comes_back_without_a_login, rig_reset),
       cmocka_unit_test_setup(token_goes_away_and_comes_back, rig_reset),
       cmocka_unit_test_setup(queue_of_a_token_gone_away, rig_reset),
       cmocka_unit_test_setup(sessions_of_a_token_gone_away, rig_reset),
@@ -857,5 +905,6 @@ int main(void)
       cmocka_unit_test_setup(sessions_of_an_earlier_life_are_forgotten, rig_reset),
   };
 
+  p11s_log_set_sink(hear);
   return cmocka_run_group_tests_name("worker", tests, rig_setup, rig_teardown);
 }

@@ -5,6 +5,8 @@
 #include "rv.h"
 #include "stats.h"
 
+#define FEW_TRIES (CKF_USER_PIN_COUNT_LOW | CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_LOCKED)
+
 /* Whether C_Login with this result has not looked at the PIN. All others may be how some token says
    that it is wrong. */
 static bool spares_the_pin(CK_RV rv)
@@ -54,12 +56,10 @@ static enum p11s_pin_outcome outcome_of(enum p11s_err result)
 
 /* The token may still tell what it did not say. Whatever *e has is replaced when nothing is to be
    tried any more. */
-static enum p11s_err clear_up(struct p11s_pin_try *attempt, struct p11s_session *session,
+static enum p11s_err clear_up(struct p11s_pin_try *attempt, const struct p11s_slot_info *slot,
                               CK_FLAGS before, enum p11s_pin_outcome *outcome, struct p11s_error *e)
 {
-  const struct p11s_slot_info *slot = p11s_session_slot(session);
-
-  if (p11s_session_lost_a_try(session, before)) {
+  if ((slot->flags & ~before & FEW_TRIES) != 0) {
     *outcome = P11S_PIN_REFUSED;
     return p11s_error_set(e, P11S_ERR_PIN_REFUSED,
                           "token '%s' (serial %s): C_Login: %s, and it says that a wrong PIN was "
@@ -93,9 +93,12 @@ static enum p11s_err try_login(struct p11s_pinguard *g, struct p11s_session *ses
     if (*ret_tried) {
       p11s_stats_count(P11S_STAT_LOGINS);
       outcome = outcome_of(result);
+      /* The tries that are left; not behind each signature while nothing changes. */
+      if (user == CKU_USER || result != P11S_OK || (before & FEW_TRIES) != 0)
+        p11s_session_reread_flags(session);
     }
     if (outcome == P11S_PIN_UNCLEAR)
-      result = clear_up(attempt, session, before, &outcome, e);
+      result = clear_up(attempt, slot, before, &outcome, e);
   }
   if (outcome == P11S_PIN_REFUSED)
     p11s_stats_count(P11S_STAT_LOGINS_REFUSED);

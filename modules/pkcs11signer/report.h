@@ -39,9 +39,9 @@ struct p11s_report_line {
   const char *state;
   int64_t since; /* seconds since 1970; 0: never tried */
   uint64_t reconnects;
-  uint64_t refused; /* PINs that tokens of this server have refused */
-  const char *pin;  /* "ok", "low", "last", "locked", "keypad" */
-  const char *trouble;
+  uint64_t refused;      /* PINs that tokens of this server have refused */
+  const char *pin;       /* "ok", "low", "last", "locked", "keypad" */
+  const char *trouble;   /* why it is away, or why there is no login; "" */
   struct p11s_rate rate; /* of its signatures; nothing from a server that does not say */
   unsigned room;         /* sessions the token has for it; 0: not known */
 };

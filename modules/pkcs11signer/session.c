@@ -191,17 +191,13 @@ enum p11s_err p11s_session_check_pin(struct p11s_session *s, struct p11s_error *
   return p11s_session_no_pin_to_give(s, e);
 }
 
-bool p11s_session_lost_a_try(struct p11s_session *s, CK_FLAGS before)
+void p11s_session_reread_flags(struct p11s_session *s)
 {
-  static const CK_FLAGS tries =
-      CKF_USER_PIN_COUNT_LOW | CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_LOCKED;
   CK_TOKEN_INFO token;
 
   memset(&token, 0, sizeof token);
-  if (s->module->C_GetTokenInfo(s->slot.id, &token) != CKR_OK)
-    return false;
-  s->slot.flags = token.flags;
-  return (token.flags & ~before & tries) != 0;
+  if (s->module->C_GetTokenInfo(s->slot.id, &token) == CKR_OK)
+    s->slot.flags = token.flags;
 }
 
 static enum p11s_err login_failed(CK_RV rv, const struct p11s_slot_info *slot, struct p11s_error *e)

@@ -61,9 +61,9 @@ enum p11s_err p11s_session_login(struct p11s_session *s, CK_USER_TYPE user,
                                  const struct p11s_secret *pin, bool *ret_called,
                                  struct p11s_error *e);
 
-/* Behind a login that failed: whether the token says that its PIN has fewer tries left than it said
-   before (flags of then; what it says now goes into the session's slot). Not all tokens do. */
-bool p11s_session_lost_a_try(struct p11s_session *s, CK_FLAGS before);
+/* Reads CK_TOKEN_INFO.flags again into the session's slot; they stay when the token does not say.
+   What p11s_rv_last() has stays too. */
+void p11s_session_reread_flags(struct p11s_session *s);
 
 /* How a signature is to be asked for, chosen once per key from the token's mechanisms. */
 struct p11s_sign_plan {

@@ -291,5 +291,10 @@ void p11s_token_get_stats(struct p11s_token *token, struct p11s_token_stats *ret
   ret->retired = token->retired;
   ret->flags = token->flags;
   memcpy(ret->trouble, token->trouble.text, sizeof ret->trouble);
+  if (ret->state == P11S_TOKEN_READY && token->no_login.text[0] != '\0') {
+    ret->state = P11S_TOKEN_NO_LOGIN;
+    ret->since_ms = token->no_login_ms;
+    memcpy(ret->trouble, token->no_login.text, sizeof ret->trouble);
+  }
   pthread_mutex_unlock(&token->lock);
 }

@@ -45,6 +45,8 @@ struct p11s_token_config {
  *
  *   untried  no job has ended yet
  *   ready    the last one got as far as a session
+ *   no-login the same, but the last login failed: what needs a new signature fails for the same
+ *            reason, until a login succeeds. Each job may try one (pinguard.h says which are).
  *   away     there was no token, module or session to be had, twice in a row.
  *            Requests fail at once with the reason. One worker looks for it
  *            every second; when it is back, sessions, login and handles are new.
@@ -56,6 +58,7 @@ struct p11s_token_config {
 enum p11s_token_state {
   P11S_TOKEN_UNTRIED,
   P11S_TOKEN_READY,
+  P11S_TOKEN_NO_LOGIN,
   P11S_TOKEN_AWAY,
   P11S_TOKEN_STUCK,
 };
@@ -120,7 +123,7 @@ struct p11s_token_stats {
   struct p11s_rate rate;         /* of its signatures */
   unsigned room;                 /* sessions it has for us, as far as is known; 0: not yet */
   unsigned long flags;           /* CK_TOKEN_INFO.flags as of the last session or login */
-  char trouble[P11S_ERROR_SIZE]; /* why it is away; "" when it is not */
+  char trouble[P11S_ERROR_SIZE]; /* why it is away or there is no login; else "" */
 };
 void p11s_token_get_stats(struct p11s_token *token, struct p11s_token_stats *ret);
 

@@ -59,9 +59,11 @@ struct p11s_token {
   uint64_t idle_us;            /* no worker was at a job, until idle_from_us, */
   uint64_t idle_from_us;       /* and since then; 0: one is */
   atomic_bool retired;         /* written under the lock */
-  enum p11s_token_state state; /* never STUCK: stuck, below, says that */
+  enum p11s_token_state state; /* never STUCK or NO_LOGIN: stuck and no_login say that */
   uint64_t since_ms;
   struct p11s_error trouble;  /* why it is away */
+  struct p11s_error no_login; /* why the last login failed; its text is "" when it did not, */
+  uint64_t no_login_ms;       /* else since when none has succeeded */
   uint64_t generation;        /* sessions of an earlier one are of no use */
   bool stuck;                 /* no call comes back */
   unsigned overdue;           /* queries that met their deadline since progress_ms */

@@ -52,6 +52,25 @@ static enum p11s_err login_with(struct p11s_token *token, struct p11s_session *s
   return result;
 }
 
+/* What the outcome of a login says about the token. */
+static void note_login(struct p11s_token *token, const struct p11s_session *session,
+                       enum p11s_err result, const struct p11s_error *why)
+{
+  bool says_nothing =
+      result == P11S_ERR_TIMEOUT || result == P11S_ERR_NOMEM || result == P11S_ERR_STOPPED;
+
+  pthread_mutex_lock(&token->lock);
+  token->flags = p11s_session_slot(session)->flags;
+  if (result == P11S_OK) {
+    token->no_login.text[0] = '\0';
+  } else if (!says_nothing) {
+    if (token->no_login.text[0] == '\0')
+      token->no_login_ms = p11s_now_ms();
+    token->no_login = *why;
+  }
+  pthread_mutex_unlock(&token->lock);
+}
+
 static enum p11s_err prove(const struct p11s_work *work, const struct p11s_secret *pin,
                            struct p11s_error *e)
 {
@@ -83,28 +102,40 @@ enum p11s_err p11s_work_prove_pin(const struct p11s_work *work, struct p11s_erro
   return result;
 }
 
+static enum p11s_err log_in(struct p11s_token *token, struct p11s_session *session,
+                            struct p11s_secret *given, struct p11s_error *e)
+{
+  struct p11s_secret *pin = NULL;
+  enum p11s_err result = p11s_session_no_pin_to_give(session, e);
+
+  if (result == P11S_OK)
+    result =
+        p11s_pin_get(given, token->config.pin_source, p11s_session_slot(session)->label, &pin, e);
+  if (result == P11S_OK)
+    result = login_with(token, session, CKU_USER, pin, e);
+  p11s_secret_release(pin);
+  return result;
+}
+
 enum p11s_err p11s_token_log_in(struct p11s_token *token, struct p11s_session *session,
                                 struct p11s_secret *given, struct p11s_error *e)
 {
-  struct p11s_secret *pin = NULL;
-  enum p11s_err result;
+  struct p11s_error error = {P11S_OK, ""};
+  enum p11s_err result = P11S_OK;
+  bool entered = false;
 
-  if (p11s_session_logged_in(session))
-    return P11S_OK;
-  result = p11s_session_no_pin_to_give(session, e);
-  /* The others find the token logged in then, or the PIN refused. */
-  if (result == P11S_OK)
-    result = enter(token, &token->login_busy, e);
-  if (result != P11S_OK)
-    return result;
   if (!p11s_session_logged_in(session)) {
-    result =
-        p11s_pin_get(given, token->config.pin_source, p11s_session_slot(session)->label, &pin, e);
-    if (result == P11S_OK)
-      result = login_with(token, session, CKU_USER, pin, e);
-    p11s_secret_release(pin);
+    result = enter(token, &token->login_busy, &error);
+    entered = result == P11S_OK;
   }
-  leave(token, &token->login_busy);
+  /* The others find the token logged in then, or the PIN refused. */
+  if (entered && !p11s_session_logged_in(session))
+    result = log_in(token, session, given, &error);
+  note_login(token, session, result, &error);
+  if (entered)
+    leave(token, &token->login_busy);
+  if (result != P11S_OK && e != NULL)
+    *e = error;
   return result;
 }
 
@@ -137,9 +168,13 @@ enum p11s_err p11s_consent_begin(const struct p11s_work *work, struct p11s_conse
 enum p11s_err p11s_consent_login(struct p11s_session *session, void *arg, struct p11s_error *e)
 {
   struct p11s_consent *consent = arg;
-  enum p11s_err result =
-      login_with(consent->work->token, session, CKU_CONTEXT_SPECIFIC, consent->pin, e);
+  struct p11s_token *token = consent->work->token;
+  struct p11s_error error = {P11S_OK, ""};
+  enum p11s_err result = login_with(token, session, CKU_CONTEXT_SPECIFIC, consent->pin, &error);
 
+  note_login(token, session, result, &error);
+  if (result != P11S_OK && e != NULL)
+    *e = error;
   p11s_secret_release(consent->pin);
   consent->pin = NULL;
   return result;

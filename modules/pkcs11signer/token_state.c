@@ -17,9 +17,8 @@
 const char *p11s_token_state_name(enum p11s_token_state state)
 {
   static const char *const name[] = {
-      [P11S_TOKEN_UNTRIED] = "untried",
-      [P11S_TOKEN_READY] = "ready",
-      [P11S_TOKEN_AWAY] = "away",
+      [P11S_TOKEN_UNTRIED] = "untried",   [P11S_TOKEN_READY] = "ready",
+      [P11S_TOKEN_NO_LOGIN] = "no-login", [P11S_TOKEN_AWAY] = "away",
       [P11S_TOKEN_STUCK] = "stuck",
   };
 
@@ -129,7 +128,7 @@ static void refuse_all(struct p11s_job *job, const struct p11s_error *why)
   }
 }
 
-/* A token with a bad contact must not fill the log. */
+/* A token with a bad contact must not fill the log. why: it is away, or there but not logged in. */
 static void say_changed(const struct p11s_token *token, const struct change *change, bool away,
                         const struct p11s_error *why)
 {
@@ -141,9 +140,10 @@ static void say_changed(const struct p11s_token *token, const struct change *cha
                    "not gets SERVFAIL; it is looked for every second",
                    token->slot, token->engine, why->text);
   else
-    (void)snprintf(text, sizeof text, "token '%s' (module %s) is back after %llu s: it signs again",
-                   token->slot, token->engine,
-                   (unsigned long long)((change->lasted_ms + 500) / 1000));
+    (void)snprintf(
+        text, sizeof text, "token '%s' (module %s) is back after %llu s: %s%s", token->slot,
+        token->engine, (unsigned long long)((change->lasted_ms + 500) / 1000),
+        why == NULL ? "it signs again" : "it cannot be used: ", why == NULL ? "" : why->text);
   (void)snprintf(cause, sizeof cause, "%s %p", away ? "away" : "back", (const void *)token);
   if (change->flapping)
     p11s_log_limited(away ? P11S_LOG_ERROR : P11S_LOG_NOTICE, cause, "%s", text);
@@ -173,7 +173,8 @@ void p11s_token_note_outcome(struct p11s_token *token, enum p11s_err result,
   refuse_all(change.refused, error);
   p11s_secret_release(change.pin);
   if (change.happened)
-    say_changed(token, &change, verdict == IS_AWAY, error);
+    say_changed(token, &change, verdict == IS_AWAY,
+                verdict == IS_THERE && (result == P11S_OK || generation != NULL) ? NULL : error);
 }
 
 bool p11s_token_probe_due_locked(struct p11s_token *token, struct p11s_worker *w,
@@ -328,7 +329,7 @@ bool p11s_token_retire(struct p11s_token *token)
     atomic_store(&token->retired, true);
     token->state = P11S_TOKEN_UNTRIED;
     token->since_ms = 0;
-    token->trouble.text[0] = '\0';
+    token->trouble.text[0] = token->no_login.text[0] = '\0';
     token->stuck = false;
     token->overdue = 0;
     token->generation++;

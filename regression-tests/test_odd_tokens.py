@@ -142,3 +142,25 @@ def test_pdnsutil_beside_a_server_that_has_the_session(site, token, spy):
     for i in range(10):
         assert_signed(server.ask(f"host{i}.{ZONE}"), keys)
     assert statistic(server, "tokens-away") == 0
+
+
+# -- a mechanism that is listed, and refused
+
+def test_a_mechanism_that_is_listed_and_refused(site, token, spy):
+    """A strict policy: CKM_RSA_PKCS is refused when it comes to signing. The token's other keys know then."""
+    spy.rules("C_SignInit forbid 0x1")
+    for role in ("ksk", "zsk"):
+        site.command("generate", ZONE, "rsasha256", role, "softhsm2", token.label, token.pin, role)
+    site.pdnsutil("rectify-zone", ZONE)
+    assert "0 failed" in site.command("check").stdout
+    spy.forget()
+    server = site.start_server()
+    assert_delv(server, ZONE, f"www.{ZONE}")
+    assert "CKR_MECHANISM_INVALID for CKM_RSA_PKCS, although it lists that" in server.log
+    assert 1 <= spy.count("C_SignInit") - spy.count("C_Sign") <= 8  # of the first, one a session
+    assert statistic(server, "failures") == statistic(server, "retries") == 0
+
+    spy.rules("C_SignInit forbid 0x1", "C_SignInit forbid 0x40")
+    result = site.command("check", check=False)
+    assert result.returncode == 1
+    assert "CKM_RSA_PKCS and CKM_SHA256_RSA_PKCS and takes neither" in result.stdout

@@ -45,9 +45,7 @@
   F(C_FindObjects,                                                                                 \
     (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE_PTR objects, CK_ULONG room, CK_ULONG_PTR n),      \
     (session, objects, room, n))                                                                   \
-  F(C_FindObjectsFinal, (CK_SESSION_HANDLE session), (session))                                    \
-  F(C_SignInit, (CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE key),     \
-    (session, mechanism, key))
+  F(C_FindObjectsFinal, (CK_SESSION_HANDLE session), (session))
 
 #define ALL_FUNCTIONS(F)                                                                           \
   PLAIN_FUNCTIONS(F)                                                                               \
@@ -55,6 +53,7 @@
   F(C_DestroyObject, , )                                                                           \
   F(C_GenerateKeyPair, , )                                                                         \
   F(C_GetTokenInfo, , )                                                                            \
+  F(C_SignInit, , )                                                                                \
   F(C_Sign, , )
 
 enum function {
@@ -95,6 +94,11 @@ static unsigned releases[FUNCTIONS]; /* a blocked call waits for the next one */
 static CK_FLAGS flags_set, flags_cleared;
 static bool loose_search;
 static CK_ULONG max_sessions;
+static enum function mechanism_function = FUNCTIONS; /* none is refused */
+static CK_MECHANISM_TYPE mechanism_type;
+static CK_RV mechanism_rv;
+
+static _Thread_local CK_MECHANISM_TYPE begun; /* what C_SignInit was called with last */
 
 /* -- the script */
 
@@ -230,6 +234,28 @@ static CK_RV fake_C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info)
   return CKR_OK;
 }
 
+static CK_RV refused_mechanism(enum function f)
+{
+  CK_RV rv;
+
+  pthread_mutex_lock(&lock);
+  rv = mechanism_function == f && mechanism_type == begun ? mechanism_rv : CKR_OK;
+  pthread_mutex_unlock(&lock);
+  return rv;
+}
+
+static CK_RV fake_C_SignInit(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
+                             CK_OBJECT_HANDLE key)
+{
+  bool corrupt;
+  CK_RV rv = enter(FN_C_SignInit, &corrupt);
+
+  begun = mechanism->mechanism;
+  if (rv == CKR_OK)
+    rv = refused_mechanism(FN_C_SignInit);
+  return rv != CKR_OK ? rv : real->C_SignInit(session, mechanism, key);
+}
+
 static CK_RV fake_C_Sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG len,
                          CK_BYTE_PTR signature, CK_ULONG_PTR signature_len)
 {
@@ -238,6 +264,8 @@ static CK_RV fake_C_Sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG l
 
   if (rv == CKR_OK)
     rv = real->C_Sign(session, data, len, signature, signature_len);
+  if (rv == CKR_OK)
+    rv = refused_mechanism(FN_C_Sign);
   if (rv == CKR_OK && corrupt && signature != NULL && *signature_len > 0)
     signature[*signature_len / 2] ^= 1;
   return rv;
@@ -263,6 +291,7 @@ static void control_reset(void)
     releases[f]++;
   flags_set = flags_cleared = 0;
   loose_search = false;
+  mechanism_function = FUNCTIONS;
   max_sessions = 0;
   pthread_cond_broadcast(&changed);
   pthread_mutex_unlock(&lock);
@@ -317,6 +346,15 @@ static void control_delay(const char *function, unsigned first, unsigned count, 
 static void control_corrupt(unsigned first, unsigned count)
 {
   add_rule("C_Sign", CORRUPT, first, count, CKR_OK, 0);
+}
+
+static void control_refuse_mechanism(const char *function, CK_MECHANISM_TYPE type, CK_RV rv)
+{
+  pthread_mutex_lock(&lock);
+  mechanism_function = number_of(function);
+  mechanism_type = type;
+  mechanism_rv = rv;
+  pthread_mutex_unlock(&lock);
 }
 
 static void control_search_loosely(void)
@@ -411,6 +449,7 @@ const struct fakep11 fakep11 = {
     .block = control_block,
     .delay = control_delay,
     .corrupt = control_corrupt,
+    .refuse_mechanism = control_refuse_mechanism,
     .search_loosely = control_search_loosely,
     .token_info = control_token_info,
     .wait_blocked = control_wait_blocked,

@@ -30,6 +30,8 @@
  *     C_GetAttributeValue lend 0x181  a private key has this attribute of its public key, which is
  *                                    the one of the same CKA_ID; 0x129 is made of its P-256 point
  *
+ *     C_SignInit forbid 0x1          this mechanism is listed, and refused
+ *
  *     slots empty 2             so many readers without a token before the module's slots, and as
  *                               many behind
  *     token unplugged           the token is out: its sessions say CKR_DEVICE_REMOVED, and for ever
@@ -181,7 +183,10 @@ static CK_RV spy_C_SignInit(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanis
 
   if (!intercept("C_SignInit", where, &rv)) {
     note_key(session, key);
-    rv = module->C_SignInit(session, mechanism, key);
+    if (is_meant(where.slot) && each_rule("C_SignInit", "forbid", is_number, &mechanism->mechanism))
+      rv = CKR_MECHANISM_INVALID;
+    else
+      rv = module->C_SignInit(session, mechanism, key);
   }
   return done("C_SignInit", where, rv);
 }

@@ -106,6 +106,12 @@ static bool take_line(const char *line, const char *value, void *arg)
   return true;
 }
 
+static bool is_number(const char *line, const char *value, void *arg)
+{
+  (void)line;
+  return strtoul(value, NULL, 0) == *(const unsigned long *)arg;
+}
+
 static bool is_line(const char *line, const char *value, void *arg)
 {
   (void)value;

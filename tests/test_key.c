@@ -305,6 +305,102 @@ static void public_half_may_be_missing(void **state)
   rig_signer_free(signer);
 }
 
+/* -- a token that refuses a mechanism it lists */
+
+static struct p11s_key *rsa_key(struct p11s_signer *signer, const char *label)
+{
+  struct p11s_keyref *ref = rig_ref(label, RIG_PIN);
+  struct p11s_key *key;
+  struct p11s_error e;
+
+  ref->algorithm = 8;
+  key = key_of(signer, ref);
+  if (p11s_key_generate(key, 1024, rig_later(), &e) != P11S_OK)
+    fail_msg("%s", e.text);
+  return key;
+}
+
+static void drop_rsa_key(struct p11s_key *key)
+{
+  assert_int_equal(p11s_key_undo_generate(key, rig_later(), NULL), P11S_OK);
+  p11s_key_release(key);
+}
+
+static void tries(struct p11s_key *key, unsigned inits)
+{
+  unsigned before = rig_fake()->calls("C_SignInit");
+  struct p11s_error e;
+
+  if (p11s_key_try(key, rig_later(), &e) != P11S_OK)
+    fail_msg("%s", e.text);
+  assert_int_equal(rig_fake()->calls("C_SignInit") - before, inits);
+}
+
+static void refused_mechanism(const char *function, CK_RV rv)
+{
+  struct p11s_signer *signer = rig_signer(1);
+  struct p11s_key *key = rsa_key(signer, "refused 1"), *other = rsa_key(signer, "refused 2");
+
+  tries(key, 1);
+  rig_fake()->refuse_mechanism(function, CKM_RSA_PKCS, rv);
+  tries(key, 2);
+  tries(key, 1);
+  tries(other, 1); /* it is the token's */
+  /* The other way round: a policy may change. */
+  rig_fake()->refuse_mechanism(function, CKM_SHA256_RSA_PKCS, rv);
+  tries(key, 2);
+  tries(other, 1);
+  rig_fake()->reset();
+  drop_rsa_key(other);
+  drop_rsa_key(key);
+  rig_signer_free(signer);
+}
+
+static void a_mechanism_refused_at_once(void **state)
+{
+  (void)state;
+  refused_mechanism("C_SignInit", CKR_MECHANISM_INVALID);
+}
+
+static void a_mechanism_refused_late(void **state)
+{
+  (void)state;
+  refused_mechanism("C_Sign", CKR_FUNCTION_FAILED);
+}
+
+static void both_mechanisms_refused(void **state)
+{
+  struct p11s_signer *signer = rig_signer(1);
+  struct p11s_key *key = rsa_key(signer, "refused");
+  struct p11s_error e;
+
+  (void)state;
+  rig_fake()->refuse("C_SignInit", 1, FAKEP11_EVER, CKR_MECHANISM_INVALID);
+  assert_int_equal(p11s_key_try(key, rig_later(), &e), P11S_ERR_TOKEN);
+  assert_non_null(strstr(e.text, "CKR_MECHANISM_INVALID for CKM_RSA_PKCS;"));
+  assert_non_null(strstr(e.text, "CKR_MECHANISM_INVALID for CKM_SHA256_RSA_PKCS)"));
+  assert_int_equal(rig_fake()->calls("C_SignInit"), 2);
+  rig_fake()->reset();
+  tries(key, 1);
+  drop_rsa_key(key);
+  rig_signer_free(signer);
+}
+
+/* A token that lost its way says nothing of a mechanism. */
+static void an_error_that_is_no_refusal(void **state)
+{
+  struct p11s_signer *signer = rig_signer(1);
+  struct p11s_key *key = rsa_key(signer, "not refused");
+
+  (void)state;
+  rig_fake()->refuse("C_Sign", 1, FAKEP11_EVER, CKR_DEVICE_ERROR);
+  assert_int_equal(p11s_key_try(key, rig_later(), NULL), P11S_ERR_TOKEN);
+  assert_int_equal(rig_fake()->calls("C_Sign"), 2); /* the second on a fresh session */
+  rig_fake()->reset();
+  drop_rsa_key(key);
+  rig_signer_free(signer);
+}
+
 static void generates_and_undoes(void **state)
 {
   struct p11s_signer *signer = rig_signer(1);
@@ -464,6 +560,10 @@ int main(void)
       cmocka_unit_test_setup(check_always_asks_the_token, rig_reset),
       cmocka_unit_test_setup(check_finds_another_key, rig_reset),
       cmocka_unit_test_setup(public_half_may_be_missing, rig_reset),
+      cmocka_unit_test_setup(a_mechanism_refused_at_once, rig_reset),
+      cmocka_unit_test_setup(a_mechanism_refused_late, rig_reset),
+      cmocka_unit_test_setup(both_mechanisms_refused, rig_reset),
+      cmocka_unit_test_setup(an_error_that_is_no_refusal, rig_reset),
       cmocka_unit_test_setup(generates_and_undoes, rig_reset),
       cmocka_unit_test_setup(undoing_spares_the_other_keys, rig_reset),
       cmocka_unit_test_setup(generate_refuses_a_pinned_reference, rig_reset),

@@ -155,7 +155,7 @@ static void all_algorithms(void **state)
     make_key(&key, softhsm_module(), alg->number, alg->family == P11S_RSA ? 1024 : 0);
     assert_signs(&key, &plan);
     /* And as with a token that hashes itself, where SoftHSM can. */
-    plan = (struct p11s_sign_plan){alg->hashing, true, false};
+    plan = (struct p11s_sign_plan){.mechanism = alg->hashing, .whole_message = true};
     if (p11s_mechanisms_have(p11s_session_mechanisms(key.session, NULL), alg->hashing))
       assert_signs(&key, &plan);
     drop_key(&key);
@@ -165,7 +165,7 @@ static void all_algorithms(void **state)
 static void failed_signatures(void **state)
 {
   unsigned char signature[512];
-  struct p11s_sign_plan plan = {CKM_ECDSA, false, false};
+  struct p11s_sign_plan plan = {.mechanism = CKM_ECDSA};
   size_t len = sizeof signature;
   CK_BBOOL no = CK_FALSE;
   struct p11s_error e;
@@ -284,7 +284,7 @@ static enum p11s_err odd_signature(unsigned number, CK_ULONG token_gives, unsign
                                    size_t *len)
 {
   const struct p11s_algorithm *alg = p11s_algorithm_find(number);
-  struct p11s_sign_plan plan = {alg->raw, alg->family == P11S_EDDSA, false};
+  struct p11s_sign_plan plan = {.mechanism = alg->raw, .whole_message = alg->family == P11S_EDDSA};
   struct p11s_session *s = session_rig_open(&wrapped, "token", false);
   unsigned char input[64] = {0};
   enum p11s_err result;
@@ -466,7 +466,7 @@ static enum p11s_err sign_login(struct p11s_session *s, void *arg, struct p11s_e
 static bool sign_with_login(enum p11s_err login_says, enum p11s_err expected)
 {
   const struct p11s_algorithm *alg = p11s_algorithm_find(13);
-  struct p11s_sign_plan plan = {alg->raw, false, true};
+  struct p11s_sign_plan plan = {.mechanism = alg->raw, .consent = true};
   struct p11s_sign_login login = {sign_login, &sign_logins};
   struct p11s_session *s = session_rig_open(&wrapped, "token", false);
   unsigned char input[32] = {0}, signature[ROOM];

@@ -32,6 +32,7 @@ struct p11s_algorithm {
   size_t signature_len;  /* 0 for RSA: the modulus' length */
 };
 
+#define P11S_DIGEST_MAX 64 /* digest_len at most */
 #define P11S_RSA_MIN_BITS 1024
 #define P11S_RSA_MAX_BITS 4096
 

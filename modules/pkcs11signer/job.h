@@ -35,6 +35,13 @@ struct p11s_work {
  */
 enum p11s_err p11s_work_prove_pin(const struct p11s_work *work, struct p11s_error *e);
 
+/* In a worker: whether the token signs with the hashing mechanism of this algorithm, although it
+   lists the other one, which it refused. Remembered for all its keys. No lock, no wait. */
+bool p11s_work_hashes(const struct p11s_work *work, const struct p11s_algorithm *alg);
+/* cause: how it refused the other one, for the log. */
+void p11s_work_note_hashes(const struct p11s_work *work, const struct p11s_algorithm *alg,
+                           bool hashes, const char *cause);
+
 struct p11s_job_ops {
   /* In a worker. Called again, on a fresh session, when it ended with a CK_RV that
      p11s_rv_is_lost() knows, or for another reason that a fresh session may cure; three times in

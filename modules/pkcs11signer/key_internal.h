@@ -11,8 +11,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Shared by key.c (the object), key_work.c (what workers do), key_job.c (asking them to),
- * key_store.c (what is kept) and the signer's table. */
+/* Shared by key.c (the object), key_work.c (what workers do), key_sign.c, key_job.c (asking them
+ * to), key_store.c (what is kept) and the signer's table. */
 struct p11s_key {
   /* immutable */
   struct p11s_signer *signer;
@@ -57,6 +57,32 @@ bool p11s_key_is_kept(struct p11s_key *key);
 /* Publishes what was kept. Says so in the log, with why the token could not be asked. false:
    nothing was kept. */
 bool p11s_key_recall(struct p11s_key *key, const struct p11s_error *why);
+
+/* What a worker knows of the key for the length of one job. */
+struct p11s_grip {
+  CK_OBJECT_HANDLE handle;
+  struct p11s_sign_plan plan;
+  bool proven;
+};
+
+/* key_sign.c: a message, and the signature that the token gave. */
+struct p11s_signing {
+  const unsigned char *message;
+  size_t message_len;
+  unsigned char *signature; /* the caller's, of so much */
+  size_t room;
+  size_t len;
+  struct p11s_sign_plan plan; /* how it was made, */
+  bool switched;              /* after the token had refused the mechanism of the two that it */
+  struct p11s_error refusal;  /* was asked for first; so */
+  unsigned char hash[P11S_DIGEST_MAX]; /* of the message, unless plan.whole_message */
+};
+/* In a worker: signs with the key's mechanism, or with the other of the two, when the token refuses
+   the one although it lists both. Where nothing works, the error names what was refused. */
+enum p11s_err p11s_key_sign_on_token(const struct p11s_key *key, struct p11s_work *work,
+                                     const struct p11s_grip *grip, struct p11s_signing *signing,
+                                     struct p11s_error *e);
+bool p11s_key_verify_signing(const struct p11s_key *key, const struct p11s_signing *signing);
 
 /* In a worker: signs message. Finds the key when its handle is not known in work->epoch, hashes
    on the CPU, verifies the signature when asked to or when this handle has not proven itself.

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What workers do with a key: find it on the token, prove that it is the one, sign (key.h). */
 #include "attribute.h"
-#include "consent.h"
-#include "crypto.h"
 #include "key_internal.h"
 #include "keygen.h"
 #include "lock.h"
@@ -13,20 +11,12 @@
 #include "sign.h"
 #include "stats.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 
 /* How long a worker waits for another one that looks for the same key: less than it takes until a
    token counts as stuck. */
 #define FIND_WAIT_MS 500
-
-/* What a worker knows of the key for the length of one job. */
-struct grip {
-  CK_OBJECT_HANDLE handle;
-  struct p11s_sign_plan plan;
-  bool proven;
-};
 
 static enum p11s_err compare(struct p11s_key *key, struct p11s_pubkey *found, struct p11s_error *e)
 {
@@ -44,7 +34,7 @@ static enum p11s_err compare(struct p11s_key *key, struct p11s_pubkey *found, st
                         key->pinned ? "pinned" : "former");
 }
 
-static enum p11s_err find(struct p11s_key *key, struct p11s_work *work, struct grip *grip,
+static enum p11s_err find(struct p11s_key *key, struct p11s_work *work, struct p11s_grip *grip,
                           struct p11s_error *e)
 {
   CK_FUNCTION_LIST *module = p11s_session_module(work->session);
@@ -75,7 +65,7 @@ static enum p11s_err find(struct p11s_key *key, struct p11s_work *work, struct g
 
 /* true: its handle is known. Else it is this worker's to find: only one looks for it at a time,
    unless that takes long. Whoever gets false calls end_finding(). */
-static bool begin_finding(struct p11s_key *key, uint64_t epoch, struct grip *grip)
+static bool begin_finding(struct p11s_key *key, uint64_t epoch, struct p11s_grip *grip)
 {
   uint64_t deadline = p11s_now_ms() + FIND_WAIT_MS;
   bool have, in_time = true;
@@ -88,7 +78,7 @@ static bool begin_finding(struct p11s_key *key, uint64_t epoch, struct grip *gri
     in_time = p11s_cond_wait_until(&key->found, &key->lock, deadline);
   }
   if (have) {
-    *grip = (struct grip){key->handle, key->plan, key->proven};
+    *grip = (struct p11s_grip){key->handle, key->plan, key->proven};
   } else {
     key->finding++;
     key->finding_epoch = epoch;
@@ -98,7 +88,7 @@ static bool begin_finding(struct p11s_key *key, uint64_t epoch, struct grip *gri
 }
 
 /* grip: what was found, or NULL. */
-static void end_finding(struct p11s_key *key, uint64_t epoch, const struct grip *grip)
+static void end_finding(struct p11s_key *key, uint64_t epoch, const struct p11s_grip *grip)
 {
   pthread_mutex_lock(&key->lock);
   if (grip != NULL) {
@@ -113,7 +103,7 @@ static void end_finding(struct p11s_key *key, uint64_t epoch, const struct grip 
   pthread_mutex_unlock(&key->lock);
 }
 
-static enum p11s_err take_grip(struct p11s_key *key, struct p11s_work *work, struct grip *grip,
+static enum p11s_err take_grip(struct p11s_key *key, struct p11s_work *work, struct p11s_grip *grip,
                                struct p11s_error *e)
 {
   enum p11s_err result;
@@ -128,7 +118,7 @@ static enum p11s_err take_grip(struct p11s_key *key, struct p11s_work *work, str
   return result;
 }
 
-static void note_proof(struct p11s_key *key, struct p11s_work *work, const struct grip *grip,
+static void note_proof(struct p11s_key *key, struct p11s_work *work, const struct p11s_grip *grip,
                        bool good)
 {
   pthread_mutex_lock(&key->lock);
@@ -149,42 +139,9 @@ static void say_faulty(const struct p11s_key *key, const struct p11s_error *e)
                    key->ref->slot, key->ref->engine, e->text);
 }
 
-static bool digest(const struct p11s_algorithm *alg, const unsigned char *message,
-                   size_t message_len, unsigned char *out, struct p11s_error *e)
-{
-  const EVP_MD *md = p11s_crypto_digest(alg->digest);
-
-  if (md != NULL && EVP_Digest(message, message_len, out, NULL, md, NULL) == 1)
-    return true;
-  p11s_error_set(e, P11S_ERR_TOKEN, "hashing with %s failed", alg->digest);
-  return false;
-}
-
-/* input is the message or its hash, as the plan wants it. */
-static enum p11s_err sign_on_token(const struct p11s_key *key, struct p11s_work *work,
-                                   const struct grip *grip, const unsigned char *input,
-                                   size_t input_len, unsigned char *signature, size_t *len,
-                                   struct p11s_error *e)
-{
-  struct p11s_consent consent;
-  struct p11s_sign_login login = {p11s_consent_login, &consent};
-  enum p11s_err result;
-
-  if (!grip->plan.consent)
-    return p11s_session_sign(work->session, key->alg, &grip->plan, grip->handle, NULL, input,
-                             input_len, signature, len, e);
-  result = p11s_consent_begin(work, &consent, e);
-  if (result != P11S_OK)
-    return result;
-  result = p11s_session_sign(work->session, key->alg, &grip->plan, grip->handle, &login, input,
-                             input_len, signature, len, e);
-  p11s_consent_end(&consent);
-  return result;
-}
-
 /* What to do with a signature that is not to be used; e says why not. */
-static enum p11s_err refuse(struct p11s_key *key, struct p11s_work *work, const struct grip *grip,
-                            const struct p11s_error *e)
+static enum p11s_err refuse(struct p11s_key *key, struct p11s_work *work,
+                            const struct p11s_grip *grip, const struct p11s_error *e)
 {
   note_proof(key, work, grip, false);
   p11s_stats_count(P11S_STAT_BAD_SIGNATURES);
@@ -196,37 +153,33 @@ enum p11s_err p11s_key_sign_work(struct p11s_key *key, struct p11s_work *work,
                                  const unsigned char *message, size_t message_len, bool verify,
                                  unsigned char *signature, size_t *len, struct p11s_error *e)
 {
-  unsigned char hash[EVP_MAX_MD_SIZE];
-  struct grip grip;
+  struct p11s_signing signing = {
+      .message = message, .message_len = message_len, .signature = signature, .room = *len};
+  struct p11s_grip grip;
   enum p11s_err result = take_grip(key, work, &grip, e);
 
   if (result == P11S_ERR_KEY_MISMATCH)
     say_faulty(key, e);
-  if (result != P11S_OK)
-    return result;
-  if (grip.plan.whole_message) {
-    result = sign_on_token(key, work, &grip, message, message_len, signature, len, e);
-  } else {
-    if (!digest(key->alg, message, message_len, hash, e))
-      return P11S_ERR_TOKEN;
-    result = sign_on_token(key, work, &grip, hash, key->alg->digest_len, signature, len, e);
-  }
+  if (result == P11S_OK)
+    result = p11s_key_sign_on_token(key, work, &grip, &signing, e);
   if (result == P11S_ERR_SIGNATURE)
     return refuse(key, work, &grip, e);
-  if (result != P11S_OK || (!verify && grip.proven))
+  if (result != P11S_OK)
     return result;
-  if (grip.plan.whole_message
-          ? p11s_pubkey_verify(p11s_key_public(key), message, message_len, signature, *len)
-          : p11s_pubkey_verify_digest(p11s_key_public(key), hash, key->alg->digest_len, signature,
-                                      *len)) {
-    if (!grip.proven)
-      note_proof(key, work, &grip, true);
+  *len = signing.len;
+  if (!verify && grip.proven && !signing.switched)
     return P11S_OK;
+  if (!p11s_key_verify_signing(key, &signing)) {
+    (void)p11s_error_set(e, P11S_ERR_SIGNATURE,
+                         "the token's signature does not verify with the key's public half: it is "
+                         "not used");
+    return refuse(key, work, &grip, e);
   }
-  (void)p11s_error_set(e, P11S_ERR_SIGNATURE,
-                       "the token's signature does not verify with the key's public half: it is "
-                       "not used");
-  return refuse(key, work, &grip, e);
+  if (!grip.proven)
+    note_proof(key, work, &grip, true);
+  if (signing.switched)
+    p11s_work_note_hashes(work, key->alg, signing.plan.whole_message, signing.refusal.text);
+  return P11S_OK;
 }
 
 static enum p11s_err sign_test_message(struct p11s_key *key, struct p11s_work *work,
@@ -251,7 +204,7 @@ enum p11s_err p11s_key_try_work(struct p11s_key *key, struct p11s_work *work, st
 enum p11s_err p11s_key_resolve_work(struct p11s_key *key, struct p11s_work *work,
                                     struct p11s_error *e)
 {
-  struct grip grip;
+  struct p11s_grip grip;
   enum p11s_err result = take_grip(key, work, &grip, e);
 
   if (result != P11S_OK || p11s_key_is_kept(key))

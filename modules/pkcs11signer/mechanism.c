@@ -63,6 +63,30 @@ void p11s_mechanisms_clear(struct p11s_mechanisms *m)
   *m = (struct p11s_mechanisms){NULL, 0};
 }
 
+const char *p11s_mechanism_name(CK_MECHANISM_TYPE type)
+{
+  switch (type) {
+  case CKM_RSA_PKCS:
+    return "CKM_RSA_PKCS";
+  case CKM_SHA1_RSA_PKCS:
+    return "CKM_SHA1_RSA_PKCS";
+  case CKM_SHA256_RSA_PKCS:
+    return "CKM_SHA256_RSA_PKCS";
+  case CKM_SHA512_RSA_PKCS:
+    return "CKM_SHA512_RSA_PKCS";
+  case CKM_ECDSA:
+    return "CKM_ECDSA";
+  case CKM_ECDSA_SHA256:
+    return "CKM_ECDSA_SHA256";
+  case CKM_ECDSA_SHA384:
+    return "CKM_ECDSA_SHA384";
+  case CKM_EDDSA:
+    return "CKM_EDDSA";
+  default:
+    return "another mechanism";
+  }
+}
+
 enum p11s_err p11s_mechanisms_missing(const struct p11s_mechanisms *m, const char *what,
                                       const struct p11s_algorithm *alg, struct p11s_error *e)
 {

@@ -21,6 +21,9 @@ bool p11s_mechanisms_have(const struct p11s_mechanisms *m, CK_MECHANISM_TYPE typ
 /* Frees the list and makes *m empty; fine for an empty one. */
 void p11s_mechanisms_clear(struct p11s_mechanisms *m);
 
+/* "CKM_ECDSA"; of those in the table of algorithms that sign. */
+const char *p11s_mechanism_name(CK_MECHANISM_TYPE type);
+
 /* P11S_ERR_MECHANISM: "the token cannot WHAT ALGORITHM", and the DNSSEC algorithms it can sign
  * with. */
 enum p11s_err p11s_mechanisms_missing(const struct p11s_mechanisms *m, const char *what,

@@ -139,6 +139,14 @@ bool p11s_rv_is_unknown_template(CK_RV rv)
          rv == CKR_ARGUMENTS_BAD || rv == CKR_FUNCTION_NOT_SUPPORTED;
 }
 
+bool p11s_rv_is_refused_mechanism(CK_RV rv)
+{
+  return rv == CKR_MECHANISM_INVALID || rv == CKR_MECHANISM_PARAM_INVALID ||
+         rv == CKR_FUNCTION_FAILED || rv == CKR_FUNCTION_NOT_SUPPORTED ||
+         rv == CKR_FUNCTION_REJECTED || rv == CKR_KEY_TYPE_INCONSISTENT || rv == CKR_DATA_INVALID ||
+         rv == CKR_DATA_LEN_RANGE;
+}
+
 enum p11s_err p11s_rv_error(struct p11s_error *e, CK_RV rv, const char *call)
 {
   p11s_rv_note(rv);

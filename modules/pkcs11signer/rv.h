@@ -22,6 +22,10 @@ bool p11s_rv_is_lost(CK_RV rv);
 /* Whether rv, of C_FindObjectsInit, means that the token has no such objects to look for. */
 bool p11s_rv_is_unknown_template(CK_RV rv);
 
+/* Whether rv, of C_SignInit or C_Sign, may mean that the token does not take the mechanism,
+   although it lists it. */
+bool p11s_rv_is_refused_mechanism(CK_RV rv);
+
 /* P11S_ERR_TOKEN with the text "C_Sign: CKR_DEVICE_ERROR"; remembers rv. */
 enum p11s_err p11s_rv_error(struct p11s_error *e, CK_RV rv, const char *call);
 /* Remembers rv as this thread's last; CKR_OK when an error is not a return value's. */

@@ -42,12 +42,25 @@ enum p11s_err p11s_session_plan(struct p11s_session *s, const struct p11s_algori
   if (m == NULL)
     return P11S_ERR_TOKEN;
   if (p11s_mechanisms_have(m, alg->raw))
-    *ret_plan = (struct p11s_sign_plan){alg->raw, alg->family == P11S_EDDSA, false};
+    *ret_plan = (struct p11s_sign_plan){.mechanism = alg->raw,
+                                        .whole_message = alg->family == P11S_EDDSA,
+                                        .has_other = alg->hashing != alg->raw &&
+                                                     p11s_mechanisms_have(m, alg->hashing)};
   else if (p11s_mechanisms_have(m, alg->hashing))
-    *ret_plan = (struct p11s_sign_plan){alg->hashing, true, false};
+    *ret_plan = (struct p11s_sign_plan){.mechanism = alg->hashing, .whole_message = true};
   else
     return p11s_mechanisms_missing(m, "sign with", alg, e);
   return P11S_OK;
+}
+
+struct p11s_sign_plan p11s_sign_plan_other(const struct p11s_sign_plan *plan,
+                                           const struct p11s_algorithm *alg)
+{
+  struct p11s_sign_plan other = *plan;
+
+  other.whole_message = !plan->whole_message;
+  other.mechanism = other.whole_message ? alg->hashing : alg->raw;
+  return other;
 }
 
 static bool lists(const struct p11s_bytes *mechanisms, CK_MECHANISM_TYPE type)
@@ -66,24 +79,21 @@ enum p11s_err p11s_session_plan_for_key(struct p11s_session *s, const struct p11
                                         CK_OBJECT_HANDLE key, struct p11s_sign_plan *plan,
                                         struct p11s_error *e)
 {
-  const struct p11s_mechanisms *offered = p11s_session_mechanisms(s, e);
   struct p11s_bytes allowed;
-  enum p11s_err result;
+  enum p11s_err result = p11s_attribute_read(p11s_session_module(s), p11s_session_handle(s), key,
+                                             CKA_ALLOWED_MECHANISMS, &allowed, e);
 
-  if (offered == NULL)
-    return P11S_ERR_TOKEN;
-  result = p11s_attribute_read(p11s_session_module(s), p11s_session_handle(s), key,
-                               CKA_ALLOWED_MECHANISMS, &allowed, e);
-  if (result == P11S_OK && !lists(&allowed, plan->mechanism) && lists(&allowed, alg->hashing) &&
-      p11s_mechanisms_have(offered, alg->hashing)) {
-    plan->mechanism = alg->hashing;
-    plan->whole_message = true;
+  if (result == P11S_OK && allowed.len > 0 && plan->has_other) {
+    if (!lists(&allowed, alg->raw) && lists(&allowed, alg->hashing))
+      *plan = p11s_sign_plan_other(plan, alg);
+    plan->has_other = lists(&allowed, alg->raw) && lists(&allowed, alg->hashing);
   }
   p11s_bytes_clear(&allowed);
   return result;
 }
 
-static enum p11s_err sign_failed(struct p11s_error *e, CK_RV rv, const char *call)
+static enum p11s_err sign_failed(struct p11s_error *e, CK_RV rv, const char *call,
+                                 CK_MECHANISM_TYPE mechanism)
 {
   enum p11s_err result = p11s_rv_error(e, rv, call);
 
@@ -91,6 +101,9 @@ static enum p11s_err sign_failed(struct p11s_error *e, CK_RV rv, const char *cal
     result = p11s_error_set(e, P11S_ERR_TOKEN,
                             "the token does not let this key sign (%s: %s): it needs CKA_SIGN",
                             call, p11s_rv_name(rv));
+  else if (p11s_rv_is_refused_mechanism(rv))
+    result = p11s_error_set(e, P11S_ERR_TOKEN, "%s: %s for %s", call, p11s_rv_name(rv),
+                            p11s_mechanism_name(mechanism));
   return result;
 }
 
@@ -115,7 +128,7 @@ static enum p11s_err sign_once(struct p11s_session *s, struct order *o, CK_RV *r
 
   *ret_rv = module->C_SignInit(handle, &o->mechanism, o->key);
   if (*ret_rv != CKR_OK)
-    return sign_failed(e, *ret_rv, "C_SignInit");
+    return sign_failed(e, *ret_rv, "C_SignInit", o->mechanism.mechanism);
   if (o->login != NULL) {
     result = o->login->fn(s, o->login->arg, e);
     if (result != P11S_OK) {
@@ -129,7 +142,7 @@ static enum p11s_err sign_once(struct p11s_session *s, struct order *o, CK_RV *r
     return P11S_OK;
   if (*ret_rv == CKR_BUFFER_TOO_SMALL)
     p11s_session_spoil(s); /* all other errors end the operation (PKCS#11 v2.40 section 5.11) */
-  return sign_failed(e, *ret_rv, "C_Sign");
+  return sign_failed(e, *ret_rv, "C_Sign", o->mechanism.mechanism);
 }
 
 static enum p11s_err sign_raw(struct p11s_session *s, const struct p11s_algorithm *alg,

@@ -2,6 +2,7 @@
 /* What is known of a token: there, away, stuck (token.h). */
 #include "lock.h"
 #include "log.h"
+#include "mechanism.h"
 #include "rv.h"
 #include "stats.h"
 #include "token_internal.h"
@@ -346,6 +347,27 @@ bool p11s_token_retire(struct p11s_token *token)
                    "for until one does",
                    token->slot, token->engine);
   return retires;
+}
+
+bool p11s_work_hashes(const struct p11s_work *work, const struct p11s_algorithm *alg)
+{
+  return (atomic_load(&work->token->hashes) & 1u << alg->number) != 0;
+}
+
+void p11s_work_note_hashes(const struct p11s_work *work, const struct p11s_algorithm *alg,
+                           bool hashes, const char *cause)
+{
+  unsigned bit = 1u << alg->number;
+  char limit[64];
+  unsigned before = hashes ? atomic_fetch_or(&work->token->hashes, bit)
+                           : atomic_fetch_and(&work->token->hashes, ~bit);
+
+  if (((before & bit) != 0) == hashes)
+    return;
+  (void)snprintf(limit, sizeof limit, "hashes %u %p", alg->number, (const void *)work->token);
+  p11s_log_limited(P11S_LOG_NOTICE, limit,
+                   "token '%s': %s, although it lists that; %s is used instead", work->token->slot,
+                   cause, p11s_mechanism_name(hashes ? alg->hashing : alg->raw));
 }
 
 void p11s_token_revive(struct p11s_token *token)

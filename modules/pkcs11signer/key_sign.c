@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One signature, by whichever of the two mechanisms the token takes (key_internal.h). */
+#include "consent.h"
+#include "crypto.h"
+#include "key_internal.h"
+#include "mechanism.h"
+#include "rv.h"
+
+#include <openssl/evp.h>
+
+/* The consent's login is for one signature: one that was refused before it leaves it for the next.
+ */
+static enum p11s_err sign_as(const struct p11s_key *key, struct p11s_work *work,
+                             CK_OBJECT_HANDLE handle, struct p11s_consent *consent,
+                             struct p11s_signing *signing, struct p11s_error *e)
+{
+  struct p11s_sign_login login = {p11s_consent_login, consent};
+  bool whole = signing->plan.whole_message;
+
+  signing->len = signing->room;
+  if (!whole) {
+    const EVP_MD *md = p11s_crypto_digest(key->alg->digest);
+
+    if (md == NULL ||
+        EVP_Digest(signing->message, signing->message_len, signing->hash, NULL, md, NULL) != 1)
+      return p11s_error_set(e, P11S_ERR_TOKEN, "hashing with %s failed", key->alg->digest);
+  }
+  return p11s_session_sign(
+      work->session, key->alg, &signing->plan, handle, signing->plan.consent ? &login : NULL,
+      whole ? signing->message : signing->hash, whole ? signing->message_len : key->alg->digest_len,
+      signing->signature, &signing->len, e);
+}
+
+static bool is_refused(enum p11s_err result)
+{
+  return result == P11S_ERR_TOKEN && p11s_rv_is_refused_mechanism(p11s_rv_last());
+}
+
+/* Behind a refusal, which is in signing->refusal. */
+static enum p11s_err sign_as_other(const struct p11s_key *key, struct p11s_work *work,
+                                   CK_OBJECT_HANDLE handle, struct p11s_consent *consent,
+                                   struct p11s_signing *signing, struct p11s_error *e)
+{
+  CK_RV first = p11s_rv_last();
+  struct p11s_error second = {P11S_OK, ""};
+  enum p11s_err result;
+
+  signing->plan = p11s_sign_plan_other(&signing->plan, key->alg);
+  signing->switched = true;
+  result = sign_as(key, work, handle, consent, signing, &second);
+  if (!is_refused(result)) {
+    if (result != P11S_OK && e != NULL)
+      *e = second;
+    return result;
+  }
+  p11s_rv_note(first);
+  return p11s_error_set(e, P11S_ERR_TOKEN,
+                        "the token lists %s and %s and takes neither for this key (%s; %s): its "
+                        "policy, FIPS mode for one, or the key's own attributes forbid it",
+                        p11s_mechanism_name(key->alg->raw), p11s_mechanism_name(key->alg->hashing),
+                        signing->refusal.text, second.text);
+}
+
+static enum p11s_err end(struct p11s_consent *consent, enum p11s_err result)
+{
+  if (consent->work != NULL)
+    p11s_consent_end(consent);
+  return result;
+}
+
+enum p11s_err p11s_key_sign_on_token(const struct p11s_key *key, struct p11s_work *work,
+                                     const struct p11s_grip *grip, struct p11s_signing *signing,
+                                     struct p11s_error *e)
+{
+  struct p11s_consent consent = {NULL, NULL};
+  enum p11s_err result = P11S_OK;
+
+  signing->plan = grip->plan;
+  signing->switched = false;
+  if (grip->plan.has_other && p11s_work_hashes(work, key->alg))
+    signing->plan = p11s_sign_plan_other(&grip->plan, key->alg);
+  if (grip->plan.consent)
+    result = p11s_consent_begin(work, &consent, e);
+  if (result != P11S_OK)
+    return result;
+  result = sign_as(key, work, grip->handle, &consent, signing, &signing->refusal);
+  /* A login is made once for a query: when it has been, the next query takes the other. */
+  if (is_refused(result) && grip->plan.has_other && (!grip->plan.consent || consent.pin != NULL))
+    return end(&consent, sign_as_other(key, work, grip->handle, &consent, signing, e));
+  if (is_refused(result) && grip->plan.has_other)
+    p11s_work_note_hashes(work, key->alg, !signing->plan.whole_message, signing->refusal.text);
+  if (result != P11S_OK && e != NULL)
+    *e = signing->refusal;
+  return end(&consent, result);
+}
+
+bool p11s_key_verify_signing(const struct p11s_key *key, const struct p11s_signing *signing)
+{
+  const struct p11s_pubkey *public_key = p11s_key_public(key);
+
+  return signing->plan.whole_message
+             ? p11s_pubkey_verify(public_key, signing->message, signing->message_len,
+                                  signing->signature, signing->len)
+             : p11s_pubkey_verify_digest(public_key, signing->hash, key->alg->digest_len,
+                                         signing->signature, signing->len);
+}

@@ -255,6 +255,23 @@ KNOWN = {
     "a key that is gone": (Case((ZoneCase("a.test"),), (
         ("ask", "a.test", "all"), ("add key", "a.test", "zsk", "new"), ("remove", "a.test", "a.test-zsk"),
         ("pass", SETTLED), ("ask", "a.test", "all"), ("ahead", 1))), {"a.test": 2}),
+    "an RRset that is gone when the week turns": (Case((ZoneCase("a.test", (*BASE, WWW)),), (
+        ("ask", "a.test", "all"), ("turn", 3600), ("set", "a.test", "www", "A", 3600), ("pass", SETTLED),
+        ("ask", "a.test", "all"))), {"a.test": 1}),
+    "an RRset that changed, and nobody asked for it": (Case((ZoneCase("a.test", (*BASE, ("@", "TXT", '"old"'))),), (
+        ("ask", "a.test", "DNSKEY"), ("ask", "a.test", "TXT"), ("turn", 3600),
+        ("set", "a.test", "@", "TXT", 3600, '"new"'), ("pass", SETTLED), ("ask", "a.test", "DNSKEY"))), {"a.test": 1}),
+    "CDS that are published no more": (Case((ZoneCase("a.test", cds=True),), (
+        ("ask", "a.test", "all"), ("cds", "a.test"), ("turn", 3600), ("ask", "a.test", "all"))), {"a.test": 1}),
+    "another kind of denial": (Case((ZoneCase("a.test"),), (
+        ("ask", "a.test", "all"), ("denial", "a.test", "nsec3"), ("pass", SETTLED), ("turn", 3600),
+        ("ask", "a.test", "all"))), {"a.test": 1}),
+    "NSEC3 with another salt, and back to NSEC": (Case((ZoneCase("a.test", denial="nsec3"),), (
+        ("ask", "a.test", "all"), ("denial", "a.test", "opt-out"), ("pass", SETTLED), ("ask", "a.test", "all"),
+        ("denial", "a.test", "nsec"), ("pass", SETTLED), ("turn", 3600), ("ask", "a.test", "all"))), {"a.test": 1}),
+    "keys that no row names, where rows pin none": (Case((ZoneCase("a.test", cds=True, assigned=False),), (
+        ("ask", "a.test", "all"), ("delete", "a.test"), ("pass", SETTLED), ("create", "a.test"), ("pass", SETTLED),
+        ("turn", 3600), ("ask", "a.test", "all"))), {"a.test": 1}),
     "warm": (Case((
         ZoneCase("a.test", (*BASE, ("x.y.gov", "NS", "ns1")), denial="opt-out"), ZoneCase("b.test", (*BASE, BROKEN)),
         ZoneCase("c.test", (*BASE, *BELOW_A_CUT)), ZoneCase("d.test", (*BASE, *ODD_NAMES))), warm=1), {}),

@@ -60,11 +60,25 @@ static void note(const char *unnamed, uint32_t now)
   p11s_plan_free(plan);
 }
 
+static enum p11s_gone_answer answer;
+static unsigned asked;
+
+static enum p11s_gone_answer ask(const unsigned char *zone, const unsigned char *key_id, void *arg)
+{
+  assert_null(arg);
+  assert_int_equal(zone[0], 1);
+  assert_in_range(key_id[0], 1, 2);
+  asked++;
+  return answer;
+}
+
 static bool has(const char *zone, unsigned key, uint32_t now)
 {
   struct p11s_store_record r = record(zone, key);
 
-  return p11s_gone_has(&gone, &r, now);
+  answer = P11S_GONE_STILL;
+  p11s_gone_confirm(&gone, now, ask, NULL);
+  return p11s_gone_has(&gone, &r);
 }
 
 static void it_goes_after_a_day(void **state)
@@ -79,7 +93,7 @@ static void it_goes_after_a_day(void **state)
   assert_true(has("a.org", 2, NOW + P11S_GONE_KEEP));
   assert_false(has("a.org", 1, NOW + P11S_GONE_KEEP));
   assert_false(has("b.org", 2, NOW + P11S_GONE_KEEP));
-  p11s_gone_drop_due(&gone, NOW + P11S_GONE_KEEP);
+  p11s_gone_drop_confirmed(&gone);
   assert_false(p11s_gone_is_due(&gone, NOW + 2 * P11S_GONE_KEEP));
 }
 
@@ -103,6 +117,30 @@ static void a_clock_that_is_put_back_deletes_nothing(void **state)
   assert_false(p11s_gone_is_due(&gone, NOW - P11S_GONE_KEEP));
 }
 
+/* However long it is due: what the database says just then decides. */
+static void nothing_is_deleted_that_is_not_confirmed(void **state)
+{
+  struct p11s_store_record r = record("b.org", 1);
+
+  (void)state;
+  note("1b", NOW);
+  assert_false(p11s_gone_has(&gone, &r));
+  asked = 0;
+  answer = P11S_GONE_LATER;
+  p11s_gone_confirm(&gone, NOW + P11S_GONE_KEEP - 1, ask, NULL);
+  assert_int_equal(asked, 0);
+  p11s_gone_confirm(&gone, NOW + P11S_GONE_KEEP, ask, NULL);
+  assert_int_equal(asked, 1);
+  assert_false(p11s_gone_has(&gone, &r));
+  p11s_gone_drop_confirmed(&gone);
+  assert_true(p11s_gone_is_due(&gone, NOW + P11S_GONE_KEEP));
+  answer = P11S_GONE_NOT;
+  p11s_gone_confirm(&gone, NOW + P11S_GONE_KEEP, ask, NULL);
+  assert_false(p11s_gone_has(&gone, &r));
+  note("1b", NOW + P11S_GONE_KEEP);
+  assert_false(p11s_gone_is_due(&gone, NOW + P11S_GONE_KEEP + 1));
+}
+
 static void strange_messages_are_left_alone(void **state)
 {
   struct p11s_store_record r = record("a.org", 1);
@@ -110,7 +148,9 @@ static void strange_messages_are_left_alone(void **state)
   (void)state;
   note("1a", NOW);
   r.message_len = 18;
-  assert_false(p11s_gone_has(&gone, &r, NOW + P11S_GONE_KEEP));
+  answer = P11S_GONE_STILL;
+  p11s_gone_confirm(&gone, NOW + P11S_GONE_KEEP, ask, NULL);
+  assert_false(p11s_gone_has(&gone, &r));
 }
 
 int main(void)
@@ -119,6 +159,7 @@ int main(void)
       cmocka_unit_test_teardown(it_goes_after_a_day, end),
       cmocka_unit_test_teardown(what_comes_back_loses_nothing, end),
       cmocka_unit_test_teardown(a_clock_that_is_put_back_deletes_nothing, end),
+      cmocka_unit_test_teardown(nothing_is_deleted_that_is_not_confirmed, end),
       cmocka_unit_test_teardown(strange_messages_are_left_alone, end),
   };
 

@@ -309,6 +309,23 @@ static void cds_recurs_with_both_keys(void **state)
   assert_int_equal(p11s_plan_count(plan, 0, cursor), 4);
 }
 
+/* Of a zone made anew, which publishes none: keys 1 and 2 are not its keys any more. */
+static void cds_does_not_recur_with_keys_that_sign_nothing(void **state)
+{
+  struct p11s_plan_cursor cursor = {0};
+  const struct message_rig cds = {ZONE, ZONE, P11S_TYPE_CDS, W, "\1\1\15\2hash", 8};
+
+  (void)state;
+  add(message_rig_make(&cds, message), 1, NOW - 3 * DAY, 1);
+  add(message_rig_make(&cds, message), 2, NOW - 3 * DAY, 1);
+  add(message_rig_dnskey(ZONE, 1, W, message), 1, NOW - 3 * DAY, 1);
+  add(message_rig_a(ZONE, A, 1, W, message), 2, NOW - 3 * DAY, 1);
+  add(message_rig_dnskey(ZONE, 2, W, message), 3, NOW, 1);
+  add(message_rig_a(ZONE, A, 1, W, message), 3, NOW, 1);
+  finish();
+  assert_int_equal(p11s_plan_count(plan, 0, cursor), 2);
+}
+
 /* What the rows say counts, not how long ago a key was used. */
 static void a_key_that_signs_no_more(void **state)
 {
@@ -501,6 +518,7 @@ int main(void)
       WITH_PLAN(narrow_lies_recur_when_seen_again),
       WITH_PLAN(keys_out_of_use),
       WITH_PLAN(cds_recurs_with_both_keys),
+      WITH_PLAN(cds_does_not_recur_with_keys_that_sign_nothing),
       WITH_PLAN(a_key_that_signs_no_more),
       WITH_PLAN(with_zero_weeks_nothing_is_signed),
       WITH_PLAN(one_zone_alone),

@@ -242,6 +242,30 @@ static void a_database_that_does_not_answer_changes_nothing(void **state)
   assert_false(get(0)->state.exists);
 }
 
+/* For what cannot be undone: an answer from before, however young, is none. */
+static void an_answer_that_has_come_since(void **state)
+{
+  uint64_t since;
+  unsigned asked;
+
+  (void)state;
+  put(ORG, rig_pinned_ref("key", RIG_PIN));
+  fakehost_hide(ORG);
+  assert_false(get(0)->state.exists);
+  fakehost_hide(NULL);
+  since = p11s_now_ms() + 1;
+  passed_ms += 2;
+  assert_true(p11s_zones_get_since(zones, org, since)->state.exists);
+  asked = fakehost_questions;
+  assert_non_null(p11s_zones_get_since(zones, org, since));
+  assert_int_equal(fakehost_questions, asked);
+  fakehost_refuse_listing(true);
+  passed_ms += 2;
+  since = p11s_now_ms();
+  assert_null(p11s_zones_get_since(zones, org, since));
+  assert_non_null(get(0));
+}
+
 /* -- a plan */
 
 static struct p11s_store *store;
@@ -374,17 +398,67 @@ static void an_rrset_that_is_out(void **state)
   assert_int_equal(recurring_of_three(), 0);
 }
 
-/* What the zone has now was not asked for yet, or it makes it when it is asked: all that was used
-   lately may be asked for again. */
-static void all_recur_where_nobody_can_tell(void **state)
+/* What the zone has now was not asked for yet: it was not served, and what was is there no more. */
+static void an_rrset_that_nobody_has_asked_for_since(void **state)
 {
   (void)state;
   fakehost_rrset = serve;
   served = 4;
+  assert_int_equal(recurring_of_three(), 0);
+}
+
+/* What is made when it is asked for: all that was used lately may be asked for again. */
+static void all_recur_where_nobody_can_tell(void **state)
+{
+  (void)state;
   assert_int_equal(recurring_of_three(), 3);
+}
+
+/* Used last week, on one day, and not signed for this week. */
+static void add_missing(struct p11s_plan *plan, const char *owner, const char *label)
+{
+  add(plan, message_rig_a("example.org", owner, 1, W - P11S_WEEK_SECONDS, message), label,
+      W - 1000);
+}
+
+/* Of a content alone nobody would ask, but it would be all that is in the way. */
+static void what_is_missing_is_looked_up(void **state)
+{
+  struct p11s_plan *plan = begin_plan();
+
+  (void)state;
+  put(ORG, rig_pinned_ref("key", RIG_PIN));
+  fakehost_rrset = serve;
+  for (served = 0; served <= 2; served++) {
+    if (served > 0)
+      plan = begin_plan();
+    passed_ms += 60000;
+    add_missing(plan, "a.example.org", "key");
+    assert_int_equal(finish(plan), served == 1);
+  }
+  plan = begin_plan();
   passed_ms += 60000;
-  fakehost_rrset = NULL; /* unsure */
-  assert_int_equal(recurring_of_three(), 3);
+  fakehost_rrset = NULL;
+  add_missing(plan, "a.example.org", "key");
+  assert_int_equal(finish(plan), 1);
+}
+
+/* A budget that is short already is not asked about further. */
+static void one_answer_suffices_for_a_zone(void **state)
+{
+  struct p11s_plan *plan = begin_plan();
+
+  (void)state;
+  put(ORG, rig_pinned_ref("key", RIG_PIN));
+  fakehost_questions = 0;
+  for (unsigned i = 0; i < 100; i++) {
+    char owner[32];
+
+    (void)snprintf(owner, sizeof owner, "n%u.example.org", i);
+    add_missing(plan, owner, "key");
+  }
+  assert_int_equal(finish(plan), 100);
+  assert_int_equal(fakehost_questions, 2); /* the zone, and one RRset of it */
 }
 
 static void without_an_answer_the_newest_recurs(void **state)
@@ -439,10 +513,14 @@ int main(void)
       ON_TOKEN(an_answer_counts_for_its_age),
       ON_TOKEN(a_change_is_told_once),
       ON_TOKEN(a_database_that_does_not_answer_changes_nothing),
+      ON_TOKEN(an_answer_that_has_come_since),
       ON_TOKEN(what_belongs_to_no_zone_does_not_recur),
       ON_TOKEN(a_key_that_signs_recurs_however_long_ago),
       ON_TOKEN(an_rrset_that_changes_back),
       ON_TOKEN(an_rrset_that_is_out),
+      ON_TOKEN(an_rrset_that_nobody_has_asked_for_since),
+      ON_TOKEN(what_is_missing_is_looked_up),
+      ON_TOKEN(one_answer_suffices_for_a_zone),
       ON_TOKEN(all_recur_where_nobody_can_tell),
       ON_TOKEN(without_an_answer_the_newest_recurs),
       ON_TOKEN(what_is_made_for_each_who_asks_is_limited),

@@ -154,16 +154,28 @@ static bool tell_zones(struct p11s_ahead *a)
 
 /* -- what belongs to no zone */
 
-struct purge {
-  const struct p11s_gone *gone;
-  uint32_t now;
-};
-
 static bool is_gone(const struct p11s_store_record *record, void *arg)
 {
-  const struct purge *purge = arg;
+  return p11s_gone_has(arg, record);
+}
 
-  return p11s_gone_has(purge->gone, record, purge->now);
+struct asking {
+  struct p11s_zones *zones;
+  uint64_t begun_ms, until_us;
+};
+
+static enum p11s_gone_answer ask_again(const unsigned char *name, const unsigned char *key_id,
+                                       void *arg)
+{
+  struct asking *asking = arg;
+  const struct p11s_zone *zone;
+
+  if (p11s_now_us() >= asking->until_us)
+    return P11S_GONE_LATER;
+  zone = p11s_zones_get_since(asking->zones, name, asking->begun_ms);
+  return zone != NULL && p11s_zone_use(zone, key_id, P11S_FOR_ALL_ELSE) == P11S_USE_UNNAMED
+             ? P11S_GONE_STILL
+             : P11S_GONE_NOT;
 }
 
 static void note_server(const struct p11s_report_line *line, void *arg)
@@ -184,13 +196,16 @@ static bool is_alone(const struct p11s_ahead *a)
 
 static void purge_gone(struct p11s_ahead *a)
 {
-  struct purge purge = {&a->gone, p11s_record_now()};
+  struct asking asking = {a->work.zones, p11s_now_ms(), p11s_now_us() + ASK_US};
+  uint32_t now = p11s_record_now();
   struct p11s_error error;
   uint64_t deleted = 0;
 
-  if (!p11s_gone_is_due(&a->gone, purge.now))
+  if (a->work.zones == NULL || !p11s_gone_is_due(&a->gone, now))
     return;
-  if (is_alone(a) && p11s_store_purge(a->work.store, is_gone, &purge, &deleted, &error) != P11S_OK)
+  p11s_gone_confirm(&a->gone, now, ask_again, &asking);
+  if (is_alone(a) &&
+      p11s_store_purge(a->work.store, is_gone, &a->gone, &deleted, &error) != P11S_OK)
     p11s_log_event(P11S_LOG_WARNING,
                    "signature store: what belongs to no zone any more is not deleted: %s",
                    error.text);
@@ -199,7 +214,7 @@ static void purge_gone(struct p11s_ahead *a)
                    "signature store: %llu signature%s deleted, as for a day no zone had a key that "
                    "made them",
                    (unsigned long long)deleted, p11s_plural(deleted));
-  p11s_gone_drop_due(&a->gone, purge.now);
+  p11s_gone_drop_confirmed(&a->gone);
 }
 
 void p11s_ahead_refresh(struct p11s_ahead *a)

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "current.hh"
 
+#include "denial.hh"
 #include "rows.hh"
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 
 namespace pkcs11signer {
@@ -61,63 +63,214 @@ bool isPlain(DNSBackend &backend)
                      [&](const char *name) { return backend.getPrefix().rfind(name, 0) == 0; });
 }
 
-// Types of which the records at a name are not, or not all, those that stand there.
+// Types that are made from keys (where the zone publishes them), and those of which the records at
+// a name are not all that stands there.
 bool isMade(uint16_t type)
 {
-  static const std::set<uint16_t> made{QType::DNSKEY, QType::CDS,   QType::CDNSKEY,
-                                       QType::NSEC,   QType::NSEC3, QType::NSEC3PARAM,
-                                       QType::SVCB,   QType::HTTPS};
+  static const std::set<uint16_t> made{QType::DNSKEY, QType::CDS, QType::CDNSKEY, QType::SVCB,
+                                       QType::HTTPS};
   return made.count(type) > 0;
 }
 
-struct StoredSet {
-  bool sure = true;
-  uint32_t ttl = 0;
-  sortedRecords_t records;
-};
+bool isOfChain(uint16_t type)
+{
+  return type == QType::NSEC || type == QType::NSEC3 || type == QType::NSEC3PARAM;
+}
 
-void addRow(StoredSet &set, const DNSZoneRecord &row, uint16_t type)
+// Whether the row leaves no doubt of what the set is.
+bool addRow(ServedSet &set, const DNSZoneRecord &row)
 {
   const uint16_t stands = row.dr.d_type;
 
-  set.sure = set.sure && stands != QType::LUA && stands != QType::ALIAS;
-  if (stands != type || (!row.auth && type != QType::DS)) {
-    return;
+  if (stands == QType::LUA || stands == QType::ALIAS) {
+    return false;
   }
-  set.sure = set.sure && (set.records.empty() || set.ttl == row.dr.d_ttl);
+  if (stands != set.type || (!row.auth && stands != QType::DS)) {
+    return true;
+  }
+  const bool sure = set.records.empty() || set.ttl == row.dr.d_ttl;
   set.ttl = row.dr.d_ttl;
   set.records.insert(compat::contentOf(row.dr));
+  return sure;
 }
 
-StoredSet storedSet(const std::vector<DNSBackend *> &siblings, const SOAData &soa,
-                    const RrsetName &name)
+p11s_served_kind storedSet(const std::vector<DNSBackend *> &siblings, const SOAData &soa,
+                           ServedSet &set)
 {
-  StoredSet set;
+  bool sure = true;
   DNSZoneRecord row;
 
   for (auto *sibling : siblings) {
-    sibling->lookup(QType(QType::ANY), name.owner, soa.domain_id, nullptr);
+    sibling->lookup(QType(QType::ANY), set.name, soa.domain_id, nullptr);
     while (sibling->get(row)) {
-      set.sure = set.sure && sibling == soa.db;
-      addRow(set, row, name.type);
+      sure = addRow(set, row) && sure && sibling == soa.db;
     }
   }
-  return set;
+  if (!sure) {
+    return P11S_SERVED_UNSURE;
+  }
+  return set.records.empty() ? P11S_SERVED_NOTHING : P11S_SERVED_THIS;
 }
 
-std::string messageOf(const SOAData &soa, const RrsetName &name, const StoredSet &set)
+std::string messageOf(const SOAData &soa, const ServedSet &set)
 {
   RRSIGRecordContent sig;
 
-  sig.d_type = name.type;
-  sig.d_labels = static_cast<uint8_t>(name.owner.countLabels() - (name.owner.isWildcard() ? 1 : 0));
+  sig.d_type = set.type;
+  sig.d_labels = static_cast<uint8_t>(set.name.countLabels() - (set.name.isWildcard() ? 1 : 0));
   sig.d_originalttl = set.ttl;
   sig.d_algorithm = 0;
   sig.d_sigexpire = sig.d_siginception = 0;
   sig.d_tag = 0;
   sig.d_signer = compat::nameOf(soa);
-  return getMessageForRRSET(name.owner, sig, set.records);
+  return getMessageForRRSET(set.name, sig, set.records);
 }
+
+// As DNSSECKeeper::getPublishCDS() and getPublishCDNSKEY() have it.
+bool publishes(const Metadata &metadata, uint16_t type)
+{
+  const char *const kind = type == QType::CDS ? "PUBLISH-CDS" : "PUBLISH-CDNSKEY";
+  const char *const setting =
+      type == QType::CDS ? "default-publish-cds" : "default-publish-cdnskey";
+  const auto found = metadata.find(kind);
+
+  return found == metadata.end() || found->second.empty() ? !::arg()[setting].empty()
+                                                          : !found->second.front().empty();
+}
+
+// The records by which a zone denies what is not there, as PowerDNS makes them of the database's
+// chain: the same as Denial's, for one owner, and without its caches.
+class CurrentChain {
+public:
+  CurrentChain(const std::vector<DNSBackend *> &siblings, const SOAData &soa)
+      : d_siblings(siblings), d_soa(soa), d_metadata(metadataOf(siblings, compat::zoneOf(soa))),
+        d_isNsec3(!valueOf(d_metadata, "NSEC3PARAM").empty()),
+        d_isNarrow(valueOf(d_metadata, "NSEC3NARROW") == "1")
+  {
+    if (d_isNsec3) {
+      d_param = NSEC3PARAMRecordContent(valueOf(d_metadata, "NSEC3PARAM"));
+      d_param.d_algorithm = 1;
+      d_param.d_iterations = static_cast<uint16_t>(
+          std::min<int>(d_param.d_iterations, ::arg().asNum("max-nsec3-iterations")));
+    }
+  }
+
+  p11s_served_kind find(const RrsetName &name, ServedSet &set) const
+  {
+    if ((name.type != QType::NSEC) != d_isNsec3) {
+      return P11S_SERVED_NOTHING;
+    }
+    if (name.type == QType::NSEC3PARAM) {
+      set = {name.owner, name.type, d_soa.minimum, {}};
+      auto param = std::make_shared<NSEC3PARAMRecordContent>(d_param);
+      param->d_flags = 0; // RFC 5155, 4.1.2
+      set.records.insert(param);
+      return P11S_SERVED_THIS;
+    }
+    if (d_isNsec3 && d_isNarrow) {
+      return P11S_SERVED_UNSURE;
+    }
+    return d_isNsec3 ? findNsec3(name.owner, set) : findNsec(name.owner, set);
+  }
+
+private:
+  p11s_served_kind findNsec(const DNSName &owner, ServedSet &set) const
+  {
+    DNSName before, after;
+
+    if (!d_soa.db->getBeforeAndAfterNames(d_soa.domain_id, compat::zoneOf(d_soa), owner, before,
+                                          after)) {
+      return P11S_SERVED_UNSURE;
+    }
+    if (before != owner) {
+      return P11S_SERVED_NOTHING;
+    }
+    const auto types = typesAt(owner);
+    if (!types) {
+      return P11S_SERVED_UNSURE;
+    }
+    set = nsecSet(d_soa, owner, after, *types);
+    return P11S_SERVED_THIS;
+  }
+
+  // Whose hash it is only the database can say, if it does.
+  p11s_served_kind findNsec3(const DNSName &owner, ServedSet &set) const
+  {
+    const DNSName place = owner.makeRelative(compat::nameOf(d_soa));
+    DNSName name, before, after;
+
+    if (!d_soa.db->getBeforeAndAfterNamesAbsolute(d_soa.domain_id, place, name, before, after)) {
+      return P11S_SERVED_UNSURE;
+    }
+    if (before != place) { // with opt-out PowerDNS serves some that are no links (Denial::linkAt())
+      return (d_param.d_flags & 1) != 0 ? P11S_SERVED_UNSURE : P11S_SERVED_NOTHING;
+    }
+    const auto types = name.empty() ? std::nullopt : typesAt(name);
+    if (!types) {
+      return P11S_SERVED_UNSURE;
+    }
+    set = nsec3Set(d_soa, d_param, fromBase32Hex(before.toStringNoDot()),
+                   fromBase32Hex(after.toStringNoDot()), *types);
+    return P11S_SERVED_THIS;
+  }
+
+  // None: something there is made when it is asked for.
+  std::optional<Types> typesAt(const DNSName &name) const
+  {
+    const bool direct = ::arg().mustDo("direct-dnskey");
+    Types types;
+    DNSZoneRecord row;
+    bool sure = true;
+
+    for (auto *sibling : d_siblings) {
+      sibling->lookup(QType(QType::ANY), name, d_soa.domain_id, nullptr);
+      while (sibling->get(row)) {
+        const uint16_t type = row.dr.d_type;
+        const bool ofKeys = type == QType::DNSKEY || type == QType::CDS || type == QType::CDNSKEY;
+
+        sure = sure && sibling == d_soa.db && type != QType::LUA && type != QType::ALIAS;
+        if ((row.auth || type == QType::NS) && (direct || !ofKeys)) {
+          types.insert(type);
+        }
+      }
+    }
+    if (name == compat::nameOf(d_soa)) {
+      addApexTypes(types);
+    }
+    return sure ? std::optional<Types>(types) : std::nullopt;
+  }
+
+  void addApexTypes(Types &types) const
+  {
+    std::vector<DNSBackend::KeyData> keys;
+    bool published = false;
+
+    types.insert(QType::SOA);
+    if (d_isNsec3) {
+      types.insert(QType::NSEC3PARAM);
+    }
+    (void)readRows(d_siblings, compat::zoneOf(d_soa), keys);
+    for (auto &key : keys) {
+      published = published || key.published;
+      wipe(key.content);
+    }
+    if (!published) {
+      return;
+    }
+    types.insert(QType::DNSKEY);
+    for (const uint16_t type : {QType::CDS, QType::CDNSKEY}) {
+      if (publishes(d_metadata, type)) {
+        types.insert(type);
+      }
+    }
+  }
+
+  const std::vector<DNSBackend *> &d_siblings;
+  const SOAData &d_soa;
+  Metadata d_metadata;
+  bool d_isNsec3, d_isNarrow;
+  NSEC3PARAMRecordContent d_param;
+};
 } // namespace
 
 p11s_soa_edit soaEdit(const SOAData &soa, const std::string &word)
@@ -169,31 +322,36 @@ p11s_served_kind currentSet(const std::vector<DNSBackend *> &siblings, const com
                             const RrsetName &name, std::string &message)
 {
   SOAData soa;
-  StoredSet set;
 
   for (auto *sibling : siblings) {
     if (!isPlain(*sibling) || compat::hasViews(*sibling)) {
       return P11S_SERVED_UNSURE;
     }
   }
-  if (isMade(name.type) || std::none_of(siblings.begin(), siblings.end(), [&](auto *sibling) {
-        return compat::findSoa(*sibling, zone, soa);
-      })) {
+  if (std::none_of(siblings.begin(), siblings.end(),
+                   [&](auto *sibling) { return compat::findSoa(*sibling, zone, soa); })) {
     return P11S_SERVED_UNSURE;
   }
-  if (name.type == QType::SOA) {
+  if (isMade(name.type)) {
+    const bool isOfKeys = name.type == QType::CDS || name.type == QType::CDNSKEY;
+    return isOfKeys && name.owner == compat::nameOf(soa) &&
+                   !publishes(metadataOf(siblings, zone), name.type)
+               ? P11S_SERVED_NOTHING
+               : P11S_SERVED_UNSURE;
+  }
+  ServedSet set{name.owner, name.type, 0, {}};
+  p11s_served_kind kind = P11S_SERVED_THIS;
+  if (isOfChain(name.type)) {
+    kind = CurrentChain(siblings, soa).find(name, set);
+  } else if (name.type == QType::SOA) {
     set.ttl = soa.ttl;
     set.records.insert(makeSOAContent(soa));
   } else {
-    set = storedSet(siblings, soa, name);
+    kind = storedSet(siblings, soa, set);
   }
-  if (!set.sure) {
-    return P11S_SERVED_UNSURE;
+  if (kind == P11S_SERVED_THIS) {
+    message = messageOf(soa, set);
   }
-  if (set.records.empty()) {
-    return P11S_SERVED_NOTHING;
-  }
-  message = messageOf(soa, name, set);
-  return P11S_SERVED_THIS;
+  return kind;
 }
 } // namespace pkcs11signer

@@ -10,6 +10,7 @@ struct p11s_gone_item {
   unsigned char key_id[P11S_STORE_ID_LEN];
   unsigned char zone[P11S_DNSNAME_MAX]; /* zeros behind it */
   uint32_t since;
+  bool confirmed;
 };
 
 static int compare(const void *a, const void *b)
@@ -74,8 +75,26 @@ bool p11s_gone_is_due(const struct p11s_gone *gone, uint32_t now)
   return false;
 }
 
-bool p11s_gone_has(const struct p11s_gone *gone, const struct p11s_store_record *record,
-                   uint32_t now)
+void p11s_gone_confirm(struct p11s_gone *gone, uint32_t now, p11s_gone_fn ask, void *arg)
+{
+  size_t kept = 0;
+
+  for (size_t i = 0; i < gone->count; i++) {
+    struct p11s_gone_item *item = &gone->items[i];
+
+    if (is_due(item, now)) {
+      enum p11s_gone_answer answer = ask(item->zone, item->key_id, arg);
+
+      if (answer == P11S_GONE_NOT)
+        continue;
+      item->confirmed = answer == P11S_GONE_STILL;
+    }
+    gone->items[kept++] = *item;
+  }
+  gone->count = kept;
+}
+
+bool p11s_gone_has(const struct p11s_gone *gone, const struct p11s_store_record *record)
 {
   const struct p11s_gone_item *found;
   struct p11s_gone_item item;
@@ -87,15 +106,15 @@ bool p11s_gone_has(const struct p11s_gone *gone, const struct p11s_store_record 
   memcpy(item.key_id, record->key_id, sizeof item.key_id);
   memcpy(item.zone, m.signer, m.signer_len);
   found = find(gone, &item);
-  return found != NULL && is_due(found, now);
+  return found != NULL && found->confirmed;
 }
 
-void p11s_gone_drop_due(struct p11s_gone *gone, uint32_t now)
+void p11s_gone_drop_confirmed(struct p11s_gone *gone)
 {
   size_t kept = 0;
 
   for (size_t i = 0; i < gone->count; i++)
-    if (!is_due(&gone->items[i], now))
+    if (!gone->items[i].confirmed)
       gone->items[kept++] = gone->items[i];
   gone->count = kept;
 }

@@ -206,22 +206,35 @@ static enum p11s_purpose purpose_of(unsigned type)
   return type == P11S_TYPE_DNSKEY ? P11S_FOR_DNSKEY : P11S_FOR_ALL_ELSE;
 }
 
+static bool make_use_id(const struct p11s_plan *plan, uint32_t key, uint32_t zone,
+                        enum p11s_purpose purpose, uint64_t *ret)
+{
+  const uint32_t numbers[] = {key, zone, purpose};
+  const struct part part = {numbers, sizeof numbers};
+
+  return make_id(plan, &part, 1, ret);
+}
+
+uint32_t p11s_plan_find_use(const struct p11s_plan *plan, uint32_t key, uint32_t zone,
+                            enum p11s_purpose purpose)
+{
+  uint64_t id;
+
+  return make_use_id(plan, key, zone, purpose, &id) ? p11s_idmap_find(&plan->use_of, id)
+                                                    : P11S_IDMAP_NONE;
+}
+
 static bool find_use(struct p11s_plan *plan, const unsigned char *key_id,
                      const struct p11s_message *m, uint32_t *ret_use, uint32_t *ret_zone)
 {
   enum p11s_purpose purpose = purpose_of(m->type);
   struct p11s_plan_use *use;
-  uint32_t key, numbers[3];
-  const struct part part = {numbers, sizeof numbers};
+  uint32_t key;
   uint64_t id;
   void *item;
 
-  if (!find_key(plan, key_id, &key) || !find_zone(plan, m, ret_zone))
-    return false;
-  numbers[0] = key;
-  numbers[1] = *ret_zone;
-  numbers[2] = purpose;
-  if (!make_id(plan, &part, 1, &id) ||
+  if (!find_key(plan, key_id, &key) || !find_zone(plan, m, ret_zone) ||
+      !make_use_id(plan, key, *ret_zone, purpose, &id) ||
       !number_of(&plan->use_of, id, &plan->uses, sizeof *use, ret_use, &item))
     return false;
   use = item;
@@ -378,21 +391,4 @@ bool p11s_plan_add(const struct p11s_store_record *record, void *arg)
   /* An SOA record is of one line for each of the serials that a week may have. */
   f.choice = 1;
   return p11s_message_serial_at(&f.m) == NULL || add_to_line(plan, &f);
-}
-
-/* -- keys */
-
-size_t p11s_plan_keys(const struct p11s_plan *plan)
-{
-  return plan->keys.count;
-}
-
-const unsigned char *p11s_plan_key_id(const struct p11s_plan *plan, size_t key)
-{
-  return p11s_plan_key(plan, key)->id;
-}
-
-void p11s_plan_set_token(struct p11s_plan *plan, size_t key, uint32_t token)
-{
-  p11s_plan_key(plan, key)->token = token;
 }

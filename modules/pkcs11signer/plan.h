@@ -17,15 +17,17 @@
  * What PowerDNS asked for this week or last week (and who asks it is answered from its own cache
  * afterwards, so more is not known) is *served*. It recurs, unless
  *
- * - it is not what the zone has now at that owner and type. Where several contents were used lately
- *   and nobody has said which one it is, it is the one that was asked for last (of SOA records with
- *   the same second, that with the newer serial). Where the database cannot say it, all recur, up
- *   to P11S_PLAN_CONTENTS_MOST, but of SOA records;
+ * - it is not what the zone has now at that owner and type; what it has there instead, if nobody
+ *   has asked for it, was not served. Where several contents were used lately and nobody has said
+ *   which one it is, it is the one that was asked for last (of SOA records with the same second,
+ *   that with the newer serial). Where the database cannot say it, all recur, up to
+ *   P11S_PLAN_CONTENTS_MOST, but of SOA records;
  * - it is an NSEC3 record made up to cover one hash (NSEC3 narrow: the next hash is the owner's and
  *   two), and was not seen in both weeks nor on two days;
  * - its key does not sign that for the zone any more. Where the zone's rows are not known that is a
  *   key which was used last two days before another one was for the same zone and purpose: a KSK
- *   signs DNSKEY, CDS and CDNSKEY, a ZSK all but DNSKEY.
+ *   signs DNSKEY, CDS and CDNSKEY, a ZSK all but DNSKEY. A key that signs neither DNSKEY nor
+ *   anything else any more signs no CDS.
  *
  * A message is known from week to week by all of it but inception and expiration, an SOA record
  * also but for its serial: each week has its own, or two (soaedit.h). Where the database does not
@@ -81,7 +83,11 @@ enum p11s_purpose p11s_plan_use_purpose(const struct p11s_plan *plan, size_t use
 enum p11s_use_state p11s_plan_use_state(const struct p11s_plan *plan, size_t use);
 void p11s_plan_set_use(struct p11s_plan *plan, size_t use, enum p11s_use_state state);
 
-/* An RRset of which several contents were used lately. */
+/* Once it is said which keys sign: what is not stored for this week. */
+void p11s_plan_seek_missing(struct p11s_plan *plan);
+/* An RRset of which several contents were used lately, or that is missing: it counts against the
+   budget, so it is worth asking whether the zone still has it. One answer that it has suffices for
+   a zone. */
 struct p11s_plan_doubt {
   uint64_t id; /* of owner and type; the same in each plan */
   size_t set, zone, key;

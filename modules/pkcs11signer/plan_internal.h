@@ -40,12 +40,12 @@ struct p11s_line {
 /* An RRset: owner and type. */
 struct p11s_plan_set {
   uint64_t id;
-  uint32_t line; /* one that was used; P11S_IDMAP_NONE: none was */
+  uint32_t line; /* one that was used, that is missing if one is; P11S_IDMAP_NONE: none was */
   bool several;  /* contents of it were used lately */
+  bool missing;  /* one that may recur is not stored for this week */
   bool told;     /* what the zone has now: */
   enum p11s_served_kind kind;
   uint64_t content; /* THIS */
-  bool found;       /* THIS: among those that were used */
 };
 
 struct p11s_plan_use {
@@ -66,6 +66,7 @@ struct p11s_plan_zone {
   uint32_t last_used[P11S_PURPOSES];
   bool known; /* the database has said: */
   struct p11s_zone_state state;
+  bool lacks;                /* the database has said that something missing recurs */
   bool said;                 /* when finished: whether edit is what the database says */
   uint32_t soa_used;         /* else, when the SOA with its serial was used */
   struct p11s_soa_edit edit; /* when finished */
@@ -140,6 +141,10 @@ bool p11s_plan_content_id(const struct p11s_plan *plan, const unsigned char *mes
 /* A new item of that size, all zeros; NULL: no memory. */
 void *p11s_plan_append(struct p11s_plan_list *list, size_t size);
 
+/* What the key has signed for the zone for that purpose; P11S_IDMAP_NONE: nothing. */
+uint32_t p11s_plan_find_use(const struct p11s_plan *plan, uint32_t key, uint32_t zone,
+                            enum p11s_purpose purpose);
+
 /* -- plan_soa.c */
 
 /* When all is known of the zones: how their serials come about, and which weeks' SOA records are
@@ -155,5 +160,7 @@ bool p11s_plan_is_unknowable(const struct p11s_plan *plan, const struct p11s_lin
 
 /* Whether a is known to have come in the place of b. */
 bool p11s_plan_is_newer(const struct p11s_line *a, const struct p11s_line *b);
+/* Whether it recurs, if it is what the zone has now. */
+bool p11s_plan_may_recur(const struct p11s_plan *plan, const struct p11s_line *line);
 
 #endif

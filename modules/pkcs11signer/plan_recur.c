@@ -37,14 +37,33 @@ static bool find_newest(struct p11s_plan *plan, struct p11s_idmap *newest)
   return true;
 }
 
-static bool is_out_of_use(const struct p11s_plan *plan, const struct p11s_line *line)
+static bool is_out_of_use(const struct p11s_plan *plan, const struct p11s_plan_use *use)
 {
-  const struct p11s_plan_use *use = p11s_plan_use(plan, line->use);
-  uint32_t latest = p11s_plan_zone(plan, line->zone)->last_used[use->purpose];
+  uint32_t latest = p11s_plan_zone(plan, use->zone)->last_used[use->purpose];
 
   if (use->state != P11S_USE_UNKNOWN)
     return use->state != P11S_USE_SIGNS;
   return latest - use->last_used > P11S_PLAN_KEY_OFF * DAY;
+}
+
+/* A key that signs anything for a zone signs CDS and CDNSKEY too, and no other key does. */
+static bool signs_nothing_else(const struct p11s_plan *plan, const struct p11s_plan_use *use)
+{
+  static const enum p11s_purpose others[] = {P11S_FOR_DNSKEY, P11S_FOR_ALL_ELSE};
+  bool ended = false;
+
+  if (use->purpose != P11S_FOR_CDS || use->state != P11S_USE_UNKNOWN)
+    return false;
+  for (size_t i = 0; i < 2; i++) {
+    uint32_t other = p11s_plan_find_use(plan, use->key, use->zone, others[i]);
+
+    if (other == P11S_IDMAP_NONE)
+      continue;
+    if (!is_out_of_use(plan, p11s_plan_use(plan, other)))
+      return false;
+    ended = true;
+  }
+  return ended;
 }
 
 /* What the zone has is known, or which of its contents were used lately is all that is. */
@@ -55,7 +74,7 @@ static bool is_current(const struct p11s_plan *plan, const struct p11s_idmap *ne
 
   if (set->told && set->kind == P11S_SERVED_NOTHING)
     return false;
-  if (set->told && set->found)
+  if (set->told && set->kind == P11S_SERVED_THIS)
     return line->content == set->content;
   if (set->told && !line->soa)
     return true;
@@ -63,14 +82,13 @@ static bool is_current(const struct p11s_plan *plan, const struct p11s_idmap *ne
                              line);
 }
 
-static bool recurs(const struct p11s_plan *plan, const struct p11s_idmap *newest,
-                   const struct p11s_line *line)
+bool p11s_plan_may_recur(const struct p11s_plan *plan, const struct p11s_line *line)
 {
-  if (line->used == 0 || line->needless || is_out_of_use(plan, line))
+  const struct p11s_plan_use *use = p11s_plan_use(plan, line->use);
+
+  if (line->used == 0 || line->needless || (line->lie && line->days < 2))
     return false;
-  if (line->lie && line->days < 2)
-    return false;
-  return is_current(plan, newest, line);
+  return !is_out_of_use(plan, use) && !signs_nothing_else(plan, use);
 }
 
 /* Hottest first. PowerDNS asks once a week and process, so days are few: what was asked for last
@@ -91,18 +109,6 @@ static int compare(const void *a, const void *b, void *arg)
   if (x->last_used != y->last_used)
     return x->last_used > y->last_used ? -1 : 1;
   return x < y ? -1 : x > y;
-}
-
-/* Where what the zone has is among what was used. */
-static void find_served(struct p11s_plan *plan)
-{
-  for (size_t i = 0; i < plan->lines.count; i++) {
-    const struct p11s_line *line = p11s_plan_line(plan, i);
-    struct p11s_plan_set *set = p11s_plan_set(plan, line->set);
-
-    if (line->used != 0 && set->told && set->kind == P11S_SERVED_THIS)
-      set->found |= line->content == set->content;
-  }
 }
 
 /* Of an RRset that is made up for each who asks, only the hottest. The order is theirs. */
@@ -140,13 +146,12 @@ bool p11s_plan_finish(struct p11s_plan *plan)
   free(plan->order);
   plan->ordered = plan->dnskeys = 0;
   plan->order = calloc(plan->lines.count + 1, sizeof *plan->order);
-  find_served(plan);
   p11s_plan_resolve_soas(plan);
   good = plan->order != NULL && find_newest(plan, &newest);
   for (size_t i = 0; good && i < plan->lines.count; i++) {
     struct p11s_line *line = p11s_plan_line(plan, i);
 
-    line->recurs = recurs(plan, &newest, line);
+    line->recurs = p11s_plan_may_recur(plan, line) && is_current(plan, &newest, line);
     if (!line->recurs)
       continue;
     plan->order[plan->ordered++] = (uint32_t)i;

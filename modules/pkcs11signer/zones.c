@@ -264,17 +264,17 @@ static bool is_same(const struct p11s_zone *a, const struct p11s_zone *b)
          memcmp(a->keys, b->keys, a->key_count * sizeof *a->keys) == 0;
 }
 
-static void ask(struct p11s_zones *zones, struct p11s_zones_entry *entry)
+static bool ask(struct p11s_zones *zones, struct p11s_zones_entry *entry)
 {
   struct p11s_zone fresh = {.more_keys = false};
   struct p11s_error error;
 
   if (p11s_zones_host(zones) == NULL)
-    return;
+    return false;
   if (read_zone(zones, entry->name, &fresh, &error) != P11S_OK) {
     free(fresh.keys);
     p11s_zones_note_failure(zones, &error);
-    return;
+    return false;
   }
   zones->changed |= !entry->known || !is_same(&entry->zone, &fresh);
   free(entry->zone.keys);
@@ -282,6 +282,7 @@ static void ask(struct p11s_zones *zones, struct p11s_zones_entry *entry)
   entry->known = true;
   entry->asked_ms = p11s_now_ms();
   zones->pause_ms = zones->not_before_ms = 0;
+  return true;
 }
 
 static bool is_old(const struct p11s_zones_entry *entry, uint64_t max_age_ms)
@@ -297,8 +298,18 @@ const struct p11s_zone *p11s_zones_get(struct p11s_zones *zones, const unsigned 
   struct p11s_zones_entry *entry = find(zones, name);
 
   if (entry != NULL && is_old(entry, max_age_ms))
-    ask(zones, entry);
+    (void)ask(zones, entry);
   return entry != NULL && entry->known ? &entry->zone : NULL;
+}
+
+const struct p11s_zone *p11s_zones_get_since(struct p11s_zones *zones, const unsigned char *name,
+                                             uint64_t since_ms)
+{
+  struct p11s_zones_entry *entry = find(zones, name);
+
+  if (entry == NULL || ((!entry->known || entry->asked_ms <= since_ms) && !ask(zones, entry)))
+    return NULL;
+  return &entry->zone;
 }
 
 enum p11s_use_state p11s_zone_use(const struct p11s_zone *zone, const unsigned char *key_id,
@@ -351,7 +362,7 @@ void p11s_zones_tell(struct p11s_zones *zones, struct p11s_plan *plan, struct p1
       continue;
     entry->wanted = true;
     if (is_old(entry, max_age_ms) && p11s_now_us() - begun_us < most_us)
-      ask(zones, entry);
+      (void)ask(zones, entry);
     if (entry->known)
       p11s_plan_set_zone(plan, i, &entry->zone.state);
   }
@@ -368,7 +379,7 @@ void p11s_zones_refresh(struct p11s_zones *zones, uint64_t max_age_ms, uint64_t 
   for (size_t i = 0; i < zones->count && p11s_now_us() - begun_us < most_us; i++) {
     zones->hand = zones->hand + 1 < zones->count ? zones->hand + 1 : 0;
     if (is_old(zones->entries[zones->hand], max_age_ms))
-      ask(zones, zones->entries[zones->hand]);
+      (void)ask(zones, zones->entries[zones->hand]);
   }
 }
 

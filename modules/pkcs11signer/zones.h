@@ -12,7 +12,7 @@
 
 /*
  * Which zones there are now, which keys sign for them, and what stands at a name of which several
- * contents were used lately: asked of PowerDNS's database, in the background, and remembered for a
+ * contents were used lately, or that is not stored for this week: asked of PowerDNS's database, in the background, and remembered for a
  * while.
  *
  * Only zones that somebody asks about here are looked at: those of which something is stored. An
@@ -50,6 +50,9 @@ void p11s_zones_free(struct p11s_zones *zones);
    does not answer now. NULL: not known. Borrowed until the next call. */
 const struct p11s_zone *p11s_zones_get(struct p11s_zones *zones, const unsigned char *name,
                                        uint64_t max_age_ms);
+/* The answer has come since that moment (p11s_now_ms()). NULL: the database gives none now. */
+const struct p11s_zone *p11s_zones_get_since(struct p11s_zones *zones, const unsigned char *name,
+                                             uint64_t since_ms);
 /* What the zone's rows say of the key. */
 enum p11s_use_state p11s_zone_use(const struct p11s_zone *zone, const unsigned char *key_id,
                                   enum p11s_purpose purpose);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What stands at a name now, where several contents were used lately (zones.h). */
+/* What stands at a name now, where several contents were used lately or one is missing (zones.h).
+ */
 #include "lock.h"
 #include "week.h"
 #include "zones_internal.h"
@@ -107,6 +108,7 @@ void p11s_zones_settle(struct p11s_zones *zones, struct p11s_plan *plan, struct 
   struct p11s_plan_doubt doubt;
   size_t cursor = 0;
 
+  p11s_plan_seek_missing(plan);
   while (p11s_plan_next_doubt(plan, &cursor, &doubt)) {
     struct p11s_zones_answer *known = answer_of(zones, doubt.id), fresh = {0};
     struct question q = {.good = false};

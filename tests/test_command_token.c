@@ -145,7 +145,7 @@ static void generate(void **state)
                 "example.org.: generated and assigned as key id 1, KSK, algorithm 13 "
                 "(ECDSAP256SHA256), tag ");
   assert_has(p11s_buf_text(&command_out), "\nNext: pdnsutil rectify-zone example.org.\n");
-  assert_has(p11s_buf_text(&command_out), "pdnsutil show-zone example.org. (has the DS");
+  assert_has(p11s_buf_text(&command_out), "pdnsutil show-zone example.org. # has the DS");
   assert_int_equal(fakehost_rows[0].flags, 257);
   assert_true(fakehost_rows[0].active && fakehost_rows[0].published);
   assert_begins(last_row(), "Private-key-format: v1.2\nAlgorithm: 13\nEngine: softhsm2\n"

@@ -78,8 +78,8 @@ static void say_late(struct p11s_ahead *a)
   p11s_log_event(
       P11S_LOG_WARNING,
       "signing ahead is late: %llu signature%s still missing, and PowerDNS asks for what "
-      "is missing from %s on. Is the token away (backend-cmd pkcs11signer status), or "
-      "pkcs11signer-ahead-rate too low? backend-cmd pkcs11signer \"sign-ahead all\" "
+      "is missing from %s on. Is the token away (pdnsutil backend-cmd pkcs11signer status), or "
+      "pkcs11signer-ahead-rate too low? pdnsutil backend-cmd pkcs11signer \"sign-ahead all\" "
       "makes them now",
       (unsigned long long)missing, p11s_plural(missing), text);
 }

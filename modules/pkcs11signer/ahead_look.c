@@ -120,7 +120,7 @@ static void say_why(struct p11s_ahead *a, enum p11s_budget_why why)
 
   if (why != a->why && p11s_plan_why(a->work.plan, why, &text))
     p11s_log_event(P11S_LOG_WARNING,
-                   "signing ahead: %s. backend-cmd pkcs11signer budget shows all zones",
+                   "signing ahead: %s. pdnsutil backend-cmd pkcs11signer budget shows all zones",
                    p11s_buf_text(&text));
   a->why = why;
   p11s_buf_clear(&text);

@@ -50,10 +50,13 @@ std::string wrapped(const std::string &zone, const DNSBackend::KeyData &row)
       p11s_signer_key(signer(), ref, &key, &error) == P11S_OK) {
     p11s_wrap_key(zone.c_str(), row.id, key, &out);
   } else {
-    const std::string message =
-        std::string(error.text) + "; assign the key anew, or remove the row " +
-        "with pdnsutil remove-zone-key " + zone + " " + std::to_string(row.id);
-    p11s_wrap_broken(zone.c_str(), row.id, message.c_str(), &out);
+    Buffer message;
+    p11s_buf_addf(&message,
+                  "%s; assign the key anew, or remove the row with pdnsutil remove-zone-key ",
+                  error.text);
+    p11s_buf_add_shell(&message, zone.c_str());
+    p11s_buf_addf(&message, " %llu", static_cast<unsigned long long>(row.id));
+    p11s_wrap_broken(zone.c_str(), row.id, message.text().c_str(), &out);
   }
   p11s_key_release(key);
   p11s_keyref_free(ref);

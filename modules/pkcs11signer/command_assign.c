@@ -168,10 +168,14 @@ static void report(const struct p11s_command_ctx *ctx, const struct p11s_assignm
   if (ref->public_key != NULL)
     p11s_buf_addf(ctx->out, ", tag %u",
                   key_tag(a->flags, alg->number, ref->public_key, ref->public_key_len));
-  p11s_buf_addf(ctx->out, "\nNext: pdnsutil rectify-zone %s\n", a->zone);
-  if (a->flags == 257)
-    p11s_buf_addf(ctx->out, "      pdnsutil show-zone %s (has the DS for the parent zone)\n",
-                  a->zone);
+  p11s_buf_addstr(ctx->out, "\nNext: pdnsutil rectify-zone ");
+  p11s_buf_add_shell(ctx->out, a->zone);
+  p11s_buf_addstr(ctx->out, "\n");
+  if (a->flags != 257)
+    return;
+  p11s_buf_addstr(ctx->out, "      pdnsutil show-zone ");
+  p11s_buf_add_shell(ctx->out, a->zone);
+  p11s_buf_addstr(ctx->out, " # has the DS for the parent zone\n");
 }
 
 enum p11s_err p11s_command_assign(const struct p11s_command_ctx *ctx, struct p11s_error *e)

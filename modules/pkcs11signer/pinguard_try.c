@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* One login: whether it may be tried, and what is remembered of it (pinguard.h). */
+#include "buf.h"
 #include "lock.h"
 #include "pinguard_internal.h"
 
@@ -68,24 +69,38 @@ bool p11s_pinguard_refused(struct p11s_pinguard *g, const struct p11s_slot_info 
   return is_refused(g, &token, pin);
 }
 
+/* before, the token, behind, and the command that has the PIN tried all the same. */
+static enum p11s_err not_tried(const struct p11s_slot_info *slot, enum p11s_err code,
+                               const char *before, const char *behind, struct p11s_error *e)
+{
+  struct p11s_buf words = P11S_BUF_INIT, command = P11S_BUF_INIT;
+
+  /* One word for the shell, of which the command makes words by the same rules (words.h). */
+  p11s_buf_addstr(&words, "unlock-login ");
+  p11s_buf_add_shell(&words, slot->serial[0] != '\0' ? slot->serial : slot->label);
+  p11s_buf_add_shell(&command, p11s_buf_text(&words));
+  (void)p11s_error_set(e, code,
+                       "%stoken '%s' (serial %s) %s, say: pdnsutil backend-cmd pkcs11signer %s",
+                       before, slot->label, slot->serial, behind, p11s_buf_text(&command));
+  p11s_buf_clear(&words);
+  p11s_buf_clear(&command);
+  return code;
+}
+
 enum p11s_err p11s_pinguard_refused_error(const struct p11s_slot_info *slot, struct p11s_error *e)
 {
-  return p11s_error_set(e, P11S_ERR_PIN_REFUSED,
-                        "token '%s' (serial %s) has refused this PIN before: it is not tried "
-                        "again; correct the PIN, or if it is right after all, say: pdnsutil "
-                        "backend-cmd pkcs11signer \"unlock-login %s\"",
-                        slot->label, slot->serial, slot->serial);
+  return not_tried(slot, P11S_ERR_PIN_REFUSED, "",
+                   "has refused this PIN before: it is not tried again; correct the PIN, or if it "
+                   "is right after all",
+                   e);
 }
 
 enum p11s_err p11s_pinguard_unclear_error(const struct p11s_slot_info *slot, struct p11s_error *e)
 {
-  return p11s_error_set(
-      e, P11S_ERR_PIN_REFUSED,
-      "two logins to token '%s' (serial %s) with this PIN have failed, and the "
-      "token does not say whether the PIN is at fault: it is not tried again; "
-      "correct the PIN, or if it is right, say: pdnsutil backend-cmd pkcs11signer "
-      "\"unlock-login %s\"",
-      slot->label, slot->serial, slot->serial);
+  return not_tried(slot, P11S_ERR_PIN_REFUSED, "two logins to ",
+                   "with this PIN have failed, and the token does not say whether the PIN is at "
+                   "fault: it is not tried again; correct the PIN, or if it is right",
+                   e);
 }
 
 static bool has_allowance(struct p11s_pinguard *g, const struct p11s_pin_token *token)
@@ -232,12 +247,10 @@ static enum p11s_err cut_short(const struct p11s_pin_try *t, struct p11s_error *
                           slot->label, slot->serial);
   if (was_unclear(t))
     return p11s_pinguard_unclear_error(slot, e);
-  return p11s_error_set(e, P11S_ERR_PIN_REFUSED,
-                        "a login to token '%s' (serial %s) with this PIN was cut short (the "
-                        "process ended), so whether it is right is not known: it is not tried "
-                        "again; if it is right, say: pdnsutil backend-cmd pkcs11signer "
-                        "\"unlock-login %s\"",
-                        slot->label, slot->serial, slot->serial);
+  return not_tried(slot, P11S_ERR_PIN_REFUSED, "a login to ",
+                   "with this PIN was cut short (the process ended), so whether it is right is not "
+                   "known: it is not tried again; if it is right",
+                   e);
 }
 
 enum p11s_err p11s_pinguard_permit(struct p11s_pin_try *t, struct p11s_error *e)
@@ -252,12 +265,11 @@ enum p11s_err p11s_pinguard_permit(struct p11s_pin_try *t, struct p11s_error *e)
     return cut_short(t, e);
   t->count_low = (slot->flags & CKF_USER_PIN_COUNT_LOW) != 0;
   if (t->count_low && !proven && !has_allowance(t->g, &t->token))
-    return p11s_error_set(e, P11S_ERR_PIN_LOCKED,
-                          "token '%s' (serial %s) says that a wrong PIN was given lately, and this "
-                          "one was never used there: it is not tried; log in once with the right "
-                          "PIN, e.g. pkcs11-tool --login --test, or say: pdnsutil backend-cmd "
-                          "pkcs11signer \"unlock-login %s\"",
-                          slot->label, slot->serial, slot->serial);
+    return not_tried(slot, P11S_ERR_PIN_LOCKED, "",
+                     "says that a wrong PIN was given lately, and this one was never used there: "
+                     "it is not tried; log in once with the right PIN by another tool, or if this "
+                     "one is right",
+                     e);
   if (proven)
     return P11S_OK;
   t->took_allowance = has_allowance(t->g, &t->token);

@@ -134,10 +134,11 @@ static void write_file(struct p11s_report *r, struct text *text)
       put(r, p11s_buf_text(&text->all), text->all.len) || r->complained)
     return;
   r->complained = true;
-  p11s_log_event(P11S_LOG_WARNING,
-                 "%s cannot be written (%s): `backend-cmd pkcs11signer status` will not show this "
-                 "server; everything else goes on",
-                 r->path, strerror(errno));
+  p11s_log_event(
+      P11S_LOG_WARNING,
+      "%s cannot be written (%s): `pdnsutil backend-cmd pkcs11signer status` will not show this "
+      "server; everything else goes on",
+      r->path, strerror(errno));
 }
 
 static void write_if_new(struct p11s_report *r)

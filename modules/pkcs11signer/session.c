@@ -2,8 +2,10 @@
 /* A session's life: open, log in, close (session.h). */
 #include "session.h"
 
+#include "buf.h"
 #include "log.h"
 
+#include <p11-kit/p11-kit.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +169,28 @@ enum p11s_err p11s_session_no_pin_to_give(const struct p11s_session *s, struct p
                         s->slot.label, s->slot.serial);
 }
 
+/* behind: what the token says, and what to do with the command that follows it. */
+static enum p11s_err left_to_people(const struct p11s_session *s, enum p11s_err code,
+                                    const char *behind, const char *options, struct p11s_error *e)
+{
+  char *path = p11_kit_module_get_filename(s->module);
+  struct p11s_buf command = P11S_BUF_INIT;
+
+  p11s_buf_addstr(&command, "pkcs11-tool ");
+  if (path != NULL) {
+    p11s_buf_addstr(&command, "--module ");
+    p11s_buf_add_shell(&command, path);
+    p11s_buf_addstr(&command, " ");
+  }
+  p11s_buf_addstr(&command, "--token-label ");
+  p11s_buf_add_shell(&command, s->slot.label);
+  (void)p11s_error_set(e, code, "token '%s' (serial %s) %s: %s %s", s->slot.label, s->slot.serial,
+                       behind, p11s_buf_text(&command), options);
+  p11s_buf_clear(&command);
+  free(path);
+  return code;
+}
+
 enum p11s_err p11s_session_check_pin(struct p11s_session *s, struct p11s_error *e)
 {
   const struct p11s_slot_info *slot = &s->slot;
@@ -184,10 +208,10 @@ enum p11s_err p11s_session_check_pin(struct p11s_session *s, struct p11s_error *
                           "own tools (SO PIN or PUK)",
                           slot->label, slot->serial);
   if ((token.flags & CKF_USER_PIN_FINAL_TRY) != 0)
-    return p11s_error_set(e, P11S_ERR_PIN_LOCKED,
-                          "the PIN of token '%s' (serial %s) is on its final try, which is left to "
-                          "you: log in once with the right PIN, e.g. pkcs11-tool --login --test",
-                          slot->label, slot->serial);
+    return left_to_people(s, P11S_ERR_PIN_LOCKED,
+                          "says that its PIN is on its final try, which is left to you: log in "
+                          "once with the right PIN",
+                          "--login --test", e);
   return p11s_session_no_pin_to_give(s, e);
 }
 
@@ -200,8 +224,10 @@ void p11s_session_reread_flags(struct p11s_session *s)
     s->slot.flags = token.flags;
 }
 
-static enum p11s_err login_failed(CK_RV rv, const struct p11s_slot_info *slot, struct p11s_error *e)
+static enum p11s_err login_failed(const struct p11s_session *s, CK_RV rv, struct p11s_error *e)
 {
+  const struct p11s_slot_info *slot = &s->slot;
+
   p11s_rv_note(rv);
   switch (rv) {
   case CKR_PIN_INCORRECT:
@@ -217,10 +243,8 @@ static enum p11s_err login_failed(CK_RV rv, const struct p11s_slot_info *slot, s
                           "own tools (SO PIN or PUK)",
                           slot->label, slot->serial);
   case CKR_USER_PIN_NOT_INITIALIZED:
-    return p11s_error_set(e, P11S_ERR_TOKEN,
-                          "token '%s' (serial %s) has no user PIN yet: set one, e.g. pkcs11-tool "
-                          "--init-pin",
-                          slot->label, slot->serial);
+    return left_to_people(s, P11S_ERR_TOKEN, "has no user PIN yet: set one",
+                          "--login --login-type so --init-pin", e);
   case CKR_PIN_EXPIRED:
     return p11s_error_set(e, P11S_ERR_TOKEN,
                           "the PIN of token '%s' (serial %s) must be changed: %s", slot->label,
@@ -262,5 +286,5 @@ enum p11s_err p11s_session_login(struct p11s_session *s, CK_USER_TYPE user,
   p11s_rv_note(rv);
   if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN)
     return P11S_OK;
-  return login_failed(rv, &s->slot, e);
+  return login_failed(s, rv, e);
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One installation: a token, a database, PowerDNS's configuration and its tools."""
-import re
+import shlex
 
 from . import pdnsutil_names, programs
 from .backends import Database
@@ -109,7 +109,7 @@ class Site:
     def command(self, *words, check: bool = True, json: bool = False, **how) -> Result:
         """`pdnsutil backend-cmd pkcs11signer "…"`. pdnsutil itself echoes the command
         to stderr behind `== `; that line is not looked at."""
-        text = " ".join(_quote(str(w)) for w in words) + (" --json" if json else "")
+        text = " ".join(shlex.quote(str(w)) for w in words) + (" --json" if json else "")
         return self.raw_command(text, check=check, **how)
 
     def raw_command(self, text: str, check: bool = True, **how) -> Result:
@@ -127,11 +127,3 @@ class Site:
         for server in self.servers:
             server.daemon.kill()
         self.database.discard()
-
-
-def _quote(word: str) -> str:
-    if re.fullmatch(r"[^\s'\"\\]+", word):
-        return word
-    return f"'{word}'" if "'" not in word else f'"{word}"'
-
-

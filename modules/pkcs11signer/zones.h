@@ -12,8 +12,8 @@
 
 /*
  * Which zones there are now, which keys sign for them, and what stands at a name of which several
- * contents were used lately, or that is not stored for this week: asked of PowerDNS's database, in the background, and remembered for a
- * while.
+ * contents were used lately, or that is not stored for this week: asked of PowerDNS's database, in
+ * the background, and remembered for a while.
  *
  * Only zones that somebody asks about here are looked at: those of which something is stored. An
  * answer counts for the age that the asker allows. When the database does not answer, what it said

@@ -182,11 +182,11 @@ private:
                                           after)) {
       return P11S_SERVED_UNSURE;
     }
-    if (before != owner) {
+    const auto types = typesAt(owner);
+    if (types && types->empty()) {
       return P11S_SERVED_NOTHING;
     }
-    const auto types = typesAt(owner);
-    if (!types) {
+    if (!types || before != owner) {
       return P11S_SERVED_UNSURE;
     }
     set = nsecSet(d_soa, owner, after, *types);

@@ -24,7 +24,8 @@ def served(site, algorithm="ecdsa256", kind="P-256", **settings):
     site.assign(ZONE, algorithm, "ksk", token, "a key")
     site.pdnsutil("rectify-zone", ZONE)
     site.set(**settings)
-    return token, site.start_server(settings={"receiver-threads": "4", "distributor-threads": "1"})
+    # So many that none is refused because too many wait.
+    return token, site.start_server(settings={"receiver-threads": "32", "distributor-threads": "1"})
 
 
 def spelled(label: str, number: int) -> str:

@@ -164,3 +164,20 @@ def test_a_mechanism_that_is_listed_and_refused(site, token, spy):
     result = site.command("check", check=False)
     assert result.returncode == 1
     assert "CKM_RSA_PKCS and CKM_SHA256_RSA_PKCS and takes neither" in result.stdout
+
+
+# -- private keys behind a login that the token says it does not want
+
+def test_keys_behind_a_login_that_is_not_asked_for(site, token, spy):
+    token.make_key("made before")
+    spy.rules("C_GetTokenInfo clear 0x4")  # CKF_LOGIN_REQUIRED
+    row, = listing(site, "keys", "softhsm2", token.label, token.pin)
+    assert row["private"]
+    site.command("generate", ZONE, "ecdsa256", "ksk", "softhsm2", token.label, token.pin, "generated")
+    site.command("assign", ZONE, "ecdsa256", "zsk", "softhsm2", token.label, token.pin, "made before")
+    site.pdnsutil("rectify-zone", ZONE)
+    assert "0 failed" in site.command("check").stdout
+    spy.forget()
+    server = site.start_server()
+    assert_delv(server, ZONE, f"www.{ZONE}")
+    assert spy.count("C_Login") == 1

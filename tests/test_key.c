@@ -401,6 +401,76 @@ static void an_error_that_is_no_refusal(void **state)
   rig_signer_free(signer);
 }
 
+/* -- a token that wants no login by what it says, and hides private keys until there is one */
+
+static void a_key_behind_a_login(void **state)
+{
+  struct p11s_signer *signer = rig_signer(2);
+  struct p11s_key *key = rig_key(signer, "standing", RIG_PIN);
+  struct p11s_key *without = rig_key(signer, "standing", NULL);
+  struct p11s_key *missing = rig_key(signer, "missing", RIG_PIN);
+  struct p11s_key *wrong = rig_key(signer, "standing", RIG_WRONG_PIN);
+  struct p11s_error e;
+
+  (void)state;
+  rig_fake()->token_info(0, CKF_LOGIN_REQUIRED, 0);
+  assert_int_equal(p11s_key_check(without, rig_later(), &e), P11S_ERR_NO_KEY);
+  assert_int_equal(rig_fake()->calls("C_Login"), 0); /* no PIN at hand */
+  if (p11s_key_check(key, rig_later(), &e) != P11S_OK)
+    fail_msg("%s", e.text);
+  assert_public(key, "standing");
+  for (int i = 0; i < 3; i++) {
+    tries(key, 1);
+    assert_int_equal(p11s_key_check(missing, rig_later(), &e), P11S_ERR_NO_KEY);
+  }
+  assert_int_equal(rig_fake()->calls("C_Login"), 1);
+  /* What one reference unlocked is not for another one. */
+  assert_int_equal(p11s_key_check(wrong, rig_later(), &e), P11S_ERR_PIN_REFUSED);
+  assert_int_equal(p11s_key_check(without, rig_later(), &e), P11S_ERR_NO_PIN);
+  assert_int_equal(rig_fake()->calls("C_Login"), 1);
+  p11s_key_release(wrong);
+  p11s_key_release(missing);
+  p11s_key_release(without);
+  p11s_key_release(key);
+  rig_signer_free(signer);
+}
+
+static void a_wrong_pin_for_a_key_behind_a_login(void **state)
+{
+  struct p11s_signer *signer = rig_signer(2);
+  struct p11s_key *key = rig_key(signer, "standing", RIG_WRONG_PIN);
+  struct p11s_error e;
+
+  (void)state;
+  rig_fake()->token_info(0, CKF_LOGIN_REQUIRED, 0);
+  for (int i = 0; i < 4; i++) {
+    assert_int_equal(p11s_key_check(key, rig_later(), &e), P11S_ERR_PIN_REFUSED);
+    assert_non_null(strstr(e.text, "no private key 'standing'"));
+    assert_non_null(strstr(e.text, "after a login: token 'rig'"));
+  }
+  assert_int_equal(rig_fake()->calls("C_Login"), 1);
+  p11s_key_release(key);
+  rig_signer_free(signer);
+}
+
+static void generates_behind_a_login(void **state)
+{
+  struct p11s_signer *signer = rig_signer(1);
+  struct p11s_key *key = rig_key(signer, "behind", RIG_PIN);
+  struct p11s_error e;
+
+  (void)state;
+  rig_fake()->token_info(0, CKF_LOGIN_REQUIRED, 0);
+  if (p11s_key_generate(key, 0, rig_later(), &e) != P11S_OK)
+    fail_msg("%s", e.text);
+  assert_int_equal(p11s_key_check(key, rig_later(), NULL), P11S_OK);
+  rig_fake()->token_info(0, 0, 0);
+  assert_int_equal(p11s_key_undo_generate(key, rig_later(), NULL), P11S_OK);
+  assert_int_equal(rig_objects("behind"), 0);
+  p11s_key_release(key);
+  rig_signer_free(signer);
+}
+
 static void generates_and_undoes(void **state)
 {
   struct p11s_signer *signer = rig_signer(1);
@@ -564,6 +634,9 @@ int main(void)
       cmocka_unit_test_setup(a_mechanism_refused_late, rig_reset),
       cmocka_unit_test_setup(both_mechanisms_refused, rig_reset),
       cmocka_unit_test_setup(an_error_that_is_no_refusal, rig_reset),
+      cmocka_unit_test_setup(a_key_behind_a_login, rig_reset),
+      cmocka_unit_test_setup(a_wrong_pin_for_a_key_behind_a_login, rig_reset),
+      cmocka_unit_test_setup(generates_behind_a_login, rig_reset),
       cmocka_unit_test_setup(generates_and_undoes, rig_reset),
       cmocka_unit_test_setup(undoing_spares_the_other_keys, rig_reset),
       cmocka_unit_test_setup(generate_refuses_a_pinned_reference, rig_reset),

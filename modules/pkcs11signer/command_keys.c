@@ -45,6 +45,24 @@ static void keys_row(const struct p11s_object_info *info, void *arg)
   p11s_usage_each(keys->usage, info, keys_zone, t);
 }
 
+static void note_private(const struct p11s_object_info *info, void *arg)
+{
+  *(bool *)arg |= info->has_private;
+}
+
+/* Whether the token shows no private key although it wants no login: it may hide them. */
+static enum p11s_err hides_keys(struct p11s_session *session, bool *ret_hides, struct p11s_error *e)
+{
+  bool shows = false;
+  enum p11s_err err = P11S_OK;
+
+  if (!p11s_session_has_user(session))
+    err = p11s_object_each(p11s_session_module(session), p11s_session_handle(session), note_private,
+                           &shows, e);
+  *ret_hides = err == P11S_OK && !p11s_session_has_user(session) && !shows;
+  return err;
+}
+
 /* Logs in with the PIN given, else the configured source. *ret_seen_all: nothing is hidden. */
 static enum p11s_err keys_login(const struct p11s_command_ctx *ctx, struct p11s_session *session,
                                 bool *ret_seen_all, struct p11s_error *e)
@@ -54,13 +72,17 @@ static enum p11s_err keys_login(const struct p11s_command_ctx *ctx, struct p11s_
   const char *text = ctx->count > 2 ? ctx->arg[2] : "";
   struct p11s_secret *given = NULL;
   struct p11s_secret *pin = NULL;
-  enum p11s_err err;
-  bool tried;
+  enum p11s_err err = P11S_OK;
+  bool tried, hides = false;
 
   *ret_seen_all = p11s_session_logged_in(session);
+  if (*ret_seen_all)
+    err = hides_keys(session, &hides, e);
+  if (err != P11S_OK || (*ret_seen_all && !hides))
+    return err;
   if (p11s_session_no_pin_to_give(session, NULL) != P11S_OK)
     return P11S_OK;
-  if (*ret_seen_all || (text[0] == '\0' && (source == NULL || source[0] == '\0')))
+  if (text[0] == '\0' && (source == NULL || source[0] == '\0'))
     return P11S_OK;
   err = p11s_command_pin(text, token, &given, e);
   if (err == P11S_OK)

@@ -35,6 +35,19 @@ struct p11s_work {
  */
 enum p11s_err p11s_work_prove_pin(const struct p11s_work *work, struct p11s_error *e);
 
+/* Tokens that want no login by what they say (CKF_LOGIN_REQUIRED is not set) may hide private keys
+ * until there is one. All in a worker. */
+/* Whether this one may: nobody is logged in. */
+bool p11s_work_may_hide_keys(const struct p11s_work *work);
+/* When a key was not to be seen, which *e says: logs in, under the guard's rules. Not P11S_OK: then
+ *e is as it was where there is no PIN, else it says why the login failed as well. */
+enum p11s_err p11s_work_log_in(const struct p11s_work *work, struct p11s_error *e);
+/* That brought the key forth. From then on p11s_work_prove_hidden() does for keys that are
+   CKA_PRIVATE what p11s_work_prove_pin() does for other tokens' keys. */
+void p11s_work_note_hidden(const struct p11s_work *work);
+enum p11s_err p11s_work_prove_hidden(const struct p11s_work *work, CK_OBJECT_HANDLE key,
+                                     struct p11s_error *e);
+
 /* In a worker: whether the token signs with the hashing mechanism of this algorithm, although it
    lists the other one, which it refused. Remembered for all its keys. No lock, no wait. */
 bool p11s_work_hashes(const struct p11s_work *work, const struct p11s_algorithm *alg);

@@ -103,6 +103,31 @@ static void end_finding(struct p11s_key *key, uint64_t epoch, const struct p11s_
   pthread_mutex_unlock(&key->lock);
 }
 
+/* Where the token hides the key until a login: once more, after one. */
+static enum p11s_err find_hidden(struct p11s_key *key, struct p11s_work *work,
+                                 struct p11s_grip *grip, struct p11s_error *e)
+{
+  struct p11s_error said = {P11S_OK, ""};
+  bool may_hide = p11s_work_may_hide_keys(work);
+  enum p11s_err result = find(key, work, grip, &said), login;
+
+  if (result == P11S_ERR_NO_KEY && may_hide) {
+    login = p11s_work_log_in(work, &said);
+    if (login == P11S_OK) {
+      result = find(key, work, grip, &said);
+      if (result == P11S_OK)
+        p11s_work_note_hidden(work);
+    } else if (login != P11S_ERR_NO_PIN) {
+      result = login;
+    }
+  }
+  if (result == P11S_OK)
+    result = p11s_work_prove_hidden(work, grip->handle, &said);
+  if (result != P11S_OK && e != NULL)
+    *e = said;
+  return result;
+}
+
 static enum p11s_err take_grip(struct p11s_key *key, struct p11s_work *work, struct p11s_grip *grip,
                                struct p11s_error *e)
 {
@@ -113,7 +138,7 @@ static enum p11s_err take_grip(struct p11s_key *key, struct p11s_work *work, str
   grip->proven = false;
   result = p11s_work_prove_pin(work, e);
   if (result == P11S_OK)
-    result = find(key, work, grip, e);
+    result = find_hidden(key, work, grip, e);
   end_finding(key, work->epoch, result == P11S_OK ? grip : NULL);
   return result;
 }
@@ -234,12 +259,16 @@ enum p11s_err p11s_key_generate_work(struct p11s_key *key, struct p11s_keypair *
 {
   CK_FUNCTION_LIST *module = p11s_session_module(work->session);
   CK_SESSION_HANDLE session = p11s_session_handle(work->session);
+  bool may_hide = p11s_work_may_hide_keys(work);
   struct p11s_pubkey *made = NULL;
   enum p11s_err result;
 
   p11s_keypair_set_place(pair, module, p11s_session_slot(work->session)->label);
   result = p11s_work_prove_pin(work, e);
   if (result == P11S_OK)
+    result = p11s_keygen_make(module, session, key->alg, pair, &made, e);
+  if (result == P11S_ERR_TOKEN && p11s_rv_last() == CKR_USER_NOT_LOGGED_IN && may_hide &&
+      p11s_work_log_in(work, e) == P11S_OK)
     result = p11s_keygen_make(module, session, key->alg, pair, &made, e);
   if (result != P11S_OK)
     return result;

@@ -138,7 +138,7 @@ const struct p11s_mechanisms *p11s_session_mechanisms(struct p11s_session *s, st
   return &s->mechanisms;
 }
 
-static bool user_is_logged_in(const struct p11s_session *s)
+bool p11s_session_has_user(const struct p11s_session *s)
 {
   CK_SESSION_INFO info;
 
@@ -154,7 +154,7 @@ void p11s_session_log_out(struct p11s_session *s)
 
 bool p11s_session_logged_in(struct p11s_session *s)
 {
-  return (s->slot.flags & CKF_LOGIN_REQUIRED) == 0 || user_is_logged_in(s);
+  return (s->slot.flags & CKF_LOGIN_REQUIRED) == 0 || p11s_session_has_user(s);
 }
 
 enum p11s_err p11s_session_no_pin_to_give(const struct p11s_session *s, struct p11s_error *e)
@@ -268,7 +268,7 @@ enum p11s_err p11s_session_login(struct p11s_session *s, CK_USER_TYPE user,
 
   *ret_called = false;
   p11s_rv_note(CKR_USER_ALREADY_LOGGED_IN);
-  if (user == CKU_USER && user_is_logged_in(s))
+  if (user == CKU_USER && p11s_session_has_user(s))
     return P11S_OK;
   /* For one signature p11s_login() has just done so; each call counts there. */
   result = user == CKU_USER ? p11s_session_check_pin(s, e) : P11S_OK;

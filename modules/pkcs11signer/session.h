@@ -40,6 +40,8 @@ const struct p11s_mechanisms *p11s_session_mechanisms(struct p11s_session *s, st
 
 /* Logs out all sessions that this process has with the token. */
 void p11s_session_log_out(struct p11s_session *s);
+/* Whether the application is logged in (C_GetSessionInfo). */
+bool p11s_session_has_user(const struct p11s_session *s);
 /* Whether the token wants no login, or the application is logged in already (C_GetSessionInfo). */
 bool p11s_session_logged_in(struct p11s_session *s);
 

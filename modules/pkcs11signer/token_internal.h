@@ -56,10 +56,11 @@ struct p11s_token {
   struct p11s_token_stats stats;
 
   /* token_state.c */
-  uint64_t idle_us;      /* no worker was at a job, until idle_from_us, */
-  uint64_t idle_from_us; /* and since then; 0: one is */
-  atomic_bool retired;   /* written under the lock */
-  atomic_uint hashes;    /* p11s_work_hashes(), a bit for each number of an algorithm; no lock */
+  uint64_t idle_us;       /* no worker was at a job, until idle_from_us, */
+  uint64_t idle_from_us;  /* and since then; 0: one is */
+  atomic_bool retired;    /* written under the lock */
+  atomic_bool hides_keys; /* p11s_work_note_hidden(); no lock */
+  atomic_uint hashes;     /* p11s_work_hashes(), a bit for each number of an algorithm; no lock */
   enum p11s_token_state state; /* never STUCK or NO_LOGIN: stuck and no_login say that */
   uint64_t since_ms;
   struct p11s_error trouble;  /* why it is away */

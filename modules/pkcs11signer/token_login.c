@@ -4,6 +4,7 @@
 #include "consent.h"
 #include "lock.h"
 #include "login.h"
+#include "object.h"
 #include "pin.h"
 #include "token_internal.h"
 
@@ -76,8 +77,7 @@ static enum p11s_err prove(const struct p11s_work *work, const struct p11s_secre
 {
   const struct p11s_slot_info *slot = p11s_session_slot(work->session);
 
-  if ((slot->flags & CKF_LOGIN_REQUIRED) == 0 ||
-      p11s_pinguard_proof(work->token->config.guard, slot, pin) != P11S_PIN_OTHER)
+  if (p11s_pinguard_proof(work->token->config.guard, slot, pin) != P11S_PIN_OTHER)
     return P11S_OK;
   return p11s_error_set(
       e, P11S_ERR_PIN_REFUSED,
@@ -87,19 +87,46 @@ static enum p11s_err prove(const struct p11s_work *work, const struct p11s_secre
       slot->label, slot->serial);
 }
 
-enum p11s_err p11s_work_prove_pin(const struct p11s_work *work, struct p11s_error *e)
+static bool wants_login(const struct p11s_work *work)
 {
-  const struct p11s_slot_info *slot = p11s_session_slot(work->session);
-  struct p11s_secret *pin = NULL;
-  enum p11s_err result;
+  return (p11s_session_slot(work->session)->flags & CKF_LOGIN_REQUIRED) != 0;
+}
 
-  if ((slot->flags & CKF_LOGIN_REQUIRED) == 0)
-    return P11S_OK;
-  result = p11s_pin_get(work->pin, work->token->config.pin_source, slot->label, &pin, e);
+static enum p11s_err prove_own(const struct p11s_work *work, struct p11s_error *e)
+{
+  struct p11s_secret *pin = NULL;
+  enum p11s_err result = p11s_pin_get(work->pin, work->token->config.pin_source,
+                                      p11s_session_slot(work->session)->label, &pin, e);
+
   if (result == P11S_OK)
     result = prove(work, pin, e);
   p11s_secret_release(pin);
   return result;
+}
+
+enum p11s_err p11s_work_prove_pin(const struct p11s_work *work, struct p11s_error *e)
+{
+  return wants_login(work) ? prove_own(work, e) : P11S_OK;
+}
+
+bool p11s_work_may_hide_keys(const struct p11s_work *work)
+{
+  return !wants_login(work) && !p11s_session_has_user(work->session);
+}
+
+void p11s_work_note_hidden(const struct p11s_work *work)
+{
+  atomic_store(&work->token->hides_keys, true);
+}
+
+enum p11s_err p11s_work_prove_hidden(const struct p11s_work *work, CK_OBJECT_HANDLE key,
+                                     struct p11s_error *e)
+{
+  if (!atomic_load(&work->token->hides_keys) ||
+      !p11s_object_flag(p11s_session_module(work->session), p11s_session_handle(work->session), key,
+                        CKA_PRIVATE))
+    return P11S_OK;
+  return prove_own(work, e);
 }
 
 static enum p11s_err log_in(struct p11s_token *token, struct p11s_session *session,
@@ -139,6 +166,24 @@ enum p11s_err p11s_token_log_in(struct p11s_token *token, struct p11s_session *s
   return result;
 }
 
+enum p11s_err p11s_work_log_in(const struct p11s_work *work, struct p11s_error *e)
+{
+  struct p11s_error said = {P11S_OK, ""};
+  struct p11s_token *token = work->token;
+  enum p11s_err result = enter(token, &token->login_busy, &said);
+
+  if (result == P11S_OK) {
+    if (!p11s_session_has_user(work->session))
+      result = log_in(token, work->session, work->pin, &said);
+    leave(token, &token->login_busy);
+  }
+  if (result == P11S_OK || result == P11S_ERR_NO_PIN || e == NULL)
+    return result;
+  p11s_error_prefix(&said, "%s; it may show more after a login", e->text);
+  *e = said;
+  return result;
+}
+
 enum p11s_err p11s_consent_begin(const struct p11s_work *work, struct p11s_consent *ret,
                                  struct p11s_error *e)
 {
@@ -149,7 +194,7 @@ enum p11s_err p11s_consent_begin(const struct p11s_work *work, struct p11s_conse
 
   if (result == P11S_OK)
     result = p11s_pin_get(work->pin, token->config.pin_source, slot->label, &pin, e);
-  if (result == P11S_OK)
+  if (result == P11S_OK && wants_login(work))
     result = prove(work, pin, e);
   if (result == P11S_OK && p11s_pinguard_refused(token->config.guard, slot, pin))
     result = p11s_pinguard_refused_error(slot, e);

@@ -135,7 +135,7 @@ static enum p11s_err take_grip(struct p11s_key *key, struct p11s_work *work, str
 
   if (begin_finding(key, work->epoch, grip))
     return P11S_OK;
-  grip->proven = false;
+  *grip = (struct p11s_grip){.handle = CK_INVALID_HANDLE};
   result = p11s_work_prove_pin(work, e);
   if (result == P11S_OK)
     result = find_hidden(key, work, grip, e);

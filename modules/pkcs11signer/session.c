@@ -169,9 +169,11 @@ enum p11s_err p11s_session_no_pin_to_give(const struct p11s_session *s, struct p
                         s->slot.label, s->slot.serial);
 }
 
-/* behind: what the token says, and what to do with the command that follows it. */
+/* subject: "token" or what of it; behind: what is the matter, and what to do with the command that
+   follows it. */
 static enum p11s_err left_to_people(const struct p11s_session *s, enum p11s_err code,
-                                    const char *behind, const char *options, struct p11s_error *e)
+                                    const char *subject, const char *behind, const char *options,
+                                    struct p11s_error *e)
 {
   char *path = p11_kit_module_get_filename(s->module);
   struct p11s_buf command = P11S_BUF_INIT;
@@ -184,8 +186,8 @@ static enum p11s_err left_to_people(const struct p11s_session *s, enum p11s_err 
   }
   p11s_buf_addstr(&command, "--token-label ");
   p11s_buf_add_shell(&command, s->slot.label);
-  (void)p11s_error_set(e, code, "token '%s' (serial %s) %s: %s %s", s->slot.label, s->slot.serial,
-                       behind, p11s_buf_text(&command), options);
+  (void)p11s_error_set(e, code, "%s '%s' (serial %s) %s: %s %s", subject, s->slot.label,
+                       s->slot.serial, behind, p11s_buf_text(&command), options);
   p11s_buf_clear(&command);
   free(path);
   return code;
@@ -208,9 +210,9 @@ enum p11s_err p11s_session_check_pin(struct p11s_session *s, struct p11s_error *
                           "own tools (SO PIN or PUK)",
                           slot->label, slot->serial);
   if ((token.flags & CKF_USER_PIN_FINAL_TRY) != 0)
-    return left_to_people(s, P11S_ERR_PIN_LOCKED,
-                          "says that its PIN is on its final try, which is left to you: log in "
-                          "once with the right PIN",
+    return left_to_people(s, P11S_ERR_PIN_LOCKED, "the PIN of token",
+                          "is on its final try, which is left to you: log in once with the right "
+                          "PIN",
                           "--login --test", e);
   return p11s_session_no_pin_to_give(s, e);
 }
@@ -243,7 +245,7 @@ static enum p11s_err login_failed(const struct p11s_session *s, CK_RV rv, struct
                           "own tools (SO PIN or PUK)",
                           slot->label, slot->serial);
   case CKR_USER_PIN_NOT_INITIALIZED:
-    return left_to_people(s, P11S_ERR_TOKEN, "has no user PIN yet: set one",
+    return left_to_people(s, P11S_ERR_TOKEN, "token", "has no user PIN yet: set one",
                           "--login --login-type so --init-pin", e);
   case CKR_PIN_EXPIRED:
     return p11s_error_set(e, P11S_ERR_TOKEN,

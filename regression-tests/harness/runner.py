@@ -52,7 +52,8 @@ class Runner:
     def environment_of(self, argv: list[str], env: dict | None = None) -> dict:
         """What that program finds in its environment. `env`: more of it."""
         merged = {**self.environment, **(env or {})}
-        loads_us = self.sanitizer and {programs.pdns_server(), programs.pdnsutil()} & {*argv}
+        ours = (programs.pdns_server(), programs.pdnsutil())
+        loads_us = self.sanitizer and any(program in word for word in argv for program in ours)
         return self.sanitizer.environment(merged) if loads_us else merged
 
     def _start(self, argv: list[str], as_root: bool) -> tuple[list[str], dict]:

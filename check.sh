@@ -55,7 +55,7 @@ unit_tests_again() { # build
   local names
   [ -n "$again" ] || return 1
   mapfile -t names < <(grep -lE '^:test-result: FAIL' "$1"/tests/test_*.trs 2>/dev/null)
-  [ "${#names[@]}" -ge 1 ] && [ "${#names[@]}" -le 2 ] || return 1
+  [ "${#names[@]}" -ge 1 ] && [ "${#names[@]}" -le 3 ] || return 1
   timeout --foreground -k 10 1200 make -C "$1/tests" recheck >>"$1/unit.log" 2>&1 || return 1
   unsteady+=("${names[@]##*/}")
 }
@@ -89,7 +89,7 @@ pytest_into() { # file, command before it, argument of pytest…
 }
 
 # The tests run four at a time, on whatever else the machine does meanwhile. None is run twice: one that
-# fails by chance has failed. But with --again one or two that failed are run by themselves, and if they pass then,
+# fails by chance has failed. But with --again a few (8 at most) that failed are run by themselves, and if they pass then,
 # the last lines of this script name them.
 run_pytest() { # name, command before it, tests, argument of pytest…
   local xml=$work/pytest-$1.xml name=$1 prefix=$2 what argument status names
@@ -104,7 +104,7 @@ run_pytest() { # name, command before it, tests, argument of pytest…
   # Of what was asked for, a stage with a choice of its own may have nothing.
   [ "$status" != 5 ] || [ "$name" = plain ] || [ $# = 0 ] || status=0
   mapfile -t names < <("$top/regression-tests/results.py" --failed "$xml")
-  if [ -n "$again" ] && [ "$status" = 1 ] && [ "${#names[@]}" -ge 1 ] && [ "${#names[@]}" -le 2 ]; then
+  if [ -n "$again" ] && [ "$status" = 1 ] && [ "${#names[@]}" -ge 1 ] && [ "${#names[@]}" -le 8 ]; then
     echo "-- again, by themselves: ${names[*]}"
     if pytest_into "$work/pytest-$name-again.xml" "$prefix" "${names[@]}"; then
       unsteady+=("${names[@]/#/$name: }")
@@ -203,7 +203,7 @@ case ${1-} in
 --help | -h)
   echo "usage: check.sh [--again] [--only STAGE,...] [ARGUMENT OF PYTEST]..."
   echo "  All tests; check.sh -k NAME runs only some of those in regression-tests/."
-  echo "  --again   one or two tests of a stage that fail are run once more by themselves, and named at the end"
+  echo "  --again   a few tests of a stage that fail are run once more by themselves, and named at the end"
   echo "  Stages: unit-tests corpus format tidy end-to-end asan-unit asan-end-to-end tsan-unit tsan-faults versions"
   exit 0
   ;;

@@ -31,14 +31,18 @@ static enum p11s_err sign_as(const struct p11s_key *key, struct p11s_work *work,
       signing->signature, &signing->len, e);
 }
 
-static bool is_refused(enum p11s_err result)
+/* For a handle that has signed rightly, what a fresh session may cure is no refusal. */
+static bool is_refused(const struct p11s_grip *grip, enum p11s_err result)
 {
-  return result == P11S_ERR_TOKEN && p11s_rv_is_refused_mechanism(p11s_rv_last());
+  CK_RV rv = p11s_rv_last();
+
+  return result == P11S_ERR_TOKEN && p11s_rv_is_refused_mechanism(rv) &&
+         !(grip->proven && p11s_rv_is_lost(rv));
 }
 
 /* Behind a refusal, which is in signing->refusal. */
 static enum p11s_err sign_as_other(const struct p11s_key *key, struct p11s_work *work,
-                                   CK_OBJECT_HANDLE handle, struct p11s_consent *consent,
+                                   const struct p11s_grip *grip, struct p11s_consent *consent,
                                    struct p11s_signing *signing, struct p11s_error *e)
 {
   CK_RV first = p11s_rv_last();
@@ -47,8 +51,8 @@ static enum p11s_err sign_as_other(const struct p11s_key *key, struct p11s_work 
 
   signing->plan = p11s_sign_plan_other(&signing->plan, key->alg);
   signing->switched = true;
-  result = sign_as(key, work, handle, consent, signing, &second);
-  if (!is_refused(result)) {
+  result = sign_as(key, work, grip->handle, consent, signing, &second);
+  if (!is_refused(grip, result)) {
     if (result != P11S_OK && e != NULL)
       *e = second;
     return result;
@@ -85,9 +89,10 @@ enum p11s_err p11s_key_sign_on_token(const struct p11s_key *key, struct p11s_wor
     return result;
   result = sign_as(key, work, grip->handle, &consent, signing, &signing->refusal);
   /* A login is made once for a query: when it has been, the next query takes the other. */
-  if (is_refused(result) && grip->plan.has_other && (!grip->plan.consent || consent.pin != NULL))
-    return end(&consent, sign_as_other(key, work, grip->handle, &consent, signing, e));
-  if (is_refused(result) && grip->plan.has_other)
+  if (is_refused(grip, result) && grip->plan.has_other &&
+      (!grip->plan.consent || consent.pin != NULL))
+    return end(&consent, sign_as_other(key, work, grip, &consent, signing, e));
+  if (is_refused(grip, result) && grip->plan.has_other)
     p11s_work_note_hashes(work, key->alg, !signing->plan.whole_message, signing->refusal.text);
   if (result != P11S_OK && e != NULL)
     *e = signing->refusal;

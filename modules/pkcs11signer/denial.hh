@@ -36,7 +36,7 @@ public:
   bool eachOther(const ServedZone::Visitor &visit);
 
 private:
-  struct Link {
+  struct Link {          // NOLINT(bugprone-exception-escape): of moving it, says clang-tidy 14
     DNSName owner, next; // names, or hashes as one label
     DNSName name;        // whose types it has
   };

@@ -12,6 +12,7 @@ from harness.faults import is_refused
 from harness.speed import single_key
 
 sys.path.append(str(programs.REPOSITORY / "tests/bench"))
+import compiled  # noqa: E402
 import latency  # noqa: E402
 from installation import ZONE  # noqa: E402
 from load import Load, percentile  # noqa: E402
@@ -69,3 +70,8 @@ def test_nothing_is_measured_of_a_zone_without_signatures(site):
     load = Load(SimpleNamespace(site=site))
     with pytest.raises(AssertionError, match="no signed answer"):
         load.first_answer(site.start_server(), ZONE)
+
+
+@pytest.mark.parametrize("program", ["storebench", "verifybench"])
+def test_what_measures_the_core_compiles_with_it(program, tmp_path):
+    compiled.with_core(program, tmp_path)

@@ -96,7 +96,7 @@ static void look_up(struct p11s_store *store, unsigned long records, unsigned lo
 
     make(number, key, message);
     before = now_ns();
-    found += p11s_store_find(store, key, message, sizeof message, signature, &len);
+    found += p11s_store_find_here(store, key, message, sizeof message, signature, &len);
     took[i] = (unsigned)(now_ns() - before);
   }
   if (took == NULL || found != count) {

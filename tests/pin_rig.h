@@ -13,6 +13,7 @@
  * when it cannot do its work.
  */
 #define PIN_LOW CKF_USER_PIN_COUNT_LOW
+#define PIN_TEXT_MAX 65536 /* of refused-pins, in tests that read it */
 
 /* Before and after each test. */
 int pin_rig_setup(void **state);

@@ -187,28 +187,67 @@ static void a_thousand_questions_cost_one_hash(void **state)
   p11s_pinguard_free(g);
 }
 
-static void the_oldest_goes(void **state)
+/* More than the 64 marks that there once was room for. */
+#define MANY 70
+
+static const char *nth(int n)
 {
-  struct p11s_pinguard *g = pin_guard(pin_dir);
-  char serial[16], text[P11S_PINMARKS_TEXT_MAX];
+  static char serial[16];
+
+  (void)snprintf(serial, sizeof serial, "t%d", n);
+  return serial;
+}
+
+static void many_tokens_one_refused_pin(void **state)
+{
+  struct p11s_pinguard *g = pin_guard(pin_dir), *other = pin_guard(pin_dir);
 
   (void)state;
-  for (int i = 0; i < P11S_PINMARKS_MAX / 2 + 1; i++) { /* refused and one-more each */
-    (void)snprintf(serial, sizeof serial, "t%d", i);
-    pin_wrong(g, serial, "pin~1234");
+  pin_wrong(g, "wrong", "pin~1234");
+  for (int i = 0; i < MANY; i++) /* two processes, in turn */
+    pin_right(i % 2 == 0 ? g : other, nth(i), "pin~4321");
+  assert_true(pin_refused(g, "wrong", "pin~1234"));
+  assert_int_equal(pin_proof(g, nth(0), "pin~4321"), P11S_PIN_PROVEN);
+  assert_int_equal(pin_proof(g, nth(0), "pin~1234"), P11S_PIN_OTHER);
+  p11s_pinguard_free(g);
+  p11s_pinguard_free(other);
+  for (int start = 0; start < 4; start++) {
+    g = pin_guard(pin_dir);
+    assert_int_equal(pin_login(g, "wrong", 0, "pin~1234", P11S_PIN_REFUSED), P11S_ERR_PIN_REFUSED);
+    assert_int_equal(pin_login(g, nth(start), PIN_LOW, "pin~4321", P11S_PIN_ACCEPTED), P11S_OK);
+    pin_right(g, nth(MANY + start), "pin~4321");
+    p11s_pinguard_free(g);
   }
-  assert_false(pin_refused(g, "t0", "pin~1234"));
-  assert_true(pin_refused(g, "t1", "pin~1234"));
-  assert_true(pin_refused(g, serial, "pin~1234"));
-  (void)pin_content(text, sizeof text);
-  assert_null(strstr(text, " t0 "));
+}
+
+static void many_tokens_in_memory(void **state)
+{
+  struct p11s_pinguard *g = pin_guard(NULL);
+  struct p11s_secret *pin = p11s_secret_new("pin~1234", 8);
+
+  (void)state;
+  pin_wrong(g, "wrong", "pin~1234");
+  for (int i = 0; i < MANY; i++)
+    pin_right(g, nth(i), "pin~1234");
+  assert_true(pin_refused(g, "wrong", "pin~1234"));
+  assert_int_equal(pin_proof(g, nth(0), "pin~1234"), P11S_PIN_PROVEN);
+  atomic_store(&hashes, 0);
+  assert_int_equal(pin_login(g, nth(0), 0, "pin~1234", P11S_PIN_ACCEPTED), P11S_OK);
+  assert_int_equal(atomic_load(&hashes), 0);
+  for (int round = 0; round < 2; round++)
+    for (int i = 0; i < MANY; i++) {
+      struct p11s_slot_info slot = pin_token(nth(i), 0);
+
+      assert_int_equal(p11s_pinguard_is_news(g, &slot, pin, P11S_ERR_PIN_REFUSED), round == 0);
+    }
+  p11s_secret_release(pin);
   p11s_pinguard_free(g);
 }
 
 static void no_pin_in_the_directory(void **state)
 {
   struct p11s_pinguard *g = pin_guard(pin_dir);
-  char text[P11S_PINMARKS_TEXT_MAX];
+  char text[PIN_TEXT_MAX];
 
   (void)state;
   pin_wrong(g, "a1", "pin~73519264");
@@ -309,7 +348,8 @@ int main(void)
       TEST(logins_to_tokens_of_one_serial),
       TEST(pins_of_any_length),
       TEST(a_thousand_questions_cost_one_hash),
-      TEST(the_oldest_goes),
+      TEST(many_tokens_one_refused_pin),
+      TEST(many_tokens_in_memory),
       TEST(no_pin_in_the_directory),
       TEST(knows_the_accepted_pin),
       TEST(an_accepted_pin_is_taken_no_more),

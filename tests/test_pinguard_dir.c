@@ -51,7 +51,7 @@ static void full_disk(void **state)
 {
   struct p11s_pinguard *g = pin_guard(pin_dir);
   struct rlimit before, tiny = {20, 20};
-  char text[P11S_PINMARKS_TEXT_MAX], then[P11S_PINMARKS_TEXT_MAX];
+  char text[PIN_TEXT_MAX], then[PIN_TEXT_MAX];
   size_t len;
 
   (void)state;
@@ -118,9 +118,9 @@ static void damaged(const char *text, size_t len)
 static void damaged_file(void **state)
 {
   static const char newer[] = "pkcs11signer refused-pins 2\nsalt 00\n";
-  static char big[P11S_PINMARKS_TEXT_MAX * 2];
+  static char big[P11S_PINMARKS_TEXT_MAX + 1];
   struct p11s_pinguard *g = pin_guard(pin_dir);
-  char text[P11S_PINMARKS_TEXT_MAX];
+  char text[PIN_TEXT_MAX];
   size_t len;
 
   (void)state;

@@ -2,7 +2,6 @@
 #include "command_internal.h"
 #include "p11mod.h"
 #include "pinguard.h"
-#include "pinmarks.h"
 #include "slot.h"
 #include "table.h"
 
@@ -46,10 +45,9 @@ static enum p11s_err unlock_one(struct unlock *u, const struct p11s_pin_token *t
 
 /* -- tokens that something is remembered of: need not be there */
 
-static enum p11s_err unlock_all(struct unlock *u, struct p11s_error *e)
+static enum p11s_err unlock_all(struct unlock *u, const struct p11s_pin_subject *known,
+                                size_t count, struct p11s_error *e)
 {
-  struct p11s_pin_subject known[P11S_PINMARKS_MAX];
-  size_t count = p11s_pinguard_subjects(u->guard, known, P11S_PINMARKS_MAX);
   enum p11s_err err = P11S_OK;
 
   for (size_t i = 0; i < count && err == P11S_OK; i++)
@@ -114,12 +112,13 @@ static enum p11s_err unlock_found(struct unlock *u, const struct p11s_slot_info 
   return unlock_one(u, &token, e);
 }
 
-static enum p11s_err unlock_named(struct unlock *u, const char *name, struct p11s_error *e)
+static enum p11s_err unlock_named(struct unlock *u, const char *name,
+                                  const struct p11s_pin_subject *known, size_t count,
+                                  struct p11s_error *e)
 {
-  struct p11s_pin_subject known[P11S_PINMARKS_MAX];
-  size_t count = p11s_pinguard_subjects(u->guard, known, P11S_PINMARKS_MAX), at = 0;
   struct search search = {name, false, {0}};
   struct p11s_buf others = P11S_BUF_INIT;
+  size_t at = 0;
   enum p11s_err err = find_known(known, count, name, &at, e);
 
   if (err != P11S_OK)
@@ -145,17 +144,20 @@ enum p11s_err p11s_command_unlock_login(const struct p11s_command_ctx *ctx, stru
 {
   static const char *const columns[] = {"token", "serial", "forgotten", NULL};
   struct unlock u = {p11s_signer_pinguard(ctx->signer), p11s_table_new(columns), P11S_BUF_INIT};
-  enum p11s_err err;
+  struct p11s_pin_subject *known = NULL;
+  size_t count = 0;
+  enum p11s_err err = p11s_pinguard_subjects(u.guard, &known, &count, e);
 
-  if (strcmp(ctx->arg[0], "--all") == 0)
-    err = unlock_all(&u, e);
-  else
-    err = unlock_named(&u, ctx->arg[0], e);
+  if (err == P11S_OK && strcmp(ctx->arg[0], "--all") == 0)
+    err = unlock_all(&u, known, count, e);
+  else if (err == P11S_OK)
+    err = unlock_named(&u, ctx->arg[0], known, count, e);
   if (err == P11S_OK && ctx->json)
     err = p11s_table_print(u.table, true, ctx->out, e);
   else if (err == P11S_OK)
     p11s_buf_addstr(ctx->out, p11s_buf_text(&u.text));
   p11s_buf_clear(&u.text);
   p11s_table_free(u.table);
+  free(known);
   return err;
 }

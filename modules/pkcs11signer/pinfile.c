@@ -63,7 +63,7 @@ static bool hand_over(int fd, int dir_fd)
 
 /* -- reading */
 
-/* The length, or -1. One byte more than allowed tells a file that is too big. */
+/* The length, or -1. One byte more than it should have tells a file that has grown. */
 static ssize_t read_all(int fd, char *to, size_t size)
 {
   size_t len = 0;
@@ -85,26 +85,29 @@ static enum p11s_pinfile_result read_fd(int fd, struct p11s_pinmarks *ret_marks,
                                         struct p11s_pinfile_id *ret_id)
 {
   enum p11s_pinfile_result result = P11S_PINFILE_UNUSABLE;
-  char *text = malloc(P11S_PINMARKS_TEXT_MAX + 2);
+  enum p11s_err parsed = P11S_ERR_NOMEM;
   struct stat st;
-  ssize_t len;
+  ssize_t len = 0;
+  char *text;
 
-  if (text == NULL || fstat(fd, &st) != 0)
-    goto out;
-  result = P11S_PINFILE_CORRUPT;
-  if (!S_ISREG(st.st_mode))
-    goto out;
-  len = read_all(fd, text, P11S_PINMARKS_TEXT_MAX + 1);
-  if (len < 0) {
-    result = P11S_PINFILE_UNUSABLE;
-    goto out;
+  if (fstat(fd, &st) != 0)
+    return P11S_PINFILE_UNUSABLE;
+  if (!S_ISREG(st.st_mode) || st.st_size > (off_t)P11S_PINMARKS_TEXT_MAX)
+    return P11S_PINFILE_CORRUPT;
+  text = malloc((size_t)st.st_size + 2);
+  if (text != NULL)
+    len = read_all(fd, text, (size_t)st.st_size + 1);
+  if (text != NULL && len >= 0) {
+    text[len] = '\0';
+    parsed = p11s_pinmarks_parse(text, (size_t)len, ret_marks);
+    errno = ENOMEM;
   }
-  text[len] = '\0';
-  if (p11s_pinmarks_parse(text, (size_t)len, ret_marks)) {
+  if (parsed == P11S_OK) {
     fill_id(&st, ret_id);
     result = P11S_PINFILE_OK;
+  } else if (parsed != P11S_ERR_NOMEM) {
+    result = P11S_PINFILE_CORRUPT;
   }
-out:
   free(text);
   return result;
 }

@@ -34,6 +34,7 @@ enum p11s_pinfile_result {
   P11S_PINFILE_CORRUPT,  /* it was put aside */
   P11S_PINFILE_UNUSABLE, /* errno says why */
 };
+/* *ret_marks is the caller's to clear, when the result is OK. */
 enum p11s_pinfile_result p11s_pinfile_read(const char *dir, struct p11s_pinmarks *ret_marks,
                                            struct p11s_pinfile_id *ret_id);
 /* OK or UNUSABLE; the old file is then as it was. */

@@ -43,6 +43,11 @@ void p11s_pinguard_free(struct p11s_pinguard *g)
     return;
   pthread_cond_destroy(&g->left);
   pthread_mutex_destroy(&g->lock);
+  p11s_pinmarks_clear(&g->shared);
+  p11s_pinmarks_clear(&g->own);
+  free(g->accepted.entry);
+  free(g->news.entry);
+  free(g->slow.entry);
   free(g->dir);
   p11s_wipe(g, sizeof *g);
   free(g);
@@ -71,20 +76,43 @@ static bool digest_fast(const struct p11s_pinguard *g, const struct p11s_pin_tok
                           p11s_secret_len(pin), ret->pin);
 }
 
-static struct fast *find_token(struct ring *ring, const struct fast *fast)
+static struct known *find_token(struct ring *ring, const struct fast *fast)
 {
   for (unsigned i = 0; i < ring->count; i++)
-    if (memcmp(ring->entry[i].token, fast->token, MAC_LEN) == 0)
+    if (memcmp(ring->entry[i].fast.token, fast->token, MAC_LEN) == 0)
       return &ring->entry[i];
   return NULL;
 }
 
-static void put(struct ring *ring, const struct fast *fast)
+static void grow(struct ring *ring)
 {
-  ring->entry[ring->next] = *fast;
-  ring->next = (ring->next + 1) % RING_MAX;
-  if (ring->count < RING_MAX)
-    ring->count++;
+  unsigned room = ring->room > 0 ? 2 * ring->room : 16;
+  struct known *grown = room <= RING_MAX ? realloc(ring->entry, room * sizeof *grown) : NULL;
+
+  if (grown == NULL)
+    return;
+  ring->entry = grown;
+  ring->room = room;
+}
+
+static void put(struct ring *ring, const struct known *known)
+{
+  static const struct fast nobody;
+  struct known *unused = find_token(ring, &nobody);
+
+  if (unused != NULL) {
+    *unused = *known;
+    return;
+  }
+  if (ring->next == ring->room)
+    grow(ring);
+  if (ring->next == ring->room)
+    ring->next = 0;
+  if (ring->room == 0)
+    return;
+  ring->entry[ring->next++] = *known;
+  if (ring->count < ring->next)
+    ring->count = ring->next;
 }
 
 /* -- slow hashes: each made once */
@@ -93,17 +121,17 @@ bool p11s_pinguard_hash(struct p11s_pinguard *g, const unsigned char *salt,
                         const struct p11s_pin_token *token, const struct p11s_secret *pin,
                         unsigned char *ret)
 {
-  struct slow slow;
+  struct known slow;
   bool known = false;
 
   memset(&slow, 0, sizeof slow);
   if (!digest_fast(g, token, pin, &slow.fast))
     return false;
   pthread_mutex_lock(&g->lock);
-  for (unsigned i = 0; i < RING_MAX && !known; i++) {
-    const struct slow *s = &g->slow[i];
+  for (unsigned i = 0; i < g->slow.count && !known; i++) {
+    const struct known *s = &g->slow.entry[i];
 
-    known = s->set && memcmp(&s->fast, &slow.fast, sizeof slow.fast) == 0 &&
+    known = memcmp(&s->fast, &slow.fast, sizeof slow.fast) == 0 &&
             memcmp(s->salt, salt, sizeof s->salt) == 0;
     if (known)
       memcpy(ret, s->hash, sizeof s->hash);
@@ -111,14 +139,12 @@ bool p11s_pinguard_hash(struct p11s_pinguard *g, const unsigned char *salt,
   pthread_mutex_unlock(&g->lock);
   if (known)
     return true;
-  slow.set = true;
   memcpy(slow.salt, salt, sizeof slow.salt);
   if (!p11s_pinmarks_hash(salt, token->serial, pin, slow.hash))
     return false;
   memcpy(ret, slow.hash, sizeof slow.hash);
   pthread_mutex_lock(&g->lock);
-  g->slow[g->slow_next] = slow;
-  g->slow_next = (g->slow_next + 1) % RING_MAX;
+  put(&g->slow, &slow);
   pthread_mutex_unlock(&g->lock);
   return true;
 }
@@ -158,15 +184,17 @@ static void forget_news_locked(struct p11s_pinguard *g, const struct p11s_pin_to
   if (!digest_fast(g, token, NULL, &fast))
     return;
   for (unsigned i = 0; i < news->count; i++)
-    if (memcmp(news->entry[i].token, fast.token, MAC_LEN) == 0)
+    if (memcmp(news->entry[i].fast.token, fast.token, MAC_LEN) == 0)
       memset(&news->entry[i], 0, sizeof news->entry[i]);
 }
 
 /* Takes a list read from the file, or written to it, for the one that counts. What unlock-login has
-   put there since holds for what could not be written, too. */
-static void install(struct p11s_pinguard *g, const struct p11s_pinmarks *marks,
+   put there since holds for what could not be written, too. *marks is the former list then. */
+static void install(struct p11s_pinguard *g, struct p11s_pinmarks *marks,
                     const struct p11s_pinfile_id *id)
 {
+  struct p11s_pinmarks former;
+
   pthread_mutex_lock(&g->lock);
   for (size_t i = 0; i < marks->count; i++) {
     const struct p11s_pinmark *mark = &marks->mark[i];
@@ -179,8 +207,10 @@ static void install(struct p11s_pinguard *g, const struct p11s_pinmarks *marks,
     (void)p11s_pinmarks_remove(&g->own, P11S_PINMARK_UNCLEAR, &mark->token, NULL);
     forget_news_locked(g, &mark->token);
   }
+  former = g->shared;
   g->shared = *marks;
   g->shared_id = *id;
+  *marks = former;
   pthread_mutex_unlock(&g->lock);
 }
 
@@ -197,14 +227,16 @@ static bool is_current(struct p11s_pinguard *g)
 }
 
 /* Reads the file when it is another one than last time; false when there is none that helps. */
-static bool load(struct p11s_pinguard *g, struct p11s_pinmarks *m)
+static bool load(struct p11s_pinguard *g)
 {
+  struct p11s_pinmarks m = {0};
   struct p11s_pinfile_id id;
 
   memset(&id, 0, sizeof id);
-  switch (p11s_pinfile_read(g->dir, m, &id)) {
+  switch (p11s_pinfile_read(g->dir, &m, &id)) {
   case P11S_PINFILE_OK:
-    install(g, m, &id);
+    install(g, &m, &id);
+    p11s_pinmarks_clear(&m);
     return true;
   case P11S_PINFILE_CORRUPT:
     p11s_log_event(P11S_LOG_WARNING,
@@ -219,31 +251,34 @@ static bool load(struct p11s_pinguard *g, struct p11s_pinmarks *m)
     complain(g, "refused-pins cannot be read");
     return false; /* what was read before still holds */
   }
-  if (!p11s_pinmarks_init(m))
+  if (!p11s_pinmarks_init(&m))
     return false;
-  install(g, m, &id);
+  install(g, &m, &id);
+  p11s_pinmarks_clear(&m);
   return true;
 }
 
 void p11s_pinguard_refresh(struct p11s_pinguard *g)
 {
-  struct p11s_pinmarks m;
-
   if (g->dir != NULL && !is_current(g))
-    (void)load(g, &m);
+    (void)load(g);
 }
 
-static bool same_marks(const struct p11s_pinmarks *a, const struct p11s_pinmarks *b)
+static bool copy_shared(struct p11s_pinguard *g, struct p11s_pinmarks *ret)
 {
-  return a->count == b->count && memcmp(a->salt, b->salt, sizeof a->salt) == 0 &&
-         memcmp(a->mark, b->mark, a->count * sizeof a->mark[0]) == 0;
+  bool copied;
+
+  pthread_mutex_lock(&g->lock);
+  copied = p11s_pinmarks_copy(&g->shared, ret);
+  pthread_mutex_unlock(&g->lock);
+  return copied;
 }
 
 /* In the file; false when it could not be written. */
 static bool change_shared(struct p11s_pinguard *g, struct p11s_pin_change *change)
 {
   unsigned char hash[P11S_PIN_HASH_LEN];
-  struct p11s_pinmarks m, before;
+  struct p11s_pinmarks m = {0};
   struct p11s_pinfile_id id;
   bool done = false;
   int why, lock = p11s_pinfile_lock(g->dir, P11S_PINFILE_CHANGE, p11s_now_ms() + CHANGE_WAIT_MS);
@@ -252,10 +287,10 @@ static bool change_shared(struct p11s_pinguard *g, struct p11s_pin_change *chang
     complain(g, "refused-pins.lock cannot be locked");
     return false;
   }
-  if (load(g, &m) && p11s_pinguard_hash(g, m.salt, change->token, change->pin, hash)) {
-    before = m;
+  if (load(g) && copy_shared(g, &m) &&
+      p11s_pinguard_hash(g, m.salt, change->token, change->pin, hash)) {
     change->apply(&m, hash, change);
-    done = same_marks(&before, &m);
+    done = !m.changed;
     if (!done && p11s_pinfile_write(g->dir, &m, &id) == P11S_PINFILE_OK) {
       install(g, &m, &id);
       uncomplain(g);
@@ -265,6 +300,7 @@ static bool change_shared(struct p11s_pinguard *g, struct p11s_pin_change *chang
     }
   }
   why = errno;
+  p11s_pinmarks_clear(&m);
   (void)close(lock);
   errno = why;
   return done;
@@ -294,19 +330,19 @@ bool p11s_pinguard_change(struct p11s_pinguard *g, struct p11s_pin_change *chang
 void p11s_pinguard_note_verdict(struct p11s_pinguard *g, const struct p11s_pin_token *token,
                                 const struct p11s_secret *pin, bool accepted)
 {
-  struct fast fast, *known;
+  struct known now = {0}, *known;
 
-  if (!digest_fast(g, token, pin, &fast))
+  if (!digest_fast(g, token, pin, &now.fast))
     return;
   pthread_mutex_lock(&g->lock);
-  known = find_token(&g->accepted, &fast);
+  known = find_token(&g->accepted, &now.fast);
   if (accepted) {
     if (known != NULL)
-      *known = fast;
+      *known = now;
     else
-      put(&g->accepted, &fast);
+      put(&g->accepted, &now);
     forget_news_locked(g, token);
-  } else if (known != NULL && CRYPTO_memcmp(known->pin, fast.pin, MAC_LEN) == 0) {
+  } else if (known != NULL && CRYPTO_memcmp(known->fast.pin, now.fast.pin, MAC_LEN) == 0) {
     memset(known, 0, sizeof *known);
   }
   pthread_mutex_unlock(&g->lock);
@@ -317,14 +353,16 @@ enum p11s_pin_proof p11s_pinguard_proof(struct p11s_pinguard *g, const struct p1
 {
   struct p11s_pin_token token = p11s_pinguard_token(slot);
   enum p11s_pin_proof proof = P11S_PIN_UNKNOWN;
-  struct fast fast, *known;
+  struct known *known;
+  struct fast fast;
 
   if (!digest_fast(g, &token, pin, &fast))
     return proof;
   pthread_mutex_lock(&g->lock);
   known = find_token(&g->accepted, &fast);
   if (known != NULL)
-    proof = CRYPTO_memcmp(known->pin, fast.pin, MAC_LEN) == 0 ? P11S_PIN_PROVEN : P11S_PIN_OTHER;
+    proof =
+        CRYPTO_memcmp(known->fast.pin, fast.pin, MAC_LEN) == 0 ? P11S_PIN_PROVEN : P11S_PIN_OTHER;
   pthread_mutex_unlock(&g->lock);
   if (proof != P11S_PIN_OTHER || g->dir == NULL)
     return proof;
@@ -340,17 +378,17 @@ bool p11s_pinguard_is_news(struct p11s_pinguard *g, const struct p11s_slot_info 
                            const struct p11s_secret *pin, enum p11s_err reason)
 {
   struct p11s_pin_token token = p11s_pinguard_token(slot);
-  struct fast fast;
+  struct known now = {0};
   bool known = false;
 
-  if (!digest_fast(g, &token, pin, &fast))
+  if (!digest_fast(g, &token, pin, &now.fast))
     return true;
-  fast.pin[0] = (unsigned char)reason; /* the other 31 bytes still tell PINs apart */
+  now.fast.pin[0] = (unsigned char)reason; /* the other 31 bytes still tell PINs apart */
   pthread_mutex_lock(&g->lock);
   for (unsigned i = 0; i < g->news.count && !known; i++)
-    known = memcmp(&g->news.entry[i], &fast, sizeof fast) == 0;
+    known = memcmp(&g->news.entry[i], &now, sizeof now) == 0;
   if (!known)
-    put(&g->news, &fast);
+    put(&g->news, &now);
   pthread_mutex_unlock(&g->lock);
   return !known;
 }

@@ -30,7 +30,8 @@
  *   - while the token says that a wrong PIN was given lately (count_low), to a PIN that it has not
  *     taken before. Exceptions: one try after unlock-login; and one after our own PIN was the wrong
  *     one, as somebody has to be able to correct it. That leaves the third one to people.
- * Marks of a token go when it takes the PIN, or when unlock-login is said.
+ * Marks of a token go when it takes the PIN, or when unlock-login is said; how many tokens there
+ * are does not matter (pinmarks.h).
  *
  * A token is known by its serial number and its label (pinmarks.h). One that is initialized anew
  * has another label, as a rule, but its counter begins anew, too. When the label alone changes, a
@@ -99,8 +100,9 @@ struct p11s_pin_subject {
   struct p11s_pin_token token;
   size_t refused; /* PINs refused, or whose login was cut short */
 };
-/* At most max of them, the longest known first; returns how many. */
-size_t p11s_pinguard_subjects(struct p11s_pinguard *g, struct p11s_pin_subject *ret, size_t max);
+/* The longest known first; the array is the caller's to free. P11S_ERR_NOMEM. */
+enum p11s_err p11s_pinguard_subjects(struct p11s_pinguard *g, struct p11s_pin_subject **ret,
+                                     size_t *ret_count, struct p11s_error *e);
 
 /* Forgets the token's refused PINs and allows one try, in all processes that share the state
    directory. P11S_ERR_HOST when that cannot be written. */

@@ -10,7 +10,7 @@
 
 /* Shared by pinguard.c (what is known), pinguard_try.c (the rules) and pinguard_unlock.c; nobody
    else includes it. */
-#define RING_MAX 64
+#define RING_MAX 8192
 #define MAC_LEN 32
 
 struct fast {
@@ -18,18 +18,19 @@ struct fast {
   unsigned char pin[MAC_LEN];   /* HMAC(token, PIN) */
 };
 
-/* The last RING_MAX, the next one in place of the oldest. */
-struct ring {
-  struct fast entry[RING_MAX];
-  unsigned count;
-  unsigned next;
+struct known {
+  struct fast fast;
+  unsigned char salt[P11S_PIN_SALT_LEN]; /* of slow hashes only, like hash */
+  unsigned char hash[P11S_PIN_HASH_LEN];
 };
 
-struct slow {
-  bool set;
-  struct fast fast;
-  unsigned char salt[P11S_PIN_SALT_LEN];
-  unsigned char hash[P11S_PIN_HASH_LEN];
+/* Grows with the tokens there are. At RING_MAX, or without memory, the next one takes the place of
+   the oldest. An entry whose token is all zeros is free. */
+struct ring {
+  struct known *entry;
+  unsigned room;
+  unsigned count;
+  unsigned next;
 };
 
 struct p11s_pinguard {
@@ -45,8 +46,7 @@ struct p11s_pinguard {
   bool complained;          /* that the directory cannot be used */
   struct ring accepted;     /* the PIN of the last login, one a token */
   struct ring news;         /* what was logged; pin[0] is the reason */
-  struct slow slow[RING_MAX];
-  unsigned slow_next;
+  struct ring slow;         /* slow hashes that were made */
 };
 
 /* The slow hash, from memory when it was made before. */

@@ -3,6 +3,8 @@
 #include "crypto.h"
 #include "pinguard_internal.h"
 
+#include <stdlib.h>
+
 static void mark_unlocked(struct p11s_pinmarks *m, const unsigned char *hash,
                           struct p11s_pin_change *c)
 {
@@ -14,26 +16,31 @@ static void mark_unlocked(struct p11s_pinmarks *m, const unsigned char *hash,
   p11s_pinmarks_put(m, P11S_PINMARK_UNLOCKED, c->token, c->random);
 }
 
-size_t p11s_pinguard_subjects(struct p11s_pinguard *g, struct p11s_pin_subject *ret, size_t max)
+enum p11s_err p11s_pinguard_subjects(struct p11s_pinguard *g, struct p11s_pin_subject **ret,
+                                     size_t *ret_count, struct p11s_error *e)
 {
+  struct p11s_pin_subject *found;
   size_t count = 0;
 
   p11s_pinguard_refresh(g);
   pthread_mutex_lock(&g->lock);
-  for (size_t i = 0; i < g->shared.count; i++) {
+  found = calloc(g->shared.count + 1, sizeof *found);
+  for (size_t i = 0; found != NULL && i < g->shared.count; i++) {
     const struct p11s_pinmark *mark = &g->shared.mark[i];
     size_t j = 0;
 
-    while (j < count && !p11s_pin_token_is(&ret[j].token, &mark->token))
+    while (j < count && !p11s_pin_token_is(&found[j].token, &mark->token))
       j++;
-    if (j == max)
-      continue;
     if (j == count)
-      ret[count++] = (struct p11s_pin_subject){.token = mark->token, .refused = 0};
-    ret[j].refused += mark->kind == P11S_PINMARK_REFUSED || mark->kind == P11S_PINMARK_TRYING;
+      found[count++] = (struct p11s_pin_subject){.token = mark->token, .refused = 0};
+    found[j].refused += mark->kind == P11S_PINMARK_REFUSED || mark->kind == P11S_PINMARK_TRYING;
   }
   pthread_mutex_unlock(&g->lock);
-  return count;
+  if (found == NULL)
+    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  *ret = found;
+  *ret_count = count;
+  return P11S_OK;
 }
 
 enum p11s_err p11s_pinguard_unlock(struct p11s_pinguard *g, const struct p11s_pin_token *token,

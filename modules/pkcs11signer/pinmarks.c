@@ -14,14 +14,41 @@
 #define SCRYPT_P 1
 #define SCRYPT_MEMORY (64UL * 1024 * 1024) /* more than it takes */
 #define HEX_MAX P11S_PIN_HASH_LEN
+#define ROOM_AT_FIRST 16
 
 static const char *const kinds[P11S_PINMARK_KINDS] = {"refused",  "trying",   "proven",
                                                       "unlocked", "one-more", "unclear"};
 
+static bool make(struct p11s_pinmarks *m, size_t room)
+{
+  *m = (struct p11s_pinmarks){.mark = calloc(room, sizeof *m->mark), .room = room};
+  return m->mark != NULL;
+}
+
 bool p11s_pinmarks_init(struct p11s_pinmarks *m)
 {
+  if (!make(m, ROOM_AT_FIRST))
+    return false;
+  if (p11s_random(m->salt, sizeof m->salt))
+    return true;
+  p11s_pinmarks_clear(m);
+  return false;
+}
+
+bool p11s_pinmarks_copy(const struct p11s_pinmarks *m, struct p11s_pinmarks *ret)
+{
+  if (!make(ret, m->room > 0 ? m->room : ROOM_AT_FIRST))
+    return false;
+  memcpy(ret->salt, m->salt, sizeof ret->salt);
+  for (; ret->count < m->count; ret->count++)
+    ret->mark[ret->count] = m->mark[ret->count];
+  return true;
+}
+
+void p11s_pinmarks_clear(struct p11s_pinmarks *m)
+{
+  free(m->mark);
   memset(m, 0, sizeof *m);
-  return p11s_random(m->salt, sizeof m->salt);
 }
 
 bool p11s_pin_token_is(const struct p11s_pin_token *token, const struct p11s_pin_token *other)
@@ -73,7 +100,59 @@ size_t p11s_pinmarks_remove(struct p11s_pinmarks *m, enum p11s_pinmark_kind kind
     if (!matches(&m->mark[i], kind, token, hash))
       m->mark[kept++] = m->mark[i];
   m->count = kept;
+  m->changed = m->changed || kept < before;
   return before - kept;
+}
+
+static bool forbids(enum p11s_pinmark_kind kind)
+{
+  return kind == P11S_PINMARK_REFUSED || kind == P11S_PINMARK_TRYING ||
+         kind == P11S_PINMARK_UNCLEAR;
+}
+
+static void remove_at(struct p11s_pinmarks *m, size_t at)
+{
+  m->count--;
+  memmove(&m->mark[at], &m->mark[at + 1], (m->count - at) * sizeof m->mark[0]);
+}
+
+static void displace_one(struct p11s_pinmarks *m)
+{
+  size_t at = 0;
+
+  while (at < m->count && forbids(m->mark[at].kind))
+    at++;
+  remove_at(m, at < m->count ? at : 0);
+}
+
+/* Room for one more of this kind and token. */
+static void displace_of_token(struct p11s_pinmarks *m, enum p11s_pinmark_kind kind,
+                              const struct p11s_pin_token *token)
+{
+  size_t oldest = 0, others = 0;
+
+  for (size_t i = m->count; i > 0; i--)
+    if (matches(&m->mark[i - 1], kind, token, NULL)) {
+      oldest = i - 1;
+      others++;
+    }
+  if (others >= P11S_PINMARKS_OF_TOKEN)
+    remove_at(m, oldest);
+}
+
+static bool grow(struct p11s_pinmarks *m)
+{
+  size_t room = 2 * m->room < P11S_PINMARKS_MAX ? 2 * m->room : P11S_PINMARKS_MAX;
+  struct p11s_pinmark *grown;
+
+  if (m->count < m->room)
+    return true;
+  grown = room > m->room ? realloc(m->mark, room * sizeof *grown) : NULL;
+  if (grown == NULL)
+    return false;
+  m->mark = grown;
+  m->room = room;
+  return true;
 }
 
 void p11s_pinmarks_put(struct p11s_pinmarks *m, enum p11s_pinmark_kind kind,
@@ -86,10 +165,10 @@ void p11s_pinmarks_put(struct p11s_pinmarks *m, enum p11s_pinmark_kind kind,
     hash = zeros;
   if (p11s_pinmarks_find(m, kind, token, hash) != NULL)
     return;
-  if (m->count == P11S_PINMARKS_MAX) {
-    m->count--;
-    memmove(&m->mark[0], &m->mark[1], m->count * sizeof m->mark[0]);
-  }
+  displace_of_token(m, kind, token);
+  if (!grow(m))
+    displace_one(m);
+  m->changed = true;
   mark = &m->mark[m->count++];
   memset(mark, 0, sizeof *mark);
   mark->kind = kind;
@@ -210,7 +289,7 @@ static bool read_mark(const char *line, struct p11s_pinmark *mark)
   return false;
 }
 
-static bool read_lines(char *text, struct p11s_pinmarks *m)
+static enum p11s_err read_lines(char *text, struct p11s_pinmarks *m)
 {
   char *rest = NULL, *line = strtok_r(text, "\n", &rest);
   bool ended = false;
@@ -220,36 +299,45 @@ static bool read_lines(char *text, struct p11s_pinmarks *m)
       continue; /* the title */
     if (number == 1) {
       if (strncmp(line, "salt ", 5) != 0 || !read_hex(line + 5, m->salt, sizeof m->salt))
-        return false;
+        return P11S_ERR_SYNTAX;
     } else if (strncmp(line, "end ", 4) == 0) {
       ended = true;
-    } else if (ended || m->count == P11S_PINMARKS_MAX || !read_mark(line, &m->mark[m->count++])) {
-      return false;
+    } else if (ended || m->count == P11S_PINMARKS_MAX) {
+      return P11S_ERR_SYNTAX;
+    } else if (!grow(m)) {
+      return P11S_ERR_NOMEM;
+    } else if (!read_mark(line, &m->mark[m->count++])) {
+      return P11S_ERR_SYNTAX;
     }
   }
-  return ended;
+  return ended ? P11S_OK : P11S_ERR_SYNTAX;
 }
 
-bool p11s_pinmarks_parse(const char *text, size_t len, struct p11s_pinmarks *ret)
+enum p11s_err p11s_pinmarks_parse(const char *text, size_t len, struct p11s_pinmarks *ret)
 {
   struct p11s_buf again = P11S_BUF_INIT;
-  struct p11s_pinmarks *m = NULL;
-  char *copy = NULL;
-  bool good = false;
+  struct p11s_pinmarks m = {0};
+  enum p11s_err err = P11S_ERR_NOMEM;
+  char *copy;
 
   if (len > P11S_PINMARKS_TEXT_MAX || memchr(text, '\0', len) != NULL ||
       strncmp(text, TITLE, sizeof TITLE - 1) != 0)
-    return false;
+    return P11S_ERR_SYNTAX;
   copy = strndup(text, len);
-  m = calloc(1, sizeof *m);
-  if (copy != NULL && m != NULL && read_lines(copy, m)) {
-    p11s_pinmarks_format(m, &again);
-    good = !again.failed && again.len == len && memcmp(again.data, text, len) == 0;
+  if (copy != NULL && make(&m, ROOM_AT_FIRST))
+    err = read_lines(copy, &m);
+  if (err == P11S_OK) {
+    p11s_pinmarks_format(&m, &again);
+    if (again.failed)
+      err = P11S_ERR_NOMEM;
+    else if (again.len != len || memcmp(again.data, text, len) != 0)
+      err = P11S_ERR_SYNTAX;
   }
-  if (good)
-    *ret = *m;
+  if (err == P11S_OK)
+    *ret = m;
+  else
+    p11s_pinmarks_clear(&m);
   p11s_buf_clear(&again);
   free(copy);
-  free(m);
-  return good;
+  return err;
 }

@@ -3,13 +3,14 @@
 #define P11S_PINMARKS_H
 
 #include "buf.h"
+#include "err.h"
 #include "secret.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
 /*
- * What is remembered of logins: a short list of marks, and its form as a text.
+ * What is remembered of logins: a list of marks, and its form as a text.
  *
  * A PIN is in it as the scrypt hash of PIN, token's serial and the list's salt (16 MiB and about
  * 50 ms for each guess), as a fast hash of a few digits could be searched by whoever reads the
@@ -23,10 +24,18 @@
  *   end SHA-256 of all before this line
  *
  * In SERIAL and LABEL, bytes other than letters, digits, '.', '_' and '-' are %XX; "%" is an empty
- * one. No locks: a list belongs to its caller.
+ * one.
+ *
+ * The list grows with the tokens and PINs there are. When it is full, or memory is, the oldest mark
+ * that forbids nothing (proven, unlocked, one-more) makes room for a new one; a mark that keeps a
+ * PIN from being tried goes only when no other is left. Of one token, the newest
+ * P11S_PINMARKS_OF_TOKEN of each kind stay, so no token's wrong PINs displace another token's.
+ *
+ * No locks: a list belongs to its caller.
  */
-#define P11S_PINMARKS_MAX 64 /* of more, the oldest goes */
-#define P11S_PINMARKS_TEXT_MAX 32768
+#define P11S_PINMARKS_MAX 32768
+#define P11S_PINMARKS_OF_TOKEN 64
+#define P11S_PINMARKS_TEXT_MAX (8UL * 1024 * 1024) /* more than that many marks take */
 #define P11S_PIN_SALT_LEN 16
 #define P11S_PIN_HASH_LEN 32
 
@@ -57,12 +66,18 @@ struct p11s_pinmark {
 
 struct p11s_pinmarks {
   unsigned char salt[P11S_PIN_SALT_LEN];
+  struct p11s_pinmark *mark; /* the oldest first */
   size_t count;
-  struct p11s_pinmark mark[P11S_PINMARKS_MAX];
+  size_t room;
+  bool changed; /* by p11s_pinmarks_put() or p11s_pinmarks_remove(), since it was made */
 };
 
-/* Empty, with a salt of its own; false when there are no random numbers. */
+/* Empty, with a salt of its own; false when there is no memory, or no random numbers. */
 bool p11s_pinmarks_init(struct p11s_pinmarks *m);
+/* *ret need not be empty before: it is not looked at. false: no memory. */
+bool p11s_pinmarks_copy(const struct p11s_pinmarks *m, struct p11s_pinmarks *ret);
+/* Frees what it holds. All zeros is a list that holds nothing. */
+void p11s_pinmarks_clear(struct p11s_pinmarks *m);
 
 /* The slow hash; false when it cannot be made (no memory). */
 bool p11s_pinmarks_hash(const unsigned char *salt, const char *serial,
@@ -76,12 +91,14 @@ const struct p11s_pinmark *p11s_pinmarks_find(const struct p11s_pinmarks *m,
 /* Takes those that p11s_pinmarks_find() would find away; returns how many. */
 size_t p11s_pinmarks_remove(struct p11s_pinmarks *m, enum p11s_pinmark_kind kind,
                             const struct p11s_pin_token *token, const unsigned char *hash);
-/* Appends a mark; hash NULL: zeros. One that says the same already stays where it is. */
+/* Appends a mark; hash NULL: zeros. One that says the same already stays where it is. m must have
+   been made by p11s_pinmarks_init(), _copy() or _parse(). */
 void p11s_pinmarks_put(struct p11s_pinmarks *m, enum p11s_pinmark_kind kind,
                        const struct p11s_pin_token *token, const unsigned char *hash);
 
 void p11s_pinmarks_format(const struct p11s_pinmarks *m, struct p11s_buf *out);
-/* false, and *ret untouched, for anything but what p11s_pinmarks_format() writes. */
-bool p11s_pinmarks_parse(const char *text, size_t len, struct p11s_pinmarks *ret);
+/* P11S_ERR_SYNTAX for anything but what p11s_pinmarks_format() writes; P11S_ERR_NOMEM. *ret is
+   written only on success, and not looked at before. */
+enum p11s_err p11s_pinmarks_parse(const char *text, size_t len, struct p11s_pinmarks *ret);
 
 #endif

@@ -144,6 +144,25 @@ def test_pdnsutil_beside_a_server_that_has_the_session(site, token, spy):
     assert statistic(server, "tokens-away") == 0
 
 
+# -- no read-only sessions
+
+@pytest.mark.parametrize("rv", ["0x6", "0xb4"], ids=["function failed", "parallel not supported"])
+def test_a_token_that_has_no_read_only_sessions(site, token, spy, rv):
+    """It is asked for a read/write one, and the server remembers that."""
+    spy.rules(f"C_OpenSession read-only {rv}")
+    for role in ("ksk", "zsk"):
+        site.command("generate", ZONE, "ecdsa256", role, "softhsm2", token.label, token.pin, role)
+    site.pdnsutil("rectify-zone", ZONE)
+    assert "0 failed" in site.command("check").stdout
+    assert {row["label"] for row in listing(site, "keys", "softhsm2", token.label, token.pin)} == {"ksk", "zsk"}
+    spy.forget()
+    server = site.start_server()
+    assert_delv(server, ZONE, f"www.{ZONE}")
+    assert is_signed(server.ask(f"host1.{ZONE}"))
+    assert spy.outcomes("C_OpenSession").count(rv) == 1
+    assert statistic(server, "failures") == statistic(server, "retries") == 0
+
+
 # -- a mechanism that is listed, and refused
 
 def test_a_mechanism_that_is_listed_and_refused(site, token, spy):

@@ -24,9 +24,6 @@
     (slot, list, count))                                                                           \
   F(C_GetMechanismInfo, (CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO_PTR info),     \
     (slot, type, info))                                                                            \
-  F(C_OpenSession,                                                                                 \
-    (CK_SLOT_ID slot, CK_FLAGS flags, void *app, CK_NOTIFY notify, CK_SESSION_HANDLE_PTR session), \
-    (slot, flags, app, notify, session))                                                           \
   F(C_CloseSession, (CK_SESSION_HANDLE session), (session))                                        \
   F(C_CloseAllSessions, (CK_SLOT_ID slot), (slot))                                                 \
   F(C_GetSessionInfo, (CK_SESSION_HANDLE session, CK_SESSION_INFO_PTR info), (session, info))      \
@@ -53,6 +50,7 @@
   F(C_DestroyObject, , )                                                                           \
   F(C_GenerateKeyPair, , )                                                                         \
   F(C_GetTokenInfo, , )                                                                            \
+  F(C_OpenSession, , )                                                                             \
   F(C_SignInit, , )                                                                                \
   F(C_Sign, , )
 
@@ -94,6 +92,7 @@ static unsigned releases[FUNCTIONS]; /* a blocked call waits for the next one */
 static CK_FLAGS flags_set, flags_cleared;
 static bool loose_search;
 static CK_ULONG max_sessions;
+static CK_RV read_only_rv;
 static enum function mechanism_function = FUNCTIONS; /* none is refused */
 static CK_MECHANISM_TYPE mechanism_type;
 static CK_RV mechanism_rv;
@@ -244,6 +243,19 @@ static CK_RV refused_mechanism(enum function f)
   return rv;
 }
 
+static CK_RV fake_C_OpenSession(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR application,
+                                CK_NOTIFY notify, CK_SESSION_HANDLE_PTR session)
+{
+  bool corrupt;
+  CK_RV rv = enter(FN_C_OpenSession, &corrupt);
+
+  pthread_mutex_lock(&lock);
+  if (rv == CKR_OK && (flags & CKF_RW_SESSION) == 0)
+    rv = read_only_rv;
+  pthread_mutex_unlock(&lock);
+  return rv != CKR_OK ? rv : real->C_OpenSession(slot, flags, application, notify, session);
+}
+
 static CK_RV fake_C_SignInit(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
                              CK_OBJECT_HANDLE key)
 {
@@ -291,6 +303,7 @@ static void control_reset(void)
     releases[f]++;
   flags_set = flags_cleared = 0;
   loose_search = false;
+  read_only_rv = CKR_OK;
   mechanism_function = FUNCTIONS;
   max_sessions = 0;
   pthread_cond_broadcast(&changed);
@@ -354,6 +367,13 @@ static void control_refuse_mechanism(const char *function, CK_MECHANISM_TYPE typ
   mechanism_function = number_of(function);
   mechanism_type = type;
   mechanism_rv = rv;
+  pthread_mutex_unlock(&lock);
+}
+
+static void control_refuse_read_only(CK_RV rv)
+{
+  pthread_mutex_lock(&lock);
+  read_only_rv = rv;
   pthread_mutex_unlock(&lock);
 }
 
@@ -450,6 +470,7 @@ const struct fakep11 fakep11 = {
     .delay = control_delay,
     .corrupt = control_corrupt,
     .refuse_mechanism = control_refuse_mechanism,
+    .refuse_read_only = control_refuse_read_only,
     .search_loosely = control_search_loosely,
     .token_info = control_token_info,
     .wait_blocked = control_wait_blocked,

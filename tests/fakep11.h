@@ -36,6 +36,8 @@ struct fakep11 {
   void (*corrupt)(unsigned first, unsigned count);
   /* C_SignInit, or only C_Sign behind it, with this mechanism returns rv. One rule at a time. */
   void (*refuse_mechanism)(const char *function, CK_MECHANISM_TYPE type, CK_RV rv);
+  /* C_OpenSession returns rv where a read-only session is asked for. */
+  void (*refuse_read_only)(CK_RV rv);
   /* C_FindObjectsInit looks at CKA_CLASS alone, as some tokens do. */
   void (*search_loosely)(void);
   /* What C_GetTokenInfo says: flags set and cleared, ulMaxSessionCount unless 0. */

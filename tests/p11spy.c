@@ -22,6 +22,7 @@
  * it is one byte less, one more, or a megabyte long C_Sign corrupt 1          of so many
  * signatures, no more; also zero, short, long, huge C_Login blame 0x6         say that of a PIN
  * that is wrong C_OpenSession limit 2     CKR_SESSION_COUNT while so many sessions are open
+ *     C_OpenSession read-only 0x6    return that to who asks for a read-only session
  *     C_GetTokenInfo flags 0x40000   set these flags
  *     C_GetTokenInfo clear 0x4       clear these flags
  *     C_GetTokenInfo sessions 2      the most sessions it says it can have
@@ -65,6 +66,8 @@ static CK_RV open_session_locked(CK_SLOT_ID slot, CK_FLAGS flags, void *app, CK_
 
   if (rule("C_OpenSession", "limit", &limit) && is_meant(slot) && sessions_open >= limit)
     return CKR_SESSION_COUNT;
+  if (!(flags & CKF_RW_SESSION) && is_meant(slot) && rule("C_OpenSession", "read-only", &rv))
+    return rv;
   rv = module->C_OpenSession(slot, flags, app, notify, session);
   if (!rv)
     add_session_locked(*session, slot);

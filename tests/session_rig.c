@@ -32,7 +32,8 @@ struct p11s_session *session_rig_open(CK_FUNCTION_LIST *module, const char *spec
   struct p11s_session *s = NULL;
   struct p11s_error e;
 
-  if (p11s_session_open(module, spec, rw, &s, &e) != P11S_OK)
+  if (p11s_session_open(module, spec, rw ? P11S_SESSION_WRITE : P11S_SESSION_READ, &s, &e) !=
+      P11S_OK)
     fail_msg("%s", e.text);
   return s;
 }

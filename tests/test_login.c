@@ -86,7 +86,8 @@ static int each_setup(void **state)
   logins = lines = 0;
   p11s_log_set_sink(sink);
   guard = p11s_pinguard_new(NULL);
-  if (guard == NULL || p11s_session_open(&wrapped, "token", false, &session, &e) != P11S_OK)
+  if (guard == NULL ||
+      p11s_session_open(&wrapped, "token", P11S_SESSION_READ, &session, &e) != P11S_OK)
     return -1;
   return 0;
 }

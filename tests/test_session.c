@@ -55,7 +55,8 @@ static void open_what_cannot_be_opened(void **state)
   char number[32];
 
   (void)state;
-  assert_int_equal(p11s_session_open(module, "nowhere", false, &s, &e), P11S_ERR_NO_TOKEN);
+  assert_int_equal(p11s_session_open(module, "nowhere", P11S_SESSION_READ, &s, &e),
+                   P11S_ERR_NO_TOKEN);
   assert_null(s);
   /* SoftHSM's last session_rig_slot is the uninitialized one. */
   count = 8;
@@ -64,7 +65,7 @@ static void open_what_cannot_be_opened(void **state)
   assert_int_equal(module->C_GetSlotList(CK_TRUE, slots, &count), CKR_OK);
   (void)snprintf(number, sizeof number, "%lu", slots[count - 1]);
   assert_int_equal(p11s_slot_find(module, number, &info, &e), P11S_OK);
-  assert_int_equal(p11s_session_open(module, number, false, &s, &e), P11S_ERR_NO_TOKEN);
+  assert_int_equal(p11s_session_open(module, number, P11S_SESSION_READ, &s, &e), P11S_ERR_NO_TOKEN);
   assert_non_null(strstr(e.text, "not initialized"));
   assert_null(s);
 }
@@ -229,7 +230,8 @@ static void write_protected(void **state)
 
   (void)state;
   extra_flags = CKF_WRITE_PROTECTED;
-  assert_int_equal(p11s_session_open(&wrapped, "token", true, &s, &e), P11S_ERR_TOKEN);
+  assert_int_equal(p11s_session_open(&wrapped, "token", P11S_SESSION_WRITE, &s, &e),
+                   P11S_ERR_TOKEN);
   assert_non_null(strstr(e.text, "write-protected"));
   assert_null(s);
   s = session_rig_open(&wrapped, "token", false);
@@ -255,12 +257,13 @@ static void open_fails(void **state)
   (void)state;
   wrapped.C_OpenSession = failing_open;
   login_rv = CKR_DEVICE_REMOVED;
-  assert_int_equal(p11s_session_open(&wrapped, "token", false, &s, &e), P11S_ERR_NO_TOKEN);
+  assert_int_equal(p11s_session_open(&wrapped, "token", P11S_SESSION_READ, &s, &e),
+                   P11S_ERR_NO_TOKEN);
   login_rv = CKR_SESSION_COUNT;
-  assert_int_equal(p11s_session_open(&wrapped, "token", false, &s, &e), P11S_ERR_TOKEN);
+  assert_int_equal(p11s_session_open(&wrapped, "token", P11S_SESSION_READ, &s, &e), P11S_ERR_TOKEN);
   assert_int_equal(p11s_rv_last(), CKR_SESSION_COUNT);
   login_rv = CKR_GENERAL_ERROR;
-  assert_int_equal(p11s_session_open(&wrapped, "token", false, &s, &e), P11S_ERR_TOKEN);
+  assert_int_equal(p11s_session_open(&wrapped, "token", P11S_SESSION_READ, &s, &e), P11S_ERR_TOKEN);
   assert_null(s);
 }
 

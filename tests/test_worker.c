@@ -179,6 +179,57 @@ static void one_session_for_many_jobs(void **state)
   free_token(token);
 }
 
+static void no_read_only_sessions(void **state)
+{
+  static const CK_RV refusals[] = {CKR_FUNCTION_FAILED, CKR_SESSION_PARALLEL_NOT_SUPPORTED};
+
+  (void)state;
+  for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
+    struct p11s_token *token = new_token(1);
+    struct test_job *j = new_job(&ops, RIG_PIN), *lost = new_job(&ops, RIG_PIN);
+    struct p11s_error e;
+
+    rig_fake()->reset();
+    rig_fake()->refuse_read_only(refusals[i]);
+    if (run_on(token, j, &e) != P11S_OK)
+      fail_msg("%s", e.text);
+    assert_int_equal(j->state[0], CKS_RW_USER_FUNCTIONS);
+    assert_int_equal(rig_fake()->calls("C_OpenSession"), 2);
+    lost->failures = 1;
+    lost->result = P11S_ERR_TOKEN;
+    lost->rv = CKR_DEVICE_ERROR;
+    assert_int_equal(run_on(token, lost, NULL), P11S_OK);
+    assert_int_equal(rig_fake()->calls("C_OpenSession"), 3); /* remembered */
+    p11s_job_release(&lost->job);
+    p11s_job_release(&j->job);
+    end_token(token);
+  }
+}
+
+/* What was remembered does not outlive the reason. */
+static void read_only_sessions_after_all(void **state)
+{
+  struct p11s_token *token = new_token(1);
+  struct test_job *j = new_job(&ops, RIG_PIN);
+  struct p11s_error e;
+
+  (void)state;
+  rig_fake()->refuse_read_only(CKR_FUNCTION_FAILED);
+  assert_int_equal(plain(token, RIG_PIN, NULL), P11S_OK);
+  rig_fake()->reset();
+  rig_fake()->token_info(CKF_WRITE_PROTECTED, 0, 0);
+  rig_fake()->refuse("C_OpenSession", 1, 1, CKR_TOKEN_WRITE_PROTECTED);
+  j->failures = 1;
+  j->result = P11S_ERR_TOKEN;
+  j->rv = CKR_DEVICE_ERROR;
+  if (run_on(token, j, &e) != P11S_OK)
+    fail_msg("%s", e.text);
+  assert_int_equal(j->state[1], CKS_RO_USER_FUNCTIONS);
+  assert_int_equal(rig_fake()->calls("C_OpenSession"), 2);
+  p11s_job_release(&j->job);
+  end_token(token);
+}
+
 static void worker_thread_is_quiet(void **state)
 {
   struct p11s_token *token = new_token(1);
@@ -879,6 +930,8 @@ int main(void)
 {
   static const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(one_session_for_many_jobs, rig_reset),
+      cmocka_unit_test_setup(no_read_only_sessions, rig_reset),
+      cmocka_unit_test_setup(read_only_sessions_after_all, rig_reset),
       cmocka_unit_test_setup(worker_thread_is_quiet, rig_reset),
       cmocka_unit_test_setup(wrong_pin_is_tried_once, rig_reset),
       cmocka_unit_test_setup(one_login_for_all_workers, rig_reset),

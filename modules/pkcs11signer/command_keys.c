@@ -133,7 +133,7 @@ enum p11s_err p11s_command_keys(const struct p11s_command_ctx *ctx, struct p11s_
   enum p11s_err err = p11s_p11mod_get(ctx->arg[0], &module, e);
 
   if (err == P11S_OK)
-    err = p11s_session_open(module, ctx->arg[1], false, &session, e);
+    err = p11s_session_open(module, ctx->arg[1], P11S_SESSION_READ, &session, e);
   if (err == P11S_OK)
     err =
         p11s_usage_read(ctx->host, ctx->arg[0], module, p11s_session_slot(session)->id, &usage, e);

@@ -15,6 +15,7 @@ struct p11s_session {
   CK_SESSION_HANDLE handle;
   struct p11s_slot_info slot;
   struct p11s_mechanisms mechanisms; /* list NULL: not asked for yet */
+  bool rw;
   bool spoilt;
 };
 
@@ -57,10 +58,38 @@ static enum p11s_err open_failed(CK_RV rv, const struct p11s_slot_info *slot, st
   }
 }
 
-enum p11s_err p11s_session_open(CK_FUNCTION_LIST *module, const char *slot_spec, bool rw,
-                                struct p11s_session **ret_session, struct p11s_error *e)
+/* Whether rv, of C_OpenSession, may mean that the token gives no read-only sessions. */
+static bool may_refuse_read_only(CK_RV rv)
 {
-  CK_FLAGS flags = CKF_SERIAL_SESSION | (rw ? CKF_RW_SESSION : 0);
+  return rv == CKR_FUNCTION_FAILED || rv == CKR_FUNCTION_NOT_SUPPORTED ||
+         rv == CKR_FUNCTION_REJECTED || rv == CKR_GENERAL_ERROR || rv == CKR_ARGUMENTS_BAD ||
+         rv == CKR_SESSION_PARALLEL_NOT_SUPPORTED || rv == CKR_SESSION_READ_WRITE_SO_EXISTS;
+}
+
+static CK_RV open_kind(struct p11s_session *s, bool rw)
+{
+  s->rw = rw;
+  return s->module->C_OpenSession(s->slot.id, CKF_SERIAL_SESSION | (rw ? CKF_RW_SESSION : 0), NULL,
+                                  NULL, &s->handle);
+}
+
+static CK_RV open_for(struct p11s_session *s, enum p11s_session_use use)
+{
+  bool rw = use != P11S_SESSION_READ;
+  CK_RV rv;
+
+  if (use == P11S_SESSION_WRITE && (s->slot.flags & CKF_WRITE_PROTECTED) != 0)
+    return CKR_TOKEN_WRITE_PROTECTED;
+  rv = open_kind(s, rw);
+  if (rv == CKR_OK || use == P11S_SESSION_WRITE || (!rw && !may_refuse_read_only(rv)))
+    return rv;
+  return open_kind(s, !rw) == CKR_OK ? CKR_OK : rv;
+}
+
+enum p11s_err p11s_session_open(CK_FUNCTION_LIST *module, const char *slot_spec,
+                                enum p11s_session_use use, struct p11s_session **ret_session,
+                                struct p11s_error *e)
+{
   struct p11s_session *s = calloc(1, sizeof *s);
   enum p11s_err result;
   CK_RV rv;
@@ -71,11 +100,7 @@ enum p11s_err p11s_session_open(CK_FUNCTION_LIST *module, const char *slot_spec,
   result = p11s_slot_find(module, slot_spec, &s->slot, e);
   if (result != P11S_OK)
     goto failed;
-  if (rw && (s->slot.flags & CKF_WRITE_PROTECTED) != 0) {
-    result = open_failed(CKR_TOKEN_WRITE_PROTECTED, &s->slot, e);
-    goto failed;
-  }
-  rv = module->C_OpenSession(s->slot.id, flags, NULL, NULL, &s->handle);
+  rv = open_for(s, use);
   if (rv != CKR_OK) {
     result = open_failed(rv, &s->slot, e);
     goto failed;
@@ -118,6 +143,11 @@ CK_FUNCTION_LIST *p11s_session_module(const struct p11s_session *s)
 CK_SESSION_HANDLE p11s_session_handle(const struct p11s_session *s)
 {
   return s->handle;
+}
+
+bool p11s_session_is_rw(const struct p11s_session *s)
+{
+  return s->rw;
 }
 
 bool p11s_session_is_spoilt(const struct p11s_session *s)

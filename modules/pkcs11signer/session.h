@@ -22,11 +22,21 @@
  */
 struct p11s_session;
 
-/* Finds the token (slot.h) and opens a session on it; read/write when rw (key generation).
+/* What a session is for, which says which kind is asked for. Some tokens refuse read-only sessions
+   and give read/write ones. */
+enum p11s_session_use {
+  P11S_SESSION_READ,          /* a read-only one; a read/write one where that is refused */
+  P11S_SESSION_READ_RW_FIRST, /* the other way round: the token has refused a read-only one before
+                               */
+  P11S_SESSION_WRITE,         /* a read/write one: keys are made or removed */
+};
+
+/* Finds the token (slot.h) and opens a session on it.
    P11S_ERR_NO_TOKEN: it is not there, or not initialized; P11S_ERR_TOKEN (write-protected, no
    session left); P11S_ERR_NOMEM; those of p11s_slot_find(). */
-enum p11s_err p11s_session_open(CK_FUNCTION_LIST *module, const char *slot_spec, bool rw,
-                                struct p11s_session **ret_session, struct p11s_error *e);
+enum p11s_err p11s_session_open(CK_FUNCTION_LIST *module, const char *slot_spec,
+                                enum p11s_session_use use, struct p11s_session **ret_session,
+                                struct p11s_error *e);
 /* Closes; NULL is allowed. */
 void p11s_session_close(struct p11s_session *s);
 /* Without C_CloseSession: the library was finalized since, and the handle may be another's now. */
@@ -37,6 +47,9 @@ CK_FUNCTION_LIST *p11s_session_module(const struct p11s_session *s);
 CK_SESSION_HANDLE p11s_session_handle(const struct p11s_session *s);
 /* The token's mechanisms: asked once per session, then remembered. NULL on failure. */
 const struct p11s_mechanisms *p11s_session_mechanisms(struct p11s_session *s, struct p11s_error *e);
+
+/* Whether it is a read/write session. */
+bool p11s_session_is_rw(const struct p11s_session *s);
 
 /* Logs out all sessions that this process has with the token. */
 void p11s_session_log_out(struct p11s_session *s);

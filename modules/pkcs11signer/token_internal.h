@@ -59,6 +59,7 @@ struct p11s_token {
   uint64_t idle_us;       /* no worker was at a job, until idle_from_us, */
   uint64_t idle_from_us;  /* and since then; 0: one is */
   atomic_bool retired;    /* written under the lock */
+  atomic_bool rw_only;    /* it refused a read-only session and gave a read/write one; no lock */
   atomic_bool hides_keys; /* p11s_work_note_hidden(); no lock */
   atomic_uint hashes;     /* p11s_work_hashes(), a bit for each number of an algorithm; no lock */
   enum p11s_token_state state; /* never STUCK or NO_LOGIN: stuck and no_login say that */

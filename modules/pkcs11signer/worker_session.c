@@ -57,12 +57,17 @@ static enum p11s_err open_session(struct p11s_token *token, bool rw, struct p11s
 {
   CK_FUNCTION_LIST *module;
   enum p11s_err result = p11s_p11mod_get(token->engine, &module, e);
+  enum p11s_session_use use = rw                             ? P11S_SESSION_WRITE
+                              : atomic_load(&token->rw_only) ? P11S_SESSION_READ_RW_FIRST
+                                                             : P11S_SESSION_READ;
   unsigned quirks;
 
   /* Before there is a session: should the library be finalized now, it is of an earlier life. */
   *ret_life = p11s_p11mod_life(token->engine);
   if (result == P11S_OK)
-    result = p11s_session_open(module, token->slot, rw, ret, e);
+    result = p11s_session_open(module, token->slot, use, ret, e);
+  if (!rw) /* a token that gives none may be another one when it is back */
+    atomic_store(&token->rw_only, result == P11S_OK && p11s_session_is_rw(*ret));
   if (result == P11S_OK) {
     p11s_stats_count(P11S_STAT_SESSIONS);
     quirks = p11s_quirks(module);

@@ -63,7 +63,7 @@ static enum p11s_err list_slots(struct run *run)
 
 static enum p11s_err open_session(struct run *run)
 {
-  return p11s_session_open(&nonsense, run->name, true, &run->session, run->e);
+  return p11s_session_open(&nonsense, run->name, P11S_SESSION_WRITE, &run->session, run->e);
 }
 
 static enum p11s_err log_in(struct run *run)
@@ -248,7 +248,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
   nonsense_reset((struct fuzz_input){NULL, 0});
   if (!deeds[deed].opens) {
-    fuzz_must(p11s_session_open(&nonsense, "fake", true, &run.session, &e) == P11S_OK, e.text);
+    fuzz_must(p11s_session_open(&nonsense, "fake", P11S_SESSION_WRITE, &run.session, &e) == P11S_OK,
+              e.text);
     nonsense_reset_script(in);
   } else {
     nonsense_reset(in);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What goes first from a store that is full, and of whom. */
 #include "message_rig.h"
+#include "store_bar.h"
 #include "store_share.h"
 #include "store_worth.h"
 
@@ -115,7 +116,7 @@ static void classes(void **state)
   assert_int_equal(worth_of(worth, old), P11S_WORTH_GONE);
   assert_int_equal(worth_of(worth, key), P11S_WORTH_KEYS);
   assert_int_equal(worth_of(worth, key_ahead), P11S_WORTH_KEYS);
-  assert_int_equal(worth_of(worth, key_of_last_week), P11S_WORTH_KEYS);
+  assert_int_equal(worth_of(worth, key_of_last_week), P11S_WORTH_KEYS_LAST);
   assert_int_equal(worth_of(worth, lie), P11S_WORTH_ONCE);
   assert_int_equal(worth_of(worth, denial), P11S_WORTH_USED + 1);
   assert_int_equal(worth_of(worth, asked_twice), P11S_WORTH_USED);
@@ -171,7 +172,7 @@ static unsigned gone(struct p11s_share *share, size_t from, size_t until)
   return went;
 }
 
-static struct p11s_share *shared(const struct p11s_worth *worth, unsigned records)
+static struct p11s_share *shared_if(const struct p11s_worth *worth, unsigned records, bool may_go)
 {
   struct p11s_share *share = p11s_share_new(worth);
 
@@ -179,16 +180,21 @@ static struct p11s_share *shared(const struct p11s_worth *worth, unsigned record
   for (size_t i = 0; i < count; i++)
     assert_true(p11s_share_add(share, &kept[i].record, SIZE));
   assert_int_equal(p11s_share_all(share), count * SIZE);
-  p11s_share_decide(share, records * SIZE);
+  assert_int_equal(p11s_share_decide(share, records * SIZE), may_go);
   return share;
+}
+
+static struct p11s_share *shared(const struct p11s_worth *worth, unsigned records)
+{
+  return shared_if(worth, records, true);
 }
 
 static void what_was_made_up_goes_first_whosever_it_is(void **state)
 {
   struct p11s_worth *worth;
   struct p11s_share *share;
-  size_t at = 0, len;
-  uint64_t lost;
+  struct p11s_share_loser loser;
+  size_t at = 0;
 
   (void)state;
   for (unsigned i = 0; i < 100; i++)
@@ -202,7 +208,15 @@ static void what_was_made_up_goes_first_whosever_it_is(void **state)
   assert_int_equal(gone(share, 120, 121), 0);
   assert_int_equal(gone(share, 100, 120), 15);
   assert_true(p11s_share_is_done(share));
-  assert_null(p11s_share_next_loser(share, &at, &len, &lost)); /* nothing of use */
+  assert_false(p11s_share_next_loser(share, &at, &loser)); /* nothing of use */
+  p11s_share_free(share);
+  /* As long as it is a quarter of what is to go, it is all that goes. */
+  share = shared(worth, 80);
+  assert_int_equal(gone(share, 0, 121), 20);
+  assert_true(p11s_share_is_done(share));
+  p11s_share_free(share);
+  share = shared(worth, 81);
+  assert_int_equal(gone(share, 0, 121), 81);
   p11s_share_free(share);
   p11s_worth_free(worth);
 }
@@ -211,8 +225,8 @@ static void a_large_zone_goes_down_to_its_share(void **state)
 {
   struct p11s_worth *worth;
   struct p11s_share *share;
-  size_t at = 0, len;
-  uint64_t lost = 0;
+  struct p11s_share_loser loser;
+  size_t at = 0;
 
   (void)state;
   for (unsigned i = 0; i < 200; i++)
@@ -225,10 +239,12 @@ static void a_large_zone_goes_down_to_its_share(void **state)
   assert_int_equal(gone(share, 200, 231), 0);
   assert_int_equal(gone(share, 0, 200), 100);
   assert_true(p11s_share_is_done(share));
-  assert_memory_equal(p11s_share_next_loser(share, &at, &len, &lost), "\5large\7example", 15);
-  assert_int_equal(len, 15);
-  assert_int_equal(lost, 100);
-  assert_null(p11s_share_next_loser(share, &at, &len, &lost));
+  assert_true(p11s_share_next_loser(share, &at, &loser));
+  assert_int_equal(loser.len, 15);
+  assert_memory_equal(loser.name, "\5large\7example", 15);
+  assert_int_equal(loser.lost, 100);
+  assert_int_equal(loser.best, P11S_WORTH_USED + 1);
+  assert_false(p11s_share_next_loser(share, &at, &loser));
   p11s_share_free(share);
   /* With 201 to go, both have the same left: what was signed for DNSKEY counts, and stays. */
   share = shared(worth, 201);
@@ -239,7 +255,7 @@ static void a_large_zone_goes_down_to_its_share(void **state)
   p11s_worth_free(worth);
 }
 
-static void keys_go_when_there_is_nothing_else(void **state)
+static void keys_of_this_week_and_later_never_go(void **state)
 {
   struct p11s_worth *worth;
   struct p11s_share *share;
@@ -249,16 +265,62 @@ static void keys_go_when_there_is_nothing_else(void **state)
     (void)add_dnskey(i % 2 == 0 ? "one.example" : "two.example", WEEKS(i % 3), i % 3 == 0);
   for (unsigned i = 0; i < 10; i++)
     (void)add_a("one.example", i, WEEK, 4);
+  (void)add_dnskey("one.example", WEEKS(-1), 7);
   worth = decided();
   share = shared(worth, 10);
   assert_int_equal(gone(share, 0, 10), 0);
   assert_int_equal(gone(share, 10, 20), 10);
+  assert_int_equal(gone(share, 20, 21), 0);
   p11s_share_free(share);
-  share = shared(worth, 12);
-  assert_int_equal(gone(share, 0, 10), 2);
-  assert_int_equal(gone(share, 10, 20), 10);
+  share = shared(worth, 11);
+  assert_int_equal(gone(share, 0, 21), 11);
+  p11s_share_free(share);
+  share = shared_if(worth, 12, false);
+  assert_int_equal(gone(share, 0, 10), 0);
+  assert_int_equal(gone(share, 10, 21), 11);
+  assert_true(p11s_share_is_done(share));
   p11s_share_free(share);
   p11s_worth_free(worth);
+}
+
+/* -- what is not taken */
+
+static bool kept_out(const struct p11s_bar *bar, size_t i)
+{
+  struct p11s_message m;
+  unsigned worth = p11s_worth_of_new(&kept[i].record, NOW, &m);
+
+  return p11s_bar_keeps_out(bar, &m, worth);
+}
+
+static void what_a_zone_has_lost_keeps_out_what_is_worth_no_more(void **state)
+{
+  const size_t next = add_a("large.example", 1, WEEKS(1), 0),
+               later = add_a("large.example", 1, WEEKS(2), 0),
+               other = add_a("small.example", 1, WEEKS(2), 0),
+               used = add_a("large.example", 2, WEEK, 1),
+               key = add_dnskey("large.example", WEEKS(3), 0),
+               lie = add_lie("small.example", 1, 2, WEEK, 1);
+  const unsigned char zone[] = "\5large\7example";
+  struct p11s_bar bar = {P11S_IDMAP_INIT, false};
+
+  (void)state;
+  for (size_t i = next; i <= lie; i++)
+    assert_false(kept_out(&bar, i));
+  p11s_bar_raise(&bar, zone, sizeof zone, P11S_WORTH_AHEAD + 1);
+  assert_true(kept_out(&bar, later));
+  assert_true(kept_out(&bar, lie));
+  assert_false(kept_out(&bar, next));
+  assert_false(kept_out(&bar, other));
+  p11s_bar_raise(&bar, zone, sizeof zone, P11S_WORTH_USED);
+  p11s_bar_raise(&bar, zone, sizeof zone, P11S_WORTH_AHEAD + 3);
+  assert_true(kept_out(&bar, next));
+  assert_false(kept_out(&bar, other));
+  assert_false(kept_out(&bar, used));
+  assert_false(kept_out(&bar, key));
+  p11s_bar_clear(&bar);
+  for (size_t i = next; i <= lie; i++)
+    assert_false(kept_out(&bar, i));
 }
 
 int main(void)
@@ -269,7 +331,8 @@ int main(void)
       cmocka_unit_test_setup(many_contents_of_one_rrset_are_made_up, anew),
       cmocka_unit_test_setup(what_was_made_up_goes_first_whosever_it_is, anew),
       cmocka_unit_test_setup(a_large_zone_goes_down_to_its_share, anew),
-      cmocka_unit_test_setup(keys_go_when_there_is_nothing_else, anew),
+      cmocka_unit_test_setup(keys_of_this_week_and_later_never_go, anew),
+      cmocka_unit_test_setup(what_a_zone_has_lost_keeps_out_what_is_worth_no_more, anew),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);

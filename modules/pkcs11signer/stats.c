@@ -28,6 +28,8 @@ static const struct {
     [P11S_STAT_STORE_WRITTEN] = {"store-written", "signatures written to the store"},
     [P11S_STAT_STORE_DROPPED] = {"store-dropped", "signatures not stored: too many waited for it"},
     [P11S_STAT_STORE_FAILED] = {"store-failed", "signatures not stored: writing failed"},
+    [P11S_STAT_STORE_REFUSED] = {"store-refused",
+                                 "signatures not stored: it is full of better ones"},
     [P11S_STAT_STORE_EXPIRED] = {"store-expired", "stored signatures deleted when expired"},
     [P11S_STAT_STORE_EVICTED] = {"store-evicted", "stored signatures deleted to make room"},
     [P11S_STAT_FLEET_HITS] = {"fleet-hits", "look-ups that the fleet's store answered"},

@@ -28,7 +28,8 @@ enum p11s_counter {
   P11S_STAT_STORE_INVALID,    /* signatures found in it that did not verify */
   P11S_STAT_STORE_WRITTEN,    /* signatures written to it, */
   P11S_STAT_STORE_DROPPED,    /* not written because too much was waiting to be, */
-  P11S_STAT_STORE_FAILED,     /* not written because writing failed */
+  P11S_STAT_STORE_FAILED,     /* not written because writing failed, */
+  P11S_STAT_STORE_REFUSED,    /* not written because what it is full of is worth more */
   P11S_STAT_STORE_EXPIRED,    /* signatures deleted from it because they had expired, */
   P11S_STAT_STORE_EVICTED,    /* because it was full */
   P11S_STAT_FLEET_HITS,       /* look-ups that the fleet's store answered, */

@@ -7,7 +7,7 @@
 #include "stats.h"
 #include "store_file.h"
 #include "store_internal.h"
-#include "store_room.h"
+#include "store_refuse.h"
 #include "thread.h"
 
 #include <pthread.h>
@@ -136,10 +136,12 @@ static void write_batch(struct p11s_store *s, struct p11s_op *batch, size_t coun
 {
   struct p11s_error error;
 
-  if (p11s_lmdb_write(s->db, batch, &error) == P11S_OK) {
-    for (const struct p11s_op *op = batch; op != NULL; op = op->next)
+  if (batch == NULL || p11s_lmdb_write(s->db, batch, &error) == P11S_OK) {
+    for (const struct p11s_op *op = batch; op != NULL; op = op->next) {
+      p11s_room_wrote(&s->room, op);
       if (op->kind == P11S_OP_PUT)
         p11s_stats_count(P11S_STAT_STORE_WRITTEN);
+    }
   } else {
     p11s_stats_add(P11S_STAT_STORE_FAILED, count);
     if (p11s_lmdb_is_usable(s->db)) /* else it has been said */
@@ -192,8 +194,10 @@ static void *store_main(void *arg)
   (void)p11s_store_file_own(s->directory);
   while (await_batch(s, &batch, &count)) {
     if (batch != NULL) {
-      p11s_room_make(s->db, &s->room, is_not_stopping, s);
+      p11s_refuse(s->db, &s->room, &batch);
+      p11s_room_make(s->db, &s->room, batch, is_not_stopping, s);
       atomic_store(&s->crowded, s->room.crowded);
+      p11s_refuse(s->db, &s->room, &batch);
       write_batch(s, batch, count);
     } else if (p11s_lmdb_is_usable(s->db)) {
       look_after(s);
@@ -214,6 +218,7 @@ static void free_store(struct p11s_store *s)
 {
   p11s_mysql_close(s->fleet, 0);
   p11s_lmdb_close(s->db);
+  p11s_bar_clear(&s->room.bar);
   p11s_store_file_free(&s->file);
   pthread_cond_destroy(&s->wake);
   pthread_cond_destroy(&s->done);

@@ -87,7 +87,7 @@ void p11s_store_put(struct p11s_store *store, const unsigned char *key_id,
                     const unsigned char *message, size_t message_len,
                     const unsigned char *signature, size_t signature_len);
 /* For a week to come: as p11s_store_put(), but it does not count as used until it is looked up.
-   When the file is full it goes before anything that is used. */
+   When the file is full it goes before anything that is used, or is not stored (store_bar.h). */
 void p11s_store_put_ahead(struct p11s_store *store, const unsigned char *key_id,
                           const unsigned char *message, size_t message_len,
                           const unsigned char *signature, size_t signature_len);

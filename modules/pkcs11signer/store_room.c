@@ -12,21 +12,31 @@
 #define STEP 2000 /* records looked at, at most as many deleted, in a transaction */
 #define ROUND_S 3600
 #define LOSSES 500 /* zones in a transaction */
+#define FULL_S 60
+
 /* What is to be deleted next. */
 struct batch {
   uint64_t expired, evicted;
+  uint64_t bytes;
   size_t count;
   unsigned char keys[STEP * P11S_RECORD_KEY_LEN];
 };
 
-static void add_to_batch(struct batch *batch, const unsigned char *key, bool expired)
+static size_t size_of(size_t value_len)
 {
+  return P11S_RECORD_KEY_LEN + value_len;
+}
+
+static void add_to_batch(struct batch *batch, const unsigned char *key, size_t value_len,
+                         bool expired)
+{
+  batch->bytes += size_of(value_len);
   memcpy(batch->keys + batch->count++ * P11S_RECORD_KEY_LEN, key, P11S_RECORD_KEY_LEN);
   batch->expired += expired;
   batch->evicted += !expired;
 }
 
-static bool delete_batch(struct p11s_lmdb *db, struct batch *batch)
+static bool delete_batch(struct p11s_lmdb *db, struct p11s_room *room, struct batch *batch)
 {
   struct p11s_error error;
   uint64_t deleted;
@@ -41,9 +51,10 @@ static bool delete_batch(struct p11s_lmdb *db, struct batch *batch)
   if (done) {
     p11s_stats_add(P11S_STAT_STORE_EXPIRED, batch->expired);
     p11s_stats_add(P11S_STAT_STORE_EVICTED, batch->evicted);
+    room->bytes -= batch->bytes < room->bytes ? batch->bytes : room->bytes;
   }
   batch->count = 0;
-  batch->expired = batch->evicted = 0;
+  batch->expired = batch->evicted = batch->bytes = 0;
   return done;
 }
 
@@ -66,7 +77,7 @@ static bool sweep_one(const unsigned char *key, const unsigned char *value, size
   if (good)
     (void)p11s_census_add(&record, sweep->counted);
   if (sweep->deletes && (!good || p11s_record_is_expired(&record, sweep->now)))
-    add_to_batch(&sweep->batch, key, true);
+    add_to_batch(&sweep->batch, key, len, true);
   return true;
 }
 
@@ -109,7 +120,7 @@ static void sweep_some(struct p11s_lmdb *db, struct p11s_room *room, bool delete
   sweep->now = p11s_census_now(&room->census, p11s_record_now(), &days);
   sweep->deletes = deletes;
   if (p11s_lmdb_walk(db, &room->place, STEP, sweep_one, sweep))
-    (void)delete_batch(db, &sweep->batch);
+    (void)delete_batch(db, room, &sweep->batch);
   free(sweep);
   if (!room->place.at_end)
     return;
@@ -148,6 +159,11 @@ uint64_t p11s_room_most(uint64_t limit_bytes)
   return limit_bytes - reserve(limit_bytes);
 }
 
+uint64_t p11s_room_brim(uint64_t limit_bytes)
+{
+  return p11s_room_most(limit_bytes) + reserve(limit_bytes) / 8;
+}
+
 uint64_t p11s_room_limit_for(uint64_t bytes)
 {
   uint64_t small = bytes * 3, large = bytes + ((uint64_t)16 << 20);
@@ -180,11 +196,6 @@ static bool look(const unsigned char *key, const unsigned char *value, size_t le
          p11s_worth_look(&record, e->worth);
 }
 
-static size_t size_of(size_t value_len)
-{
-  return P11S_RECORD_KEY_LEN + value_len;
-}
-
 static bool weigh(const unsigned char *key, const unsigned char *value, size_t len, void *arg)
 {
   struct p11s_store_record record;
@@ -202,7 +213,7 @@ static bool choose(const unsigned char *key, const unsigned char *value, size_t 
 
   if (!p11s_record_parse(key, P11S_RECORD_KEY_LEN, value, len, &record) ||
       p11s_share_takes(e->share, &record, size_of(len), &worth)) {
-    add_to_batch(&e->batch, key, worth == P11S_WORTH_GONE);
+    add_to_batch(&e->batch, key, len, worth == P11S_WORTH_GONE);
     e->of_use = e->of_use || worth < P11S_WORTH_LAST;
   }
   return !p11s_share_is_done(e->share);
@@ -218,9 +229,13 @@ static bool walk_all(struct p11s_lmdb *db, p11s_lmdb_fn fn, struct eviction *e)
   return true;
 }
 
-/* Which are to go for so many bytes of pages. */
-static bool decide(struct p11s_lmdb *db, struct eviction *e, uint64_t used, uint64_t most)
+/* Which are to go, when so much of the file is used and so many bytes are to be written. */
+static bool decide(struct p11s_lmdb *db, struct p11s_room *room, struct eviction *e, uint64_t used,
+                   uint64_t bytes)
 {
+  uint64_t most = p11s_room_most(room->limit_bytes), much;
+  bool first = room->most_bytes == 0 && used <= p11s_room_brim(room->limit_bytes);
+
   e->worth = p11s_worth_new(stats_of(db).records);
   if (e->worth == NULL || !walk_all(db, look, e))
     return false;
@@ -228,22 +243,28 @@ static bool decide(struct p11s_lmdb *db, struct eviction *e, uint64_t used, uint
   e->share = p11s_share_new(e->worth);
   if (e->share == NULL || !walk_all(db, weigh, e))
     return false;
-  /* Pages are not full: in proportion. */
-  p11s_share_decide(e->share, (uint64_t)((double)p11s_share_all(e->share) * (double)(used - most) /
-                                         (double)used));
+  room->bytes = p11s_share_all(e->share);
+  /* Pages are not full: in proportion. A process that has just begun cannot know whether there is
+     room in them, and takes no more than it needs. */
+  room->most_bytes =
+      first ? room->bytes : (uint64_t)((double)room->bytes * (double)most / (double)used);
+  much = first ? 0 : room->bytes - (room->most_bytes - room->most_bytes / 10);
+  room->full = !p11s_share_decide(e->share, much > bytes ? much : bytes);
+  room->full_s = p11s_calendar_boot_s();
   return true;
 }
 
 /* Once through the file at most, from where the last one ended: of records that are worth the same
    it is not always the first ones that go. Neighbours go together: that empties pages. */
 static void delete_round(struct p11s_lmdb *db, struct p11s_room *room, struct eviction *e,
-                         uint64_t most, bool (*goes_on)(void *arg), void *arg)
+                         bool (*goes_on)(void *arg), void *arg)
 {
+  uint64_t most = p11s_room_most(room->limit_bytes);
   bool again = room->hand.begun; /* from the beginning */
 
   while (goes_on(arg) && p11s_lmdb_walk(db, &room->hand, STEP, choose, e) &&
-         delete_batch(db, &e->batch) && !p11s_share_is_done(e->share) &&
-         stats_of(db).used_bytes > most) {
+         delete_batch(db, room, &e->batch) && !p11s_share_is_done(e->share) &&
+         stats_of(db).used_bytes > most - most / 10) {
     if (!room->hand.at_end)
       continue;
     memset(&room->hand, 0, sizeof room->hand);
@@ -253,42 +274,86 @@ static void delete_round(struct p11s_lmdb *db, struct p11s_room *room, struct ev
   }
 }
 
-static void note_losses(struct p11s_lmdb *db, const struct p11s_share *share)
+void p11s_room_note(struct p11s_lmdb *db, const struct p11s_lmdb_loss *losses, size_t count)
+{
+  struct p11s_error error;
+
+  if (count > 0 && p11s_lmdb_add_losses(db, losses, count, p11s_record_now(), &error) != P11S_OK)
+    p11s_log_limited(P11S_LOG_WARNING, "store: loss",
+                     "signature store: it cannot be noted which zones have lost signatures: %s",
+                     error.text);
+}
+
+static void note_losses(struct p11s_lmdb *db, struct p11s_room *room,
+                        const struct p11s_share *share)
 {
   struct p11s_lmdb_loss loss[LOSSES];
-  struct p11s_error error;
+  struct p11s_share_loser loser;
   size_t at = 0, count;
 
   do {
-    for (count = 0; count < LOSSES; count++) {
-      loss[count].name = p11s_share_next_loser(share, &at, &loss[count].len, &loss[count].lost);
-      if (loss[count].name == NULL)
-        break;
+    for (count = 0; count < LOSSES && p11s_share_next_loser(share, &at, &loser); count++) {
+      loss[count] = (struct p11s_lmdb_loss){loser.name, loser.len, loser.lost};
+      p11s_bar_raise(&room->bar, loser.name, loser.len, loser.best);
     }
-    if (count > 0 && p11s_lmdb_add_losses(db, loss, count, p11s_record_now(), &error) != P11S_OK)
-      p11s_log_limited(P11S_LOG_WARNING, "store: loss",
-                       "signature store: it cannot be noted which zones have lost signatures: %s",
-                       error.text);
+    p11s_room_note(db, loss, count);
   } while (count == LOSSES);
 }
 
-void p11s_room_make(struct p11s_lmdb *db, struct p11s_room *room, bool (*goes_on)(void *arg),
-                    void *arg)
+static void make(struct p11s_lmdb *db, struct p11s_room *room, struct eviction *e,
+                 bool (*goes_on)(void *arg), void *arg)
+{
+  delete_round(db, room, e, goes_on, arg);
+  room->crowded = room->crowded || room->full || e->of_use;
+  note_losses(db, room, e->share);
+}
+
+static void end_crowding(struct p11s_room *room)
+{
+  room->crowded = false;
+  p11s_bar_clear(&room->bar);
+}
+
+/* What is deleted frees no page at once. */
+bool p11s_room_is_there(const struct p11s_room *room, uint64_t used_bytes, uint64_t bytes)
+{
+  return used_bytes <= p11s_room_most(room->limit_bytes) ||
+         (room->bytes + bytes <= room->most_bytes &&
+          used_bytes <= p11s_room_brim(room->limit_bytes));
+}
+
+bool p11s_room_is_full(const struct p11s_room *room)
+{
+  return room->full && p11s_calendar_boot_s() - room->full_s < FULL_S;
+}
+
+uint64_t p11s_room_size(const struct p11s_op *op)
+{
+  return op->kind == P11S_OP_PUT ? size_of(op->len) : 0;
+}
+
+void p11s_room_wrote(struct p11s_room *room, const struct p11s_op *op)
+{
+  room->bytes += p11s_room_size(op);
+}
+
+void p11s_room_make(struct p11s_lmdb *db, struct p11s_room *room, const struct p11s_op *batch,
+                    bool (*goes_on)(void *arg), void *arg)
 {
   uint64_t most = p11s_room_most(room->limit_bytes), used = stats_of(db).used_bytes;
+  uint64_t bytes = 0;
   struct eviction *e;
 
-  if (used < most - most / 5)
-    room->crowded = false;
-  if (used <= most || (e = calloc(1, sizeof *e)) == NULL)
-    return;
-  most -= most / 10;
-  if (decide(db, e, used, most)) {
-    delete_round(db, room, e, most, goes_on, arg);
-    room->crowded = room->crowded || e->of_use;
-    note_losses(db, e->share);
+  for (; batch != NULL; batch = batch->next)
+    bytes += p11s_room_size(batch);
+  if (used < most - most / 5 || room->bytes < room->most_bytes - room->most_bytes / 5)
+    end_crowding(room);
+  if (!p11s_room_is_there(room, used, bytes) && !p11s_room_is_full(room) &&
+      (e = calloc(1, sizeof *e)) != NULL) {
+    if (decide(db, room, e, used, bytes))
+      make(db, room, e, goes_on, arg);
+    p11s_share_free(e->share);
+    p11s_worth_free(e->worth);
+    free(e);
   }
-  p11s_share_free(e->share);
-  p11s_worth_free(e->worth);
-  free(e);
 }

@@ -13,6 +13,7 @@ struct zone {
   uint64_t bytes[SHARED]; /* there; from p11s_share_decide() on: that are to go */
   uint64_t all;           /* of these */
   uint64_t lost;
+  unsigned best; /* class of these */
   size_t len;
   unsigned char name[P11S_DNSNAME_MAX];
 };
@@ -63,6 +64,7 @@ static struct zone *add_zone(struct p11s_share *share, const struct p11s_message
   }
   zone = &share->zones[share->count++];
   memset(zone, 0, sizeof *zone);
+  zone->best = SHARED;
   zone->len = m->signer_len;
   if (m->signer_len > 0)
     memcpy(zone->name, m->signer, m->signer_len);
@@ -125,32 +127,32 @@ uint64_t p11s_share_all(const struct p11s_share *share)
 /* -- deciding */
 
 /* What goes of a zone when none may have more than so much. */
-static uint64_t surplus(const struct zone *zone, uint64_t most, unsigned from)
+static uint64_t surplus(const struct zone *zone, uint64_t most)
 {
   uint64_t over = zone->all > most ? zone->all - most : 0;
-  uint64_t may_go = from == P11S_WORTH_KEYS ? zone->all : zone->all - zone->bytes[P11S_WORTH_KEYS];
+  uint64_t may_go = zone->all - zone->bytes[P11S_WORTH_KEYS];
 
   return over < may_go ? over : may_go;
 }
 
-static uint64_t surplus_of_all(const struct p11s_share *share, uint64_t most, unsigned from)
+static uint64_t surplus_of_all(const struct p11s_share *share, uint64_t most)
 {
   uint64_t sum = 0;
 
   for (size_t i = 0; i < share->count; i++)
-    sum += surplus(&share->zones[i], most, from);
+    sum += surplus(&share->zones[i], most);
   return sum;
 }
 
 /* The most that a zone may have for that many bytes to go. */
-static uint64_t find_share(const struct p11s_share *share, uint64_t bytes, unsigned from)
+static uint64_t find_share(const struct p11s_share *share, uint64_t bytes)
 {
   uint64_t enough = 0, too_much = share->all + 1;
 
   while (too_much - enough > 1) {
     uint64_t middle = enough + (too_much - enough) / 2;
 
-    if (surplus_of_all(share, middle, from) >= bytes)
+    if (surplus_of_all(share, middle) >= bytes)
       enough = middle;
     else
       too_much = middle;
@@ -160,33 +162,40 @@ static uint64_t find_share(const struct p11s_share *share, uint64_t bytes, unsig
 
 /* Turns what is there into what is to go: so much, from the highest class down. Returns what is
    still missing. */
-static uint64_t take(uint64_t *bytes, unsigned highest, unsigned from, uint64_t much)
+static uint64_t take(uint64_t *bytes, unsigned highest, unsigned lowest, uint64_t much)
 {
-  for (unsigned worth = highest + 1; worth-- > 0;) {
-    if (worth < from || bytes[worth] > much)
-      bytes[worth] = worth < from ? 0 : much;
+  for (unsigned worth = highest + 1; worth-- > lowest;) {
+    if (bytes[worth] > much)
+      bytes[worth] = much;
     much -= bytes[worth];
   }
   return much;
 }
 
-void p11s_share_decide(struct p11s_share *share, uint64_t bytes)
+bool p11s_share_decide(struct p11s_share *share, uint64_t bytes)
 {
-  uint64_t gone = share->bytes[P11S_WORTH_GONE], most;
-  unsigned from = P11S_WORTH_USED;
+  uint64_t gone = share->bytes[P11S_WORTH_GONE], most, missing, shared = 0;
 
   /* All that have expired go: nobody misses them. */
   share->to_go = bytes > gone ? bytes : gone;
-  bytes = take(share->bytes, P11S_WORTH_GONE, SHARED, share->to_go);
-  if (surplus_of_all(share, 0, from) < bytes)
-    from = P11S_WORTH_KEYS;
-  most = find_share(share, bytes, from);
+  missing = take(share->bytes, P11S_WORTH_GONE, SHARED, share->to_go);
+  if (missing > 0 && missing <= bytes - bytes / 4) {
+    share->to_go -= missing;
+    missing = 0;
+  }
+  if (missing > 0)
+    shared = surplus_of_all(share, 0);
+  most = find_share(share, missing);
   for (size_t i = 0; i < share->count; i++) {
     struct zone *zone = &share->zones[i];
-    uint64_t much = bytes > 0 ? surplus(zone, most, from) : 0;
+    uint64_t much = missing > 0 ? surplus(zone, most) : 0;
 
-    (void)take(zone->bytes, SHARED - 1, from, much);
+    zone->bytes[P11S_WORTH_KEYS] = 0;
+    (void)take(zone->bytes, SHARED - 1, P11S_WORTH_KEYS_LAST, much);
   }
+  if (missing > shared)
+    share->to_go -= missing - shared;
+  return missing <= shared;
 }
 
 /* -- asked for each */
@@ -210,8 +219,10 @@ bool p11s_share_takes(struct p11s_share *share, const struct p11s_store_record *
     return false;
   *left -= bytes < *left ? bytes : *left;
   share->to_go -= bytes < share->to_go ? bytes : share->to_go;
-  if (zone != NULL && *ret_worth < P11S_WORTH_LAST)
+  if (zone != NULL && *ret_worth < P11S_WORTH_LAST) {
     zone->lost++;
+    zone->best = *ret_worth < zone->best ? *ret_worth : zone->best;
+  }
   return true;
 }
 
@@ -220,17 +231,15 @@ bool p11s_share_is_done(const struct p11s_share *share)
   return share->to_go == 0;
 }
 
-const unsigned char *p11s_share_next_loser(const struct p11s_share *share, size_t *at,
-                                           size_t *ret_len, uint64_t *ret_lost)
+bool p11s_share_next_loser(const struct p11s_share *share, size_t *at, struct p11s_share_loser *ret)
 {
   while (*at < share->count) {
     const struct zone *zone = &share->zones[(*at)++];
 
     if (zone->lost == 0 || zone->len == 0)
       continue;
-    *ret_len = zone->len;
-    *ret_lost = zone->lost;
-    return zone->name;
+    *ret = (struct p11s_share_loser){zone->name, zone->len, zone->lost, zone->best};
+    return true;
   }
-  return NULL;
+  return false;
 }

@@ -156,9 +156,9 @@ static bool is_made_up(const struct p11s_worth *worth, const struct p11s_store_r
          !was_asked(worth, record, week + P11S_WEEK_SECONDS);
 }
 
-static unsigned by_use(const struct p11s_worth *worth, const struct p11s_store_record *record)
+static unsigned by_use(const struct p11s_store_record *record, uint32_t now)
 {
-  uint32_t idle = worth->now > record->last_used ? (worth->now - record->last_used) / DAY : 0;
+  uint32_t idle = now > record->last_used ? (now - record->last_used) / DAY : 0;
 
   if (idle >= IDLE_CLASSES)
     idle = IDLE_CLASSES - 1;
@@ -170,28 +170,50 @@ static bool is_of_keys(const struct p11s_message *m)
   return m->type == P11S_TYPE_DNSKEY || m->type == P11S_TYPE_CDS || m->type == P11S_TYPE_CDNSKEY;
 }
 
-unsigned p11s_worth_of(const struct p11s_worth *worth, const struct p11s_store_record *record,
-                       struct p11s_message *m)
+/* By itself. *ret_week: 0 when it cannot be told. */
+static unsigned class_of(const struct p11s_store_record *record, uint32_t now,
+                         struct p11s_message *m, uint32_t *ret_week)
 {
-  bool known;
-  uint32_t week = 0;
-  int32_t weeks;
+  int32_t weeks = 0;
 
-  known = parse(record, m, &week);
-  if (p11s_record_is_expired(record, worth->now))
+  *ret_week = 0;
+  if (parse(record, m, ret_week))
+    weeks = p11s_time_diff(*ret_week, p11s_week_start(now)) / (int32_t)P11S_WEEK_SECONDS;
+  if (p11s_record_is_expired(record, now))
     return P11S_WORTH_GONE;
-  if (!known)
-    return by_use(worth, record);
-  weeks = p11s_time_diff(week, p11s_week_start(worth->now)) / (int32_t)P11S_WEEK_SECONDS;
   if (weeks < -1)
     return P11S_WORTH_OLD;
   if (is_of_keys(m))
-    return P11S_WORTH_KEYS;
-  if (is_made_up(worth, record, m, week))
-    return P11S_WORTH_ONCE;
+    return weeks < 0 ? P11S_WORTH_KEYS_LAST : P11S_WORTH_KEYS;
   if (weeks < 0)
     return P11S_WORTH_LAST;
   if (weeks == 0 || record->days_used > 0)
-    return by_use(worth, record);
+    return by_use(record, now);
   return P11S_WORTH_AHEAD + (unsigned)(weeks < WEEKS_AHEAD ? weeks : WEEKS_AHEAD) - 1;
+}
+
+static bool may_be_made_up(unsigned class, uint32_t week)
+{
+  return class > P11S_WORTH_KEYS_LAST && class < P11S_WORTH_ONCE && week != 0;
+}
+
+unsigned p11s_worth_of(const struct p11s_worth *worth, const struct p11s_store_record *record,
+                       struct p11s_message *m)
+{
+  uint32_t week;
+  unsigned class = class_of(record, worth->now, m, &week);
+
+  return may_be_made_up(class, week) && is_made_up(worth, record, m, week) ? P11S_WORTH_ONCE
+                                                                           : class;
+}
+
+unsigned p11s_worth_of_new(const struct p11s_store_record *record, uint32_t now,
+                           struct p11s_message *m)
+{
+  uint32_t week;
+  unsigned class = class_of(record, now, m, &week);
+
+  return may_be_made_up(class, week) && record->days_used == 1 && p11s_message_is_lie(m)
+             ? P11S_WORTH_ONCE
+             : class;
 }

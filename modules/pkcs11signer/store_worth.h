@@ -18,14 +18,15 @@
  *
  * One thread at a time; no locks. About ten bytes of memory for each record.
  */
-#define P11S_WORTH_KEYS 0   /* of DNSKEY, CDS and CDNSKEY, last week's or later */
-#define P11S_WORTH_USED 1   /* by days since the last use, then on how few days it was used; 16 */
-#define P11S_WORTH_AHEAD 17 /* signed ahead and not used, by weeks; 8 */
-#define P11S_WORTH_LAST 25  /* last week's: PowerDNS does not ask for it any more */
-#define P11S_WORTH_ONCE 26  /* made up for one question */
-#define P11S_WORTH_OLD 27   /* of the week before last, or an earlier one */
-#define P11S_WORTH_GONE 28  /* has expired */
-#define P11S_WORTHS 29
+#define P11S_WORTH_KEYS 0u      /* of DNSKEY, CDS and CDNSKEY, this week's or later: never go */
+#define P11S_WORTH_KEYS_LAST 1u /* the same of last week */
+#define P11S_WORTH_USED 2   /* by days since the last use, then on how few days it was used; 16 */
+#define P11S_WORTH_AHEAD 18 /* signed ahead and not used, by weeks; 8 */
+#define P11S_WORTH_LAST 26  /* last week's: PowerDNS does not ask for it any more */
+#define P11S_WORTH_ONCE 27  /* made up for one question */
+#define P11S_WORTH_OLD 28   /* of the week before last, or an earlier one */
+#define P11S_WORTH_GONE 29  /* has expired */
+#define P11S_WORTHS 30
 
 struct p11s_worth;
 
@@ -40,5 +41,9 @@ void p11s_worth_decide(struct p11s_worth *worth, uint32_t now);
 /* The class of a record; *ret_message: its message, all zeros when it cannot be parsed. */
 unsigned p11s_worth_of(const struct p11s_worth *worth, const struct p11s_store_record *record,
                        struct p11s_message *ret_message);
+/* The same for one that is to be stored, when nothing is known of the others: what is of a shape
+   that PowerDNS makes up was made up. */
+unsigned p11s_worth_of_new(const struct p11s_store_record *record, uint32_t now,
+                           struct p11s_message *ret_message);
 
 #endif

@@ -34,6 +34,7 @@ struct p11s_mysql {
   unsigned generation;              /* of fork() */
   unsigned char server[P11S_MYSQL_SERVER_LEN];
   atomic_bool started;
+  atomic_bool full; /* of rows that are never deleted: the writing thread says so, to who puts */
 
   /* the look-up thread's */
   unsigned late_claims; /* in a row */

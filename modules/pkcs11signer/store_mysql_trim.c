@@ -19,14 +19,15 @@
 enum phase { WAIT, LOOK, WEIGH, CHOOSE };
 
 struct p11s_mysql_trim {
-  const struct p11s_mysql *my;
+  struct p11s_mysql *my;
   uint64_t count_ms; /* when to count next */
   enum phase phase;
   uint64_t rows; /* at first */
   uint64_t deleted;
   struct p11s_worth *worth;
   struct p11s_share *share;
-  bool failed; /* no memory */
+  bool failed;       /* no memory */
+  bool nothing_left; /* that may go, and more has to */
   bool begun;
   unsigned seen;                         /* in this step */
   unsigned char last[P11S_STORE_ID_LEN]; /* of them */
@@ -34,7 +35,7 @@ struct p11s_mysql_trim {
   size_t count;
 };
 
-struct p11s_mysql_trim *p11s_mysql_trim_new(const struct p11s_mysql *my)
+struct p11s_mysql_trim *p11s_mysql_trim_new(struct p11s_mysql *my)
 {
   struct p11s_mysql_trim *t = calloc(1, sizeof *t);
 
@@ -94,6 +95,8 @@ static enum p11s_mysql_result count_rows(struct p11s_mysql_trim *t, struct p11s_
   t->count_ms = p11s_now_ms() + COUNT_EVERY_MS;
   p11s_mysql_sql_count(&sql);
   result = run(conn, &sql, take_number, &t->rows, NULL);
+  if (result == P11S_MYSQL_DONE && t->rows <= t->my->config->most_rows)
+    atomic_store(&t->my->full, false);
   if (result != P11S_MYSQL_DONE || t->rows <= t->my->config->most_rows ||
       t->my->config->most_rows == 0)
     return result;
@@ -179,13 +182,16 @@ static void decide(struct p11s_mysql_trim *t)
 {
   uint64_t most = t->my->config->most_rows - t->my->config->most_rows / 10;
 
-  p11s_share_decide(t->share, (uint64_t)((double)p11s_share_all(t->share) *
-                                         (double)(t->rows - most) / (double)t->rows));
+  t->nothing_left =
+      !p11s_share_decide(t->share, (uint64_t)((double)p11s_share_all(t->share) *
+                                              (double)(t->rows - most) / (double)t->rows));
 }
 
 /* All rows have been seen once more. */
 static void next_phase(struct p11s_mysql_trim *t)
 {
+  bool full = t->nothing_left && t->rows - t->deleted > t->my->config->most_rows;
+
   if (t->phase == LOOK) {
     p11s_worth_decide(t->worth, p11s_record_now());
     t->share = p11s_share_new(t->worth);
@@ -195,11 +201,15 @@ static void next_phase(struct p11s_mysql_trim *t)
     begin(t, CHOOSE);
   } else {
     p11s_stats_add(P11S_STAT_STORE_EVICTED, t->deleted);
-    p11s_log_event(P11S_LOG_NOTICE,
-                   "fleet store %s: had %" PRIu64 " signatures, more than "
-                   "pkcs11signer-mysql-signatures allows; %" PRIu64
-                   " of least use have been deleted",
-                   t->my->where, t->rows, t->deleted);
+    p11s_log_event(
+        P11S_LOG_NOTICE,
+        "fleet store %s: had %" PRIu64 " signatures, more than "
+        "pkcs11signer-mysql-signatures allows; %" PRIu64 " of least use have been deleted%s",
+        t->my->where, t->rows, t->deleted,
+        full ? ", the others are of DNSKEY and stay: new ones are not stored there until "
+               "there is room"
+             : "");
+    atomic_store(&t->my->full, full);
     stop(t);
   }
 }
@@ -230,4 +240,13 @@ enum p11s_mysql_result p11s_mysql_trim_step(struct p11s_mysql_trim *t, struct p1
     result = run(conn, &sql, NULL, NULL, NULL);
   }
   return result;
+}
+
+bool p11s_mysql_trim_refuses(const struct p11s_mysql *my, const struct p11s_store_record *record)
+{
+  struct p11s_message m;
+
+  return atomic_load(&my->full) &&
+         (record->days_used == 0 ||
+          p11s_worth_of_new(record, p11s_record_now(), &m) != P11S_WORTH_KEYS);
 }

@@ -75,6 +75,11 @@ void p11s_mysql_put(struct p11s_mysql *my, const unsigned char *key,
   if (!p11s_mysql_is_ours(my) || record->message_len > P11S_STORE_MAX_MESSAGE ||
       record->signature_len > P11S_STORE_MAX_SIGNATURE)
     return;
+  if (p11s_mysql_trim_refuses(my, record)) {
+    p11s_stats_count(P11S_STAT_FLEET_DROPPED);
+    p11s_mysql_abandon(my, key);
+    return;
+  }
   p11s_mysql_start(my);
   if (p11s_mysql_id(key, id))
     op = make_op(P11S_MYSQL_PUT, id, record->message_len + record->signature_len);

@@ -3,6 +3,7 @@
 #include "keyref.h"
 #include "login.h"
 #include "object.h"
+#include "owner.h"
 #include "p11mod.h"
 #include "pin.h"
 #include "session.h"
@@ -130,16 +131,23 @@ enum p11s_err p11s_command_keys(const struct p11s_command_ctx *ctx, struct p11s_
   CK_FUNCTION_LIST *module = NULL;
   struct p11s_session *session = NULL;
   struct p11s_usage *usage = NULL;
+  bool as_owner = p11s_owner_act(true);
   enum p11s_err err = p11s_p11mod_get(ctx->arg[0], &module, e);
 
   if (err == P11S_OK)
     err = p11s_session_open(module, ctx->arg[1], P11S_SESSION_READ, &session, e);
-  if (err == P11S_OK)
+  if (err == P11S_OK) {
+    (void)p11s_owner_act(as_owner); /* the database is for whoever runs the command */
     err =
         p11s_usage_read(ctx->host, ctx->arg[0], module, p11s_session_slot(session)->id, &usage, e);
+    (void)p11s_owner_act(true);
+  }
   if (err == P11S_OK)
     err = keys_list(ctx, session, usage, e);
+  if (err != P11S_OK)
+    p11s_owner_explain(e);
   p11s_usage_free(usage);
   p11s_session_close(session);
+  (void)p11s_owner_act(as_owner);
   return err;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "command_internal.h"
+#include "owner.h"
 #include "p11mod.h"
 #include "slot.h"
 #include "table.h"
@@ -11,9 +12,11 @@ static enum p11s_err finish(struct p11s_table *t, const struct p11s_command_ctx 
                             const char *when_empty, struct p11s_error *e)
 {
   enum p11s_err err = p11s_table_print(t, ctx->json, ctx->out, e);
+  const char *owner = p11s_owner_name();
 
   if (err == P11S_OK && !ctx->json && p11s_table_rows(t) == 0)
-    p11s_buf_addstr(ctx->out, when_empty);
+    p11s_buf_addf(ctx->out, "%s%s%s\n", when_empty, owner != NULL ? "; looked for as " : "",
+                  owner != NULL ? owner : "");
   p11s_table_free(t);
   return err;
 }
@@ -49,7 +52,7 @@ static void modules_failed_row(const char *name, void *arg)
   p11s_table_string(t, MODULE_ERROR, failure.text);
 }
 
-enum p11s_err p11s_command_modules(const struct p11s_command_ctx *ctx, struct p11s_error *e)
+static enum p11s_err list_modules(const struct p11s_command_ctx *ctx, struct p11s_error *e)
 {
   static const char *const columns[] = {"name",    "path",    "description", "manufacturer",
                                         "version", "warning", "error",       NULL};
@@ -62,7 +65,7 @@ enum p11s_err p11s_command_modules(const struct p11s_command_ctx *ctx, struct p1
     p11s_table_free(t);
     return err;
   }
-  return finish(t, ctx, "p11-kit knows no modules; see p11-kit list-modules\n", e);
+  return finish(t, ctx, "p11-kit knows no modules; see p11-kit list-modules", e);
 }
 
 /* The columns of `tokens`. */
@@ -118,7 +121,7 @@ static void keep_name(const char *name, void *arg)
   p11s_buf_add(names, name, strlen(name) + 1);
 }
 
-enum p11s_err p11s_command_tokens(const struct p11s_command_ctx *ctx, struct p11s_error *e)
+static enum p11s_err list_tokens(const struct p11s_command_ctx *ctx, struct p11s_error *e)
 {
   static const char *const columns[] = {"module", "slot",  "label", "serial", "manufacturer",
                                         "model",  "flags", "error", NULL};
@@ -142,7 +145,27 @@ enum p11s_err p11s_command_tokens(const struct p11s_command_ctx *ctx, struct p11
     }
   }
   if (err == P11S_OK)
-    err = finish(tokens.table, ctx, "no tokens found; see pkcs11-tool --list-slots\n", e);
+    err = finish(tokens.table, ctx, "no tokens found; see pkcs11-tool --list-slots", e);
   p11s_buf_clear(&names);
   return err;
+}
+
+static enum p11s_err run_as_owner(p11s_command_fn run, const struct p11s_command_ctx *ctx,
+                                  struct p11s_error *e)
+{
+  bool as_owner = p11s_owner_act(true);
+  enum p11s_err err = run(ctx, e);
+
+  (void)p11s_owner_act(as_owner);
+  return err;
+}
+
+enum p11s_err p11s_command_modules(const struct p11s_command_ctx *ctx, struct p11s_error *e)
+{
+  return run_as_owner(list_modules, ctx, e);
+}
+
+enum p11s_err p11s_command_tokens(const struct p11s_command_ctx *ctx, struct p11s_error *e)
+{
+  return run_as_owner(list_tokens, ctx, e);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "command_internal.h"
+#include "owner.h"
 #include "p11mod.h"
 #include "pinguard.h"
 #include "slot.h"
@@ -118,6 +119,7 @@ static enum p11s_err unlock_named(struct unlock *u, const char *name,
 {
   struct search search = {name, false, {0}};
   struct p11s_buf others = P11S_BUF_INIT;
+  bool as_owner;
   size_t at = 0;
   enum p11s_err err = find_known(known, count, name, &at, e);
 
@@ -125,7 +127,9 @@ static enum p11s_err unlock_named(struct unlock *u, const char *name,
     return err;
   if (at < count)
     return unlock_one(u, &known[at].token, e);
+  as_owner = p11s_owner_act(true);
   (void)p11s_p11mod_each(search_module, &search, NULL);
+  (void)p11s_owner_act(as_owner);
   if (search.found)
     return unlock_found(u, &search.info, e);
   for (size_t i = 0; i < count; i++)

@@ -2,6 +2,7 @@
 #include "pin.h"
 
 #include "buf.h"
+#include "owner.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -188,6 +189,7 @@ static enum p11s_err read_credential(const struct origin *from, const char *name
   const char *directory = getenv("CREDENTIALS_DIRECTORY");
   struct p11s_buf path = P11S_BUF_INIT;
   enum p11s_err err;
+  bool as_owner;
 
   if (name[0] == '\0' || strchr(name, '/') != NULL || strcmp(name, ".") == 0 ||
       strcmp(name, "..") == 0)
@@ -200,10 +202,9 @@ static enum p11s_err read_credential(const struct origin *from, const char *name
                           "the systemd unit",
                           from->what, from->source);
   p11s_buf_addf(&path, "%s/%s", directory, name);
-  if (path.failed)
-    err = no_memory(e);
-  else
-    err = read_file(from, p11s_buf_text(&path), true, ret_pin, e);
+  as_owner = p11s_owner_act(false); /* systemd hands it to a server, whoever may read it */
+  err = path.failed ? no_memory(e) : read_file(from, p11s_buf_text(&path), true, ret_pin, e);
+  (void)p11s_owner_act(as_owner);
   p11s_buf_clear(&path);
   return err;
 }

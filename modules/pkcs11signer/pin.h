@@ -21,7 +21,8 @@
  * in it is refused: it would only cost a try at the token. A file must be
  * regular, absolute, at most 1024 bytes, owned by root or by us, and not
  * readable or writable by others (mode & 0007); credentials are guarded by
- * systemd's directory. Sources are read anew at each call. No locks.
+ * systemd's directory, and read as root where root acts as somebody else (owner.h).
+ * Sources are read anew at each call. No locks.
  */
 
 /* Whether text names a source rather than being a PIN. */

@@ -15,6 +15,7 @@
 extern "C" {
 #include "forkgen.h"
 #include "lock.h"
+#include "owner.h"
 #include "p11mod.h"
 #include "store_mysql.h"
 }
@@ -140,6 +141,11 @@ p11s_signer *makeSigner()
   config.expiry_extension = compat::expiryExtension();
   config.hosts = hostSource();
   installLogSink();
+  if (getPDNSVersion == nullptr && !p11s_owner_set(stateDir.c_str())) { // pdnsutil
+    const std::string why = stringerror();
+    g_log << Logger::Warning << "[pkcs11signer] root may not work as the owner of " << stateDir
+          << ": " << why << "; keys made here may be closed to the server" << endl;
+  }
   const p11s_err result = p11s_signer_new(&config, &made, &error);
   p11s_secret_release(fleet.password);
   if (result != P11S_OK) {

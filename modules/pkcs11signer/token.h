@@ -21,6 +21,8 @@
  * that holds no session ends after a minute without work. Signals are blocked
  * in them, so that PowerDNS handles its own.
  *
+ * Workers of a pdnsutil that root runs use the token as the state directory's owner (owner.h).
+ *
  * Login belongs to the token: one worker at a time logs in, with the PIN of
  * the job at hand. A PIN that the token refused is not tried again (pinguard.h).
  *

@@ -2,6 +2,7 @@
 /* The threads behind a token: they alone call PKCS#11 for PowerDNS (token.h). */
 #include "lock.h"
 #include "log.h"
+#include "owner.h"
 #include "p11gate.h"
 #include "p11mod.h"
 #include "rv.h"
@@ -200,6 +201,7 @@ static void run_job(struct p11s_worker *w, struct p11s_job *job)
   bool keeps = !job->ops->rw, hung = p11s_token_note_end(w->token, w, ended);
 
   if (ended) {
+    p11s_owner_explain(&error);
     note_rate(w, job, &attempt, &error, begun_us);
     p11s_token_note_outcome(w->token, error.code, &error,
                             attempt.had_session ? &attempt.generation : NULL, job->pin);
@@ -227,6 +229,7 @@ static void probe(struct p11s_worker *w)
   look_after_module(w, result);
   if (result != P11S_OK && p11s_worker_recover(w, result, NULL))
     result = p11s_worker_new_session(w, false, pin, &session, &error);
+  p11s_owner_explain(&error);
   p11s_token_note_outcome(w->token, result, &error, NULL, pin);
   p11s_secret_release(pin);
 }
@@ -347,6 +350,7 @@ static void *worker_main(void *arg)
   bool join_before;
 
   (void)pthread_setname_np(pthread_self(), "p11s/worker");
+  (void)p11s_owner_act(true);
   enlist(&w);
   work(&w);
   p11s_gate_enter(w.gate);

@@ -30,7 +30,8 @@ struct seen {
   char module[64], slot[256], state[16], pin[16], trouble[1024];
   struct p11s_rate rate;
   unsigned room;
-  int64_t since;
+  int64_t since, last;
+  struct p11s_slot_info found;
 };
 
 static void see(const struct p11s_report_line *line, void *arg)
@@ -40,6 +41,8 @@ static void see(const struct p11s_report_line *line, void *arg)
   seen->lines++;
   seen->pid = line->pid;
   seen->since = line->since;
+  seen->last = line->seen;
+  seen->found = line->found;
   seen->rate = line->rate;
   seen->room = line->room;
   (void)snprintf(seen->module, sizeof seen->module, "%s", line->module);
@@ -94,9 +97,16 @@ static void follows_the_token(void **state)
   assert_string_equal(seen.module, RIG_MODULE);
   assert_string_equal(seen.slot, RIG_TOKEN);
   assert_int_equal(seen.since, 0);
+  assert_int_equal(seen.last, 0);
+  assert_false(p11s_slot_is_known(&seen.found));
   assert_int_equal(p11s_key_check(key, rig_later(), &e), P11S_OK);
   until_state("ready", &seen);
   assert_true(seen.since > 1700000000);
+  assert_true(seen.last >= seen.since);
+  assert_string_equal(seen.found.label, RIG_TOKEN);
+  assert_true(seen.found.serial[0] != '\0');
+  assert_string_equal(seen.found.manufacturer, "SoftHSM project");
+  assert_string_equal(seen.found.model, "SoftHSM v2");
   assert_string_equal(seen.pin, "ok");
   assert_string_equal(seen.trouble, "");
   rig_fake()->refuse("C_SignInit", 1, 1, CKR_DEVICE_REMOVED);
@@ -104,6 +114,7 @@ static void follows_the_token(void **state)
   assert_int_equal(p11s_key_check(key, rig_later(), &e), P11S_ERR_NO_TOKEN);
   until_state("away", &seen);
   assert_non_null(strstr(seen.trouble, "has been removed"));
+  assert_string_equal(seen.found.label, RIG_TOKEN); /* the one that is away */
   rig_fake()->reset();
   until_state("ready", &seen);
   assert_int_equal(seen.lines, 1);
@@ -276,6 +287,22 @@ static void rates_are_read(void **state)
   assert_int_equal(seen.rate.level[0].count, 20);
   assert_int_equal(seen.rate.level[0].us, 400000);
   assert_int_equal(seen.room, 5);
+  assert_int_equal(seen.last, 0);
+  assert_false(p11s_slot_is_known(&seen.found));
+  release("status.6", fd);
+  (void)snprintf(text, sizeof text,
+                 "%s\t%ld\nm\ts\tready\t1\t0\t0\tok\t\t-\t5\t1700000000\t7\tserial\tlabel\tmaker\t"
+                 "model\tmore\t\n",
+                 P11S_REPORT_HEAD, (long)getpid());
+  fd = put_locked("status.6", text);
+  assert_int_equal(read_all(&seen), 1);
+  assert_int_equal(seen.room, 5);
+  assert_int_equal(seen.last, 1700000000);
+  assert_int_equal(seen.found.id, 7);
+  assert_string_equal(seen.found.serial, "serial");
+  assert_string_equal(seen.found.label, "label");
+  assert_string_equal(seen.found.manufacturer, "maker");
+  assert_string_equal(seen.found.model, "model");
   release("status.6", fd);
 }
 

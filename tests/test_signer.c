@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -386,11 +387,66 @@ static int setup(void **state)
   return 0;
 }
 
+static enum p11s_err check_by(struct p11s_signer *signer, const char *slot, const char *pin)
+{
+  struct p11s_keyref *ref = rig_ref("counted", pin);
+  struct p11s_key *key;
+  enum p11s_err result;
+
+  free(ref->slot);
+  ref->slot = strdup(slot);
+  key = key_of(signer, ref);
+  result = p11s_key_check(key, rig_later(), NULL);
+  p11s_key_release(key);
+  p11s_keyref_free(ref);
+  return result;
+}
+
+static void find_rig_token(const struct p11s_slot_info *info, void *arg)
+{
+  if (strcmp(info->label, RIG_TOKEN) == 0)
+    *(struct p11s_slot_info *)arg = *info;
+}
+
+/* By label, serial, slot number and URI. */
+static void a_token_of_four_names_counts_once(void **state)
+{
+  struct p11s_signer *signer = rig_signer(1);
+  struct p11s_slot_info info = {0};
+  char number[32], uri[64];
+
+  (void)state;
+  rig_make_key("counted");
+  assert_int_equal(p11s_slot_each(rig_fake()->behind(), find_rig_token, &info, NULL), P11S_OK);
+  (void)snprintf(number, sizeof number, "%lu", info.id);
+  (void)snprintf(uri, sizeof uri, "pkcs11:serial=%s", info.serial);
+  assert_int_equal(check_by(signer, RIG_TOKEN, RIG_PIN), P11S_OK);
+  assert_int_equal(check_by(signer, info.serial, RIG_PIN), P11S_OK);
+  assert_int_equal(check_by(signer, number, RIG_PIN), P11S_OK);
+  assert_int_equal(stats_of(signer).tokens, 1);
+  rig_fake()->token_info(CKF_USER_PIN_COUNT_LOW, 0, 0);
+  assert_int_equal(check_by(signer, uri, RIG_PIN), P11S_OK);
+  assert_int_equal(stats_of(signer).tokens, 1);
+  assert_int_equal(stats_of(signer).pin_tries_left, 2); /* as it was said last */
+  rig_fake()->refuse("C_SignInit", 1, FAKEP11_EVER, CKR_DEVICE_REMOVED);
+  rig_fake()->refuse("C_OpenSession", 1, FAKEP11_EVER, CKR_DEVICE_REMOVED);
+  assert_int_equal(check_by(signer, RIG_TOKEN, RIG_PIN), P11S_ERR_NO_TOKEN);
+  assert_int_equal(stats_of(signer).away, 1);
+  assert_int_equal(check_by(signer, number, RIG_PIN), P11S_ERR_NO_TOKEN);
+  assert_int_equal(stats_of(signer).away, 1);
+  assert_int_equal(check_by(signer, "another", RIG_PIN), P11S_ERR_NO_TOKEN);
+  assert_int_equal(stats_of(signer).away, 2);
+  assert_int_equal(stats_of(signer).tokens, 2);
+  rig_fake()->reset();
+  rig_signer_free(signer);
+}
+
 int main(void)
 {
   static const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(copies_its_configuration, rig_reset),
       cmocka_unit_test_setup(same_reference_same_key, rig_reset),
+      cmocka_unit_test_setup(a_token_of_four_names_counts_once, rig_reset),
       cmocka_unit_test_setup(every_difference_counts, rig_reset),
       cmocka_unit_test_setup(parts_are_kept_apart, rig_reset),
       cmocka_unit_test_setup(ten_thousand_acquires_one_key, rig_reset),

@@ -26,7 +26,8 @@
 #define THREADS 8
 #define RUNS_MAX 8
 
-/* Linked in place of p11s_now_ms(): a test may set the core's clock back. */
+/* Linked in place of p11s_now_ms(): a test may set the core's clock back, or, by a number that
+   wraps, forward. */
 uint64_t __real_p11s_now_ms(void);
 uint64_t __wrap_p11s_now_ms(void);
 static atomic_ullong clock_back_ms;
@@ -602,12 +603,12 @@ static void token_comes_back_without_a_login(void **state)
   assert_int_equal(plain(token, RIG_WRONG_PIN, &e), P11S_ERR_TOKEN);
   until_state(token, P11S_TOKEN_NO_LOGIN);
   assert_non_null(strstr(stats_of(token).trouble, "refused the PIN"));
-  assert_true((stats_of(token).flags & CKF_USER_PIN_COUNT_LOW) != 0);
+  assert_true((stats_of(token).found.flags & CKF_USER_PIN_COUNT_LOW) != 0);
   while (!was_said("it cannot be used: token '" RIG_TOKEN "'"))
     sched_yield();
   assert_int_equal(plain(token, RIG_PIN, &e), P11S_OK);
   assert_int_equal(stats_of(token).state, P11S_TOKEN_READY);
-  assert_true((stats_of(token).flags & CKF_USER_PIN_COUNT_LOW) == 0);
+  assert_true((stats_of(token).found.flags & CKF_USER_PIN_COUNT_LOW) == 0);
   assert_string_equal(stats_of(token).trouble, "");
   p11s_token_free(token);
 }
@@ -875,38 +876,236 @@ static void no_session_at_all(void **state)
   p11s_token_free(token);
 }
 
-/* A minute without work ends a worker, unless it holds a session. The clock is put back, so that
-   every minute has passed already when it begins. */
+/* A minute without work ends a worker, unless it holds a session or looks at the token. The clock
+   is put back, so that every minute has passed already when it begins. */
 static void idle_worker_without_session_ends(void **state)
 {
   struct p11s_token *token = new_token(2);
+  struct test_job *jobs[2];
 
   (void)state;
   atomic_store(&clock_back_ms, 120000);
-  assert_int_equal(plain(token, NULL, NULL), P11S_ERR_NO_PIN);
-  until_workers(token, 0);
+  rig_fake()->block("C_GetSessionInfo", 1, 2);
+  for (int i = 0; i < 2; i++) {
+    jobs[i] = new_job(&ops, NULL);
+    assert_int_equal(p11s_token_submit(token, &jobs[i]->job, NULL), P11S_OK);
+  }
+  assert_true(rig_fake()->wait_blocked("C_GetSessionInfo", 2));
+  assert_int_equal(stats_of(token).workers, 2);
+  rig_fake()->release("C_GetSessionInfo");
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(p11s_job_wait(&jobs[i]->job, rig_later(), NULL), P11S_ERR_NO_PIN);
+    p11s_job_release(&jobs[i]->job);
+  }
+  until_workers(token, 1);
   atomic_store(&clock_back_ms, 0);
   /* the next job finds a new one */
   assert_int_equal(plain(token, RIG_PIN, NULL), P11S_OK);
-  assert_int_equal(stats_of(token).workers, 1);
   free_token(token);
 }
 
-/* Nobody needs the token while it is taken out, and nobody has to notice by a failure. */
+/* Each of them, also those whose worker does not look at the token for all. */
 static void idle_session_is_looked_after(void **state)
 {
-  struct p11s_token *token = new_token(1);
+  struct p11s_token *token = new_token(2);
+  struct test_job *jobs[2];
 
   (void)state;
-  assert_int_equal(plain(token, RIG_PIN, NULL), P11S_OK);
+  assert_int_equal(plain(token, RIG_PIN, NULL),
+                   P11S_OK);            /* it has said that there is room for two */
+  atomic_store(&clock_back_ms, 120000); /* waits are over at once, when they begin anew */
+  run_together(token, jobs);
   rig_fake()->refuse("C_GetSlotInfo", 1, FAKEP11_EVER, CKR_DEVICE_REMOVED);
-  atomic_store(&clock_back_ms, 120000); /* waits are over at once, when they begin anew: */
-  assert_int_equal(plain(token, RIG_PIN, NULL), P11S_OK);
   until_state(token, P11S_TOKEN_AWAY);
   atomic_store(&clock_back_ms, 0);
   rig_fake()->reset();
   until_state(token, P11S_TOKEN_READY);
   assert_int_equal(plain(token, RIG_PIN, NULL), P11S_OK);
+  release_both(jobs);
+  assert_true(p11s_token_stop(token, rig_later()));
+  p11s_token_free(token);
+}
+
+/* -- a token that nobody asks */
+
+static void pass_ms(struct p11s_token *token, unsigned ms)
+{
+  atomic_fetch_sub(&clock_back_ms, ms);
+  pthread_mutex_lock(&token->lock);
+  pthread_cond_broadcast(&token->work);
+  pthread_mutex_unlock(&token->lock);
+}
+
+/* Until the token has been looked at, which is due now. */
+static void until_looked_at(struct p11s_token *token)
+{
+  uint64_t seen = stats_of(token).seen_ms;
+
+  pass_ms(token, P11S_LOOK_EVERY_MS);
+  while (stats_of(token).seen_ms == seen)
+    sched_yield();
+}
+
+static void unasked_token_is_looked_at(void **state)
+{
+  struct p11s_token *token = new_token(1);
+  uint64_t before = p11s_now_ms();
+
+  (void)state;
+  assert_int_equal(stats_of(token).seen_ms, 0);
+  assert_int_equal(plain(token, RIG_PIN, NULL), P11S_OK);
+  until_idle(token, 1);
+  assert_in_range(stats_of(token).seen_ms, before, p11s_now_ms());
+  assert_string_equal(stats_of(token).found.label, RIG_TOKEN);
+  assert_true(stats_of(token).found.serial[0] != '\0');
+  rig_fake()->token_info(CKF_USER_PIN_COUNT_LOW, 0, 0);
+  until_looked_at(token);
+  assert_true((stats_of(token).found.flags & CKF_USER_PIN_COUNT_LOW) != 0);
+  assert_int_equal(rig_fake()->calls("C_OpenSession"), 1);
+  assert_int_equal(rig_fake()->calls("C_Login"), 1);
+  rig_fake()->refuse("C_GetSlotInfo", 1, FAKEP11_EVER, CKR_DEVICE_REMOVED);
+  until_looked_at(token);
+  assert_int_equal(stats_of(token).state, P11S_TOKEN_AWAY);
+  rig_fake()->reset();
+  until_idle(token, 1);
+  pass_ms(token, P11S_PROBE_EVERY_MS);
+  until_state(token, P11S_TOKEN_READY);
+  assert_true(p11s_token_stop(token, rig_later()));
+  p11s_token_free(token);
+}
+
+/* Sessions are as before, but they are another token's. */
+static void another_token_in_the_slot_is_noticed(void **state)
+{
+  struct p11s_token *token = new_token(1);
+
+  (void)state;
+  assert_int_equal(plain(token, RIG_PIN, NULL), P11S_OK);
+  until_idle(token, 1);
+  pthread_mutex_lock(&token->lock);
+  (void)strcpy((char *)p11s_session_slot(token->list->session)->serial, "another");
+  pthread_mutex_unlock(&token->lock);
+  until_looked_at(token);
+  assert_int_equal(rig_fake()->calls("C_OpenSession"), 2);
+  free_token(token);
+}
+
+/* By pkcs11-tool, say. */
+static void unlocked_token_is_ready_without_a_try(void **state)
+{
+  static const CK_FLAGS flags[] = {CKF_USER_PIN_LOCKED, CKF_USER_PIN_FINAL_TRY};
+
+  (void)state;
+  for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+    struct p11s_token *token = new_token(1);
+
+    rig_fake()->reset();
+    rig_fake()->token_info(flags[i], 0, 0);
+    assert_int_equal(plain(token, RIG_PIN, NULL), P11S_ERR_PIN_LOCKED);
+    until_idle(token, 1);
+    until_looked_at(token);
+    assert_int_equal(stats_of(token).state, P11S_TOKEN_NO_LOGIN);
+    rig_fake()->token_info(0, 0, 0);
+    until_looked_at(token);
+    assert_int_equal(stats_of(token).state, P11S_TOKEN_READY);
+    assert_string_equal(stats_of(token).trouble, "");
+    assert_true((stats_of(token).found.flags & flags[i]) == 0);
+    /* And locked while nobody asks. */
+    rig_fake()->token_info(flags[i], 0, 0);
+    until_looked_at(token);
+    assert_true((stats_of(token).found.flags & flags[i]) != 0);
+    assert_int_equal(rig_fake()->calls("C_Login"), 0);
+    rig_fake()->token_info(0, 0, 0);
+    assert_int_equal(plain(token, RIG_PIN, NULL), P11S_OK);
+    free_token(token);
+  }
+}
+
+/* From a source, which is put right. */
+static void pin_is_reviewed_without_a_try(void **state)
+{
+  static const struct {
+    const char *before;
+    enum p11s_err result;
+    unsigned logins;
+  } cases[] = {{NULL, P11S_ERR_NO_PIN, 0}, {RIG_WRONG_PIN, P11S_ERR_PIN_REFUSED, 1}};
+  struct p11s_token_config config = {
+      .sessions = 1, .pin_source = "env:P11S_TEST_PIN", .guard = rig_guard()};
+
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    struct p11s_token *token = p11s_token_new(RIG_MODULE, RIG_TOKEN, &config);
+
+    rig_fake()->reset();
+    if (cases[i].before != NULL)
+      assert_int_equal(setenv("P11S_TEST_PIN", cases[i].before, 1), 0);
+    assert_int_equal(plain(token, NULL, NULL), cases[i].result);
+    until_idle(token, 1);
+    until_looked_at(token);
+    assert_int_equal(stats_of(token).state, P11S_TOKEN_NO_LOGIN);
+    assert_int_equal(setenv("P11S_TEST_PIN", RIG_PIN, 1), 0);
+    until_looked_at(token);
+    assert_int_equal(stats_of(token).state, P11S_TOKEN_READY);
+    assert_int_equal(rig_fake()->calls("C_Login"), cases[i].logins);
+    assert_int_equal(plain(token, NULL, NULL), P11S_OK);
+    assert_int_equal(unsetenv("P11S_TEST_PIN"), 0);
+    free_token(token);
+  }
+}
+
+/* Why C_Login failed is not to be seen from outside: nothing is said that was not seen. */
+static void failed_login_grows_old(void **state)
+{
+  struct p11s_token *token = new_token(1);
+  unsigned looks;
+  uint64_t seen;
+
+  (void)state;
+  rig_fake()->refuse("C_Login", 1, FAKEP11_EVER, CKR_USER_PIN_NOT_INITIALIZED);
+  assert_int_equal(plain(token, RIG_PIN, NULL), P11S_ERR_TOKEN);
+  until_idle(token, 1);
+  seen = stats_of(token).seen_ms;
+  looks = rig_fake()->calls("C_GetSlotInfo");
+  pass_ms(token, P11S_LOOK_EVERY_MS);
+  while (rig_fake()->calls("C_GetSlotInfo") == looks)
+    sched_yield();
+  until_idle(token, 1);
+  assert_int_equal(stats_of(token).state, P11S_TOKEN_NO_LOGIN);
+  assert_int_equal(stats_of(token).seen_ms, seen);
+  assert_int_equal(rig_fake()->calls("C_Login"), 1);
+  free_token(token);
+}
+
+/* Nobody waits longer for that, and nobody else looks. */
+static void look_that_hangs(void **state)
+{
+  struct p11s_token_config config = {.sessions = 1, .guard = rig_guard(), .stuck_ms = 20};
+  struct p11s_token *token = p11s_token_new(RIG_MODULE, RIG_TOKEN, &config);
+  unsigned calls;
+  uint64_t seen;
+
+  (void)state;
+  assert_int_equal(plain(token, RIG_PIN, NULL), P11S_OK);
+  until_idle(token, 1);
+  calls = rig_fake()->calls("C_GetSlotInfo");
+  seen = stats_of(token).seen_ms;
+  rig_fake()->block("C_GetSlotInfo", 1, FAKEP11_EVER);
+  pass_ms(token, P11S_LOOK_EVERY_MS);
+  assert_true(rig_fake()->wait_blocked("C_GetSlotInfo", 1));
+  assert_int_equal(stats_of(token).seen_ms, seen);
+  atomic_store(&clock_back_ms, 0); /* queries wait by it */
+  for (int i = 0; i < 3; i++) {
+    struct test_job *j = new_job(&ops, RIG_PIN);
+    struct asker a = {token, &j->job, P11S_OK};
+
+    (void)ask(&a);
+    assert_int_equal(a.result, P11S_ERR_TIMEOUT);
+    p11s_job_release(&j->job);
+  }
+  assert_int_equal(stats_of(token).state, P11S_TOKEN_STUCK);
+  assert_int_equal(rig_fake()->calls("C_GetSlotInfo"), calls + 1);
+  rig_fake()->release("C_GetSlotInfo");
+  until_state(token, P11S_TOKEN_READY);
   assert_true(p11s_token_stop(token, rig_later()));
   p11s_token_free(token);
 }
@@ -924,6 +1123,13 @@ static void login_that_hangs_does_not_hold_stop(void **state)
   rig_fake()->release("C_Login");
   p11s_job_release(&j->job);
   free_token(token);
+}
+
+static int set_clock_right(void **state)
+{
+  (void)state;
+  atomic_store(&clock_back_ms, 0);
+  return 0;
 }
 
 int main(void)
@@ -953,6 +1159,14 @@ int main(void)
       cmocka_unit_test_setup(no_session_at_all, rig_reset),
       cmocka_unit_test_setup(idle_worker_without_session_ends, rig_reset),
       cmocka_unit_test_setup(idle_session_is_looked_after, rig_reset),
+      cmocka_unit_test_setup_teardown(unasked_token_is_looked_at, rig_reset, set_clock_right),
+      cmocka_unit_test_setup_teardown(another_token_in_the_slot_is_noticed, rig_reset,
+                                      set_clock_right),
+      cmocka_unit_test_setup_teardown(unlocked_token_is_ready_without_a_try, rig_reset,
+                                      set_clock_right),
+      cmocka_unit_test_setup_teardown(pin_is_reviewed_without_a_try, rig_reset, set_clock_right),
+      cmocka_unit_test_setup_teardown(failed_login_grows_old, rig_reset, set_clock_right),
+      cmocka_unit_test_setup_teardown(look_that_hangs, rig_reset, set_clock_right),
       cmocka_unit_test_setup(login_that_hangs_does_not_hold_stop, rig_reset),
       cmocka_unit_test_setup(finalized_library_is_initialized_again, rig_reset),
       cmocka_unit_test_setup(sessions_of_an_earlier_life_are_forgotten, rig_reset),

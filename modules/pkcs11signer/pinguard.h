@@ -69,6 +69,11 @@ enum p11s_err p11s_pinguard_enter(struct p11s_pinguard *g, const struct p11s_slo
    it). */
 enum p11s_err p11s_pinguard_permit(struct p11s_pin_try *t, struct p11s_error *e);
 
+/* What permit would say, for one who only wants to know: it waits for nobody and changes nothing.
+   P11S_ERR_TIMEOUT, too, for a PIN whose login began and has not ended: it may be under way. */
+enum p11s_err p11s_pinguard_foresee(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
+                                    const struct p11s_secret *pin, struct p11s_error *e);
+
 /* Behind a C_Login that failed for such a reason: whether that was the second time. */
 bool p11s_pinguard_was_unclear(struct p11s_pin_try *t);
 

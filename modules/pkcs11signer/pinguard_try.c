@@ -253,25 +253,52 @@ static enum p11s_err cut_short(const struct p11s_pin_try *t, struct p11s_error *
                    e);
 }
 
-enum p11s_err p11s_pinguard_permit(struct p11s_pin_try *t, struct p11s_error *e)
+static bool is_proven(const struct p11s_pin_try *t)
+{
+  return p11s_pinguard_is_marked(t->g, P11S_PINMARK_PROVEN, &t->token, t->pin);
+}
+
+static bool says_count_low(const struct p11s_slot_info *slot)
+{
+  return (slot->flags & CKF_USER_PIN_COUNT_LOW) != 0;
+}
+
+static enum p11s_err judge(const struct p11s_pin_try *t, bool proven, struct p11s_error *e)
 {
   const struct p11s_slot_info *slot = t->slot;
-  struct p11s_pin_change trying = {.apply = mark_trying, .token = &t->token, .pin = t->pin};
-  bool proven = p11s_pinguard_is_marked(t->g, P11S_PINMARK_PROVEN, &t->token, t->pin);
 
   if (is_refused(t->g, &t->token, t->pin))
     return p11s_pinguard_refused_error(slot, e);
   if (!proven && p11s_pinguard_is_marked(t->g, P11S_PINMARK_TRYING, &t->token, t->pin))
     return cut_short(t, e);
-  t->count_low = (slot->flags & CKF_USER_PIN_COUNT_LOW) != 0;
-  if (t->count_low && !proven && !has_allowance(t->g, &t->token))
+  if (says_count_low(slot) && !proven && !has_allowance(t->g, &t->token))
     return not_tried(slot, P11S_ERR_PIN_LOCKED, "",
                      "says that a wrong PIN was given lately, and this one was never used there: "
                      "it is not tried; log in once with the right PIN by another tool, or if this "
                      "one is right",
                      e);
-  if (proven)
-    return P11S_OK;
+  return P11S_OK;
+}
+
+enum p11s_err p11s_pinguard_foresee(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
+                                    const struct p11s_secret *pin, struct p11s_error *e)
+{
+  struct p11s_pin_try t = {
+      .g = g, .slot = slot, .token = p11s_pinguard_token(slot), .pin = pin, .others_at_it = true};
+
+  p11s_pinguard_refresh(g);
+  return judge(&t, is_proven(&t), e);
+}
+
+enum p11s_err p11s_pinguard_permit(struct p11s_pin_try *t, struct p11s_error *e)
+{
+  struct p11s_pin_change trying = {.apply = mark_trying, .token = &t->token, .pin = t->pin};
+  bool proven = is_proven(t);
+  enum p11s_err result = judge(t, proven, e);
+
+  t->count_low = says_count_low(t->slot);
+  if (result != P11S_OK || proven)
+    return result;
   t->took_allowance = has_allowance(t->g, &t->token);
   t->marked = true;
   (void)p11s_pinguard_change(t->g, &trying);

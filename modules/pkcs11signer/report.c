@@ -72,6 +72,12 @@ static int64_t wall_ms(void)
   return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* When something happened on p11s_now_ms()'s clock, in seconds since 1970; 0: never. */
+static int64_t wall_of(uint64_t ms)
+{
+  return ms == 0 ? 0 : (wall_ms() - (int64_t)(p11s_now_ms() - ms)) / 1000;
+}
+
 /* states: the same without what changes with each signature. */
 struct text {
   struct p11s_buf all;
@@ -81,16 +87,22 @@ struct text {
 static void add_states(const struct p11s_token *token, const struct p11s_token_stats *stats,
                        struct p11s_buf *out)
 {
-  int64_t since = 0;
-
-  if (stats->since_ms != 0)
-    since = (wall_ms() - (int64_t)(p11s_now_ms() - stats->since_ms)) / 1000;
   add_field(out, p11s_token_engine(token));
   add_field(out, p11s_token_slot(token));
   p11s_buf_addf(out, "%s\t%" PRId64 "\t%" PRIu64 "\t%" PRIu64 "\t%s\t",
-                p11s_token_state_name(stats->state), since, stats->reconnects,
-                p11s_stats_get(P11S_STAT_LOGINS_REFUSED), pin_state(stats->flags));
+                p11s_token_state_name(stats->state), wall_of(stats->since_ms), stats->reconnects,
+                p11s_stats_get(P11S_STAT_LOGINS_REFUSED), pin_state(stats->found.flags));
   add_field(out, stats->trouble);
+}
+
+/* What the token says of itself. */
+static void add_found(const struct p11s_slot_info *found, struct p11s_buf *out)
+{
+  p11s_buf_addf(out, "%lu\t", found->id);
+  add_field(out, found->serial);
+  add_field(out, found->label);
+  add_field(out, found->manufacturer);
+  add_field(out, found->model);
 }
 
 static void add_token(const struct p11s_token *token, const struct p11s_token_stats *stats,
@@ -101,7 +113,9 @@ static void add_token(const struct p11s_token *token, const struct p11s_token_st
   add_states(token, stats, &text->states);
   add_states(token, stats, &text->all);
   p11s_rate_format(&stats->rate, &text->all);
-  p11s_buf_addf(&text->all, "\t%u\t\n", stats->room);
+  p11s_buf_addf(&text->all, "\t%u\t%" PRId64 "\t", stats->room, wall_of(stats->seen_ms));
+  add_found(&stats->found, &text->all);
+  p11s_buf_addstr(&text->all, "\n");
 }
 
 /* What stands under the name is locked from its first moment there. */

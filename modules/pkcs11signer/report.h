@@ -6,6 +6,7 @@
 #include "err.h"
 #include "rate.h"
 #include "signer.h"
+#include "slot.h"
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -15,9 +16,9 @@
  * STATE_DIR/status.PID.RANDOM, written anew when something in it has changed. The server keeps it
  * locked (flock()), so that what a server left behind that is gone is told from what a running one
  * says, also from another namespace of processes, in which a number means another process or none.
- * It begins with a line that names the process; then one line a token, its fields separated by
- * tabs. Fields may be added behind the others: older readers do not look there, newer ones do
- * without. How fast a token signs is written anew every ten seconds.
+ * It begins with a line that names the process; then one line for each name of a token, its fields
+ * separated by tabs. Fields may be added behind the others: older readers do not look there, newer
+ * ones do without. How fast a token signs and when it was seen is written anew every ten seconds.
  *
  * A thread of its own looks once a second. It holds its own lock only while it
  * sleeps, and takes the signer's and tokens' in p11s_signer_each_token().
@@ -31,19 +32,22 @@ struct p11s_report *p11s_report_start(struct p11s_signer *signer);
    allowed. */
 void p11s_report_stop(struct p11s_report *report, uint64_t deadline_ms);
 
-/* One token of one running server. Strings are the reader's, valid during the call. */
+/* One name of a token of one running server. Strings are the reader's, valid during the call. */
 struct p11s_report_line {
-  pid_t pid; /* as the server knows itself */
+  unsigned server; /* lines of one server have the same number, which is no other's */
+  pid_t pid;       /* as the server knows itself */
   const char *module;
   const char *slot;
   const char *state;
   int64_t since; /* seconds since 1970; 0: never tried */
+  int64_t seen;  /* when the token was last seen in this state, likewise; 0: it does not say */
   uint64_t reconnects;
-  uint64_t refused;      /* PINs that tokens of this server have refused */
-  const char *pin;       /* "ok", "low", "last", "locked", "keypad" */
-  const char *trouble;   /* why it is away, or why there is no login; "" */
-  struct p11s_rate rate; /* of its signatures; nothing from a server that does not say */
-  unsigned room;         /* sessions the token has for it; 0: not known */
+  uint64_t refused;            /* PINs that tokens of this server have refused */
+  const char *pin;             /* "ok", "low", "last", "locked", "keypad" */
+  const char *trouble;         /* why it is away, or why there is no login; "" */
+  struct p11s_rate rate;       /* of its signatures; nothing from a server that does not say */
+  unsigned room;               /* sessions the token has for it; 0: not known */
+  struct p11s_slot_info found; /* without flags and sessions; not known: it does not say */
 };
 typedef void (*p11s_report_fn)(const struct p11s_report_line *line, void *arg);
 

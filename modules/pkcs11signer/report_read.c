@@ -16,7 +16,8 @@
 
 #define TRIES 5
 #define FIELDS 8
-#define FIELDS_MORE 2 /* rate and room, from servers that say them */
+/* Behind them, from servers that say them: */
+enum { RATE = FIELDS, ROOM, SEEN, SLOT, SERIAL, LABEL, MANUFACTURER, MODEL, FIELDS_MOST };
 
 /* Splits at tabs, in place; returns how many fields there are, at most count. */
 static size_t split(char *line, char **field, size_t count)
@@ -31,10 +32,24 @@ static size_t split(char *line, char **field, size_t count)
   return count;
 }
 
+static void copy(char *to, size_t size, const char *text)
+{
+  (void)snprintf(to, size, "%s", text);
+}
+
+static void parse_found(char *const *field, struct p11s_slot_info *found)
+{
+  found->id = strtoul(field[SLOT], NULL, 10);
+  copy(found->serial, sizeof found->serial, field[SERIAL]);
+  copy(found->label, sizeof found->label, field[LABEL]);
+  copy(found->manufacturer, sizeof found->manufacturer, field[MANUFACTURER]);
+  copy(found->model, sizeof found->model, field[MODEL]);
+}
+
 static bool parse_token(char *text, pid_t pid, struct p11s_report_line *line)
 {
-  char *field[FIELDS + FIELDS_MORE];
-  size_t count = split(text, field, FIELDS + FIELDS_MORE);
+  char *field[FIELDS_MOST];
+  size_t count = split(text, field, FIELDS_MOST);
 
   if (count < FIELDS)
     return false;
@@ -49,8 +64,12 @@ static bool parse_token(char *text, pid_t pid, struct p11s_report_line *line)
       .pin = field[6],
       .trouble = field[7],
   };
-  if (count == FIELDS + FIELDS_MORE && p11s_rate_parse(field[FIELDS], &line->rate))
-    line->room = (unsigned)strtoul(field[FIELDS + 1], NULL, 10);
+  if (count > ROOM && p11s_rate_parse(field[RATE], &line->rate))
+    line->room = (unsigned)strtoul(field[ROOM], NULL, 10);
+  if (count == FIELDS_MOST) {
+    line->seen = strtoll(field[SEEN], NULL, 10);
+    parse_found(field, &line->found);
+  }
   return true;
 }
 
@@ -68,7 +87,7 @@ static bool parse_head(const char *head, pid_t *ret_pid)
   return pid > 0 && *end == '\n';
 }
 
-static bool read_file(FILE *in, p11s_report_fn fn, void *arg)
+static bool read_file(FILE *in, unsigned server, p11s_report_fn fn, void *arg)
 {
   struct p11s_report_line line;
   char *text = NULL;
@@ -78,8 +97,10 @@ static bool read_file(FILE *in, p11s_report_fn fn, void *arg)
 
   is_ours = getline(&text, &size, in) > 0 && parse_head(text, &pid);
   while (is_ours && fn != NULL && getline(&text, &size, in) > 0)
-    if (parse_token(text, pid, &line))
+    if (parse_token(text, pid, &line)) {
+      line.server = server;
       fn(&line, arg);
+    }
   free(text);
   return is_ours;
 }
@@ -100,7 +121,7 @@ static bool is_left_behind(int fd)
 }
 
 /* Whether it is a running server's; a file that a server has left behind is removed. */
-static bool look_at(int dir, const char *name, p11s_report_fn fn, void *arg)
+static bool look_at(int dir, const char *name, unsigned server, p11s_report_fn fn, void *arg)
 {
   for (int tries = 0; tries < TRIES; tries++) {
     int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -113,7 +134,7 @@ static bool look_at(int dir, const char *name, p11s_report_fn fn, void *arg)
       return false;
     }
     if (!is_left_behind(fd))
-      running = read_file(in, fn, arg);
+      running = read_file(in, server, fn, arg);
     else if (is_named(fd, dir, name))
       (void)unlinkat(dir, name, 0);
     else
@@ -144,9 +165,9 @@ enum p11s_err p11s_report_read(const char *state_dir, p11s_report_fn fn, void *a
                           state_dir, strerror(errno));
   while ((entry = readdir(dir)) != NULL) {
     if (begins_with(entry->d_name, P11S_REPORT_PREFIX))
-      servers += look_at(dirfd(dir), entry->d_name, fn, arg);
+      servers += look_at(dirfd(dir), entry->d_name, servers, fn, arg);
     else if (begins_with(entry->d_name, "." P11S_REPORT_PREFIX))
-      (void)look_at(dirfd(dir), entry->d_name, NULL, NULL);
+      (void)look_at(dirfd(dir), entry->d_name, 0, NULL, NULL);
   }
   (void)closedir(dir);
   *ret_servers = servers;

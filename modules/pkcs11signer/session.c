@@ -223,28 +223,40 @@ static enum p11s_err left_to_people(const struct p11s_session *s, enum p11s_err 
   return code;
 }
 
-enum p11s_err p11s_session_check_pin(struct p11s_session *s, struct p11s_error *e)
+static enum p11s_err judge_flags(const struct p11s_session *s, struct p11s_error *e)
 {
   const struct p11s_slot_info *slot = &s->slot;
-  CK_TOKEN_INFO token;
-  CK_RV rv;
 
-  memset(&token, 0, sizeof token);
-  rv = s->module->C_GetTokenInfo(slot->id, &token);
-  if (rv != CKR_OK)
-    return p11s_rv_error(e, rv, "C_GetTokenInfo");
-  s->slot.flags = token.flags;
-  if ((token.flags & CKF_USER_PIN_LOCKED) != 0)
+  if ((slot->flags & CKF_USER_PIN_LOCKED) != 0)
     return p11s_error_set(e, P11S_ERR_PIN_LOCKED,
                           "the PIN of token '%s' (serial %s) is locked: unlock it with the token's "
                           "own tools (SO PIN or PUK)",
                           slot->label, slot->serial);
-  if ((token.flags & CKF_USER_PIN_FINAL_TRY) != 0)
+  if ((slot->flags & CKF_USER_PIN_FINAL_TRY) != 0)
     return left_to_people(s, P11S_ERR_PIN_LOCKED, "the PIN of token",
                           "is on its final try, which is left to you: log in once with the right "
                           "PIN",
                           "--login --test", e);
   return p11s_session_no_pin_to_give(s, e);
+}
+
+enum p11s_err p11s_session_check_pin(struct p11s_session *s, struct p11s_error *e)
+{
+  CK_TOKEN_INFO token;
+  CK_RV rv;
+
+  memset(&token, 0, sizeof token);
+  rv = s->module->C_GetTokenInfo(s->slot.id, &token);
+  if (rv != CKR_OK)
+    return p11s_rv_error(e, rv, "C_GetTokenInfo");
+  s->slot.flags = token.flags;
+  return judge_flags(s, e);
+}
+
+enum p11s_err p11s_session_judge_flags(CK_FUNCTION_LIST *module, const struct p11s_slot_info *slot,
+                                       struct p11s_error *e)
+{
+  return judge_flags(&(struct p11s_session){.module = module, .slot = *slot}, e);
 }
 
 void p11s_session_reread_flags(struct p11s_session *s)

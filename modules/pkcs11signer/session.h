@@ -62,6 +62,9 @@ bool p11s_session_logged_in(struct p11s_session *s);
    before any try is spent on it. P11S_ERR_PIN_LOCKED when it is locked or on its final try: that
    one is left to people. P11S_ERR_NO_PIN when it is typed at the reader. */
 enum p11s_err p11s_session_check_pin(struct p11s_session *s, struct p11s_error *e);
+/* The same by slot->flags alone: no session, no call to the token. */
+enum p11s_err p11s_session_judge_flags(CK_FUNCTION_LIST *module, const struct p11s_slot_info *slot,
+                                       struct p11s_error *e);
 /* The last of these alone, from what the token said before: to be asked before a PIN is looked for.
    C_Login without a PIN, which would wait for somebody at the keypad, is never called. */
 enum p11s_err p11s_session_no_pin_to_give(const struct p11s_session *s, struct p11s_error *e);

@@ -80,9 +80,51 @@ static size_t pin_tries_left(unsigned long flags)
   return (flags & CKF_USER_PIN_COUNT_LOW) != 0 ? 2 : 3;
 }
 
-static size_t least(size_t a, size_t b)
+/* A name of a token, as far as it counts. */
+struct name {
+  const char *engine;
+  enum p11s_token_state state;
+  uint64_t seen_ms;
+  struct p11s_slot_info found;
+};
+
+static int compare_tokens(const struct name *a, const struct name *b)
 {
-  return a < b ? a : b;
+  int order = strcmp(a->engine, b->engine);
+
+  return order != 0 ? order : p11s_slot_compare(&a->found, &b->found);
+}
+
+/* Those of one token together, the one that has seen it last before the others. */
+static int compare_names(const void *one, const void *other)
+{
+  const struct name *a = one, *b = other;
+  int order = compare_tokens(a, b);
+
+  return order != 0 ? order : (a->seen_ms < b->seen_ms) - (a->seen_ms > b->seen_ms);
+}
+
+/* A name that has not found its token yet stands for one of its own. */
+static void count_tokens(struct name *names, size_t count, struct p11s_signer_stats *ret)
+{
+  bool away = false, stuck = false;
+
+  qsort(names, count, sizeof *names, compare_names);
+  for (size_t i = 0; i < count; i++) {
+    const struct name *n = &names[i];
+
+    if (i == 0 || !p11s_slot_is_known(&n->found) || compare_tokens(n - 1, n) != 0) {
+      size_t left = pin_tries_left(n->found.flags);
+
+      ret->tokens++;
+      ret->pin_tries_left = left < ret->pin_tries_left ? left : ret->pin_tries_left;
+      away = stuck = false;
+    }
+    ret->away += n->state == P11S_TOKEN_AWAY && !away;
+    ret->stuck += n->state == P11S_TOKEN_STUCK && !stuck;
+    away = away || n->state == P11S_TOKEN_AWAY;
+    stuck = stuck || n->state == P11S_TOKEN_STUCK;
+  }
 }
 
 void p11s_signer_get_stats(struct p11s_signer *s, struct p11s_signer_stats *ret)
@@ -91,7 +133,8 @@ void p11s_signer_get_stats(struct p11s_signer *s, struct p11s_signer_stats *ret)
   struct p11s_ahead_stats ahead;
   struct p11s_store_stats store;
   struct p11s_token_stats stats;
-  struct token_entry *t;
+  struct name *names;
+  size_t count = 0;
 
   memset(ret, 0, sizeof *ret);
   ret->pin_tries_left = 3;
@@ -110,14 +153,17 @@ void p11s_signer_get_stats(struct p11s_signer *s, struct p11s_signer_stats *ret)
     ret->ahead_seconds = ahead.until - p11s_record_now();
   pthread_mutex_lock(&s->lock);
   ret->keys = s->key_count;
-  for (t = s->tokens; t != NULL; t = t->next) {
+  names = calloc(s->token_count + 1, sizeof *names);
+  for (const struct token_entry *t = s->tokens; t != NULL; t = t->next) {
     p11s_token_get_stats(t->token, &stats);
-    ret->tokens += !stats.retired;
     ret->queued += stats.queued;
     ret->workers += stats.workers;
-    ret->away += stats.state == P11S_TOKEN_AWAY;
-    ret->stuck += stats.state == P11S_TOKEN_STUCK;
-    ret->pin_tries_left = least(ret->pin_tries_left, pin_tries_left(stats.flags));
+    if (names != NULL && !stats.retired)
+      names[count++] =
+          (struct name){p11s_token_engine(t->token), stats.state, stats.seen_ms, stats.found};
   }
   pthread_mutex_unlock(&s->lock);
+  if (names != NULL)
+    count_tokens(names, count, ret); /* engines live as long as the signer */
+  free(names);
 }

@@ -369,6 +369,22 @@ enum p11s_err p11s_slot_find(CK_FUNCTION_LIST *module, const char *spec,
   return result;
 }
 
+bool p11s_slot_look(CK_FUNCTION_LIST *module, CK_SLOT_ID id, struct p11s_slot_info *ret_info)
+{
+  CK_RV trouble = CKR_OK;
+  struct candidate c;
+  bool found = look_into(module, id, &c, &trouble);
+
+  for (unsigned i = 0; i < LOOKS_AGAIN && !found && trouble != CKR_OK; i++) {
+    rest_ms(REST_MS << i);
+    trouble = CKR_OK;
+    found = look_into(module, id, &c, &trouble);
+  }
+  if (found)
+    *ret_info = c.info;
+  return found;
+}
+
 enum p11s_err p11s_slot_each(CK_FUNCTION_LIST *module,
                              void (*fn)(const struct p11s_slot_info *info, void *arg), void *arg,
                              struct p11s_error *e)

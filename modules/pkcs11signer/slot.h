@@ -40,6 +40,18 @@ struct p11s_slot_info {
 enum p11s_err p11s_slot_find(CK_FUNCTION_LIST *module, const char *spec,
                              struct p11s_slot_info *ret_info, struct p11s_error *e);
 
+/* The token that is in that slot now. A slot that fails is looked at again as above. false: none,
+   or it failed each time. */
+bool p11s_slot_look(CK_FUNCTION_LIST *module, CK_SLOT_ID id, struct p11s_slot_info *ret_info);
+
+/* Orders tokens of one module by what tells one from another: slot, serial, label, manufacturer,
+   model. 0: it is one token, by whatever names it was found. One serial number is not enough: all
+   tokens of a TPM have the same. */
+int p11s_slot_compare(const struct p11s_slot_info *a, const struct p11s_slot_info *b);
+
+/* Whether this is a token: filled by one of the above, not just zeroed. */
+bool p11s_slot_is_known(const struct p11s_slot_info *info);
+
 /* Calls fn for each slot with a token. */
 enum p11s_err p11s_slot_each(CK_FUNCTION_LIST *module,
                              void (*fn)(const struct p11s_slot_info *info, void *arg), void *arg,

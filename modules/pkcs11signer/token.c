@@ -50,6 +50,7 @@ void p11s_token_free(struct p11s_token *token)
     p11s_crowd_add_token(token->config.crowd, false);
   p11s_queue_free(token->queue);
   p11s_secret_release(token->probe_pin);
+  p11s_secret_release(token->no_login_pin);
   pthread_cond_destroy(&token->work);
   pthread_cond_destroy(&token->change);
   pthread_mutex_destroy(&token->lock);
@@ -288,8 +289,9 @@ void p11s_token_get_stats(struct p11s_token *token, struct p11s_token_stats *ret
   ret->queued = (unsigned)p11s_queue_length(token->queue);
   ret->state = token->stuck ? P11S_TOKEN_STUCK : token->state;
   ret->since_ms = token->stuck ? token->progress_ms : token->since_ms;
+  ret->seen_ms = token->stuck ? p11s_now_ms() : token->seen_ms; /* no call has come back so far */
   ret->retired = token->retired;
-  ret->flags = token->flags;
+  ret->found = token->found;
   memcpy(ret->trouble, token->trouble.text, sizeof ret->trouble);
   if (ret->state == P11S_TOKEN_READY && token->no_login.text[0] != '\0') {
     ret->state = P11S_TOKEN_NO_LOGIN;

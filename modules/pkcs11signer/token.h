@@ -6,6 +6,7 @@
 #include "job.h"
 #include "lock.h"
 #include "rate.h"
+#include "slot.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,8 +19,8 @@
  * Workers are started when work waits and none is idle, at most `sessions`,
  * fewer when the token says so (ulMaxSessionCount, CKR_SESSION_COUNT), and one
  * until the first session has told how many there can be. A worker
- * that holds no session ends after a minute without work. Signals are blocked
- * in them, so that PowerDNS handles its own.
+ * that holds no session ends after a minute without work, but for the one that
+ * looks at the token. Signals are blocked in them, so that PowerDNS handles its own.
  *
  * Workers of a pdnsutil that root runs use the token as the state directory's owner (owner.h).
  *
@@ -48,7 +49,8 @@ struct p11s_token_config {
  *   untried  no job has ended yet
  *   ready    the last one got as far as a session
  *   no-login the same, but the last login failed: what needs a new signature fails for the same
- *            reason, until a login succeeds. Each job may try one (pinguard.h says which are).
+ *            reason, until a login succeeds or there is nothing any more that is against one.
+ *            Each job may try one (pinguard.h says which are).
  *   away     there was no token, module or session to be had, twice in a row.
  *            Requests fail at once with the reason. One worker looks for it
  *            every second; when it is back, sessions, login and handles are new.
@@ -56,7 +58,13 @@ struct p11s_token_config {
  *            for stuck_ms. Queries fail at once, others may wait; one query in
  *            five seconds is let through on a session of its own. The first
  *            call that comes back ends it.
+ *
+ * A token that no job has asked for P11S_LOOK_EVERY_MS is looked at (token_look.c): a session, if
+ * one is open, else the slots, and what the token says of its PIN. No login is tried, but to
+ * replace a session that was lost. Not while another call hangs: what is known is then as old as
+ * seen_ms says.
  */
+#define P11S_LOOK_EVERY_MS 30000
 enum p11s_token_state {
   P11S_TOKEN_UNTRIED,
   P11S_TOKEN_READY,
@@ -121,10 +129,11 @@ struct p11s_token_stats {
   enum p11s_token_state state;
   bool retired;                  /* no row names it */
   uint64_t since_ms;             /* of the state, on p11s_now_ms()'s clock; 0 while untried */
+  uint64_t seen_ms;              /* when the token was last seen in it, likewise */
   uint64_t reconnects;           /* away and back again */
   struct p11s_rate rate;         /* of its signatures */
   unsigned room;                 /* sessions it has for us, as far as is known; 0: not yet */
-  unsigned long flags;           /* CK_TOKEN_INFO.flags as of the last session or login */
+  struct p11s_slot_info found;   /* the token of that name as it last said; zeros: never found */
   char trouble[P11S_ERROR_SIZE]; /* why it is away or there is no login; else "" */
 };
 void p11s_token_get_stats(struct p11s_token *token, struct p11s_token_stats *ret);

@@ -10,8 +10,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Shared by token.c (queue), token_state.c (what is known of it), token_login.c and worker.c
-   (threads); nobody else includes it. */
+/* Shared by token.c (queue), token_state.c (what is known of it), token_login.c, token_look.c and
+   worker.c (threads); nobody else includes it. */
 
 /* A thread that takes jobs. On its own stack, in token->list from start to end. */
 struct p11s_worker {
@@ -64,19 +64,21 @@ struct p11s_token {
   atomic_uint hashes;     /* p11s_work_hashes(), a bit for each number of an algorithm; no lock */
   enum p11s_token_state state; /* never STUCK or NO_LOGIN: stuck and no_login say that */
   uint64_t since_ms;
-  struct p11s_error trouble;  /* why it is away */
-  struct p11s_error no_login; /* why the last login failed; its text is "" when it did not, */
-  uint64_t no_login_ms;       /* else since when none has succeeded */
-  uint64_t generation;        /* sessions of an earlier one are of no use */
-  bool stuck;                 /* no call comes back */
-  unsigned overdue;           /* queries that met their deadline since progress_ms */
-  uint64_t progress_ms;       /* a job ended, or began when none was running */
-  uint64_t tried_ms;          /* when a query was last let through although stuck */
-  struct p11s_worker *prober; /* looks for a token that is away */
-  uint64_t probe_ms;          /* when it does so next */
+  struct p11s_error trouble;        /* why it is away */
+  struct p11s_error no_login;       /* why the last login failed; its text is "" when it did not, */
+  uint64_t no_login_ms;             /* else since when none has succeeded, */
+  struct p11s_secret *no_login_pin; /* and with which PIN of a reference; NULL: the setting's */
+  uint64_t generation;              /* sessions of an earlier one are of no use */
+  bool stuck;                       /* no call comes back */
+  unsigned overdue;                 /* queries that met their deadline since progress_ms */
+  uint64_t progress_ms;             /* a job ended, or began when none was running */
+  uint64_t tried_ms;                /* when a query was last let through although stuck */
+  struct p11s_worker *prober;       /* looks for a token that is away, or at one that nobody asks */
+  uint64_t probe_ms;                /* when it does so next */
+  uint64_t seen_ms; /* the token was seen to be as state and no_login say; 0: never */
   bool have_probe_pin;
   struct p11s_secret *probe_pin; /* the last login's; without one, the job's that found it away */
-  unsigned long flags;           /* CKF_… as the token last said */
+  struct p11s_slot_info found;   /* as the token last said */
 };
 
 /* -- worker.c */
@@ -93,11 +95,14 @@ enum p11s_err p11s_worker_session_for(struct p11s_worker *w, const struct p11s_j
 /* Opens and logs in a session, read/write for one job alone, or else for the worker to keep. */
 enum p11s_err p11s_worker_new_session(struct p11s_worker *w, bool rw, struct p11s_secret *pin,
                                       struct p11s_session **ret, struct p11s_error *e);
-/* Whether the worker's session, which it must have, is there still and logged in. */
-bool p11s_worker_session_is_good(struct p11s_worker *w);
+/* Whether the worker's session, which it must have, is there still and logged in; *ret_info is then
+   what the token says now. */
+bool p11s_worker_session_is_good(struct p11s_worker *w, struct p11s_slot_info *ret_info);
 /* Closes the worker's session if it has one; handles found through it are not to be believed any
    more. */
 void p11s_worker_drop_session(struct p11s_worker *w);
+/* Behind calls to the token: somebody in this process may have finalized its library. */
+void p11s_worker_look_after_module(const struct p11s_worker *w, enum p11s_err result);
 /* After a failure: does what some libraries need besides a fresh session (p11reread.h). epoch: the
    token's when there was a session for it; NULL when there was none. True: it is worth another try,
    whatever it was. */
@@ -112,6 +117,24 @@ bool p11s_worker_recover_again(struct p11s_worker *w, enum p11s_err result);
    refused is not tried. token->lock is not held. */
 enum p11s_err p11s_token_log_in(struct p11s_token *token, struct p11s_session *session,
                                 struct p11s_secret *given, struct p11s_error *e);
+/* In a worker: after a failed login, whether a job would still fail for a reason that can be told
+   without a try; notes the reason of now, or that there is none. false: that cannot be told. */
+bool p11s_token_review_login(struct p11s_token *token, CK_FUNCTION_LIST *module,
+                             const struct p11s_slot_info *info);
+
+/* -- token_look.c */
+
+/* In a worker: looks at a token that nobody has asked for a while, and at the worker's session if
+   it has one. A session that is not good any more is replaced, with a login. */
+void p11s_worker_look(struct p11s_worker *w);
+/* Whether this worker has to look for the token, or at it, now; it becomes the one who does so.
+   When not yet: *ret_wake_ms is made earlier, to when it has to. */
+bool p11s_token_probe_due_locked(struct p11s_token *token, struct p11s_worker *w,
+                                 uint64_t *ret_wake_ms);
+/* What the token says of itself. */
+void p11s_token_note_found(struct p11s_token *token, const struct p11s_slot_info *info);
+/* Looks for a token that is away as a job would: with a session and a login. */
+void p11s_worker_probe(struct p11s_worker *w);
 
 /* -- token_state.c */
 
@@ -125,6 +148,9 @@ enum p11s_err p11s_token_log_in(struct p11s_token *token, struct p11s_session *s
 void p11s_token_note_outcome(struct p11s_token *token, enum p11s_err result,
                              const struct p11s_error *error, const uint64_t *generation,
                              struct p11s_secret *pin);
+
+/* Calls that have lasted for config.stuck_ms. */
+unsigned p11s_token_hanging_locked(const struct p11s_token *token);
 
 /* A worker begins a job, or has ended it (or handed it back); true: it took so long that the
    session is not to be trusted any more. */
@@ -146,10 +172,5 @@ void p11s_token_note_overdue(struct p11s_token *token);
    release when the lock is not held any more. */
 struct p11s_secret *p11s_token_set_probe_pin_locked(struct p11s_token *token,
                                                     struct p11s_secret *pin);
-
-/* Whether this worker has to look for the token now; it becomes the one who does so. When not yet:
- *ret_wake_ms is made earlier, to when it has to. */
-bool p11s_token_probe_due_locked(struct p11s_token *token, struct p11s_worker *w,
-                                 uint64_t *ret_wake_ms);
 
 #endif

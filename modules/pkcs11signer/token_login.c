@@ -53,23 +53,43 @@ static enum p11s_err login_with(struct p11s_token *token, struct p11s_session *s
   return result;
 }
 
-/* What the outcome of a login says about the token. */
-static void note_login(struct p11s_token *token, const struct p11s_session *session,
-                       enum p11s_err result, const struct p11s_error *why)
+static bool says_nothing(enum p11s_err result)
 {
-  bool says_nothing =
-      result == P11S_ERR_TIMEOUT || result == P11S_ERR_NOMEM || result == P11S_ERR_STOPPED;
+  return result == P11S_ERR_TIMEOUT || result == P11S_ERR_NOMEM || result == P11S_ERR_STOPPED;
+}
 
-  pthread_mutex_lock(&token->lock);
-  token->flags = p11s_session_slot(session)->flags;
+/* What the outcome of a login says about the token. given: the reference's PIN, or NULL. The former
+   one is the caller's to release when the lock is not held any more. */
+static struct p11s_secret *note_login_locked(struct p11s_token *token, struct p11s_secret *given,
+                                             enum p11s_err result, const struct p11s_error *why)
+{
+  struct p11s_secret *former = token->no_login_pin;
+
+  if (says_nothing(result))
+    return NULL;
   if (result == P11S_OK) {
     token->no_login.text[0] = '\0';
-  } else if (!says_nothing) {
-    if (token->no_login.text[0] == '\0')
-      token->no_login_ms = p11s_now_ms();
-    token->no_login = *why;
+    token->no_login_pin = NULL;
+    return former;
   }
+  if (token->no_login.text[0] == '\0')
+    token->no_login_ms = p11s_now_ms();
+  token->no_login = *why;
+  token->no_login_pin = p11s_secret_acquire(given);
+  return former;
+}
+
+static void note_login(struct p11s_token *token, const struct p11s_session *session,
+                       struct p11s_secret *given, enum p11s_err result,
+                       const struct p11s_error *why)
+{
+  struct p11s_secret *former;
+
+  pthread_mutex_lock(&token->lock);
+  token->found.flags = p11s_session_slot(session)->flags;
+  former = note_login_locked(token, given, result, why);
   pthread_mutex_unlock(&token->lock);
+  p11s_secret_release(former);
 }
 
 static enum p11s_err prove(const struct p11s_work *work, const struct p11s_secret *pin,
@@ -158,12 +178,55 @@ enum p11s_err p11s_token_log_in(struct p11s_token *token, struct p11s_session *s
   /* The others find the token logged in then, or the PIN refused. */
   if (entered && !p11s_session_logged_in(session))
     result = log_in(token, session, given, &error);
-  note_login(token, session, result, &error);
+  note_login(token, session, given, result, &error);
   if (entered)
     leave(token, &token->login_busy);
   if (result != P11S_OK && e != NULL)
     *e = error;
   return result;
+}
+
+/* What a login would meet before C_Login. before: why the last one failed, with this PIN. */
+static enum p11s_err foresee_login(struct p11s_token *token, CK_FUNCTION_LIST *module,
+                                   const struct p11s_slot_info *info, enum p11s_err before,
+                                   struct p11s_secret *given, struct p11s_error *e)
+{
+  struct p11s_secret *pin = NULL;
+  enum p11s_err result = p11s_session_judge_flags(module, info, e);
+
+  if (result == P11S_OK)
+    result = p11s_pin_get(given, token->config.pin_source, info->label, &pin, e);
+  if (result == P11S_OK)
+    result = p11s_pinguard_foresee(token->config.guard, info, pin, e);
+  p11s_secret_release(pin);
+  /* What C_Login itself has failed with is found out by the next one alone. */
+  if (result == P11S_OK && before != P11S_ERR_PIN_LOCKED && before != P11S_ERR_PIN_REFUSED &&
+      before != P11S_ERR_NO_PIN)
+    return P11S_ERR_TIMEOUT;
+  return result;
+}
+
+bool p11s_token_review_login(struct p11s_token *token, CK_FUNCTION_LIST *module,
+                             const struct p11s_slot_info *info)
+{
+  struct p11s_error error = {P11S_OK, ""};
+  struct p11s_secret *given, *former = NULL;
+  enum p11s_err before, result;
+  uint64_t tries;
+
+  pthread_mutex_lock(&token->lock);
+  before = token->no_login.text[0] == '\0' ? P11S_OK : token->no_login.code;
+  given = p11s_secret_acquire(token->no_login_pin);
+  tries = token->login_tries;
+  pthread_mutex_unlock(&token->lock);
+  result = before == P11S_OK ? P11S_OK : foresee_login(token, module, info, before, given, &error);
+  pthread_mutex_lock(&token->lock);
+  if (before != P11S_OK && !token->login_busy && token->login_tries == tries)
+    former = note_login_locked(token, given, result, &error);
+  pthread_mutex_unlock(&token->lock);
+  p11s_secret_release(former);
+  p11s_secret_release(given);
+  return !says_nothing(result);
 }
 
 enum p11s_err p11s_work_log_in(const struct p11s_work *work, struct p11s_error *e)
@@ -217,7 +280,7 @@ enum p11s_err p11s_consent_login(struct p11s_session *session, void *arg, struct
   struct p11s_error error = {P11S_OK, ""};
   enum p11s_err result = login_with(token, session, CKU_CONTEXT_SPECIFIC, consent->pin, &error);
 
-  note_login(token, session, result, &error);
+  note_login(token, session, consent->work->pin, result, &error);
   if (result != P11S_OK && e != NULL)
     *e = error;
   p11s_secret_release(consent->pin);

@@ -8,6 +8,7 @@
 #include "token_internal.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* Queries that must have waited in vain, and how often one is let through afterwards. */
 #define OVERDUE_MANY 3
@@ -87,7 +88,6 @@ static void go_away_locked(struct p11s_token *token, const struct p11s_error *wh
   struct p11s_job *job;
 
   token->trouble = *why;
-  token->probe_ms = p11s_now_ms() + P11S_PROBE_EVERY_MS;
   if (token->state == P11S_TOKEN_AWAY)
     return;
   enter_state_locked(token, P11S_TOKEN_AWAY, change);
@@ -115,6 +115,14 @@ static void come_back_locked(struct p11s_token *token, struct change *change)
     token->stats.reconnects++;
     p11s_stats_count(P11S_STAT_RECONNECTS);
   }
+}
+
+/* The token was seen to be as it is known now. */
+static void note_seen_locked(struct p11s_token *token)
+{
+  token->seen_ms = p11s_now_ms();
+  token->probe_ms =
+      token->seen_ms + (token->state == P11S_TOKEN_AWAY ? P11S_PROBE_EVERY_MS : P11S_LOOK_EVERY_MS);
 }
 
 static void refuse_all(struct p11s_job *job, const struct p11s_error *why)
@@ -166,10 +174,14 @@ void p11s_token_note_outcome(struct p11s_token *token, enum p11s_err result,
     /* who looked for it was still out there */
   } else if (verdict == IS_THERE) {
     /* What an old session still gives does not mean that there are new ones to be had. */
-    if (generation == NULL || *generation == token->generation)
+    if (generation == NULL || *generation == token->generation) {
       come_back_locked(token, &change);
-  } else if (!token->stopping)
+      note_seen_locked(token);
+    }
+  } else if (!token->stopping) {
     go_away_locked(token, error, pin, &change);
+    note_seen_locked(token);
+  }
   pthread_mutex_unlock(&token->lock);
   refuse_all(change.refused, error);
   p11s_secret_release(change.pin);
@@ -178,22 +190,9 @@ void p11s_token_note_outcome(struct p11s_token *token, enum p11s_err result,
                 verdict == IS_THERE && (result == P11S_OK || generation != NULL) ? NULL : error);
 }
 
-bool p11s_token_probe_due_locked(struct p11s_token *token, struct p11s_worker *w,
-                                 uint64_t *ret_wake_ms)
-{
-  if (token->state != P11S_TOKEN_AWAY || (token->prober != NULL && token->prober != w))
-    return false;
-  token->prober = w;
-  if (p11s_now_ms() >= token->probe_ms)
-    return true;
-  if (token->probe_ms < *ret_wake_ms)
-    *ret_wake_ms = token->probe_ms;
-  return false;
-}
-
 /* -- stuck */
 
-static unsigned hanging_locked(const struct p11s_token *token)
+unsigned p11s_token_hanging_locked(const struct p11s_token *token)
 {
   uint64_t now = p11s_now_ms();
   unsigned count = 0;
@@ -215,7 +214,7 @@ bool p11s_token_has_room_locked(struct p11s_token *token)
   }
   if (!token->stuck)
     return token->workers < token->limit;
-  hanging = hanging_locked(token);
+  hanging = p11s_token_hanging_locked(token);
   return token->workers < hanging + token->limit && token->workers < 2 * token->config.sessions;
 }
 
@@ -271,7 +270,8 @@ void p11s_token_note_overdue(struct p11s_token *token)
   token->overdue++;
   silent = p11s_now_ms() - token->progress_ms;
   news = !token->stuck && token->config.stuck_ms != 0 && token->overdue >= OVERDUE_MANY &&
-         token->progress_ms != 0 && silent >= token->config.stuck_ms && hanging_locked(token) > 0;
+         token->progress_ms != 0 && silent >= token->config.stuck_ms &&
+         p11s_token_hanging_locked(token) > 0;
   if (news) {
     token->stuck = true;
     token->tried_ms = p11s_now_ms();
@@ -320,7 +320,7 @@ enum p11s_err p11s_token_admit(struct p11s_token *token, bool query, uint64_t *r
 
 bool p11s_token_retire(struct p11s_token *token)
 {
-  struct p11s_secret *pin = NULL;
+  struct p11s_secret *pin = NULL, *no_login_pin = NULL;
   bool retires;
 
   pthread_mutex_lock(&token->lock);
@@ -329,7 +329,8 @@ bool p11s_token_retire(struct p11s_token *token)
   if (retires) {
     atomic_store(&token->retired, true);
     token->state = P11S_TOKEN_UNTRIED;
-    token->since_ms = 0;
+    token->since_ms = token->seen_ms = 0;
+    memset(&token->found, 0, sizeof token->found);
     token->trouble.text[0] = token->no_login.text[0] = '\0';
     token->stuck = false;
     token->overdue = 0;
@@ -337,10 +338,13 @@ bool p11s_token_retire(struct p11s_token *token)
     token->prober = NULL;
     pin = p11s_token_set_probe_pin_locked(token, NULL);
     token->have_probe_pin = false;
+    no_login_pin = token->no_login_pin;
+    token->no_login_pin = NULL;
     pthread_cond_broadcast(&token->work);
   }
   pthread_mutex_unlock(&token->lock);
   p11s_secret_release(pin);
+  p11s_secret_release(no_login_pin);
   if (retires)
     p11s_log_event(P11S_LOG_NOTICE,
                    "token '%s' (module %s): no key of any zone names it any more; it is not looked "

@@ -4,7 +4,6 @@
 #include "log.h"
 #include "owner.h"
 #include "p11gate.h"
-#include "p11mod.h"
 #include "rv.h"
 #include "stats.h"
 #include "thread.h"
@@ -66,13 +65,6 @@ static bool worth_another_try(const struct p11s_worker *w, enum p11s_err result,
   }
 }
 
-/* Behind calls to the token: somebody in this process may have finalized its library. */
-static void look_after_module(const struct p11s_worker *w, enum p11s_err result)
-{
-  if (result != P11S_OK && p11s_rv_last() == CKR_CRYPTOKI_NOT_INITIALIZED)
-    p11s_p11mod_lost(w->token->engine);
-}
-
 static enum p11s_err try_job(struct p11s_worker *w, struct p11s_job *job, struct attempt *attempt,
                              struct p11s_error *e)
 {
@@ -83,7 +75,7 @@ static enum p11s_err try_job(struct p11s_worker *w, struct p11s_job *job, struct
   *attempt = (struct attempt){.fresh = w->session == NULL || job->ops->rw};
   result = p11s_worker_session_for(w, job, &work.session, e);
   if (result != P11S_OK) {
-    look_after_module(w, result);
+    p11s_worker_look_after_module(w, result);
     return result;
   }
   attempt->had_session = true;
@@ -95,7 +87,7 @@ static enum p11s_err try_job(struct p11s_worker *w, struct p11s_job *job, struct
   attempt->login_tries = w->token->login_tries;
   pthread_mutex_unlock(&w->token->lock);
   result = job->ops->run(job, &work, e);
-  look_after_module(w, result);
+  p11s_worker_look_after_module(w, result);
   if (job->ops->rw) {
     CK_RV rv = p11s_rv_last();
 
@@ -212,33 +204,11 @@ static void run_job(struct p11s_worker *w, struct p11s_job *job)
     p11s_worker_drop_session(w);
 }
 
-/* Looks whether the token is there, as a job would: with a session and a login. */
-static void probe(struct p11s_worker *w)
-{
-  struct p11s_error error = {P11S_OK, ""};
-  struct p11s_session *session = NULL;
-  struct p11s_secret *pin;
-  enum p11s_err result;
-
-  pthread_mutex_lock(&w->token->lock);
-  pin = p11s_secret_acquire(w->token->probe_pin);
-  pthread_mutex_unlock(&w->token->lock);
-  p11s_worker_drop_session(w);
-  p11s_rv_note(CKR_OK);
-  result = p11s_worker_new_session(w, false, pin, &session, &error);
-  look_after_module(w, result);
-  if (result != P11S_OK && p11s_worker_recover(w, result, NULL))
-    result = p11s_worker_new_session(w, false, pin, &session, &error);
-  p11s_owner_explain(&error);
-  p11s_token_note_outcome(w->token, result, &error, NULL, pin);
-  p11s_secret_release(pin);
-}
-
-enum step { STEP_END, STEP_JOB, STEP_PROBE, STEP_CHECK, STEP_TIDY };
+enum step { STEP_END, STEP_JOB, STEP_PROBE, STEP_LOOK, STEP_TIDY };
 
 /* What the worker is to do next. After a minute without work a session is looked after: a lost
    token is better noticed before somebody needs it, and a connection kept alive; a worker without
-   one ends. */
+   one ends. One worker looks at the token sooner, and stays. */
 static enum step next_step_locked(struct p11s_worker *w, struct p11s_job **ret_job)
 {
   struct p11s_token *token = w->token;
@@ -254,12 +224,12 @@ static enum step next_step_locked(struct p11s_worker *w, struct p11s_job **ret_j
     if (token->retired || (!in_time && w->session == NULL && token->prober != w))
       return STEP_END;
     if (!in_time && w->session != NULL)
-      return STEP_CHECK;
+      return STEP_LOOK;
     if (!in_time)
       deadline = p11s_now_ms() + IDLE_MS;
     wake = deadline;
     if (p11s_token_probe_due_locked(token, w, &wake))
-      return STEP_PROBE;
+      return token->state == P11S_TOKEN_AWAY ? STEP_PROBE : STEP_LOOK;
     token->idle++;
     in_time = p11s_cond_wait_until(&token->work, &token->lock, wake) || wake != deadline;
     token->idle--;
@@ -283,9 +253,11 @@ static enum step next_step(struct p11s_worker *w, struct p11s_job **ret_job)
 
   pthread_mutex_lock(&token->lock);
   step = next_step_locked(w, ret_job);
-  if (step == STEP_JOB) {
+  if (step == STEP_JOB || step == STEP_LOOK) {
     p11s_token_note_begin_locked(token, w);
     w->sharing = busy_locked(token);
+    if (token->prober == w)
+      token->prober = NULL; /* should this call hang, another may take over */
   }
   /* Under the same lock as the last look at the queue, so that no job counts on this worker. */
   if (step == STEP_END)
@@ -307,11 +279,10 @@ static void work(struct p11s_worker *w)
       run_job(w, job);
       break;
     case STEP_PROBE:
-      probe(w);
+      p11s_worker_probe(w);
       break;
-    case STEP_CHECK:
-      if (!p11s_worker_session_is_good(w))
-        probe(w);
+    case STEP_LOOK:
+      p11s_worker_look(w);
       break;
     case STEP_TIDY:
       p11s_worker_drop_session(w);

@@ -9,8 +9,6 @@
 #include "stats.h"
 #include "token_internal.h"
 
-#include <string.h>
-
 void p11s_worker_drop_session(struct p11s_worker *w)
 {
   struct p11s_token *token = w->token;
@@ -32,7 +30,7 @@ void p11s_worker_drop_session(struct p11s_worker *w)
 static void note_token_locked(struct p11s_token *token, const struct p11s_slot_info *slot,
                               unsigned quirks)
 {
-  token->flags = slot->flags;
+  token->found = *slot;
   /* Until the first session is there, there is one worker: no second one was quicker. */
   token->most = (quirks & P11S_QUIRK_ONE_THREAD) != 0 ? 1 : token->config.sessions;
   if (slot->max_sessions != 0 && slot->max_sessions < token->most)
@@ -155,6 +153,12 @@ enum p11s_err p11s_worker_session_for(struct p11s_worker *w, const struct p11s_j
   return P11S_OK;
 }
 
+void p11s_worker_look_after_module(const struct p11s_worker *w, enum p11s_err result)
+{
+  if (result != P11S_OK && p11s_rv_last() == CKR_CRYPTOKI_NOT_INITIALIZED)
+    p11s_p11mod_lost(w->token->engine);
+}
+
 /* For all keys that are not found together: other keys of the card must wait meanwhile. */
 #define KEYS_MS 30000
 /* Nothing of the card can be used. */
@@ -233,13 +237,11 @@ bool p11s_worker_recover_again(struct p11s_worker *w, enum p11s_err result)
   return again;
 }
 
-bool p11s_worker_session_is_good(struct p11s_worker *w)
+bool p11s_worker_session_is_good(struct p11s_worker *w, struct p11s_slot_info *ret_info)
 {
-  CK_SLOT_INFO slot;
+  const struct p11s_slot_info *slot = p11s_session_slot(w->session);
 
-  memset(&slot, 0, sizeof slot);
   /* C_GetSlotInfo makes OpenSC look at the reader; a session's own state it takes from memory. */
-  return p11s_session_module(w->session)->C_GetSlotInfo(p11s_session_slot(w->session)->id, &slot) ==
-             CKR_OK &&
-         (slot.flags & CKF_TOKEN_PRESENT) != 0 && p11s_session_logged_in(w->session);
+  return p11s_slot_look(p11s_session_module(w->session), slot->id, ret_info) &&
+         p11s_slot_compare(ret_info, slot) == 0 && p11s_session_logged_in(w->session);
 }

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How the token and the key are found."""
+import re
+
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from harness import zones
 from harness.commands import assert_refused
 from harness.dnskey import KSK, DnsKey
 from harness.pdnsutil_output import shown_keys
-from harness.validate import assert_delv
+from harness.validate import assert_delv, keys_of
 
 ZONE = zones.SIGNED
 
@@ -108,6 +111,59 @@ def test_two_keys_of_one_label_are_an_error_naming_both_ids(site):
     # the way out
     assign(site, token.label, token.pin, "pkcs11:object=twins;id=%bb%02")
     assert shown_tag(site) == keys["bb02"].tag
+
+
+def pairs(token, *privates):
+    """Under one label and one id."""
+    for private in privates:
+        token.write_key(private, "aa01", "twins")
+    assert len(token.objects("private", "twins")) == len(privates)
+
+
+def test_of_two_keys_of_one_label_and_id_the_pinned_one_is_used(site):
+    site.add_zone(zones.small(ZONE))
+    token = site.token()
+    first, second = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    pairs(token, first)
+    site.assign(ZONE, "ecdsa256", "ksk", token, "twins")
+    site.pdnsutil("rectify-zone", ZONE)
+    token.delete("twins")
+    pairs(token, second, first)
+    assert "0 failed" in site.command("check").stdout
+    server = site.start_server()
+    key, = keys_of(server, ZONE)
+    assert key.key == DnsKey.of(ZONE, first.public_key(), 13, KSK).key
+    assert_delv(server, ZONE, f"www.{ZONE}")
+
+
+def test_two_keys_of_one_label_and_id_and_what_helps(site):
+    """The command is pasted as it stands; only the PIN is not asked for."""
+    site.add_zone(zones.small(ZONE))
+    token = site.token()
+    privates = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    pairs(token, *privates)
+    said = assert_refused(assign(site, token.label, token.pin, "twins", check=False), "twins", "2 different")
+    assert site.database.key_rows(ZONE) == []
+    names = re.findall(r"'(pkcs11:[^']+)'", said)
+    command = re.search(r"pkcs11-tool .*$", said, re.MULTILINE)[0]
+    site.runner.run("/bin/sh", "-e", "-c", command.replace("--login", f"--login --pin {token.pin}"))
+    assert len(names) == 2
+    for name in names:
+        assign(site, token.label, token.pin, name)
+    keys = {DnsKey.of(ZONE, private.public_key(), 13, KSK).tag for private in privates}
+    assert {key.tag for key in shown_keys(site.pdnsutil("show-zone", ZONE).stdout)} == keys
+    assert "2 keys checked, 0 failed" in site.command("check").stdout
+
+
+def test_a_key_that_was_imported_twice_is_one_key(site):
+    site.add_zone(zones.small(ZONE))
+    token = site.token()
+    private = ec.generate_private_key(ec.SECP256R1())
+    pairs(token, private, private)
+    assign(site, token.label, token.pin, "twins")
+    assert shown_tag(site) == DnsKey.of(ZONE, private.public_key(), 13, KSK).tag
+    site.pdnsutil("rectify-zone", ZONE)
+    assert_delv(site.start_server(), ZONE, f"www.{ZONE}")
 
 
 def test_labels_are_told_apart_exactly(site):

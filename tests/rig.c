@@ -216,6 +216,47 @@ void rig_remove_key(const char *label)
   rig_remove_public(label);
 }
 
+/* fn for each object of the label, on a session that can write. */
+static void each_object(const char *label,
+                        CK_RV (*fn)(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                                    unsigned char id),
+                        unsigned char id)
+{
+  CK_SESSION_HANDLE session = softhsm_session(slot, true, RIG_PIN);
+  CK_OBJECT_HANDLE found[64];
+  CK_ULONG count = search(session, NULL, label, found);
+
+  for (CK_ULONG i = 0; i < count; i++)
+    must(fn(session, found[i], id), "C_CopyObject or C_SetAttributeValue");
+  must(softhsm_module()->C_CloseSession(session), "C_CloseSession");
+}
+
+static CK_RV copy(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, unsigned char id)
+{
+  CK_ATTRIBUTE nothing_else = {CKA_LABEL, NULL, 0}; /* SoftHSM refuses NULL */
+  CK_OBJECT_HANDLE made;
+
+  (void)id;
+  return softhsm_module()->C_CopyObject(session, object, &nothing_else, 0, &made);
+}
+
+void rig_copy_key(const char *label)
+{
+  each_object(label, copy, 0);
+}
+
+static CK_RV set_id(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, unsigned char id)
+{
+  CK_ATTRIBUTE attr = {CKA_ID, &id, sizeof id};
+
+  return softhsm_module()->C_SetAttributeValue(session, object, &attr, 1);
+}
+
+void rig_set_id(const char *label, unsigned char id)
+{
+  each_object(label, set_id, id);
+}
+
 unsigned rig_objects(const char *label)
 {
   CK_SESSION_HANDLE session = softhsm_session(slot, false, RIG_PIN);

@@ -43,6 +43,10 @@ void rig_make_consent_key(const char *label);
 void rig_remove_private(const char *label);
 void rig_remove_public(const char *label);
 void rig_remove_key(const char *label);
+/* All objects of the label once more, the same in every way. */
+void rig_copy_key(const char *label);
+/* All objects of the label get that CKA_ID. */
+void rig_set_id(const char *label, unsigned char id);
 /* Objects on the token, or of one label when label is not NULL. */
 unsigned rig_objects(const char *label);
 /* The public half, as the token gives it. Free with p11s_pubkey_free(). */

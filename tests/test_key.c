@@ -277,6 +277,88 @@ static void check_finds_another_key(void **state)
   rig_signer_free(signer);
 }
 
+/* Two pairs of one label and one id. The public key that is known tells which is meant. */
+static void of_two_pairs_the_pinned_one(void **state)
+{
+  struct p11s_signer *signer = rig_signer(1);
+  struct p11s_key *pinned, *unpinned;
+  struct p11s_error e;
+
+  (void)state;
+  rig_make_key("twin");
+  pinned = key_of(signer, rig_pinned_ref("twin", RIG_PIN));
+  rig_make_key("twin");
+  unpinned = rig_key(signer, "twin", RIG_PIN);
+  assert_int_equal(p11s_key_check(unpinned, rig_later(), &e), P11S_ERR_AMBIGUOUS);
+  assert_non_null(strstr(e.text, " or 'pkcs11:object=twin;id=%"));
+  rig_set_id("twin", 0xab);
+  assert_int_equal(p11s_key_check(unpinned, rig_later(), &e), P11S_ERR_AMBIGUOUS);
+  assert_non_null(strstr(e.text, " --login --type privkey --id ab --set-id "));
+  assert_null(p11s_key_public(unpinned));
+  for (unsigned i = 0; i < 2; i++)
+    if (p11s_key_check(pinned, rig_later(), &e) != P11S_OK)
+      fail_msg("%s", e.text);
+  rig_remove_key("twin");
+  rig_make_key("twin");
+  rig_make_key("twin");
+  assert_int_equal(p11s_key_check(pinned, rig_later(), &e), P11S_ERR_KEY_MISMATCH);
+  assert_non_null(strstr(e.text, "2 private keys 'twin'"));
+  rig_remove_key("twin");
+  p11s_key_release(pinned);
+  p11s_key_release(unpinned);
+  rig_signer_free(signer);
+}
+
+/* The same key imported twice is one key. */
+static void identical_twins(void **state)
+{
+  struct p11s_signer *signer = rig_signer(1);
+  struct p11s_key *pinned, *unpinned;
+  struct p11s_error e;
+
+  (void)state;
+  rig_make_key("twin");
+  pinned = key_of(signer, rig_pinned_ref("twin", RIG_PIN));
+  rig_copy_key("twin");
+  assert_int_equal(rig_objects("twin"), 4);
+  unpinned = rig_key(signer, "twin", RIG_PIN);
+  if (p11s_key_check(pinned, rig_later(), &e) != P11S_OK ||
+      p11s_key_check(unpinned, rig_later(), &e) != P11S_OK)
+    fail_msg("%s", e.text);
+  assert_true(p11s_pubkey_equal(p11s_key_public(pinned), p11s_key_public(unpinned)));
+  rig_remove_key("twin");
+  p11s_key_release(pinned);
+  p11s_key_release(unpinned);
+  rig_signer_free(signer);
+}
+
+/* A public key that somebody left there under the same label and id. */
+static void of_two_public_keys_the_one_that_verifies(void **state)
+{
+  struct p11s_signer *signer = rig_signer(1);
+  struct p11s_key *key;
+  struct p11s_pubkey *left;
+  struct p11s_error e;
+
+  (void)state;
+  for (unsigned i = 0; i < 2; i++) {
+    rig_make_key("twin");
+    left = rig_public("twin");
+    rig_remove_private("twin");
+    rig_make_key("twin");
+    rig_set_id("twin", 0xab);
+    key = rig_key(signer, "twin", RIG_PIN);
+    if (p11s_key_check(key, rig_later(), &e) != P11S_OK)
+      fail_msg("%s", e.text);
+    assert_false(p11s_pubkey_equal(p11s_key_public(key), left));
+    rig_remove_key("twin");
+    p11s_pubkey_free(left);
+    p11s_signer_forget_key(signer, key);
+    p11s_key_release(key);
+  }
+  rig_signer_free(signer);
+}
+
 /* Without a public key object the pinned one serves, if the signature proves it. */
 static void public_half_may_be_missing(void **state)
 {
@@ -631,6 +713,9 @@ int main(void)
       cmocka_unit_test_setup(missing_key_may_come, rig_reset),
       cmocka_unit_test_setup(check_always_asks_the_token, rig_reset),
       cmocka_unit_test_setup(check_finds_another_key, rig_reset),
+      cmocka_unit_test_setup(of_two_pairs_the_pinned_one, rig_reset),
+      cmocka_unit_test_setup(identical_twins, rig_reset),
+      cmocka_unit_test_setup(of_two_public_keys_the_one_that_verifies, rig_reset),
       cmocka_unit_test_setup(public_half_may_be_missing, rig_reset),
       cmocka_unit_test_setup(a_mechanism_refused_at_once, rig_reset),
       cmocka_unit_test_setup(a_mechanism_refused_late, rig_reset),

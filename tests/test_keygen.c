@@ -123,9 +123,10 @@ static void pairs_of_each_kind(void **state)
 
   (void)state;
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-    struct p11s_pubkey *key = NULL, *again = NULL;
+    struct p11s_pubkey *key = NULL;
+    struct p11s_publics again = {{NULL}, 0};
     struct test_pair pair = {.public_key = CK_INVALID_HANDLE};
-    CK_OBJECT_HANDLE found;
+    struct p11s_handles found;
     const struct p11s_algorithm *alg = p11s_algorithm_find(cases[i].number);
 
     make(cases[i].number, cases[i].bits, "pair", &pair, &key);
@@ -137,15 +138,18 @@ static void pairs_of_each_kind(void **state)
     assert_id(pair.public_key, pair.made.id);
     assert_int_equal(p11s_pubkey_bits(key), cases[i].bits != 0 ? cases[i].bits : alg->bits);
     /* The public key that was given is the one that will be found. */
-    assert_int_equal(p11s_object_find_private(softhsm_module(), session, alg, "pair", &found, NULL),
-                     P11S_OK);
-    assert_int_equal(found, pair.private_key);
     assert_int_equal(
-        p11s_object_read_public(softhsm_module(), session, alg, found, "pair", NULL, &again, NULL),
-        P11S_OK);
-    assert_true(p11s_pubkey_equal(key, again));
+        p11s_object_find_privates(softhsm_module(), session, alg, "pair", &found, NULL), P11S_OK);
+    assert_int_equal(found.count, 1);
+    assert_int_equal(found.list[0], pair.private_key);
+    assert_int_equal(p11s_object_read_publics(softhsm_module(), session, alg, pair.private_key,
+                                              "pair", NULL, &again, NULL),
+                     P11S_OK);
+    assert_int_equal(again.count, 1);
+    assert_true(p11s_pubkey_equal(key, again.list[0]));
+    p11s_handles_clear(&found);
     p11s_pubkey_free(key);
-    p11s_pubkey_free(again);
+    p11s_publics_clear(&again);
     assert_int_equal(test_pair_destroy(softhsm_module(), session, &pair), P11S_OK);
     assert_int_equal(count_objects(), 0);
   }

@@ -5,14 +5,15 @@
 #include "key.h"
 #include "job.h"
 #include "keypair.h"
+#include "object.h"
 #include "session.h"
 #include "token.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Shared by key.c (the object), key_work.c (what workers do), key_sign.c, key_job.c (asking them
- * to), key_store.c (what is kept) and the signer's table. */
+/* Shared by key.c (the object), key_work.c (what workers do), key_match.c, key_sign.c, key_job.c
+ * (asking them to), key_store.c (what is kept) and the signer's table. */
 struct p11s_key {
   /* immutable */
   struct p11s_signer *signer;
@@ -82,7 +83,26 @@ struct p11s_signing {
 enum p11s_err p11s_key_sign_on_token(const struct p11s_key *key, struct p11s_work *work,
                                      const struct p11s_grip *grip, struct p11s_signing *signing,
                                      struct p11s_error *e);
-bool p11s_key_verify_signing(const struct p11s_key *key, const struct p11s_signing *signing);
+bool p11s_key_verify_signing(const struct p11s_key *key, const struct p11s_pubkey *public_key,
+                             const struct p11s_signing *signing);
+
+/* In a worker: how that private key signs. */
+enum p11s_err p11s_key_grip(const struct p11s_key *key, struct p11s_work *work,
+                            CK_OBJECT_HANDLE handle, struct p11s_grip *ret, struct p11s_error *e);
+
+/* key_match.c: which of several private keys of one label is meant, and which public key is its
+   half; found out by a signature of each. */
+struct p11s_match {
+  bool known;            /* publics has the key's public key alone: the first that signs for it is
+                            taken. Else all private keys must be one and the same key */
+  struct p11s_grip grip; /* out: the private key */
+  size_t at;             /* out: in publics, the public one */
+};
+/* In a worker. P11S_ERR_KEY_MISMATCH: none signs for the known one; P11S_ERR_AMBIGUOUS says what
+   helps; P11S_ERR_NO_KEY: no two belong together. */
+enum p11s_err p11s_key_match(const struct p11s_key *key, struct p11s_work *work,
+                             const struct p11s_handles *found, const struct p11s_publics *publics,
+                             struct p11s_match *match, struct p11s_error *e);
 
 /* In a worker: signs message. Finds the key when its handle is not known in work->epoch, hashes
    on the CPU, verifies the signature when asked to or when this handle has not proven itself.

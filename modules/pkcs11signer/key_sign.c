@@ -99,10 +99,9 @@ enum p11s_err p11s_key_sign_on_token(const struct p11s_key *key, struct p11s_wor
   return end(&consent, result);
 }
 
-bool p11s_key_verify_signing(const struct p11s_key *key, const struct p11s_signing *signing)
+bool p11s_key_verify_signing(const struct p11s_key *key, const struct p11s_pubkey *public_key,
+                             const struct p11s_signing *signing)
 {
-  const struct p11s_pubkey *public_key = p11s_key_public(key);
-
   return signing->plan.whole_message
              ? p11s_pubkey_verify(public_key, signing->message, signing->message_len,
                                   signing->signature, signing->len)

@@ -18,7 +18,16 @@
    token counts as stuck. */
 #define FIND_WAIT_MS 500
 
-static enum p11s_err compare(struct p11s_key *key, struct p11s_pubkey *found, struct p11s_error *e)
+static enum p11s_err is_another(const struct p11s_key *key, struct p11s_error *e)
+{
+  return p11s_error_set(e, P11S_ERR_KEY_MISMATCH,
+                        "another key stands there under this label: its public key is not the %s "
+                        "one; put the right key back, or assign the new one to the zone",
+                        key->pinned ? "pinned" : "former");
+}
+
+/* Takes it over. Another worker may have been quicker. */
+static enum p11s_err publish(struct p11s_key *key, struct p11s_pubkey *found, struct p11s_error *e)
 {
   bool same;
 
@@ -26,40 +35,108 @@ static enum p11s_err compare(struct p11s_key *key, struct p11s_pubkey *found, st
     return P11S_OK;
   same = p11s_pubkey_equal(p11s_key_public(key), found);
   p11s_pubkey_free(found);
-  if (same)
+  return same ? P11S_OK : is_another(key, e);
+}
+
+enum p11s_err p11s_key_grip(const struct p11s_key *key, struct p11s_work *work,
+                            CK_OBJECT_HANDLE handle, struct p11s_grip *ret, struct p11s_error *e)
+{
+  enum p11s_err result;
+
+  *ret = (struct p11s_grip){.handle = handle};
+  result = p11s_session_plan(work->session, key->alg, &ret->plan, e);
+  if (result == P11S_OK)
+    result = p11s_session_plan_for_key(work->session, key->alg, handle, &ret->plan, e);
+  if (result == P11S_OK)
+    result = p11s_attribute_read_bool(p11s_session_module(work->session),
+                                      p11s_session_handle(work->session), handle,
+                                      CKA_ALWAYS_AUTHENTICATE, &ret->plan.consent, e);
+  return result;
+}
+
+/* The public halves of all of them; P11S_ERR_NO_KEY when none has one. */
+static enum p11s_err read_publics(const struct p11s_key *key, struct p11s_work *work,
+                                  const struct p11s_handles *found, struct p11s_publics *ret,
+                                  struct p11s_error *e)
+{
+  enum p11s_err result = P11S_ERR_NO_KEY;
+
+  for (size_t i = 0; i < found->count; i++) {
+    result = p11s_object_read_publics(p11s_session_module(work->session),
+                                      p11s_session_handle(work->session), key->alg, found->list[i],
+                                      key->ref->label, key->ref->pub_label, ret, e);
+    if (result != P11S_OK && result != P11S_ERR_NO_KEY && result != P11S_ERR_KEY_TYPE)
+      return result;
+  }
+  return ret->count > 0 ? P11S_OK : result;
+}
+
+/* The key's public key is known: the private key that is its half. */
+static enum p11s_err find_known(struct p11s_key *key, struct p11s_work *work,
+                                const struct p11s_handles *found, struct p11s_grip *grip,
+                                struct p11s_error *e)
+{
+  struct p11s_publics known = {{atomic_load(&key->public_key)}, 1}, publics = {{NULL}, 0};
+  struct p11s_match match = {.known = true};
+  enum p11s_err result;
+  bool same = false;
+
+  if (found->count > 1) {
+    result = p11s_key_match(key, work, found, &known, &match, e);
+    *grip = match.grip;
+    return result;
+  }
+  result = read_publics(key, work, found, &publics, e);
+  for (size_t i = 0; i < publics.count; i++)
+    same = same || p11s_pubkey_equal(known.list[0], publics.list[i]);
+  p11s_publics_clear(&publics);
+  /* Without a public half on the token, the known one serves: the first signature proves it. */
+  if (result == P11S_ERR_NO_KEY || same)
     return P11S_OK;
-  return p11s_error_set(e, P11S_ERR_KEY_MISMATCH,
-                        "another key stands there under this label: its public key is not the %s "
-                        "one; put the right key back, or assign the new one to the zone",
-                        key->pinned ? "pinned" : "former");
+  return result != P11S_OK ? result : is_another(key, e);
+}
+
+static enum p11s_err find_unknown(struct p11s_key *key, struct p11s_work *work,
+                                  const struct p11s_handles *found, struct p11s_grip *grip,
+                                  struct p11s_error *e)
+{
+  struct p11s_publics publics = {{NULL}, 0};
+  struct p11s_match match = {.grip = *grip};
+  enum p11s_err result = read_publics(key, work, found, &publics, e);
+
+  if (result == P11S_OK && (found->count > 1 || publics.count > 1))
+    result = p11s_key_match(key, work, found, &publics, &match, e);
+  if (result == P11S_OK) {
+    struct p11s_pubkey *half = publics.list[match.at];
+
+    publics.list[match.at] = publics.list[--publics.count];
+    *grip = match.grip;
+    result = publish(key, half, e);
+  }
+  p11s_publics_clear(&publics);
+  return result;
 }
 
 static enum p11s_err find(struct p11s_key *key, struct p11s_work *work, struct p11s_grip *grip,
                           struct p11s_error *e)
 {
-  CK_FUNCTION_LIST *module = p11s_session_module(work->session);
-  CK_SESSION_HANDLE session = p11s_session_handle(work->session);
-  struct p11s_pubkey *found = NULL;
+  struct p11s_handles found = {NULL, 0};
+  struct p11s_sign_plan plan;
   enum p11s_err result;
 
   p11s_stats_count(P11S_STAT_KEY_LOOKUPS);
-  result = p11s_session_plan(work->session, key->alg, &grip->plan, e);
+  /* A token that cannot sign so is to be told first, whatever keys it has. */
+  result = p11s_session_plan(work->session, key->alg, &plan, e);
   if (result == P11S_OK)
-    result = p11s_object_find_private(module, session, key->alg, key->ref->label, &grip->handle, e);
+    result = p11s_object_find_privates(p11s_session_module(work->session),
+                                       p11s_session_handle(work->session), key->alg,
+                                       key->ref->label, &found, e);
   if (result == P11S_OK)
-    result = p11s_session_plan_for_key(work->session, key->alg, grip->handle, &grip->plan, e);
+    result = p11s_key_grip(key, work, found.list[0], grip, e);
   if (result == P11S_OK)
-    result = p11s_attribute_read_bool(module, session, grip->handle, CKA_ALWAYS_AUTHENTICATE,
-                                      &grip->plan.consent, e);
-  if (result != P11S_OK)
-    return result;
-  result = p11s_object_read_public(module, session, key->alg, grip->handle, key->ref->label,
-                                   key->ref->pub_label, &found, e);
-  if (result == P11S_OK)
-    return compare(key, found, e);
-  /* Without a public half on the token, the pinned one serves: the first signature proves it. */
-  if (result == P11S_ERR_NO_KEY && p11s_key_public(key) != NULL)
-    return P11S_OK;
+    result = p11s_key_public(key) != NULL ? find_known(key, work, &found, grip, e)
+                                          : find_unknown(key, work, &found, grip, e);
+  p11s_handles_clear(&found);
   return result;
 }
 
@@ -194,7 +271,7 @@ enum p11s_err p11s_key_sign_work(struct p11s_key *key, struct p11s_work *work,
   *len = signing.len;
   if (!verify && grip.proven && !signing.switched)
     return P11S_OK;
-  if (!p11s_key_verify_signing(key, &signing)) {
+  if (!p11s_key_verify_signing(key, p11s_key_public(key), &signing)) {
     (void)p11s_error_set(e, P11S_ERR_SIGNATURE,
                          "the token's signature does not verify with the key's public half: it is "
                          "not used");

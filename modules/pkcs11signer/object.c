@@ -160,49 +160,6 @@ static enum p11s_err no_key(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
   return P11S_ERR_NO_KEY;
 }
 
-static void id_text(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
-                    char *to, size_t size)
-{
-  struct p11s_bytes id;
-
-  (void)p11s_attribute_read(module, session, object, CKA_ID, &id, NULL);
-  p11s_bytes_hex(&id, to, size);
-  p11s_bytes_clear(&id);
-}
-
-static enum p11s_err two_keys(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                              const struct p11s_handles *found, const char *label,
-                              struct p11s_error *e)
-{
-  char first[129], second[129];
-
-  id_text(module, session, found->list[0], first, sizeof first);
-  id_text(module, session, found->list[1], second, sizeof second);
-  return p11s_error_set(
-      e, P11S_ERR_AMBIGUOUS,
-      "the token has %zu private keys '%s', with the ids %s and %s%s; name one as "
-      "pkcs11:object=LABEL;id=%%HH%%HH",
-      found->count, label, first[0] != 0 ? first : "(empty)", second[0] != 0 ? second : "(empty)",
-      found->count > 2 ? " and more" : "");
-}
-
-static enum p11s_err check_type(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                CK_OBJECT_HANDLE key, const struct p11s_algorithm *alg,
-                                const char *label, struct p11s_error *e)
-{
-  bool given;
-  CK_ULONG type;
-  enum p11s_err result =
-      p11s_attribute_read_ulong(module, session, key, CKA_KEY_TYPE, &given, &type, e);
-
-  /* A token that does not say is found out by the public key. */
-  if (result != P11S_OK || !given || type == alg->key_type)
-    return result;
-  return p11s_error_set(
-      e, P11S_ERR_KEY_TYPE, "private key '%s' is of type %s, algorithm %u (%s) needs %s", label,
-      p11s_key_type_name(type), alg->number, alg->mnemonic, p11s_algorithm_kind(alg));
-}
-
 const char *p11s_key_type_name(CK_KEY_TYPE type)
 {
   switch (type) {
@@ -219,9 +176,38 @@ const char *p11s_key_type_name(CK_KEY_TYPE type)
   }
 }
 
-enum p11s_err p11s_object_find_private(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                       const struct p11s_algorithm *alg, const char *label,
-                                       CK_OBJECT_HANDLE *ret_key, struct p11s_error *e)
+/* Leaves out those of another type. A token that does not say the type is found out by the public
+   key. */
+static enum p11s_err keep_of_type(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                  const struct p11s_algorithm *alg, const char *label,
+                                  struct p11s_handles *found, struct p11s_error *e)
+{
+  CK_ULONG type, other = 0;
+  size_t kept = 0;
+  bool given;
+
+  for (size_t i = 0; i < found->count; i++) {
+    enum p11s_err result =
+        p11s_attribute_read_ulong(module, session, found->list[i], CKA_KEY_TYPE, &given, &type, e);
+
+    if (result != P11S_OK)
+      return result;
+    if (!given || type == alg->key_type)
+      found->list[kept++] = found->list[i];
+    else
+      other = type;
+  }
+  found->count = kept;
+  if (kept > 0)
+    return P11S_OK;
+  return p11s_error_set(
+      e, P11S_ERR_KEY_TYPE, "private key '%s' is of type %s, algorithm %u (%s) needs %s", label,
+      p11s_key_type_name(other), alg->number, alg->mnemonic, p11s_algorithm_kind(alg));
+}
+
+enum p11s_err p11s_object_find_privates(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                        const struct p11s_algorithm *alg, const char *label,
+                                        struct p11s_handles *ret, struct p11s_error *e)
 {
   struct p11s_object_name name;
   struct p11s_handles found = {NULL, 0};
@@ -236,13 +222,12 @@ enum p11s_err p11s_object_find_private(CK_FUNCTION_LIST *module, CK_SESSION_HAND
   }
   if (result == P11S_OK && found.count == 0)
     result = no_key(module, session, label, e);
-  else if (result == P11S_OK && found.count > 1)
-    result = two_keys(module, session, &found, label, e);
   else if (result == P11S_OK)
-    result = check_type(module, session, found.list[0], alg, label, e);
+    result = keep_of_type(module, session, alg, label, &found, e);
   if (result == P11S_OK)
-    *ret_key = found.list[0];
-  p11s_handles_clear(&found);
+    *ret = found;
+  else
+    p11s_handles_clear(&found);
   p11s_object_name_clear(&name);
   return result;
 }

@@ -3,6 +3,7 @@
 #define P11S_OBJECT_H
 
 #include "algorithm.h"
+#include "attribute.h"
 #include "err.h"
 #include "pubkey.h"
 
@@ -20,25 +21,36 @@
  * one that has it with a NUL or blanks behind it is taken: as listings show it.
  */
 
-/* The private key. P11S_ERR_NO_KEY names those that are there (at most 10), P11S_ERR_AMBIGUOUS
-   names both ids, P11S_ERR_KEY_TYPE says which type was expected. */
-enum p11s_err p11s_object_find_private(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                       const struct p11s_algorithm *alg, const char *label,
-                                       CK_OBJECT_HANDLE *ret_key, struct p11s_error *e);
+/* The private keys that the label names, those of another type left out: one, as a rule.
+   P11S_ERR_NO_KEY names those that are there (at most 10), P11S_ERR_KEY_TYPE says which type was
+   expected. On success there is at least one, and the caller clears *ret. */
+enum p11s_err p11s_object_find_privates(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                        const struct p11s_algorithm *alg, const char *label,
+                                        struct p11s_handles *ret, struct p11s_error *e);
+
+/* Public keys, each once. Those beyond the most are left out. */
+#define P11S_PUBLICS_MOST 8
+struct p11s_publics {
+  struct p11s_pubkey *list[P11S_PUBLICS_MOST];
+  size_t count;
+};
+/* Frees the keys and makes it empty. */
+void p11s_publics_clear(struct p11s_publics *publics);
 
 /*
- * The public half of a private key, from, in this order: the public key
- * object (same CKA_ID as the private key among those with pub_label or, when that is NULL, label;
- * else the only one with that CKA_ID; else the only one with that label; a pub_label that was given
- * goes before the CKA_ID), the private key's own attributes, a certificate with the same CKA_ID or
- * label. P11S_ERR_NO_KEY when
- * none of them has it, P11S_ERR_KEY_TYPE when it is of another type, curve or size.
+ * Adds the public half of a private key to *publics, from the first of these that has it: the
+ * public key object (same CKA_ID as the private key among those with pub_label or, when that is
+ * NULL, label; else the one with that CKA_ID; else the one with that label; a pub_label that was
+ * given goes before the CKA_ID), the private key's own attributes, a certificate with the same
+ * CKA_ID or label. Where several public key objects with different keys answer alike, the private
+ * key's own attributes decide; where it has none, all of them are added. P11S_ERR_NO_KEY when there
+ * is none, P11S_ERR_KEY_TYPE when it is of another type, curve or size.
  */
-enum p11s_err p11s_object_read_public(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                      const struct p11s_algorithm *alg,
-                                      CK_OBJECT_HANDLE private_key, const char *label,
-                                      const char *pub_label, struct p11s_pubkey **ret_key,
-                                      struct p11s_error *e);
+enum p11s_err p11s_object_read_publics(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                       const struct p11s_algorithm *alg,
+                                       CK_OBJECT_HANDLE private_key, const char *label,
+                                       const char *pub_label, struct p11s_publics *publics,
+                                       struct p11s_error *e);
 
 /* The public key that an object's own attributes hold (CKA_MODULUS and CKA_PUBLIC_EXPONENT, or
    CKA_EC_POINT; else CKA_PUBLIC_KEY_INFO, PKCS#11 v2.40 section 4.9). P11S_ERR_NO_KEY when the

@@ -151,63 +151,124 @@ static enum p11s_err search_by_id(struct search *s, CK_OBJECT_CLASS class, struc
   return search_named(s, class, &name, ret, e);
 }
 
-/* The one of them that has the private key's id. */
-static enum p11s_err with_id(struct search *s, const struct p11s_handles *labelled,
-                             CK_OBJECT_HANDLE *ret_object, bool *ret_found, struct p11s_error *e)
+/* Keeps those of them that have the private key's id, if there are any. *ret_have: whether. */
+static enum p11s_err prefer_id(struct search *s, struct p11s_handles *labelled, bool *ret_have,
+                               struct p11s_error *e)
 {
   enum p11s_err result = P11S_OK;
+  size_t kept = 0;
 
-  for (size_t i = 0; result == P11S_OK && s->id.len > 0 && !*ret_found && i < labelled->count;
-       i++) {
-    *ret_object = labelled->list[i];
-    result = has_id(s, *ret_object, ret_found, e);
+  for (size_t i = 0; result == P11S_OK && s->id.len > 0 && i < labelled->count; i++) {
+    CK_OBJECT_HANDLE object = labelled->list[i];
+    bool has = false;
+
+    result = has_id(s, object, &has, e);
+    if (result == P11S_OK && has) {
+      labelled->list[i] = labelled->list[kept];
+      labelled->list[kept++] = object;
+    }
   }
+  *ret_have = kept > 0;
+  if (kept > 0)
+    labelled->count = kept;
   return result;
 }
 
-static void take_only(const struct p11s_handles *objects, CK_OBJECT_HANDLE *ret_object,
-                      bool *ret_found)
+/* By the private key's own label alone, where the reference has an id too, or only that. */
+static enum p11s_err search_by_label(struct search *s, struct p11s_handles *ret,
+                                     struct p11s_error *e)
 {
-  if (*ret_found || objects->count != 1)
-    return;
-  *ret_object = objects->list[0];
-  *ret_found = true;
+  struct p11s_object_name name = {
+      .uri = NULL, .attrs = {{CKA_LABEL, s->label.data, s->label.len}}, .count = 1};
+
+  if (s->label.len == 0)
+    return P11S_OK;
+  return search_named(s, CKO_PUBLIC_KEY, &name, ret, e);
 }
 
-/* The public key object, by the rules in object.h; P11S_ERR_NO_KEY when none is clearly meant. */
-static enum p11s_err find_public(struct search *s, CK_OBJECT_HANDLE *ret_object,
-                                 struct p11s_error *e)
+/* The public key objects that may be meant, by the rules in object.h; none is no error. */
+static enum p11s_err find_publics(struct search *s, struct p11s_handles *ret, struct p11s_error *e)
 {
   struct p11s_handles labelled, same_id = {NULL, 0};
-  CK_OBJECT_HANDLE object = 0;
-  bool found = false;
+  bool both = false;
   enum p11s_err result = search_named(s, CKO_PUBLIC_KEY, &s->name, &labelled, e);
 
   if (result == P11S_OK)
-    result = with_id(s, &labelled, &object, &found, e);
-  if (result == P11S_OK && !found)
+    result = prefer_id(s, &labelled, &both, e);
+  if (result == P11S_OK && !both)
     result = search_by_id(s, CKO_PUBLIC_KEY, &same_id, e);
-  if (result == P11S_OK) {
-    take_only(s->named ? &labelled : &same_id, &object, &found);
-    take_only(s->named ? &same_id : &labelled, &object, &found);
-    if (!found)
-      result = p11s_error_set(e, P11S_ERR_NO_KEY, "no public key object");
+  if (result == P11S_OK && labelled.count == 0 && same_id.count == 0) {
+    p11s_handles_clear(&labelled);
+    result = search_by_label(s, &labelled, e);
   }
-  if (result == P11S_OK)
-    *ret_object = object;
-  p11s_handles_clear(&labelled);
-  p11s_handles_clear(&same_id);
+  if (result != P11S_OK) {
+    p11s_handles_clear(&labelled);
+    return result;
+  }
+  if (both || same_id.count == 0 || (s->named && labelled.count > 0)) {
+    *ret = labelled;
+    p11s_handles_clear(&same_id);
+  } else {
+    *ret = same_id;
+    p11s_handles_clear(&labelled);
+  }
+  return P11S_OK;
+}
+
+/* Takes the key over. */
+static void add_public(struct p11s_publics *publics, struct p11s_pubkey *key)
+{
+  for (size_t i = 0; i < publics->count; i++)
+    if (p11s_pubkey_equal(publics->list[i], key)) {
+      p11s_pubkey_free(key);
+      return;
+    }
+  if (publics->count < P11S_PUBLICS_MOST)
+    publics->list[publics->count++] = key;
+  else
+    p11s_pubkey_free(key);
+}
+
+void p11s_publics_clear(struct p11s_publics *publics)
+{
+  for (size_t i = 0; i < publics->count; i++)
+    p11s_pubkey_free(publics->list[i]);
+  publics->count = 0;
+}
+
+static enum p11s_err from_public_objects(struct search *s, struct p11s_publics *ret,
+                                         struct p11s_error *e)
+{
+  struct p11s_handles objects = {NULL, 0};
+  enum p11s_err result = find_publics(s, &objects, e);
+
+  for (size_t i = 0; result == P11S_OK && i < objects.count; i++) {
+    struct p11s_pubkey *key = NULL;
+
+    result = p11s_object_public_from(s->module, s->session, s->alg, objects.list[i], &key, e);
+    if (result == P11S_OK)
+      add_public(ret, key);
+    else if (goes_on(s, result, e))
+      result = P11S_OK;
+  }
+  p11s_handles_clear(&objects);
+  if (result == P11S_OK && ret->count == 0)
+    result = p11s_error_set(e, P11S_ERR_NO_KEY, "no public key object");
   return result;
 }
 
-static enum p11s_err from_public_object(struct search *s, struct p11s_pubkey **ret_key,
-                                        struct p11s_error *e)
+/* In place of what is there already. */
+static enum p11s_err from_private_key(struct search *s, struct p11s_publics *ret,
+                                      struct p11s_error *e)
 {
-  CK_OBJECT_HANDLE object = 0;
-  enum p11s_err result = find_public(s, &object, e);
+  struct p11s_pubkey *key = NULL;
+  enum p11s_err result =
+      p11s_object_public_from(s->module, s->session, s->alg, s->private_key, &key, e);
 
-  if (result == P11S_OK)
-    result = p11s_object_public_from(s->module, s->session, s->alg, object, ret_key, e);
+  if (result == P11S_OK) {
+    p11s_publics_clear(ret);
+    add_public(ret, key);
+  }
   return result;
 }
 
@@ -256,15 +317,20 @@ static enum p11s_err from_certificate(struct search *s, struct p11s_pubkey **ret
   return result;
 }
 
-static enum p11s_err search_all(struct search *s, const char *label, struct p11s_pubkey **ret_key,
+static enum p11s_err search_all(struct search *s, const char *label, struct p11s_publics *ret,
                                 struct p11s_error *e)
 {
-  enum p11s_err result = from_public_object(s, ret_key, e);
+  struct p11s_pubkey *certified = NULL;
+  enum p11s_err result = from_public_objects(s, ret, e);
 
+  if (ret->count != 1 && (result == P11S_OK || goes_on(s, result, e)))
+    result = from_private_key(s, ret, e);
+  if (ret->count > 0 && (result == P11S_OK || goes_on(s, result, e)))
+    return P11S_OK;
   if (goes_on(s, result, e))
-    result = p11s_object_public_from(s->module, s->session, s->alg, s->private_key, ret_key, e);
-  if (goes_on(s, result, e))
-    result = from_certificate(s, ret_key, e);
+    result = from_certificate(s, &certified, e);
+  if (result == P11S_OK)
+    add_public(ret, certified);
   if (!goes_on(s, result, e))
     return result;
   if (s->first.code != P11S_OK) {
@@ -290,12 +356,13 @@ static enum p11s_err take_own_label(struct search *s, struct p11s_error *e)
   return result;
 }
 
-enum p11s_err p11s_object_read_public(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                      const struct p11s_algorithm *alg,
-                                      CK_OBJECT_HANDLE private_key, const char *label,
-                                      const char *pub_label, struct p11s_pubkey **ret_key,
-                                      struct p11s_error *e)
+enum p11s_err p11s_object_read_publics(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                       const struct p11s_algorithm *alg,
+                                       CK_OBJECT_HANDLE private_key, const char *label,
+                                       const char *pub_label, struct p11s_publics *publics,
+                                       struct p11s_error *e)
 {
+  struct p11s_publics found = {{NULL}, 0};
   struct search s = {.module = module,
                      .session = session,
                      .alg = alg,
@@ -315,7 +382,11 @@ enum p11s_err p11s_object_read_public(CK_FUNCTION_LIST *module, CK_SESSION_HANDL
   if (result == P11S_OK)
     result = p11s_attribute_read(module, session, private_key, CKA_ID, &s.id, &said);
   if (result == P11S_OK)
-    result = search_all(&s, label, ret_key, &said);
+    result = search_all(&s, label, &found, &said);
+  for (size_t i = 0; result == P11S_OK && i < found.count; i++)
+    add_public(publics, found.list[i]);
+  if (result != P11S_OK)
+    p11s_publics_clear(&found);
   if (result != P11S_OK && e != NULL)
     *e = said;
   p11s_bytes_clear(&s.id);

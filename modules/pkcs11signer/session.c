@@ -2,7 +2,6 @@
 /* A session's life: open, log in, close (session.h). */
 #include "session.h"
 
-#include "buf.h"
 #include "log.h"
 
 #include <p11-kit/p11-kit.h>
@@ -199,27 +198,33 @@ enum p11s_err p11s_session_no_pin_to_give(const struct p11s_session *s, struct p
                         s->slot.label, s->slot.serial);
 }
 
+void p11s_session_add_tool(const struct p11s_session *s, struct p11s_buf *out)
+{
+  char *path = p11_kit_module_get_filename(s->module);
+
+  p11s_buf_addstr(out, "pkcs11-tool ");
+  if (path != NULL) {
+    p11s_buf_addstr(out, "--module ");
+    p11s_buf_add_shell(out, path);
+    p11s_buf_addstr(out, " ");
+  }
+  p11s_buf_addstr(out, "--token-label ");
+  p11s_buf_add_shell(out, s->slot.label);
+  free(path);
+}
+
 /* subject: "token" or what of it; behind: what is the matter, and what to do with the command that
    follows it. */
 static enum p11s_err left_to_people(const struct p11s_session *s, enum p11s_err code,
                                     const char *subject, const char *behind, const char *options,
                                     struct p11s_error *e)
 {
-  char *path = p11_kit_module_get_filename(s->module);
   struct p11s_buf command = P11S_BUF_INIT;
 
-  p11s_buf_addstr(&command, "pkcs11-tool ");
-  if (path != NULL) {
-    p11s_buf_addstr(&command, "--module ");
-    p11s_buf_add_shell(&command, path);
-    p11s_buf_addstr(&command, " ");
-  }
-  p11s_buf_addstr(&command, "--token-label ");
-  p11s_buf_add_shell(&command, s->slot.label);
+  p11s_session_add_tool(s, &command);
   (void)p11s_error_set(e, code, "%s '%s' (serial %s) %s: %s %s", subject, s->slot.label,
                        s->slot.serial, behind, p11s_buf_text(&command), options);
   p11s_buf_clear(&command);
-  free(path);
   return code;
 }
 

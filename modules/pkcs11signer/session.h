@@ -3,6 +3,7 @@
 #define P11S_SESSION_H
 
 #include "algorithm.h"
+#include "buf.h"
 #include "err.h"
 #include "rv.h"
 #include "secret.h"
@@ -50,6 +51,10 @@ const struct p11s_mechanisms *p11s_session_mechanisms(struct p11s_session *s, st
 
 /* Whether it is a read/write session. */
 bool p11s_session_is_rw(const struct p11s_session *s);
+
+/* Appends the beginning of a command line for a shell: pkcs11-tool with the module and the token.
+ */
+void p11s_session_add_tool(const struct p11s_session *s, struct p11s_buf *out);
 
 /* Logs out all sessions that this process has with the token. */
 void p11s_session_log_out(struct p11s_session *s);

@@ -76,20 +76,24 @@ static enum p11s_err log_in(struct run *run)
 
 static enum p11s_err find_private(struct run *run)
 {
-  CK_OBJECT_HANDLE key;
+  struct p11s_handles keys = {NULL, 0};
+  enum p11s_err err = p11s_object_find_privates(&nonsense, p11s_session_handle(run->session),
+                                                run->alg, run->name, &keys, run->e);
 
-  return p11s_object_find_private(&nonsense, p11s_session_handle(run->session), run->alg, run->name,
-                                  &key, run->e);
+  fuzz_must((err == P11S_OK) == (keys.count > 0), "success without a key");
+  p11s_handles_clear(&keys);
+  return err;
 }
 
 static enum p11s_err read_public(struct run *run)
 {
-  struct p11s_pubkey *key = NULL;
-  enum p11s_err err = p11s_object_read_public(&nonsense, p11s_session_handle(run->session),
-                                              run->alg, PRIVATE_KEY, run->name, NULL, &key, run->e);
+  struct p11s_publics keys = {{NULL}, 0};
+  enum p11s_err err =
+      p11s_object_read_publics(&nonsense, p11s_session_handle(run->session), run->alg, PRIVATE_KEY,
+                               run->name, NULL, &keys, run->e);
 
-  fuzz_must((err == P11S_OK) == (key != NULL), "success without a key");
-  p11s_pubkey_free(key);
+  fuzz_must((err == P11S_OK) == (keys.count > 0), "success without a key");
+  p11s_publics_clear(&keys);
   return err;
 }
 

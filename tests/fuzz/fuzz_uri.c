@@ -75,7 +75,7 @@ static void look_for(const char *text)
 {
   struct p11s_error e = {P11S_OK, ""};
   struct p11s_slot_info info;
-  CK_OBJECT_HANDLE key = 0;
+  struct p11s_handles keys = {NULL, 0};
 
   nonsense_reset((struct fuzz_input){NULL, 0});
   if (p11s_slot_find(&nonsense, text, &info, &e) == P11S_OK) {
@@ -84,8 +84,10 @@ static void look_for(const char *text)
     fuzz_must(e.code == P11S_ERR_NO_TOKEN || e.code == P11S_ERR_SYNTAX, "another error");
     check_failure(text, &e);
   }
-  if (p11s_object_find_private(&nonsense, 3, p11s_algorithm_find(13), text, &key, &e) == P11S_OK) {
-    fuzz_must(key == 1, "another key than there is");
+  if (p11s_object_find_privates(&nonsense, 3, p11s_algorithm_find(13), text, &keys, &e) ==
+      P11S_OK) {
+    fuzz_must(keys.count == 1 && keys.list[0] == 1, "another key than there is");
+    p11s_handles_clear(&keys);
   } else {
     fuzz_must(e.code == P11S_ERR_NO_KEY || e.code == P11S_ERR_SYNTAX, "another error");
     check_failure(text, &e);

@@ -289,6 +289,13 @@ static bool read_mark(const char *line, struct p11s_pinmark *mark)
   return false;
 }
 
+static enum p11s_err add_read_mark(const char *line, struct p11s_pinmarks *m)
+{
+  if (!grow(m))
+    return m->count == P11S_PINMARKS_MAX ? P11S_ERR_SYNTAX : P11S_ERR_NOMEM;
+  return read_mark(line, &m->mark[m->count++]) ? P11S_OK : P11S_ERR_SYNTAX;
+}
+
 static enum p11s_err read_lines(char *text, struct p11s_pinmarks *m)
 {
   char *rest = NULL, *line = strtok_r(text, "\n", &rest);
@@ -302,12 +309,11 @@ static enum p11s_err read_lines(char *text, struct p11s_pinmarks *m)
         return P11S_ERR_SYNTAX;
     } else if (strncmp(line, "end ", 4) == 0) {
       ended = true;
-    } else if (ended || m->count == P11S_PINMARKS_MAX) {
-      return P11S_ERR_SYNTAX;
-    } else if (!grow(m)) {
-      return P11S_ERR_NOMEM;
-    } else if (!read_mark(line, &m->mark[m->count++])) {
-      return P11S_ERR_SYNTAX;
+    } else {
+      enum p11s_err err = ended ? P11S_ERR_SYNTAX : add_read_mark(line, m);
+
+      if (err != P11S_OK)
+        return err;
     }
   }
   return ended ? P11S_OK : P11S_ERR_SYNTAX;

@@ -13,7 +13,7 @@ with_tests=
 # To build and to run, and for demo.sh.
 packages=(
   build-essential autoconf automake libtool pkg-config dpkg-dev libboost-dev libssl-dev
-  libp11-kit-dev liblmdb-dev libmariadb-dev
+  libp11-kit-dev liblmdb-dev libmariadb-dev libsodium-dev
   pdns-server pdns-backend-sqlite3 sqlite3 p11-kit softhsm2 opensc bind9-dnsutils
 )
 # --mysql

@@ -2,6 +2,7 @@
 /* The list of marks and its text. */
 #include "pinmarks.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,8 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
+#include <openssl/evp.h>
 
 static const unsigned char hash_a[P11S_PIN_HASH_LEN] = {0xaa, 1},
                            hash_b[P11S_PIN_HASH_LEN] = {0xbb};
@@ -300,9 +303,83 @@ static void hash_is_of_salt_serial_and_pin(void **state)
   p11s_secret_release(other);
 }
 
+/* What is in files must go on to count, whatever makes the hash. */
+static void hash_is_libcryptos_scrypt(void **state)
+{
+  struct p11s_secret *pin = p11s_secret_new("pin~1234", 8);
+  unsigned char salt[P11S_PIN_SALT_LEN + 6], hash[P11S_PIN_HASH_LEN], expected[sizeof hash];
+
+  (void)state;
+  memcpy(salt, hash_a, P11S_PIN_SALT_LEN);
+  memcpy(salt + P11S_PIN_SALT_LEN, "serial", 6);
+  assert_int_equal(EVP_PBE_scrypt("pin~1234", 8, salt, sizeof salt, 16384, 8, 1, 64UL << 20,
+                                  expected, sizeof expected),
+                   1);
+  assert_true(p11s_pinmarks_hash(hash_a, "serial", pin, hash));
+  assert_memory_equal(hash, expected, sizeof hash);
+  p11s_secret_release(pin);
+}
+
+/* -- memory: a thread that has made a hash, and goes on */
+
+#define THREADS 8
+
+static pthread_barrier_t made, measured;
+
+static void *make_hash(void *arg)
+{
+  struct p11s_secret *pin = p11s_secret_new("pin~1234", 8);
+  unsigned char hash[P11S_PIN_HASH_LEN];
+  bool *good = arg;
+
+  /* Twice: what malloc() maps by itself the first time it takes from the thread's arena then. */
+  for (unsigned i = 0; i < 2; i++)
+    *good = pin != NULL && p11s_pinmarks_hash(hash_a, "serial", pin, hash);
+  p11s_secret_release(pin);
+  (void)pthread_barrier_wait(&made);
+  (void)pthread_barrier_wait(&measured);
+  return NULL;
+}
+
+static size_t resident_mib(void)
+{
+  unsigned long total, pages;
+  FILE *in = fopen("/proc/self/statm", "re");
+
+  assert_non_null(in);
+  assert_int_equal(fscanf(in, "%lu %lu", &total, &pages), 2);
+  assert_int_equal(fclose(in), 0);
+  return pages * (size_t)sysconf(_SC_PAGESIZE) >> 20;
+}
+
+static void a_hash_leaves_no_memory_with_its_thread(void **state)
+{
+  size_t before = resident_mib(), after;
+  bool good[THREADS] = {false};
+  pthread_t thread[THREADS];
+
+  (void)state;
+  assert_int_equal(pthread_barrier_init(&made, NULL, THREADS + 1), 0);
+  assert_int_equal(pthread_barrier_init(&measured, NULL, THREADS + 1), 0);
+  for (unsigned i = 0; i < THREADS; i++)
+    assert_int_equal(pthread_create(&thread[i], NULL, make_hash, &good[i]), 0);
+  (void)pthread_barrier_wait(&made);
+  after = resident_mib();
+  (void)pthread_barrier_wait(&measured);
+  for (unsigned i = 0; i < THREADS; i++) {
+    assert_int_equal(pthread_join(thread[i], NULL), 0);
+    assert_true(good[i]);
+  }
+  assert_true(after < before + (size_t)2 * THREADS); /* MiB */
+  assert_int_equal(pthread_barrier_destroy(&made), 0);
+  assert_int_equal(pthread_barrier_destroy(&measured), 0);
+}
+
 int main(void)
 {
   static const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_hash_leaves_no_memory_with_its_thread),
+      cmocka_unit_test(hash_is_libcryptos_scrypt),
       cmocka_unit_test(text_comes_back),
       cmocka_unit_test(an_old_text_is_read),
       cmocka_unit_test(a_full_list_comes_back),

@@ -22,6 +22,7 @@ struct p11s_pinguard *p11s_pinguard_new(const char *state_dir)
 
   if (g == NULL)
     return NULL;
+  pthread_mutex_init(&g->hashing, NULL);
   pthread_mutex_init(&g->lock, NULL);
   p11s_cond_init(&g->left);
   if (state_dir != NULL && state_dir[0] != '\0') {
@@ -48,6 +49,7 @@ void p11s_pinguard_free(struct p11s_pinguard *g)
   free(g->accepted.entry);
   free(g->news.entry);
   free(g->slow.entry);
+  pthread_mutex_destroy(&g->hashing);
   free(g->dir);
   p11s_wipe(g, sizeof *g);
   free(g);
@@ -115,38 +117,54 @@ static void put(struct ring *ring, const struct known *known)
     ring->count = ring->next;
 }
 
-/* -- slow hashes: each made once */
+/* -- slow hashes: each made once, and one at a time */
+
+static bool find_slow(struct p11s_pinguard *g, const struct known *wanted, unsigned char *ret)
+{
+  bool known = false;
+
+  pthread_mutex_lock(&g->lock);
+  for (unsigned i = 0; i < g->slow.count && !known; i++) {
+    const struct known *s = &g->slow.entry[i];
+
+    known = memcmp(&s->fast, &wanted->fast, sizeof wanted->fast) == 0 &&
+            memcmp(s->salt, wanted->salt, sizeof s->salt) == 0;
+    if (known)
+      memcpy(ret, s->hash, sizeof s->hash);
+  }
+  pthread_mutex_unlock(&g->lock);
+  return known;
+}
+
+static void keep_slow(struct p11s_pinguard *g, const struct known *slow)
+{
+  pthread_mutex_lock(&g->lock);
+  put(&g->slow, slow);
+  pthread_mutex_unlock(&g->lock);
+}
 
 bool p11s_pinguard_hash(struct p11s_pinguard *g, const unsigned char *salt,
                         const struct p11s_pin_token *token, const struct p11s_secret *pin,
                         unsigned char *ret)
 {
   struct known slow;
-  bool known = false;
+  bool known;
 
   memset(&slow, 0, sizeof slow);
+  memcpy(slow.salt, salt, sizeof slow.salt);
   if (!digest_fast(g, token, pin, &slow.fast))
     return false;
-  pthread_mutex_lock(&g->lock);
-  for (unsigned i = 0; i < g->slow.count && !known; i++) {
-    const struct known *s = &g->slow.entry[i];
-
-    known = memcmp(&s->fast, &slow.fast, sizeof slow.fast) == 0 &&
-            memcmp(s->salt, salt, sizeof s->salt) == 0;
-    if (known)
-      memcpy(ret, s->hash, sizeof s->hash);
-  }
-  pthread_mutex_unlock(&g->lock);
-  if (known)
+  if (find_slow(g, &slow, ret))
     return true;
-  memcpy(slow.salt, salt, sizeof slow.salt);
-  if (!p11s_pinmarks_hash(salt, token->serial, pin, slow.hash))
-    return false;
-  memcpy(ret, slow.hash, sizeof slow.hash);
-  pthread_mutex_lock(&g->lock);
-  put(&g->slow, &slow);
-  pthread_mutex_unlock(&g->lock);
-  return true;
+  pthread_mutex_lock(&g->hashing);
+  known = find_slow(g, &slow, ret);
+  if (!known && p11s_pinmarks_hash(salt, token->serial, pin, slow.hash)) {
+    keep_slow(g, &slow);
+    memcpy(ret, slow.hash, sizeof slow.hash);
+    known = true;
+  }
+  pthread_mutex_unlock(&g->hashing);
+  return known;
 }
 
 /* -- the file */
@@ -226,7 +244,14 @@ static bool is_current(struct p11s_pinguard *g)
   return same;
 }
 
-/* Reads the file when it is another one than last time; false when there is none that helps. */
+static void copy_salt(struct p11s_pinguard *g, unsigned char *ret_salt)
+{
+  pthread_mutex_lock(&g->lock);
+  memcpy(ret_salt, g->shared.salt, sizeof g->shared.salt);
+  pthread_mutex_unlock(&g->lock);
+}
+
+/* Reads the file, which becomes an empty list where there is none; false when it cannot be used. */
 static bool load(struct p11s_pinguard *g)
 {
   struct p11s_pinmarks m = {0};
@@ -253,6 +278,7 @@ static bool load(struct p11s_pinguard *g)
   }
   if (!p11s_pinmarks_init(&m))
     return false;
+  copy_salt(g, m.salt);
   install(g, &m, &id);
   p11s_pinmarks_clear(&m);
   return true;
@@ -277,12 +303,17 @@ static bool copy_shared(struct p11s_pinguard *g, struct p11s_pinmarks *ret)
 /* In the file; false when it could not be written. */
 static bool change_shared(struct p11s_pinguard *g, struct p11s_pin_change *change)
 {
-  unsigned char hash[P11S_PIN_HASH_LEN];
+  unsigned char salt[P11S_PIN_SALT_LEN], hash[P11S_PIN_HASH_LEN];
   struct p11s_pinmarks m = {0};
   struct p11s_pinfile_id id;
   bool done = false;
-  int why, lock = p11s_pinfile_lock(g->dir, P11S_PINFILE_CHANGE, p11s_now_ms() + CHANGE_WAIT_MS);
+  int why, lock;
 
+  /* Others wait for the file: the hash is made before it is locked, as a rule. */
+  p11s_pinguard_refresh(g);
+  copy_salt(g, salt);
+  (void)p11s_pinguard_hash(g, salt, change->token, change->pin, hash);
+  lock = p11s_pinfile_lock(g->dir, P11S_PINFILE_CHANGE, p11s_now_ms() + CHANGE_WAIT_MS);
   if (lock < 0) {
     complain(g, "refused-pins.lock cannot be locked");
     return false;

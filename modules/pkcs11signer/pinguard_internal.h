@@ -37,6 +37,8 @@ struct p11s_pinguard {
   unsigned char key[MAC_LEN]; /* immutable, like dir */
   char *dir;                  /* NULL: none */
 
+  pthread_mutex_t hashing; /* guards nothing: held while a slow hash is made, which takes 16 MiB */
+
   pthread_mutex_t lock; /* guards the rest */
   pthread_cond_t left;  /* a try has ended */
   struct p11s_pin_try *tries;
@@ -49,7 +51,7 @@ struct p11s_pinguard {
   struct ring slow;         /* slow hashes that were made */
 };
 
-/* The slow hash, from memory when it was made before. */
+/* The slow hash, from memory when it was made before. Waits for those that others are making. */
 bool p11s_pinguard_hash(struct p11s_pinguard *g, const unsigned char *salt,
                         const struct p11s_pin_token *token, const struct p11s_secret *pin,
                         unsigned char *ret);

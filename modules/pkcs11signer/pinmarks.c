@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "crypto.h"
 #include "pinmarks.h"
 
+#include "crypto.h"
+
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
+#include <sodium/crypto_pwhash_scryptsalsa208sha256.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,6 @@
 #define SCRYPT_N 16384
 #define SCRYPT_R 8
 #define SCRYPT_P 1
-#define SCRYPT_MEMORY (64UL * 1024 * 1024) /* more than it takes */
 #define HEX_MAX P11S_PIN_HASH_LEN
 #define ROOM_AT_FIRST 16
 
@@ -68,9 +68,11 @@ bool p11s_pinmarks_hash(const unsigned char *salt, const char *serial,
       return false;
     both[P11S_PIN_SALT_LEN + len] = (unsigned char)serial[len];
   }
-  return EVP_PBE_scrypt_ex((const char *)p11s_secret_data(pin), p11s_secret_len(pin), both,
-                           P11S_PIN_SALT_LEN + len, SCRYPT_N, SCRYPT_R, SCRYPT_P, SCRYPT_MEMORY,
-                           ret_hash, P11S_PIN_HASH_LEN, p11s_crypto(), NULL) == 1;
+  /* libsodium's: it maps its 16 MiB and gives them back, where libcrypto's leaves them with
+     malloc(), once for each thread that was here. */
+  return crypto_pwhash_scryptsalsa208sha256_ll(p11s_secret_data(pin), p11s_secret_len(pin), both,
+                                               P11S_PIN_SALT_LEN + len, SCRYPT_N, SCRYPT_R,
+                                               SCRYPT_P, ret_hash, P11S_PIN_HASH_LEN) == 0;
 }
 
 static bool matches(const struct p11s_pinmark *mark, enum p11s_pinmark_kind kind,

@@ -33,7 +33,7 @@ def rawsign(directory: Path) -> Path:
 def with_core(name: str, directory: Path) -> Path:
     """NAME.c with the core as it was built."""
     from harness import programs
-    libraries = subprocess.run(["pkg-config", "--libs", "lmdb", "libmariadb", "p11-kit-1", "libcrypto"], check=True,
+    libraries = subprocess.run(["pkg-config", "--libs", "lmdb", "libmariadb", "p11-kit-1", "libcrypto", "libsodium"], check=True,
                                capture_output=True, text=True, timeout=60).stdout.split()
     return compile_c(HERE / f"{name}.c", directory / name, "-D_GNU_SOURCE",
                      "-I", str(HERE.parents[1] / "modules/pkcs11signer"),

@@ -194,7 +194,9 @@ def uptime_library(base):
 
 @pytest.fixture
 def spy(site, spy_library):
-    """The site's SoftHSM with tests/p11spy.c in front of it."""
+    """The site's SoftHSM with tests/p11spy.c in front of it. A server calls nothing before it is asked, so that a test
+    can tell which query calls what; test_prepare.py is about those that do."""
+    site.set(pkcs11signer_prepare="no")
     return spying.Spy(site.place, site.runner, site.hsm, spy_library)
 
 

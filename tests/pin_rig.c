@@ -104,7 +104,7 @@ enum p11s_err pin_login(struct p11s_pinguard *g, const char *serial, CK_FLAGS fl
   struct p11s_pin_try *t = NULL;
   enum p11s_err result;
 
-  assert_int_equal(p11s_pinguard_enter(g, &slot, s, &t, &e), P11S_OK);
+  assert_int_equal(p11s_pinguard_enter(g, &slot, s, false, &t, &e), P11S_OK);
   result = p11s_pinguard_permit(t, &e);
   if (result != P11S_OK)
     assert_null(strstr(e.text, pin));
@@ -175,7 +175,7 @@ void pin_die_in_login(const char *serial, const char *pin)
     struct p11s_slot_info slot = pin_token(serial, 0);
     struct p11s_pin_try *t = NULL;
 
-    _exit(p11s_pinguard_enter(g, &slot, s, &t, NULL) != P11S_OK ||
+    _exit(p11s_pinguard_enter(g, &slot, s, false, &t, NULL) != P11S_OK ||
           p11s_pinguard_permit(t, NULL) != P11S_OK);
   }
   assert_int_equal(waitpid(child, &status, 0), child);

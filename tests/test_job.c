@@ -45,8 +45,8 @@ static void destroy(struct p11s_job *job)
   free(j);
 }
 
-static const struct p11s_job_ops ops = {run, finished, destroy, false};
-static const struct p11s_job_ops mute_ops = {run, NULL, destroy, false};
+static const struct p11s_job_ops ops = {run, finished, destroy, false, false};
+static const struct p11s_job_ops mute_ops = {run, NULL, destroy, false, false};
 static const struct p11s_error good = {P11S_OK, ""};
 static const struct p11s_error bad = {P11S_ERR_BUSY, "the queue is full"};
 

@@ -106,7 +106,8 @@ static enum p11s_err login(const char *pin)
   struct p11s_error e = {P11S_OK, ""};
   unsigned before = logins;
   bool tried;
-  enum p11s_err result = p11s_login(guard, session, CKU_USER, secret, &tried, &e);
+  enum p11s_err result =
+      p11s_login(guard, session, (struct p11s_login_how){.user = CKU_USER}, secret, &tried, &e);
 
   assert_int_equal(tried, logins > before);
   assert_int_equal(e.code, result);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The rules for PINs, in memory and over a state directory. */
 #include "lock.h"
+#include "pinfile.h"
 #include "pin_rig.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -11,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -19,13 +22,26 @@ bool __real_p11s_pinmarks_hash(const unsigned char *salt, const char *serial,
                                const struct p11s_secret *pin, unsigned char *ret_hash);
 bool __wrap_p11s_pinmarks_hash(const unsigned char *salt, const char *serial,
                                const struct p11s_secret *pin, unsigned char *ret_hash);
-static atomic_uint hashes;
+static atomic_uint hashes, at_once, most_at_once, with_file_locked;
 
 bool __wrap_p11s_pinmarks_hash(const unsigned char *salt, const char *serial,
                                const struct p11s_secret *pin, unsigned char *ret_hash)
 {
+  unsigned now = atomic_fetch_add(&at_once, 1) + 1;
+  int lock = p11s_pinfile_lock(pin_dir, P11S_PINFILE_CHANGE, p11s_now_ms());
+  bool good;
+
+  if (lock < 0)
+    atomic_fetch_add(&with_file_locked, 1);
+  else
+    (void)close(lock);
+
   atomic_fetch_add(&hashes, 1);
-  return __real_p11s_pinmarks_hash(salt, serial, pin, ret_hash);
+  if (now > atomic_load(&most_at_once))
+    atomic_store(&most_at_once, now);
+  good = __real_p11s_pinmarks_hash(salt, serial, pin, ret_hash);
+  atomic_fetch_sub(&at_once, 1);
+  return good;
 }
 
 /* -- what both kinds of guard do */
@@ -100,10 +116,10 @@ static void logins_to_tokens_of_one_serial(void **state)
   uint64_t begin = p11s_now_ms();
 
   (void)state;
-  assert_int_equal(p11s_pinguard_enter(g, &one, pin, &first, NULL), P11S_OK);
-  assert_int_equal(p11s_pinguard_enter(g, &two, pin, &second, NULL), P11S_OK);
+  assert_int_equal(p11s_pinguard_enter(g, &one, pin, false, &first, NULL), P11S_OK);
+  assert_int_equal(p11s_pinguard_enter(g, &two, pin, false, &second, NULL), P11S_OK);
   p11s_pinguard_leave(second, P11S_PIN_NO_VERDICT);
-  assert_int_equal(p11s_pinguard_enter(other, &two, pin, &third, NULL), P11S_OK);
+  assert_int_equal(p11s_pinguard_enter(other, &two, pin, false, &third, NULL), P11S_OK);
   assert_true(p11s_now_ms() - begin < P11S_PINGUARD_PATIENCE_MS);
   p11s_pinguard_leave(third, P11S_PIN_NO_VERDICT);
   p11s_pinguard_leave(first, P11S_PIN_NO_VERDICT);
@@ -161,7 +177,7 @@ static void pins_of_any_length(void **state)
     struct p11s_pin_try *t = NULL;
 
     assert_false(p11s_pinguard_refused(g, &slot, s));
-    assert_int_equal(p11s_pinguard_enter(g, &slot, s, &t, NULL), P11S_OK);
+    assert_int_equal(p11s_pinguard_enter(g, &slot, s, false, &t, NULL), P11S_OK);
     assert_int_equal(p11s_pinguard_permit(t, NULL), P11S_OK);
     p11s_pinguard_leave(t, P11S_PIN_REFUSED);
     assert_true(p11s_pinguard_refused(g, &slot, s));
@@ -338,10 +354,121 @@ static void news_is_told_once(void **state)
   p11s_secret_release(other);
 }
 
+/* -- slow hashes */
+
+#define THREADS 4
+
+static pthread_barrier_t begin;
+static struct p11s_pinguard *shared;
+
+/* Of two tokens, two threads log in to each with the same PIN. */
+static void *log_in_at_once(void *arg)
+{
+  const char *const serial[] = {"a1", "a2"};
+  const unsigned *number = arg;
+
+  (void)pthread_barrier_wait(&begin);
+  pin_right(shared, serial[*number % 2], "pin~1234");
+  return NULL;
+}
+
+/* Each takes 16 MiB. */
+static void hashes_are_made_one_at_a_time_and_once(void **state)
+{
+  unsigned number[THREADS];
+  pthread_t thread[THREADS];
+
+  (void)state;
+  shared = pin_guard(NULL);
+  atomic_store(&hashes, 0);
+  atomic_store(&most_at_once, 0);
+  assert_int_equal(pthread_barrier_init(&begin, NULL, THREADS), 0);
+  for (unsigned i = 0; i < THREADS; i++) {
+    number[i] = i;
+    assert_int_equal(pthread_create(&thread[i], NULL, log_in_at_once, &number[i]), 0);
+  }
+  for (unsigned i = 0; i < THREADS; i++)
+    assert_int_equal(pthread_join(thread[i], NULL), 0);
+  assert_int_equal(atomic_load(&hashes), 2);
+  assert_int_equal(atomic_load(&most_at_once), 1);
+  assert_int_equal(pthread_barrier_destroy(&begin), 0);
+  p11s_pinguard_free(shared);
+}
+
+/* Who logs in to another token waits for it, and not for long. */
+static void no_hash_is_made_with_the_file_locked(void **state)
+{
+  struct p11s_pinguard *g = pin_guard(pin_dir), *other = pin_guard(pin_dir);
+
+  (void)state;
+  atomic_store(&with_file_locked, 0);
+  atomic_store(&hashes, 0);
+  pin_right(g, "a1", "pin~1234"); /* there is no file yet */
+  pin_wrong(g, "a2", "pin~1234");
+  pin_right(other, "a3", "pin~1234");
+  pin_right(g, "a1", "pin~4321");
+  assert_int_equal(atomic_load(&hashes), 4);
+  assert_int_equal(atomic_load(&with_file_locked), 0);
+  p11s_pinguard_free(g);
+  p11s_pinguard_free(other);
+}
+
+/* -- logins that nobody has asked for */
+
+static enum p11s_err unasked(struct p11s_pinguard *g, const char *serial, CK_FLAGS flags,
+                             const char *pin)
+{
+  struct p11s_secret *s = p11s_secret_new(pin, strlen(pin));
+  struct p11s_slot_info slot = pin_token(serial, flags);
+  struct p11s_pin_try *t = NULL;
+  struct p11s_error e;
+  enum p11s_err result;
+
+  assert_int_equal(p11s_pinguard_enter(g, &slot, s, true, &t, &e), P11S_OK);
+  result = p11s_pinguard_permit(t, &e);
+  p11s_pinguard_leave(t, P11S_PIN_NO_VERDICT);
+  p11s_secret_release(s);
+  return result;
+}
+
+static void unasked_a_pin_is_tried_when_that_is_remembered(void **state)
+{
+  struct p11s_pinguard *g = pin_guard(pin_dir);
+
+  (void)state;
+  assert_int_equal(unasked(g, "a1", 0, "pin~1234"), P11S_OK);
+  assert_int_equal(unasked(g, "a1", PIN_LOW, "pin~1234"), P11S_ERR_PIN_LOCKED);
+  pin_wrong(g, "a1", "pin~1234");
+  assert_int_equal(unasked(g, "a1", 0, "pin~1234"), P11S_ERR_PIN_REFUSED);
+  p11s_pinguard_free(g);
+}
+
+static void only_a_proven_pin_is_when_it_is_not(struct p11s_pinguard *g)
+{
+  assert_int_equal(unasked(g, "a1", 0, "pin~1234"), P11S_ERR_NO_PIN);
+  assert_int_equal(unasked(g, "a1", 0, "pin~1234"), P11S_ERR_NO_PIN);
+  pin_right(g, "a1", "pin~1234"); /* nothing of that is held against who asks */
+  assert_int_equal(unasked(g, "a1", 0, "pin~1234"), P11S_OK);
+  assert_int_equal(unasked(g, "a1", PIN_LOW, "pin~1234"), P11S_OK);
+  assert_int_equal(unasked(g, "a1", 0, "pin~9999"), P11S_ERR_NO_PIN);
+  p11s_pinguard_free(g);
+}
+
+static void unasked_a_pin_is_not_tried_when_that_is_not_remembered(void **state)
+{
+  (void)state;
+  only_a_proven_pin_is_when_it_is_not(pin_guard(NULL));
+  only_a_proven_pin_is_when_it_is_not(pin_guard("/nonexistent/state"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, pin_rig_setup, pin_rig_teardown)
   static const struct CMUnitTest tests[] = {
+      TEST(hashes_are_made_one_at_a_time_and_once),
+      TEST(no_hash_is_made_with_the_file_locked),
+      TEST(unasked_a_pin_is_tried_when_that_is_remembered),
+      TEST(unasked_a_pin_is_not_tried_when_that_is_not_remembered),
       TEST(in_memory),
       TEST(in_the_directory),
       TEST(tokens_of_one_serial),

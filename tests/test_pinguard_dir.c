@@ -179,7 +179,7 @@ static void many_processes_make_one_login(void **state)
       (void)close(start[1]);
       if (read(start[0], &c, 1) != 0) /* until it is closed */
         _exit(4);
-      if (p11s_pinguard_enter(g, &slot, s, &t, NULL) != P11S_OK)
+      if (p11s_pinguard_enter(g, &slot, s, false, &t, NULL) != P11S_OK)
         _exit(1);
       result = p11s_pinguard_permit(t, NULL);
       if (result == P11S_OK && write(done[1], "L", 1) != 1)
@@ -187,7 +187,7 @@ static void many_processes_make_one_login(void **state)
       p11s_pinguard_leave(t, result == P11S_OK ? P11S_PIN_REFUSED : P11S_PIN_NO_VERDICT);
       /* and one of its own, which no other must lose */
       (void)snprintf(slot.serial, sizeof slot.serial, "own%d", i);
-      if (p11s_pinguard_enter(g, &slot, s, &t, NULL) != P11S_OK ||
+      if (p11s_pinguard_enter(g, &slot, s, false, &t, NULL) != P11S_OK ||
           p11s_pinguard_permit(t, NULL) != P11S_OK)
         _exit(3);
       p11s_pinguard_leave(t, P11S_PIN_REFUSED);

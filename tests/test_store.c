@@ -392,6 +392,37 @@ static void two_processes_share_it(void **state)
   store_rig_close(store);
 }
 
+struct seen {
+  unsigned of_key[3];
+};
+
+static bool see(const struct p11s_store_record *record, void *arg)
+{
+  struct seen *seen = arg;
+
+  for (unsigned i = 0; i < 3; i++)
+    if (memcmp(record->key_id, store_rig_key(i), P11S_STORE_ID_LEN) == 0)
+      seen->of_key[i]++;
+  return true;
+}
+
+static void each_key_is_seen_by_a_few_records(void **state)
+{
+  struct p11s_store *store = store_rig_open(4);
+  struct seen seen = {{0}};
+
+  (void)state;
+  for (unsigned key = 0; key < 3; key++)
+    for (unsigned i = 0; i < (key == 1 ? 1 : 300); i++)
+      store_rig_put(store, key, i, store_rig_later());
+  store_rig_flush(store);
+  assert_true(p11s_store_each_key(store, see, &seen));
+  for (unsigned key = 0; key < 3; key++)
+    assert_in_range(seen.of_key[key], 1, 20);
+  assert_false(p11s_store_each_key(NULL, see, &seen));
+  store_rig_close(store);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -407,6 +438,7 @@ int main(void)
       cmocka_unit_test_setup(a_full_store_half_of_which_expires_keeps_the_rest, store_rig_empty),
       cmocka_unit_test_setup(the_expired_go_first, store_rig_empty),
       cmocka_unit_test_setup(the_expired_always_go, store_rig_empty),
+      cmocka_unit_test_setup(each_key_is_seen_by_a_few_records, store_rig_empty),
       cmocka_unit_test_setup(a_file_is_good_whenever_its_writer_is_killed, store_rig_empty),
       cmocka_unit_test_setup(two_processes_share_it, store_rig_empty),
   };

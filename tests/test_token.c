@@ -67,7 +67,7 @@ static void destroy(struct p11s_job *job)
   rig_event_note(&plan->destroyed);
 }
 
-static const struct p11s_job_ops ops = {run, finished, destroy, false};
+static const struct p11s_job_ops ops = {run, finished, destroy, false, false};
 
 static struct plan *new_plan(void)
 {

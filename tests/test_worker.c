@@ -99,8 +99,8 @@ static void destroy(struct p11s_job *job)
   free(job);
 }
 
-static const struct p11s_job_ops ops = {run, NULL, destroy, false};
-static const struct p11s_job_ops rw_ops = {run, NULL, destroy, true};
+static const struct p11s_job_ops ops = {run, NULL, destroy, false, false};
+static const struct p11s_job_ops rw_ops = {run, NULL, destroy, true, false};
 
 static struct test_job *new_job(const struct p11s_job_ops *with, const char *pin)
 {

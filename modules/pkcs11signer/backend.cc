@@ -17,6 +17,7 @@ extern "C" {
 #include "assign.h"
 #include "command.h"
 #include "keyref.h"
+#include "lock.h"
 #include "wrap.h"
 }
 
@@ -36,6 +37,9 @@ struct Buffer : p11s_buf {
     return {p11s_buf_text(this), len};
   }
 };
+// At the start of a server, before it answers anything.
+constexpr uint64_t PrepareWaitMs = 1000;
+
 using RefOwner = std::unique_ptr<p11s_keyref, decltype(&p11s_keyref_free)>;
 
 // What PowerDNS is to see in place of the content of a row that is ours.
@@ -82,14 +86,20 @@ Backend::~Backend()
 void Backend::addSibling(DNSBackend *sibling)
 {
   d_siblings.push_back(sibling);
-  if (getPDNSVersion != nullptr && d_siblings.size() + 1 == launched().size()) { // a server's last
-    static std::once_flag s_once;
-    std::call_once(s_once, [this] {
-      if (!haveKeeper(d_siblings)) {
-        g_log << Logger::Error << "[pkcs11signer] " << NoKeeper << endl;
-      }
-    });
+}
+
+void Backend::noteSiblings()
+{
+  if (getPDNSVersion == nullptr || d_siblings.size() + 1 != launched().size()) { // no server's last
+    return;
   }
+  static std::once_flag s_once;
+  std::call_once(s_once, [this] {
+    if (!haveKeeper(d_siblings)) {
+      g_log << Logger::Error << "[pkcs11signer] " << NoKeeper << endl;
+    }
+  });
+  p11s_signer_prepare(signer(), p11s_now_ms() + PrepareWaitMs);
 }
 
 DNSBackend &Backend::first() const

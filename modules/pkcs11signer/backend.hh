@@ -17,6 +17,9 @@ public:
   Backend &operator=(const Backend &) = delete;
 
   void addSibling(DNSBackend *sibling);
+  // None is being made in this thread. The first set of a server that is complete gets things
+  // going.
+  void noteSiblings();
   const std::vector<DNSBackend *> &siblings() const { return d_siblings; }
 
   // Asked of the first backend for each name that is in none of PowerDNS's caches.

@@ -89,7 +89,8 @@ static enum p11s_err keys_login(const struct p11s_command_ctx *ctx, struct p11s_
   if (err == P11S_OK)
     err = p11s_pin_get(given, source, token, &pin, e);
   if (err == P11S_OK)
-    err = p11s_login(p11s_signer_pinguard(ctx->signer), session, CKU_USER, pin, &tried, e);
+    err = p11s_login(p11s_signer_pinguard(ctx->signer), session,
+                     (struct p11s_login_how){.user = CKU_USER}, pin, &tried, e);
   p11s_secret_release(pin);
   p11s_secret_release(given);
   *ret_seen_all = err == P11S_OK;

@@ -28,6 +28,7 @@ struct p11s_work {
   struct p11s_token *token;
   struct p11s_secret *pin; /* the job's */
   uint64_t epoch;          /* changes whenever object handles may have become invalid */
+  bool unasked;            /* the job's */
 };
 
 /* In a worker: whether the job's PIN is the one the token is logged in with, however that came
@@ -64,7 +65,9 @@ struct p11s_job_ops {
    * NULL. */
   void (*finished)(struct p11s_job *job);
   void (*destroy)(struct p11s_job *job);
-  bool rw; /* wants a read/write session */
+  bool rw;      /* wants a read/write session */
+  bool unasked; /* no query waits for it: gives no PIN that may be tried anew at each start
+                   (pinguard.h) */
 };
 
 struct p11s_job {

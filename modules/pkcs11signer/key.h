@@ -61,6 +61,12 @@ const struct p11s_pubkey *p11s_key_public(const struct p11s_key *key);
 enum p11s_err p11s_key_resolve(struct p11s_key *key, struct p11s_wait wait,
                                const struct p11s_pubkey **ret_public, struct p11s_error *e);
 
+/* Before a query needs it, and behind all that somebody waits for: has a worker log in, find the
+   key and, when it is not pinned, read its public half. Does not wait. ended is called once, with
+   no lock held: in a worker, or before this returns. */
+void p11s_key_prepare(struct p11s_key *key, void (*ended)(enum p11s_err result, void *arg),
+                      void *arg);
+
 /* Goes to the token in any case: finds token and key, logs in, compares the public key with the
    pinned one, makes one signature and verifies it. The public key is known afterwards. */
 enum p11s_err p11s_key_check(struct p11s_key *key, uint64_t deadline_ms, struct p11s_error *e);

@@ -111,8 +111,8 @@ enum p11s_err p11s_key_sign_work(struct p11s_key *key, struct p11s_work *work,
                                  const unsigned char *message, size_t message_len, bool verify,
                                  unsigned char *signature, size_t *len, struct p11s_error *e);
 
-/* In a worker: find and compare; sign and verify a test message unless that has been done before.
- */
+/* In a worker: find and compare; sign and verify a test message unless the public key is pinned, or
+   proven by an earlier process. */
 enum p11s_err p11s_key_resolve_work(struct p11s_key *key, struct p11s_work *work,
                                     struct p11s_error *e);
 /* In a worker: one signature, on whatever handle there is. */

@@ -14,6 +14,8 @@ struct key_job {
   struct p11s_key *key;
   struct p11s_keypair pair; /* to be made, or to be removed */
   atomic_int fate;
+  void (*ended)(enum p11s_err result, void *arg); /* of p11s_key_prepare() */
+  void *ended_arg;
 };
 
 /* false: the other side was quicker. */
@@ -83,11 +85,21 @@ static void resolve_finished(struct p11s_job *job)
     p11s_job_release(job);
 }
 
-static const struct p11s_job_ops resolve_ops = {run_resolve, resolve_finished, destroy, false};
-static const struct p11s_job_ops check_ops = {run_check, NULL, destroy, false};
-static const struct p11s_job_ops try_ops = {run_try, NULL, destroy, false};
-static const struct p11s_job_ops generate_ops = {run_generate, NULL, destroy, true};
-static const struct p11s_job_ops undo_ops = {run_undo, NULL, destroy, true};
+static void prepare_finished(struct p11s_job *job)
+{
+  struct key_job *j = (struct key_job *)job;
+
+  j->ended(job->error.code, j->ended_arg);
+}
+
+static const struct p11s_job_ops prepare_ops = {run_resolve, prepare_finished, destroy, false,
+                                                true};
+static const struct p11s_job_ops resolve_ops = {run_resolve, resolve_finished, destroy, false,
+                                                false};
+static const struct p11s_job_ops check_ops = {run_check, NULL, destroy, false, false};
+static const struct p11s_job_ops try_ops = {run_try, NULL, destroy, false, false};
+static const struct p11s_job_ops generate_ops = {run_generate, NULL, destroy, true, false};
+static const struct p11s_job_ops undo_ops = {run_undo, NULL, destroy, true, false};
 
 static struct p11s_job *make_job(struct p11s_key *key, const struct p11s_job_ops *ops)
 {
@@ -173,6 +185,25 @@ enum p11s_err p11s_key_resolve(struct p11s_key *key, struct p11s_wait wait,
   }
   *ret_public = p11s_key_public(key);
   return P11S_OK;
+}
+
+void p11s_key_prepare(struct p11s_key *key, void (*ended)(enum p11s_err result, void *arg),
+                      void *arg)
+{
+  struct p11s_job *job = make_job(key, &prepare_ops);
+  struct key_job *j = (struct key_job *)job;
+  struct p11s_error error = {P11S_OK, ""};
+
+  if (job == NULL) {
+    ended(P11S_ERR_NOMEM, arg);
+    return;
+  }
+  j->ended = ended;
+  j->ended_arg = arg;
+  job->background = true;
+  if (p11s_token_submit(key->token, job, &error) != P11S_OK)
+    p11s_job_finish(job, &error);
+  p11s_job_release(job);
 }
 
 enum p11s_err p11s_key_check(struct p11s_key *key, uint64_t deadline_ms, struct p11s_error *e)

@@ -309,7 +309,7 @@ enum p11s_err p11s_key_resolve_work(struct p11s_key *key, struct p11s_work *work
   struct p11s_grip grip;
   enum p11s_err result = take_grip(key, work, &grip, e);
 
-  if (result != P11S_OK || p11s_key_is_kept(key))
+  if (result != P11S_OK || key->pinned || p11s_key_is_kept(key))
     return result;
   return sign_test_message(key, work, e);
 }

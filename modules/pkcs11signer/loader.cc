@@ -44,6 +44,9 @@ public:
     declare(suffix, "sessions", "most sessions, and threads, per token", "8");
     declare(suffix, "timeout", "longest wait of a query for a signature, in milliseconds", "2000");
     declare(suffix, "transfer-timeout", "the same for TCP, transfers and pdnsutil", "30000");
+    declare(suffix, "prepare",
+            "whether a server that starts logs in and looks for its keys before a query needs them",
+            "yes");
     declare(suffix, "verify", "whether to verify each fresh signature in software", "yes");
     declare(suffix, "state-dir", "directory for what must outlive the process", P11S_STATE_DIR);
     declare(suffix, "store",

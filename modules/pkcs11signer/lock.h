@@ -24,9 +24,10 @@
  *
  * Some are taken by nobody who holds one of these, and their holders take none but the log's:
  * p11mod.c's own (the list of modules), p11gate.c's (who is in which library), report.c's (what its
- * thread is to do), ahead.c's (the same), struct p11s_store's (what is to be written), struct
- * p11s_lmdb's (read transactions at hand), struct p11s_mysql's (look-ups and writes that wait) and
- * struct p11s_batch's (what a command has signed).
+ * thread is to do), ahead.c's and prepare.c's (the same), struct p11s_store's (what is to be
+ * written), struct p11s_lmdb's (read transactions at hand), struct p11s_mysql's (look-ups and
+ * writes that wait) and struct p11s_batch's (what a command has signed). struct p11s_pinguard's
+ * .hashing is taken by nobody who holds one of these, and its holder takes that struct's .lock.
  * settings.cc's is outermost of all: under it the signer is made, once in a process, which opens
  * files, as nobody can go on without.
  * A lock on STATE_DIR/refused-pins.lock (pinfile.h) is a file's, and held over C_Login: that is

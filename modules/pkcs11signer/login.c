@@ -73,13 +73,13 @@ static enum p11s_err clear_up(struct p11s_pin_try *attempt, const struct p11s_sl
 }
 
 static enum p11s_err try_login(struct p11s_pinguard *g, struct p11s_session *session,
-                               CK_USER_TYPE user, const struct p11s_secret *pin, bool *ret_tried,
-                               struct p11s_error *e)
+                               struct p11s_login_how how, const struct p11s_secret *pin,
+                               bool *ret_tried, struct p11s_error *e)
 {
   const struct p11s_slot_info *slot = p11s_session_slot(session);
   enum p11s_pin_outcome outcome = P11S_PIN_NO_VERDICT;
   struct p11s_pin_try *attempt = NULL;
-  enum p11s_err result = p11s_pinguard_enter(g, slot, pin, &attempt, e);
+  enum p11s_err result = p11s_pinguard_enter(g, slot, pin, how.unasked, &attempt, e);
 
   if (result != P11S_OK)
     return result;
@@ -89,12 +89,12 @@ static enum p11s_err try_login(struct p11s_pinguard *g, struct p11s_session *ses
   if (result == P11S_OK) {
     CK_FLAGS before = slot->flags;
 
-    result = p11s_session_login(session, user, pin, ret_tried, e);
+    result = p11s_session_login(session, how.user, pin, ret_tried, e);
     if (*ret_tried) {
       p11s_stats_count(P11S_STAT_LOGINS);
       outcome = outcome_of(result);
       /* The tries that are left; not behind each signature while nothing changes. */
-      if (user == CKU_USER || result != P11S_OK || (before & FEW_TRIES) != 0)
+      if (how.user == CKU_USER || result != P11S_OK || (before & FEW_TRIES) != 0)
         p11s_session_reread_flags(session);
     }
     if (outcome == P11S_PIN_UNCLEAR)
@@ -106,8 +106,9 @@ static enum p11s_err try_login(struct p11s_pinguard *g, struct p11s_session *ses
   return result;
 }
 
-enum p11s_err p11s_login(struct p11s_pinguard *g, struct p11s_session *session, CK_USER_TYPE user,
-                         const struct p11s_secret *pin, bool *ret_tried, struct p11s_error *e)
+enum p11s_err p11s_login(struct p11s_pinguard *g, struct p11s_session *session,
+                         struct p11s_login_how how, const struct p11s_secret *pin, bool *ret_tried,
+                         struct p11s_error *e)
 {
   const struct p11s_slot_info *slot = p11s_session_slot(session);
   struct p11s_error error = {P11S_OK, ""};
@@ -120,7 +121,7 @@ enum p11s_err p11s_login(struct p11s_pinguard *g, struct p11s_session *session, 
   if (p11s_pinguard_refused(g, slot, pin))
     result = p11s_pinguard_refused_error(slot, &error);
   else
-    result = try_login(g, session, user, pin, ret_tried, &error);
+    result = try_login(g, session, how, pin, ret_tried, &error);
   if (result == P11S_OK)
     return result;
   if ((result == P11S_ERR_PIN_REFUSED || result == P11S_ERR_PIN_LOCKED) &&

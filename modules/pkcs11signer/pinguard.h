@@ -29,7 +29,9 @@
  *     that the token took before is tried as often as it takes;
  *   - while the token says that a wrong PIN was given lately (count_low), to a PIN that it has not
  *     taken before. Exceptions: one try after unlock-login; and one after our own PIN was the wrong
- *     one, as somebody has to be able to correct it. That leaves the third one to people.
+ *     one, as somebody has to be able to correct it. That leaves the third one to people;
+ *   - when nobody has asked for the login, to a PIN that the token has not taken before and whose
+ *     mark cannot be written: each start of a server would try it anew.
  * Marks of a token go when it takes the PIN, or when unlock-login is said; how many tokens there
  * are does not matter (pinmarks.h).
  *
@@ -59,14 +61,14 @@ enum p11s_err p11s_pinguard_unclear_error(const struct p11s_slot_info *slot, str
 
 /* Waits for logins of others to this token. P11S_ERR_TIMEOUT when one does not end in this process;
    after that of another process is not waited for longer than P11S_PINGUARD_PATIENCE_MS. What is
-   given must outlive the try. */
+   given must outlive the try. unasked: it is made in the background, and no query waits for it. */
 #define P11S_PINGUARD_PATIENCE_MS 5000
 enum p11s_err p11s_pinguard_enter(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
-                                  const struct p11s_secret *pin, struct p11s_pin_try **ret_try,
-                                  struct p11s_error *e);
+                                  const struct p11s_secret *pin, bool unasked,
+                                  struct p11s_pin_try **ret_try, struct p11s_error *e);
 /* Whether C_Login may be called; slot->flags are the token's, read behind enter.
    P11S_ERR_PIN_REFUSED, P11S_ERR_PIN_LOCKED (count_low), P11S_ERR_TIMEOUT (another process is at
-   it). */
+   it), P11S_ERR_NO_PIN (unasked). */
 enum p11s_err p11s_pinguard_permit(struct p11s_pin_try *t, struct p11s_error *e);
 
 /* What permit would say, for one who only wants to know: it waits for nobody and changes nothing.

@@ -13,10 +13,11 @@
 
 struct p11s_pin_try {
   struct p11s_pin_try *next; /* guarded by the guard's lock */
-  struct p11s_pinguard *g;   /* immutable, like the next three */
+  struct p11s_pinguard *g;   /* immutable, like the next four */
   const struct p11s_slot_info *slot;
   struct p11s_pin_token token;
   const struct p11s_secret *pin;
+  bool unasked;
   int lock;            /* keeps other processes out; -1: not to be had */
   bool others_at_it;   /* another process had it for too long */
   bool marked;         /* TRYING was written */
@@ -196,8 +197,8 @@ static uint32_t place_of(const struct p11s_pin_token *token)
 }
 
 enum p11s_err p11s_pinguard_enter(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
-                                  const struct p11s_secret *pin, struct p11s_pin_try **ret_try,
-                                  struct p11s_error *e)
+                                  const struct p11s_secret *pin, bool unasked,
+                                  struct p11s_pin_try **ret_try, struct p11s_error *e)
 {
   uint64_t deadline = p11s_now_ms() + LOGIN_WAIT_MS;
   struct p11s_pin_try *t = calloc(1, sizeof *t);
@@ -205,8 +206,12 @@ enum p11s_err p11s_pinguard_enter(struct p11s_pinguard *g, const struct p11s_slo
 
   if (t == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  *t = (struct p11s_pin_try){
-      .g = g, .slot = slot, .token = p11s_pinguard_token(slot), .pin = pin, .lock = -1};
+  *t = (struct p11s_pin_try){.g = g,
+                             .slot = slot,
+                             .token = p11s_pinguard_token(slot),
+                             .pin = pin,
+                             .unasked = unasked,
+                             .lock = -1};
   pthread_mutex_lock(&g->lock);
   while ((busy = is_busy_locked(g, &t->token)) &&
          p11s_cond_wait_until(&g->left, &g->lock, deadline))
@@ -301,8 +306,13 @@ enum p11s_err p11s_pinguard_permit(struct p11s_pin_try *t, struct p11s_error *e)
     return result;
   t->took_allowance = has_allowance(t->g, &t->token);
   t->marked = true;
-  (void)p11s_pinguard_change(t->g, &trying);
-  return P11S_OK;
+  if (p11s_pinguard_change(t->g, &trying) || !t->unasked)
+    return P11S_OK;
+  return p11s_error_set(e, P11S_ERR_NO_PIN,
+                        "token '%s' (serial %s) has not taken this PIN before, and whether it does "
+                        "cannot be remembered beyond this process (pkcs11signer-state-dir): it is "
+                        "not tried before a query needs it",
+                        t->slot->label, t->slot->serial);
 }
 
 bool p11s_pinguard_was_unclear(struct p11s_pin_try *t)

@@ -138,6 +138,7 @@ p11s_signer *makeSigner()
   config.ahead = getPDNSVersion != nullptr;
   config.ahead_weeks = number("sign-ahead", 0, 8);
   config.ahead_rate = number("ahead-rate", 0, 100000);
+  config.prepare = getPDNSVersion != nullptr && flag("prepare");
   config.expiry_extension = compat::expiryExtension();
   config.hosts = hostSource();
   installLogSink();

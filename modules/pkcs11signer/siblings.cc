@@ -19,17 +19,27 @@ auto &repositoryOf(BackendMakerClass &makers);
 template struct Reveal<&BackendMakerClass::d_repository>;
 
 thread_local Backend *t_collector = nullptr;
+thread_local unsigned t_depth = 0; // of factories at work
+
+struct AtWork {
+  AtWork() { ++t_depth; }
+  ~AtWork() { --t_depth; }
+};
 
 // A backend may make an UeberBackend of its own while it is made (bind, with bind-hybrid): one of
 // our backends in there collects meanwhile, and is gone with it.
 template <typename Make> DNSBackend *reported(const Make &make)
 {
+  const AtWork atWork;
   Backend *const collector = t_collector;
   DNSBackend *const made = make();
 
   t_collector = collector;
   if (collector != nullptr && made != nullptr) {
     collector->addSibling(made);
+    if (t_depth == 1) {
+      collector->noteSiblings();
+    }
   }
   return made;
 }

@@ -189,7 +189,8 @@ static void flight_destroy(struct p11s_job *job)
   p11s_key_release(key);
 }
 
-static const struct p11s_job_ops flight_ops = {flight_run, flight_finished, flight_destroy, false};
+static const struct p11s_job_ops flight_ops = {flight_run, flight_finished, flight_destroy, false,
+                                               false};
 
 static struct flight *make_flight(struct p11s_flights *flights, struct p11s_key *key,
                                   const unsigned char *id, const unsigned char *message, size_t len)

@@ -5,6 +5,7 @@
 #include "crypto.h"
 #include "lock.h"
 #include "pinguard.h"
+#include "prepare.h"
 #include "report.h"
 #include "sign.h"
 #include "store.h"
@@ -58,12 +59,31 @@ bool p11s_signer_stop(struct p11s_signer *s, uint64_t deadline_ms)
   tokens = s->tokens; /* entries stay until p11s_signer_free() */
   pthread_mutex_unlock(&s->lock);
   p11s_report_stop(report, deadline_ms);
-  all_back = p11s_ahead_stop(atomic_load(&s->ahead), deadline_ms);
+  all_back = p11s_prepare_stop(atomic_load(&s->prepare), deadline_ms);
+  all_back = p11s_ahead_stop(atomic_load(&s->ahead), deadline_ms) && all_back;
   for (; tokens != NULL; tokens = tokens->next)
     if (!p11s_token_stop(tokens->token, deadline_ms))
       all_back = false;
   /* Behind the workers: it keeps what they have made last. */
   return p11s_signer_stop_store(s, deadline_ms) && all_back;
+}
+
+void p11s_signer_prepare(struct p11s_signer *s, uint64_t deadline_ms)
+{
+  struct p11s_prepare *prepare;
+  bool stopped;
+
+  if (!s->config.prepare || atomic_exchange(&s->prepare_asked, true))
+    return;
+  prepare = p11s_prepare_start(s);
+  atomic_store(&s->prepare, prepare);
+  pthread_mutex_lock(&s->lock);
+  stopped = s->stopped;
+  pthread_mutex_unlock(&s->lock);
+  if (stopped)
+    (void)p11s_prepare_stop(prepare, p11s_now_ms());
+  else
+    (void)p11s_prepare_await_tokens(prepare, deadline_ms);
 }
 
 void p11s_signer_free(struct p11s_signer *s)
@@ -73,6 +93,7 @@ void p11s_signer_free(struct p11s_signer *s)
   /* A worker still out there uses keys, flights and token: leaking them is the lesser evil. */
   if (!p11s_signer_stop(s, p11s_now_ms() + 2000))
     return;
+  p11s_prepare_free(atomic_load(&s->prepare));
   p11s_flights_free(s->flights);
   p11s_signer_free_keys(s);
   while (s->tokens != NULL) {

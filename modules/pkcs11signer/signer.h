@@ -44,8 +44,9 @@ struct p11s_config {
   unsigned ahead_weeks;      /* so many weeks, 0…8, and say until when the store suffices */
   unsigned ahead_rate;       /* signatures a second; 0: as the token allows (pace.h) */
   uint32_t expiry_extension; /* seconds; PowerDNS's rrsig-expiry-extend (week.h) */
-  const struct p11s_host_source *hosts; /* for that thread to ask what PowerDNS serves now
-                                           (zones.h); borrowed for ever; NULL: it does not ask */
+  bool prepare;              /* a server: to log in and find keys when it starts (prepare.h) */
+  const struct p11s_host_source *hosts; /* for these two to ask what PowerDNS serves now (zones.h);
+                                           borrowed for ever; NULL: they do not ask */
 };
 
 #define P11S_STORE_STOP_MS 1000
@@ -99,6 +100,10 @@ struct p11s_store *p11s_signer_store(struct p11s_signer *signer);
 /* For a server: opens it in a thread of its own, connects to the fleet's database, and returns when
    that is done, or at the deadline: a store that has to be copied may take minutes. */
 void p11s_signer_open_store(struct p11s_signer *signer, uint64_t deadline_ms);
+
+/* For a server whose database can be asked: the first call has the keys prepared (prepare.h), and
+   returns when each token has been logged in to once, or at the deadline. */
+void p11s_signer_prepare(struct p11s_signer *signer, uint64_t deadline_ms);
 
 /* Deadlines from now, by setting. */
 uint64_t p11s_signer_query_deadline(const struct p11s_signer *signer);

@@ -29,6 +29,8 @@ struct p11s_signer {
   atomic_bool store_asked; /* somebody has opened it, or tried to */
   _Atomic(struct p11s_store *) store;
   _Atomic(struct p11s_ahead *) ahead; /* from when the store is open */
+  atomic_bool prepare_asked;
+  _Atomic(struct p11s_prepare *) prepare;
 
   pthread_mutex_t lock; /* guards the rest */
   pthread_cond_t store_done;

@@ -154,6 +154,9 @@ bool p11s_store_read(struct p11s_store *store, const unsigned char *key_id,
    meanwhile may be seen or not. false: reading failed before the end. */
 bool p11s_store_each(struct p11s_store *store, p11s_store_fn fn, void *arg);
 
+/* The same with some records of each key, one at least. */
+bool p11s_store_each_key(struct p11s_store *store, p11s_store_fn fn, void *arg);
+
 /* Deletes all signatures for which fn returns true; with NULL everything, public keys too. What is
    queued is written first. Waits for other processes' writes. */
 enum p11s_err p11s_store_purge(struct p11s_store *store, p11s_store_fn fn, void *arg,

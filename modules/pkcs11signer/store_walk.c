@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define STEP 500
+#define SAMPLE 8 /* of one key */
 #define STEP_BYTES ((size_t)1 << 20)
 #define FLUSH_MS 10000
 
@@ -68,12 +69,13 @@ static bool visit_copied(const struct copied *c, struct visit *visit)
   return true;
 }
 
-/* Reads the next records and visits them. *ret_end: there are no more, or no more are wanted. */
-static bool visit_some(struct p11s_lmdb *db, struct p11s_place *place, struct copied *c,
-                       struct visit *visit, bool *ret_end)
+/* Reads the next records, at most so many, and visits them. *ret_end: there are no more, or no more
+   are wanted. */
+static bool visit_some(struct p11s_lmdb *db, struct p11s_place *place, unsigned most,
+                       struct copied *c, struct visit *visit, bool *ret_end)
 {
   c->len = 0;
-  if (!p11s_lmdb_walk(db, place, STEP, copy, c) || c->failed)
+  if (!p11s_lmdb_walk(db, place, most, copy, c) || c->failed)
     return false;
   *ret_end = !visit_copied(c, visit) || place->at_end;
   return true;
@@ -111,18 +113,34 @@ bool p11s_store_read(struct p11s_store *store, const unsigned char *key_id,
   return good;
 }
 
-bool p11s_store_each(struct p11s_store *store, p11s_store_fn fn, void *arg)
+static bool each(struct p11s_store *store, unsigned step, bool all, struct visit *visit)
 {
-  struct visit visit = {fn, arg, show, NULL, 0};
   struct p11s_lmdb *db = p11s_store_db(store);
   struct p11s_place place = {false, false, {0}};
   struct copied copied = {NULL, 0, 0, false};
   bool good = db != NULL, end = false;
 
-  while (good && !end)
-    good = visit_some(db, &place, &copied, &visit, &end);
+  while (good && !end) {
+    good = visit_some(db, &place, step, &copied, visit, &end);
+    if (!all) /* behind the last record of this key */
+      memset(place.key + P11S_STORE_ID_LEN, 0xff, sizeof place.key - P11S_STORE_ID_LEN);
+  }
   free(copied.data);
   return good;
+}
+
+bool p11s_store_each(struct p11s_store *store, p11s_store_fn fn, void *arg)
+{
+  struct visit visit = {fn, arg, show, NULL, 0};
+
+  return each(store, STEP, true, &visit);
+}
+
+bool p11s_store_each_key(struct p11s_store *store, p11s_store_fn fn, void *arg)
+{
+  struct visit visit = {fn, arg, show, NULL, 0};
+
+  return each(store, SAMPLE, false, &visit);
 }
 
 static bool mark(const unsigned char *key, const struct p11s_store_record *record,
@@ -147,7 +165,7 @@ static enum p11s_err purge_some(struct p11s_lmdb *db, p11s_store_fn fn, void *ar
     result = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   while (result == P11S_OK && !end) {
     visit.count = 0;
-    if (!visit_some(db, &place, &copied, &visit, &end))
+    if (!visit_some(db, &place, STEP, &copied, &visit, &end))
       result = p11s_error_set(e, P11S_ERR_HOST, "the signature store cannot be read");
     else if (visit.count > 0)
       result = p11s_lmdb_delete(db, visit.keys, visit.count, &deleted, e);

@@ -75,6 +75,7 @@ static enum p11s_err queue_locked(struct p11s_token *token, struct p11s_job *job
   if (token->stopping)
     return p11s_error_set(e, P11S_ERR_STOPPED, "the server is going down");
   atomic_store(&token->retired, false);
+  token->asked = token->asked || !job->ops->unasked;
   if (token->state == P11S_TOKEN_AWAY)
     return p11s_error_set(e, token->trouble.code, "%s", token->trouble.text);
   /* Idle workers not yet awake have jobs waiting for them: count those off. */

@@ -20,6 +20,7 @@ struct p11s_worker {
   uint64_t generation;          /* token->generation when the session was opened */
   uint64_t life;                /* the library's, likewise */
   bool counted_out;             /* no longer among token->workers */
+  bool unasked;                 /* no query waits for what it does (pinguard.h) */
   struct p11s_worker *next;     /* guarded by token->lock, as is */
   uint64_t busy_since_ms;       /* 0: has no job */
   unsigned sharing;             /* how many were busy when the job began, this one too */
@@ -49,6 +50,7 @@ struct p11s_token {
   unsigned with_session; /* workers that hold a session or are about to open one */
   struct p11s_worker *list;
   bool login_busy;      /* one worker is in C_Login */
+  bool asked;           /* for more than what nobody waits for (p11s_job_ops) */
   bool consent_busy;    /* one worker signs with a key that wants a login for it (consent.h) */
   uint64_t login_tries; /* how often one began */
   uint64_t epoch;
@@ -114,9 +116,9 @@ bool p11s_worker_recover_again(struct p11s_worker *w, enum p11s_err result);
 
 /* In a worker: logs the session in with the PIN given, or the one that pkcs11signer-pin-source has
    when NULL, unless the token is logged in already. One worker at a time; a PIN known to be
-   refused is not tried. token->lock is not held. */
+   refused is not tried. unasked: as in p11s_pinguard_enter(). token->lock is not held. */
 enum p11s_err p11s_token_log_in(struct p11s_token *token, struct p11s_session *session,
-                                struct p11s_secret *given, struct p11s_error *e);
+                                struct p11s_secret *given, bool unasked, struct p11s_error *e);
 /* In a worker: after a failed login, whether a job would still fail for a reason that can be told
    without a try; notes the reason of now, or that there is none. false: that cannot be told. */
 bool p11s_token_review_login(struct p11s_token *token, CK_FUNCTION_LIST *module,

@@ -39,11 +39,11 @@ static void leave(struct p11s_token *token, bool *busy)
 }
 
 static enum p11s_err login_with(struct p11s_token *token, struct p11s_session *session,
-                                CK_USER_TYPE user, const struct p11s_secret *pin,
+                                struct p11s_login_how how, const struct p11s_secret *pin,
                                 struct p11s_error *e)
 {
   bool tried;
-  enum p11s_err result = p11s_login(token->config.guard, session, user, pin, &tried, e);
+  enum p11s_err result = p11s_login(token->config.guard, session, how, pin, &tried, e);
 
   if (tried) {
     pthread_mutex_lock(&token->lock);
@@ -150,7 +150,7 @@ enum p11s_err p11s_work_prove_hidden(const struct p11s_work *work, CK_OBJECT_HAN
 }
 
 static enum p11s_err log_in(struct p11s_token *token, struct p11s_session *session,
-                            struct p11s_secret *given, struct p11s_error *e)
+                            struct p11s_secret *given, bool unasked, struct p11s_error *e)
 {
   struct p11s_secret *pin = NULL;
   enum p11s_err result = p11s_session_no_pin_to_give(session, e);
@@ -159,13 +159,13 @@ static enum p11s_err log_in(struct p11s_token *token, struct p11s_session *sessi
     result =
         p11s_pin_get(given, token->config.pin_source, p11s_session_slot(session)->label, &pin, e);
   if (result == P11S_OK)
-    result = login_with(token, session, CKU_USER, pin, e);
+    result = login_with(token, session, (struct p11s_login_how){CKU_USER, unasked}, pin, e);
   p11s_secret_release(pin);
   return result;
 }
 
 enum p11s_err p11s_token_log_in(struct p11s_token *token, struct p11s_session *session,
-                                struct p11s_secret *given, struct p11s_error *e)
+                                struct p11s_secret *given, bool unasked, struct p11s_error *e)
 {
   struct p11s_error error = {P11S_OK, ""};
   enum p11s_err result = P11S_OK;
@@ -177,7 +177,7 @@ enum p11s_err p11s_token_log_in(struct p11s_token *token, struct p11s_session *s
   }
   /* The others find the token logged in then, or the PIN refused. */
   if (entered && !p11s_session_logged_in(session))
-    result = log_in(token, session, given, &error);
+    result = log_in(token, session, given, unasked, &error);
   note_login(token, session, given, result, &error);
   if (entered)
     leave(token, &token->login_busy);
@@ -237,7 +237,7 @@ enum p11s_err p11s_work_log_in(const struct p11s_work *work, struct p11s_error *
 
   if (result == P11S_OK) {
     if (!p11s_session_has_user(work->session))
-      result = log_in(token, work->session, work->pin, &said);
+      result = log_in(token, work->session, work->pin, work->unasked, &said);
     leave(token, &token->login_busy);
   }
   if (result == P11S_OK || result == P11S_ERR_NO_PIN || e == NULL)
@@ -277,8 +277,9 @@ enum p11s_err p11s_consent_login(struct p11s_session *session, void *arg, struct
 {
   struct p11s_consent *consent = arg;
   struct p11s_token *token = consent->work->token;
+  const struct p11s_login_how how = {CKU_CONTEXT_SPECIFIC, false};
   struct p11s_error error = {P11S_OK, ""};
-  enum p11s_err result = login_with(token, session, CKU_CONTEXT_SPECIFIC, consent->pin, &error);
+  enum p11s_err result = login_with(token, session, how, consent->pin, &error);
 
   note_login(token, session, consent->work->pin, result, &error);
   if (result != P11S_OK && e != NULL)

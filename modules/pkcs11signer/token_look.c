@@ -43,6 +43,7 @@ void p11s_worker_probe(struct p11s_worker *w)
 
   pthread_mutex_lock(&w->token->lock);
   pin = p11s_secret_acquire(w->token->probe_pin);
+  w->unasked = !w->token->asked;
   pthread_mutex_unlock(&w->token->lock);
   p11s_worker_drop_session(w);
   p11s_rv_note(CKR_OK);

@@ -68,11 +68,12 @@ static bool worth_another_try(const struct p11s_worker *w, enum p11s_err result,
 static enum p11s_err try_job(struct p11s_worker *w, struct p11s_job *job, struct attempt *attempt,
                              struct p11s_error *e)
 {
-  struct p11s_work work = {NULL, w->token, job->pin, 0};
+  struct p11s_work work = {NULL, w->token, job->pin, 0, job->ops->unasked};
   enum p11s_err result;
 
   p11s_rv_note(CKR_OK);
   *attempt = (struct attempt){.fresh = w->session == NULL || job->ops->rw};
+  w->unasked = job->ops->unasked;
   result = p11s_worker_session_for(w, job, &work.session, e);
   if (result != P11S_OK) {
     p11s_worker_look_after_module(w, result);

@@ -105,7 +105,7 @@ enum p11s_err p11s_worker_new_session(struct p11s_worker *w, bool rw, struct p11
     count_session(token, 1);
   result = open_session(token, rw, &session, &life, e);
   if (result == P11S_OK)
-    result = p11s_token_log_in(token, session, pin, e);
+    result = p11s_token_log_in(token, session, pin, w->unasked, e);
   if (result != P11S_OK) {
     CK_RV rv = p11s_rv_last();
 

@@ -31,6 +31,7 @@ class Site:
                          "pkcs11signer-state-dir": str(place.directory("state")),
                          # Tests count signatures: none but those that somebody asks for.
                          "pkcs11signer-sign-ahead": "0",
+                         "pkcs11signer-prepare": "yes",
                          **database.settings()}
         self._write_configurations()
         database.prepare(self)

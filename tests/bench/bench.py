@@ -19,6 +19,7 @@ import latency  # noqa: E402
 import machine  # noqa: E402
 import page  # noqa: E402
 import plot  # noqa: E402
+import start  # noqa: E402
 import store  # noqa: E402
 import table  # noqa: E402
 import waiting  # noqa: E402
@@ -29,7 +30,7 @@ from progress import Progress  # noqa: E402
 from measured import Results  # noqa: E402
 
 PARTS = {"answers": answers, "cold": cold, "waiting": waiting, "busy": busy}  # in every round
-ONCE = {"latency": latency, "zones": zones, "store": store}
+ONCE = {"latency": latency, "zones": zones, "store": store, "start": start}
 
 
 class Bench:

@@ -6,6 +6,7 @@ import answers
 import busy
 import cold
 import machine
+import start
 import store
 import waiting
 import zones
@@ -43,7 +44,8 @@ def goals(r) -> list[Row]:
         _one_name(r),
         *_busy(r),
         *_zones(r),
-        *_store(r)]
+        *_store(r),
+        *_start(r)]
     return rows
 
 
@@ -156,6 +158,17 @@ def _store(r) -> list[Row]:
             "", f"{value['p99']:.1f} µs", f"< {store.GOAL_US} µs", value["p99"] < store.GOAL_US),
         Row(f"opening that store ({value['mib']:.0f} MiB); after a kill", "",
             f"{value['open'] * 1000:.0f} ms; {value['recover']:.1f} s")]
+
+
+def _start(r) -> list[Row]:
+    theirs, ours = (r.get("first answer", engine) * 1000 for engine in (BUILT_IN, MODULE))
+    ratio = r.ratio(("first answer", MODULE), ("first answer", BUILT_IN))
+    token = r.get("bytes a token") / 2**20
+    return [
+        Row("first signed answer after a start, against the built-in engine", f"1.00 ({theirs:.1f} ms)",
+            f"{ratio:.2f} ({ours:.1f} ms)", "≤ 1.5", ratio <= 1.5),
+        Row(f"memory for each further token, with {start.TOKENS} that have signed", "", f"{token:.2f} MiB", "< 2 MiB",
+            token < 2)]
 
 
 def merge(rows: list[Row]) -> list[Row]:

@@ -28,6 +28,17 @@ def test_no_login_on_the_final_try_whatever_is_said(site, token, spy, flag, word
     assert_signs(server)
 
 
+def test_the_final_try_is_for_the_right_one_of_two_namesakes(site, token, spy):
+    """pkcs11-tool takes the first token of a label, whose PIN would be spent."""
+    spy.rules(f"C_GetTokenInfo flags {FINAL_TRY}")
+    site.database.add_key_row(ZONE, site.reference(token, "a key", Slot=token.serial))
+    assert f"--token-label '{token.label}' --login --test" in site.command("check", check=False).stdout
+    twin = site.token(token.label)
+    for one in (token, twin):
+        site.database.add_key_row(ZONE, site.reference(one, "a key", Slot=one.serial))
+        assert f"--slot {one.slot:#x} --login --test" in site.command("check", check=False).stdout
+
+
 def test_count_low_lets_in_a_proven_pin_only(site, token, spy, wrong):
     key = put_row(site, token, token.pin)
     spy.rules(f"C_GetTokenInfo flags {COUNT_LOW}")

@@ -146,16 +146,17 @@ def test_unlock_login_has_it_tried_once_more(site, token, spy, wrong):
     assert spy.count("C_Login") == 2
 
 
-@pytest.mark.parametrize("name", ["label", "serial"])
+@pytest.mark.parametrize("name", [
+    "{0.label}", "{0.serial}", "pkcs11:serial={0.serial}", "pkcs11:token=dns%20keys;serial={0.serial}"])
 def test_unlock_login_without_the_token(site, token, spy, wrong, name):
     put_row(site, token, wrong)
     server = site.start_server()
     assert fails(server)
     server.stop()
     site.hsm.add_module("softhsm2", Path("/nonexistent.so"))
-    row, = json.loads(unlock(site, getattr(token, name), json=True).stdout)
+    row, = json.loads(unlock(site, name.format(token), json=True).stdout)
     assert row == {"token": token.label, "serial": token.serial, "forgotten": 1}
-    row, = json.loads(unlock(site, getattr(token, name), json=True).stdout)
+    row, = json.loads(unlock(site, name.format(token), json=True).stdout)
     assert row["forgotten"] == 0
 
 

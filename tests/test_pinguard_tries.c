@@ -210,18 +210,23 @@ static void unclear_over_a_restart(void **state)
 /* What the shell makes of the command, for pdnsutil, and what the module makes of that. */
 static void the_command_can_be_pasted(void **state)
 {
-  static const char *const serials[] = {"a1", "a 1", "it's $HOME `x`", "\"\\\\;#*", ""};
+  /* The last two are not enough: nothing, and what another token has as well. */
+  static const char *const serials[] = {"a1", "a 1", "it's $HOME `x`", "\"\\\\;#*", "", "00"};
+  static const char *const uris[] = {"pkcs11:token=it%27s%20%24me;serial=",
+                                     "pkcs11:token=it%27s%20%24me;serial=00"};
+  struct p11s_pinguard *g = pin_guard(pin_dir);
 
   (void)state;
+  pin_right(g, "00/other label", "pin~1234");
   for (size_t i = 0; i < sizeof serials / sizeof serials[0]; i++) {
-    struct p11s_slot_info token = pin_token("a1/its label", 0);
+    struct p11s_slot_info token = pin_token("a1/it's $me", 0);
     struct p11s_words words;
     struct p11s_error e;
     char line[2048];
     FILE *out;
 
     (void)snprintf(token.serial, sizeof token.serial, "%s", serials[i]);
-    (void)p11s_pinguard_refused_error(&token, &e);
+    (void)p11s_pinguard_refused_error(g, &token, &e);
     assert_non_null(strstr(e.text, "say: pdnsutil "));
     (void)snprintf(line, sizeof line, "pdnsutil() { test $# = 3 && printf %%s \"$3\"; }; %s",
                    strstr(e.text, "say: ") + strlen("say: "));
@@ -232,9 +237,10 @@ static void the_command_can_be_pasted(void **state)
     assert_int_equal(p11s_words_split(line, &words, &e), P11S_OK);
     assert_int_equal(words.count, 2);
     assert_string_equal(words.word[0], "unlock-login");
-    assert_string_equal(words.word[1], serials[i][0] != '\0' ? serials[i] : "its label");
+    assert_string_equal(words.word[1], i < 4 ? serials[i] : uris[i - 4]);
     p11s_words_clear(&words);
   }
+  p11s_pinguard_free(g);
 }
 
 int main(void)

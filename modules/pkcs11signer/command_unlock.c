@@ -5,6 +5,7 @@
 #include "pinguard.h"
 #include "slot.h"
 #include "table.h"
+#include "uri.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -59,15 +60,36 @@ static enum p11s_err unlock_all(struct unlock *u, const struct p11s_pin_subject 
   return err;
 }
 
-static bool answers(const struct p11s_pin_token *token, const char *name, bool by_serial)
+/* What the user calls a token; uri is NULL when it is a serial or a label. */
+struct name {
+  const char *text;
+  P11KitUri *uri;
+};
+
+static void pad(CK_UTF8CHAR *to, size_t size, const char *text)
 {
-  return strcmp(by_serial ? token->serial : token->label, name) == 0;
+  size_t len = strnlen(text, size);
+
+  memset(to, ' ', size);
+  memcpy(to, text, len);
+}
+
+static bool answers(const struct p11s_pin_token *token, const struct name *name, bool by_serial)
+{
+  CK_TOKEN_INFO info;
+
+  if (name->uri == NULL)
+    return strcmp(by_serial ? token->serial : token->label, name->text) == 0;
+  memset(&info, 0, sizeof info);
+  pad(info.label, sizeof info.label, token->label);
+  pad(info.serialNumber, sizeof info.serialNumber, token->serial);
+  return p11_kit_uri_match_token_info(name->uri, &info) != 0;
 }
 
 /* *ret_at: the one that answers to name, by its serial or else by its label; count when none does.
  */
 static enum p11s_err find_known(const struct p11s_pin_subject *known, size_t count,
-                                const char *name, size_t *ret_at, struct p11s_error *e)
+                                const struct name *name, size_t *ret_at, struct p11s_error *e)
 {
   size_t at = count;
 
@@ -79,7 +101,7 @@ static enum p11s_err find_known(const struct p11s_pin_subject *known, size_t cou
         return p11s_error_set(e, P11S_ERR_AMBIGUOUS,
                               "two tokens answer to '%s', '%s' (serial %s) and '%s' (serial %s); "
                               "name one by its %s, or say --all",
-                              name, known[at].token.label, known[at].token.serial,
+                              name->text, known[at].token.label, known[at].token.serial,
                               known[i].token.label, known[i].token.serial,
                               by_serial != 0 ? "label" : "serial");
       at = i;
@@ -119,10 +141,14 @@ static enum p11s_err unlock_named(struct unlock *u, const char *name,
 {
   struct search search = {name, false, {0}};
   struct p11s_buf others = P11S_BUF_INIT;
+  struct name wanted = {name, NULL};
   bool as_owner;
   size_t at = 0;
-  enum p11s_err err = find_known(known, count, name, &at, e);
+  enum p11s_err err = p11s_uri_is(name) ? p11s_uri_parse(name, &wanted.uri, e) : P11S_OK;
 
+  if (err == P11S_OK)
+    err = find_known(known, count, &wanted, &at, e);
+  p11_kit_uri_free(wanted.uri);
   if (err != P11S_OK)
     return err;
   if (at < count)

@@ -56,8 +56,9 @@ static enum p11s_pin_outcome outcome_of(enum p11s_err result)
 
 /* The token may still tell what it did not say. Whatever *e has is replaced when nothing is to be
    tried any more. */
-static enum p11s_err clear_up(struct p11s_pin_try *attempt, const struct p11s_slot_info *slot,
-                              CK_FLAGS before, enum p11s_pin_outcome *outcome, struct p11s_error *e)
+static enum p11s_err clear_up(struct p11s_pinguard *g, struct p11s_pin_try *attempt,
+                              const struct p11s_slot_info *slot, CK_FLAGS before,
+                              enum p11s_pin_outcome *outcome, struct p11s_error *e)
 {
   if ((slot->flags & ~before & FEW_TRIES) != 0) {
     *outcome = P11S_PIN_REFUSED;
@@ -68,7 +69,7 @@ static enum p11s_err clear_up(struct p11s_pin_try *attempt, const struct p11s_sl
                           slot->label, slot->serial, p11s_rv_name(p11s_rv_last()));
   }
   if (p11s_pinguard_was_unclear(attempt))
-    return p11s_pinguard_unclear_error(slot, e);
+    return p11s_pinguard_unclear_error(g, slot, e);
   return P11S_ERR_TOKEN;
 }
 
@@ -98,7 +99,7 @@ static enum p11s_err try_login(struct p11s_pinguard *g, struct p11s_session *ses
         p11s_session_reread_flags(session);
     }
     if (outcome == P11S_PIN_UNCLEAR)
-      result = clear_up(attempt, slot, before, &outcome, e);
+      result = clear_up(g, attempt, slot, before, &outcome, e);
   }
   if (outcome == P11S_PIN_REFUSED)
     p11s_stats_count(P11S_STAT_LOGINS_REFUSED);
@@ -119,7 +120,7 @@ enum p11s_err p11s_login(struct p11s_pinguard *g, struct p11s_session *session,
     return p11s_error_set(e, P11S_ERR_NO_PIN, "token '%s' (serial %s) needs a PIN", slot->label,
                           slot->serial);
   if (p11s_pinguard_refused(g, slot, pin))
-    result = p11s_pinguard_refused_error(slot, &error);
+    result = p11s_pinguard_refused_error(g, slot, &error);
   else
     result = try_login(g, session, how, pin, ret_tried, &error);
   if (result == P11S_OK)

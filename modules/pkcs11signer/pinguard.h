@@ -56,8 +56,10 @@ bool p11s_pinguard_refused(struct p11s_pinguard *g, const struct p11s_slot_info 
                            const struct p11s_secret *pin);
 
 /* P11S_ERR_PIN_REFUSED with what to do: it was refused, or failed twice for no reason given. */
-enum p11s_err p11s_pinguard_refused_error(const struct p11s_slot_info *slot, struct p11s_error *e);
-enum p11s_err p11s_pinguard_unclear_error(const struct p11s_slot_info *slot, struct p11s_error *e);
+enum p11s_err p11s_pinguard_refused_error(struct p11s_pinguard *g,
+                                          const struct p11s_slot_info *slot, struct p11s_error *e);
+enum p11s_err p11s_pinguard_unclear_error(struct p11s_pinguard *g,
+                                          const struct p11s_slot_info *slot, struct p11s_error *e);
 
 /* Waits for logins of others to this token. P11S_ERR_TIMEOUT when one does not end in this process;
    after that of another process is not waited for longer than P11S_PINGUARD_PATIENCE_MS. What is

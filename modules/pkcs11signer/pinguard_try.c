@@ -3,6 +3,7 @@
 #include "buf.h"
 #include "lock.h"
 #include "pinguard_internal.h"
+#include "uri.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -70,15 +71,45 @@ bool p11s_pinguard_refused(struct p11s_pinguard *g, const struct p11s_slot_info 
   return is_refused(g, &token, pin);
 }
 
+static bool has_namesake(const struct p11s_pinmarks *m, const struct p11s_slot_info *slot)
+{
+  for (size_t i = 0; i < m->count; i++)
+    if (strcmp(m->mark[i].token.serial, slot->serial) == 0 &&
+        strcmp(m->mark[i].token.label, slot->label) != 0)
+      return true;
+  return false;
+}
+
+/* As unlock-login takes it, one word. A serial number does where no other remembered token has it;
+   else a URI, which a TPM's tokens and the PINs of one card take. */
+static void add_token_name(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
+                           struct p11s_buf *out)
+{
+  bool unique = slot->serial[0] != '\0';
+
+  pthread_mutex_lock(&g->lock);
+  unique = unique && !has_namesake(&g->shared, slot) && !has_namesake(&g->own, slot);
+  pthread_mutex_unlock(&g->lock);
+  if (unique) {
+    p11s_buf_add_shell(out, slot->serial);
+    return;
+  }
+  p11s_buf_addstr(out, "pkcs11:token=");
+  p11s_uri_add_value(out, slot->label, strlen(slot->label));
+  p11s_buf_addstr(out, ";serial=");
+  p11s_uri_add_value(out, slot->serial, strlen(slot->serial));
+}
+
 /* before, the token, behind, and the command that has the PIN tried all the same. */
-static enum p11s_err not_tried(const struct p11s_slot_info *slot, enum p11s_err code,
-                               const char *before, const char *behind, struct p11s_error *e)
+static enum p11s_err not_tried(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
+                               enum p11s_err code, const char *before, const char *behind,
+                               struct p11s_error *e)
 {
   struct p11s_buf words = P11S_BUF_INIT, command = P11S_BUF_INIT;
 
   /* One word for the shell, of which the command makes words by the same rules (words.h). */
   p11s_buf_addstr(&words, "unlock-login ");
-  p11s_buf_add_shell(&words, slot->serial[0] != '\0' ? slot->serial : slot->label);
+  add_token_name(g, slot, &words);
   p11s_buf_add_shell(&command, p11s_buf_text(&words));
   (void)p11s_error_set(e, code,
                        "%stoken '%s' (serial %s) %s, say: pdnsutil backend-cmd pkcs11signer %s",
@@ -88,17 +119,19 @@ static enum p11s_err not_tried(const struct p11s_slot_info *slot, enum p11s_err 
   return code;
 }
 
-enum p11s_err p11s_pinguard_refused_error(const struct p11s_slot_info *slot, struct p11s_error *e)
+enum p11s_err p11s_pinguard_refused_error(struct p11s_pinguard *g,
+                                          const struct p11s_slot_info *slot, struct p11s_error *e)
 {
-  return not_tried(slot, P11S_ERR_PIN_REFUSED, "",
+  return not_tried(g, slot, P11S_ERR_PIN_REFUSED, "",
                    "has refused this PIN before: it is not tried again; correct the PIN, or if it "
                    "is right after all",
                    e);
 }
 
-enum p11s_err p11s_pinguard_unclear_error(const struct p11s_slot_info *slot, struct p11s_error *e)
+enum p11s_err p11s_pinguard_unclear_error(struct p11s_pinguard *g,
+                                          const struct p11s_slot_info *slot, struct p11s_error *e)
 {
-  return not_tried(slot, P11S_ERR_PIN_REFUSED, "two logins to ",
+  return not_tried(g, slot, P11S_ERR_PIN_REFUSED, "two logins to ",
                    "with this PIN have failed, and the token does not say whether the PIN is at "
                    "fault: it is not tried again; correct the PIN, or if it is right",
                    e);
@@ -251,8 +284,8 @@ static enum p11s_err cut_short(const struct p11s_pin_try *t, struct p11s_error *
                           "and the token does not answer it",
                           slot->label, slot->serial);
   if (was_unclear(t))
-    return p11s_pinguard_unclear_error(slot, e);
-  return not_tried(slot, P11S_ERR_PIN_REFUSED, "a login to ",
+    return p11s_pinguard_unclear_error(t->g, slot, e);
+  return not_tried(t->g, slot, P11S_ERR_PIN_REFUSED, "a login to ",
                    "with this PIN was cut short (the process ended), so whether it is right is not "
                    "known: it is not tried again; if it is right",
                    e);
@@ -273,11 +306,11 @@ static enum p11s_err judge(const struct p11s_pin_try *t, bool proven, struct p11
   const struct p11s_slot_info *slot = t->slot;
 
   if (is_refused(t->g, &t->token, t->pin))
-    return p11s_pinguard_refused_error(slot, e);
+    return p11s_pinguard_refused_error(t->g, slot, e);
   if (!proven && p11s_pinguard_is_marked(t->g, P11S_PINMARK_TRYING, &t->token, t->pin))
     return cut_short(t, e);
   if (says_count_low(slot) && !proven && !has_allowance(t->g, &t->token))
-    return not_tried(slot, P11S_ERR_PIN_LOCKED, "",
+    return not_tried(t->g, slot, P11S_ERR_PIN_LOCKED, "",
                      "says that a wrong PIN was given lately, and this one was never used there: "
                      "it is not tried; log in once with the right PIN by another tool, or if this "
                      "one is right",

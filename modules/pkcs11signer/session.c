@@ -198,6 +198,34 @@ enum p11s_err p11s_session_no_pin_to_give(const struct p11s_session *s, struct p
                         s->slot.label, s->slot.serial);
 }
 
+struct namesakes {
+  const char *label;
+  unsigned count;
+};
+
+static void count_namesake(const struct p11s_slot_info *info, void *arg)
+{
+  struct namesakes *namesakes = arg;
+
+  namesakes->count += strcmp(info->label, namesakes->label) == 0;
+}
+
+/* For pkcs11-tool, which takes the first of several tokens of one label: a PIN may not go there. */
+static void add_token_option(struct p11s_buf *command, const struct p11s_session *s)
+{
+  struct namesakes namesakes = {s->slot.label, 0};
+  CK_RV rv = p11s_rv_last(); /* the caller's */
+  enum p11s_err result = p11s_slot_each(s->module, count_namesake, &namesakes, NULL);
+
+  p11s_rv_note(rv);
+  if (result != P11S_OK || namesakes.count > 1) {
+    p11s_buf_addf(command, "--slot 0x%lx", s->slot.id);
+    return;
+  }
+  p11s_buf_addstr(command, "--token-label ");
+  p11s_buf_add_shell(command, s->slot.label);
+}
+
 void p11s_session_add_tool(const struct p11s_session *s, struct p11s_buf *out)
 {
   char *path = p11_kit_module_get_filename(s->module);
@@ -208,8 +236,7 @@ void p11s_session_add_tool(const struct p11s_session *s, struct p11s_buf *out)
     p11s_buf_add_shell(out, path);
     p11s_buf_addstr(out, " ");
   }
-  p11s_buf_addstr(out, "--token-label ");
-  p11s_buf_add_shell(out, s->slot.label);
+  add_token_option(out, s);
   free(path);
 }
 

@@ -260,7 +260,7 @@ enum p11s_err p11s_consent_begin(const struct p11s_work *work, struct p11s_conse
   if (result == P11S_OK && wants_login(work))
     result = prove(work, pin, e);
   if (result == P11S_OK && p11s_pinguard_refused(token->config.guard, slot, pin))
-    result = p11s_pinguard_refused_error(slot, e);
+    result = p11s_pinguard_refused_error(token->config.guard, slot, e);
   if (result == P11S_OK)
     result = enter(token, &token->consent_busy, e);
   if (result == P11S_OK) {

@@ -157,7 +157,7 @@ def test_the_server_of_a_guardian_shares(fleet):
 
 
 def test_the_table_has_a_limit(fleet):
-    """What is of least use goes: DNSKEYs are there until there is nothing else."""
+    """What is of least use goes, and DNSKEY signatures stay."""
     first = start(fleet.add_site(zone(NAMES), **PATIENT))
     ask_all_at_once(first, range(1300))
     assert_all_valid(first, range(5))

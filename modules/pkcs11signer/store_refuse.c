@@ -99,14 +99,14 @@ static bool is_refused(struct refusal *r, const struct p11s_op *op)
   return true;
 }
 
-static void say_full(struct p11s_room *room, bool full)
+static void say_full(struct p11s_room *room)
 {
-  if (full && !room->said_full)
+  if (!room->said_full)
     p11s_log_event(P11S_LOG_WARNING,
                    "signature store: full of DNSKEY signatures, which are kept: new signatures are "
                    "not stored until there is room: set pkcs11signer-store-size to more than %zu",
                    room->limit_bytes >> 20);
-  room->said_full = room->full && (room->said_full || full);
+  room->said_full = true;
 }
 
 static void free_refused(struct p11s_op *op)
@@ -138,11 +138,12 @@ static void sort_out(struct refusal *r, struct p11s_op **at)
 
 void p11s_refuse(struct p11s_lmdb *db, struct p11s_room *room, struct p11s_op **batch)
 {
-  struct refusal *r = calloc(1, sizeof *r);
   struct p11s_store_stats stats = {0};
+  struct refusal *r;
   int days;
 
-  if (r == NULL)
+  room->said_full = room->said_full && room->full;
+  if ((!room->bar.raised && !room->full) || (r = calloc(1, sizeof *r)) == NULL)
     return;
   p11s_lmdb_get_stats(db, &stats);
   r->db = db;
@@ -150,7 +151,8 @@ void p11s_refuse(struct p11s_lmdb *db, struct p11s_room *room, struct p11s_op **
   r->now = p11s_census_now(&room->census, p11s_record_now(), &days);
   r->used = stats.used_bytes;
   sort_out(r, batch);
-  say_full(room, r->full);
+  if (r->full)
+    say_full(room);
   p11s_room_note(db, r->loss, r->zones);
   free_refused(r->list);
   free(r);

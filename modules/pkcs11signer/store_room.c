@@ -348,7 +348,7 @@ void p11s_room_make(struct p11s_lmdb *db, struct p11s_room *room, const struct p
     bytes += p11s_room_size(batch);
   if (used < most - most / 5 || room->bytes < room->most_bytes - room->most_bytes / 5)
     end_crowding(room);
-  if (!p11s_room_is_there(room, used, bytes) && !p11s_room_is_full(room) &&
+  if (bytes > 0 && !p11s_room_is_there(room, used, bytes) && !p11s_room_is_full(room) &&
       (e = calloc(1, sizeof *e)) != NULL) {
     if (decide(db, room, e, used, bytes))
       make(db, room, e, goes_on, arg);

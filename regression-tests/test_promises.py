@@ -263,6 +263,14 @@ KNOWN = {
         ("set", "a.test", "@", "TXT", 3600, '"new"'), ("pass", SETTLED), ("ask", "a.test", "DNSKEY"))), {"a.test": 1}),
     "CDS that are published no more": (Case((ZoneCase("a.test", cds=True),), (
         ("ask", "a.test", "all"), ("cds", "a.test"), ("turn", 3600), ("ask", "a.test", "all"))), {"a.test": 1}),
+    "CDS with another digest": (Case((ZoneCase("a.test", cds=True),), (
+        ("ask", "a.test", "all"), ("cds", "a.test", "4"), ("turn", 3600), ("ask", "a.test", "all"))), {"a.test": 1}),
+    "DNSKEY with one more key": (Case((ZoneCase("a.test"),), (
+        ("ask", "a.test", "all"), ("add key", "a.test", "zsk", "new"), ("pass", SETTLED), ("turn", 3600),
+        ("ask", "a.test", "all"))), {"a.test": 1}),
+    "DNSKEY with one more key, and without": (Case((ZoneCase("a.test", cds=True),), (
+        ("ask", "a.test", "all"), ("add key", "a.test", "zsk", "new"), ("pass", SETTLED), ("ask", "a.test", "all"),
+        ("remove", "a.test", "new"), ("pass", SETTLED), ("turn", 3600), ("ask", "a.test", "all"))), {"a.test": 1}),
     "another kind of denial": (Case((ZoneCase("a.test"),), (
         ("ask", "a.test", "all"), ("denial", "a.test", "nsec3"), ("pass", SETTLED), ("turn", 3600),
         ("ask", "a.test", "all"))), {"a.test": 1}),

@@ -414,6 +414,39 @@ static void all_recur_where_nobody_can_tell(void **state)
   assert_int_equal(recurring_of_three(), 3);
 }
 
+/* The number of the zone's key in `served`. */
+static void serve_dnskey(const char *zone, const char *owner, unsigned type,
+                         struct p11s_served *ret)
+{
+  unsigned char now[MESSAGE_RIG_MAX];
+  size_t len = message_rig_dnskey("example.org", served, 0, now);
+
+  assert_string_equal(zone, ORG);
+  assert_string_equal(owner, ORG);
+  assert_int_equal(type, P11S_TYPE_DNSKEY);
+  now[2] = 0;            /* algorithm */
+  now[16] = now[17] = 0; /* key tag */
+  ret->kind = P11S_SERVED_THIS;
+  p11s_buf_add(&ret->message, now, len);
+}
+
+/* What was there before a roll is out; but what nobody has ever asked for is not what is served. */
+static void dnskeys_of_before(void **state)
+{
+  (void)state;
+  fakehost_rrset = serve_dnskey;
+  put(ORG, rig_pinned_ref("key", RIG_PIN));
+  for (served = 1; served <= 3; served++) {
+    struct p11s_plan *plan = begin_plan();
+
+    passed_ms += 60000;
+    add(plan, message_rig_dnskey("example.org", 1, W - P11S_WEEK_SECONDS, message), "key",
+        W - 1000);
+    add(plan, message_rig_dnskey("example.org", 2, W, message), "key", NOW - 1000);
+    assert_int_equal(finish(plan), served == 3 ? 2 : 1);
+  }
+}
+
 /* Used last week, on one day, and not signed for this week. */
 static void add_missing(struct p11s_plan *plan, const char *owner, const char *label)
 {
@@ -522,6 +555,7 @@ int main(void)
       ON_TOKEN(what_is_missing_is_looked_up),
       ON_TOKEN(one_answer_suffices_for_a_zone),
       ON_TOKEN(all_recur_where_nobody_can_tell),
+      ON_TOKEN(dnskeys_of_before),
       ON_TOKEN(without_an_answer_the_newest_recurs),
       ON_TOKEN(what_is_made_for_each_who_asks_is_limited),
       ON_TOKEN(of_soa_records_one_recurs),

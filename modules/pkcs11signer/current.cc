@@ -2,6 +2,7 @@
 #include "current.hh"
 
 #include "denial.hh"
+#include "keysets.hh"
 #include "rows.hh"
 
 #include <algorithm>
@@ -63,13 +64,9 @@ bool isPlain(DNSBackend &backend)
                      [&](const char *name) { return backend.getPrefix().rfind(name, 0) == 0; });
 }
 
-// Types that are made from keys (where the zone publishes them), and those of which the records at
-// a name are not all that stands there.
-bool isMade(uint16_t type)
+bool isOfKeys(uint16_t type)
 {
-  static const std::set<uint16_t> made{QType::DNSKEY, QType::CDS, QType::CDNSKEY, QType::SVCB,
-                                       QType::HTTPS};
-  return made.count(type) > 0;
+  return type == QType::DNSKEY || type == QType::CDS || type == QType::CDNSKEY;
 }
 
 bool isOfChain(uint16_t type)
@@ -126,16 +123,41 @@ std::string messageOf(const SOAData &soa, const ServedSet &set)
   return getMessageForRRSET(set.name, sig, set.records);
 }
 
-// As DNSSECKeeper::getPublishCDS() and getPublishCDNSKEY() have it.
-bool publishes(const Metadata &metadata, uint16_t type)
+// What is to be published of that type, as DNSSECKeeper::getPublishCDS() and getPublishCDNSKEY()
+// have it; "": nothing.
+std::string wantedOf(const Metadata &metadata, uint16_t type)
 {
   const char *const kind = type == QType::CDS ? "PUBLISH-CDS" : "PUBLISH-CDNSKEY";
   const char *const setting =
       type == QType::CDS ? "default-publish-cds" : "default-publish-cdnskey";
   const auto found = metadata.find(kind);
 
-  return found == metadata.end() || found->second.empty() ? !::arg()[setting].empty()
-                                                          : !found->second.front().empty();
+  return found == metadata.end() || found->second.empty() ? ::arg()[setting]
+                                                          : found->second.front();
+}
+
+// At the zone's own name. Where direct-dnskey adds records of the database, or at other names, only
+// the database would know.
+p11s_served_kind setOfKeys(const std::vector<DNSBackend *> &siblings, const SOAData &soa,
+                           ServedSet &set)
+{
+  const std::string wanted = set.type == QType::DNSKEY
+                                 ? ""
+                                 : wantedOf(metadataOf(siblings, compat::zoneOf(soa)), set.type);
+
+  if (set.name != compat::nameOf(soa)) {
+    return P11S_SERVED_UNSURE;
+  }
+  if (set.type != QType::DNSKEY && wanted.empty()) {
+    return P11S_SERVED_NOTHING;
+  }
+  const auto keys = publishedKeys(siblings, compat::zoneOf(soa));
+  if (!keys || ::arg().mustDo("direct-dnskey")) {
+    return P11S_SERVED_UNSURE;
+  }
+  set.ttl = soa.minimum;
+  addFromKeys(set, soa, *keys, wanted);
+  return set.records.empty() ? P11S_SERVED_UNSURE : P11S_SERVED_THIS;
 }
 
 // The records by which a zone denies what is not there, as PowerDNS makes them of the database's
@@ -259,7 +281,7 @@ private:
     }
     types.insert(QType::DNSKEY);
     for (const uint16_t type : {QType::CDS, QType::CDNSKEY}) {
-      if (publishes(d_metadata, type)) {
+      if (!wantedOf(d_metadata, type).empty()) {
         types.insert(type);
       }
     }
@@ -332,16 +354,15 @@ p11s_served_kind currentSet(const std::vector<DNSBackend *> &siblings, const com
                    [&](auto *sibling) { return compat::findSoa(*sibling, zone, soa); })) {
     return P11S_SERVED_UNSURE;
   }
-  if (isMade(name.type)) {
-    const bool isOfKeys = name.type == QType::CDS || name.type == QType::CDNSKEY;
-    return isOfKeys && name.owner == compat::nameOf(soa) &&
-                   !publishes(metadataOf(siblings, zone), name.type)
-               ? P11S_SERVED_NOTHING
-               : P11S_SERVED_UNSURE;
+  // The records at a name are not all that is served there.
+  if (name.type == QType::SVCB || name.type == QType::HTTPS) {
+    return P11S_SERVED_UNSURE;
   }
   ServedSet set{name.owner, name.type, 0, {}};
   p11s_served_kind kind = P11S_SERVED_THIS;
-  if (isOfChain(name.type)) {
+  if (isOfKeys(name.type)) {
+    kind = setOfKeys(siblings, soa, set);
+  } else if (isOfChain(name.type)) {
     kind = CurrentChain(siblings, soa).find(name, set);
   } else if (name.type == QType::SOA) {
     set.ttl = soa.ttl;

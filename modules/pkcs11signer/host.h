@@ -46,8 +46,8 @@ struct p11s_zone_state {
 
 /* What PowerDNS serves at a name now. */
 enum p11s_served_kind {
-  P11S_SERVED_UNSURE,  /* made when it is asked for, or from keys, or a backend may answer each
-                          asker differently */
+  P11S_SERVED_UNSURE,  /* made when it is asked for, or from keys that are not known, or a backend
+                          may answer each asker differently */
   P11S_SERVED_NOTHING, /* no such RRset */
   P11S_SERVED_THIS,
 };

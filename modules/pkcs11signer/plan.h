@@ -21,7 +21,8 @@
  *   has asked for it, was not served. Where several contents were used lately and nobody has said
  *   which one it is, it is the one that was asked for last (of SOA records with the same second,
  *   that with the newer serial). Where the database cannot say it, all recur, up to
- *   P11S_PLAN_CONTENTS_MOST, but of SOA records;
+ *   P11S_PLAN_CONTENTS_MOST, but of SOA records. So they do of DNSKEY, CDS and CDNSKEY when nobody
+ *   has asked for what the keys make now;
  * - it is an NSEC3 record made up to cover one hash (NSEC3 narrow: the next hash is the owner's and
  *   two), and was not seen in both weeks nor on two days;
  * - its key does not sign that for the zone any more. Where the zone's rows are not known that is a

@@ -46,6 +46,7 @@ struct p11s_plan_set {
   bool told;     /* what the zone has now: */
   enum p11s_served_kind kind;
   uint64_t content; /* THIS */
+  bool served;      /* when finished: that content was used */
 };
 
 struct p11s_plan_use {

@@ -66,6 +66,26 @@ static bool signs_nothing_else(const struct p11s_plan *plan, const struct p11s_p
   return ended;
 }
 
+static void note_served(struct p11s_plan *plan)
+{
+  for (size_t i = 0; i < plan->sets.count; i++)
+    p11s_plan_set(plan, i)->served = false;
+  for (size_t i = 0; i < plan->lines.count; i++) {
+    const struct p11s_line *line = p11s_plan_line(plan, i);
+    struct p11s_plan_set *set = p11s_plan_set(plan, line->set);
+
+    set->served = set->served || (line->used != 0 && line->content == set->content);
+  }
+}
+
+/* DNSKEY and its kin are asked for as long as the zone is: where what the keys make now was not, it
+   is not what is served, and nothing may be left out for it. */
+static bool is_believed(const struct p11s_plan *plan, const struct p11s_plan_set *set,
+                        const struct p11s_line *line)
+{
+  return set->served || p11s_plan_use(plan, line->use)->purpose == P11S_FOR_ALL_ELSE;
+}
+
 /* What the zone has is known, or which of its contents were used lately is all that is. */
 static bool is_current(const struct p11s_plan *plan, const struct p11s_idmap *newest,
                        const struct p11s_line *line)
@@ -74,7 +94,7 @@ static bool is_current(const struct p11s_plan *plan, const struct p11s_idmap *ne
 
   if (set->told && set->kind == P11S_SERVED_NOTHING)
     return false;
-  if (set->told && set->kind == P11S_SERVED_THIS)
+  if (set->told && set->kind == P11S_SERVED_THIS && is_believed(plan, set, line))
     return line->content == set->content;
   if (set->told && !line->soa)
     return true;
@@ -147,6 +167,7 @@ bool p11s_plan_finish(struct p11s_plan *plan)
   plan->ordered = plan->dnskeys = 0;
   plan->order = calloc(plan->lines.count + 1, sizeof *plan->order);
   p11s_plan_resolve_soas(plan);
+  note_served(plan);
   good = plan->order != NULL && find_newest(plan, &newest);
   for (size_t i = 0; good && i < plan->lines.count; i++) {
     struct p11s_line *line = p11s_plan_line(plan, i);

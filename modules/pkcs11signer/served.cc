@@ -3,6 +3,7 @@
 
 #include "current.hh"
 #include "denial.hh"
+#include "keysets.hh"
 #include "transfer.hh"
 
 #include <algorithm>
@@ -85,71 +86,36 @@ bool ServedZone::doesLua()
   return ::arg().mustDo("enable-lua-records") || value == "1";
 }
 
-// -- what is made from keys. true: records of the database are added when direct-dnskey is set
+// -- what is made from keys
 
-bool ServedZone::addDnskeys(ServedSet &set)
+PublishedKeys ServedZone::publishedKeys()
 {
-  for (const auto &key : keys()) {
-    if (key.second.published) {
-      set.records.insert(std::make_shared<DNSKEYRecordContent>(key.first.getDNSKEY()));
+  PublishedKeys found;
+
+  for (const auto &[key, meta] : keys()) {
+    if (!meta.published) {
+      continue;
+    }
+    found.all.push_back(key.getDNSKEY());
+    if (meta.keyType != DNSSECKeeper::ZSK) {
+      found.entryPoints.push_back(found.all.back());
     }
   }
-  return true;
-}
-
-bool ServedZone::addCdnskeys(ServedSet &set)
-{
-  std::string wanted;
-
-  d_keeper->getPublishCDNSKEY(compat::zoneOf(d_soa), wanted);
-  if (wanted == "0") { // RFC 8078, 4: the parent's DS records are to go
-    set.records.insert(compat::parseContent(QType::CDNSKEY, "0 3 0 AA=="));
-  }
-  if (wanted.empty() || wanted == "0") {
-    return false;
-  }
-  for (const auto &key : d_keeper->getEntryPoints(compat::zoneOf(d_soa))) {
-    if (key.second.published) {
-      set.records.insert(std::make_shared<DNSKEYRecordContent>(key.first.getDNSKEY()));
-    }
-  }
-  return true;
-}
-
-bool ServedZone::addCds(ServedSet &set)
-{
-  std::vector<std::string> digests;
-  std::string wanted;
-
-  d_keeper->getPublishCDS(compat::zoneOf(d_soa), wanted);
-  stringtok(digests, wanted, ", ");
-  const bool deletes = std::find(digests.begin(), digests.end(), "0") != digests.end();
-  if (deletes) {
-    set.records.insert(compat::parseContent(QType::CDS, "0 0 0 00"));
-  }
-  if (wanted.empty() || deletes) {
-    return false;
-  }
-  for (const auto &key : d_keeper->getEntryPoints(compat::zoneOf(d_soa))) {
-    for (const auto &digest : digests) {
-      if (key.second.published) {
-        set.records.insert(std::make_shared<DSRecordContent>(compat::makeDs(
-            d_soa, key.first.getDNSKEY(), static_cast<uint8_t>(std::stoul(digest)))));
-      }
-    }
-  }
-  return true;
+  return found;
 }
 
 // Empty where the keys give none: then what the database has is served.
-ServedSet ServedZone::madeFromKeys(uint16_t type)
+ServedSet ServedZone::madeFromKeys(uint16_t type, const PublishedKeys &keys)
 {
   ServedSet set{compat::nameOf(d_soa).makeLowerCase(), type, d_soa.minimum, {}};
-  const bool more = type == QType::DNSKEY ? addDnskeys(set)
-                    : type == QType::CDS  ? addCds(set)
-                                          : addCdnskeys(set);
+  std::string wanted;
 
-  if (more && d_directDnskey) {
+  if (type == QType::CDS) {
+    d_keeper->getPublishCDS(compat::zoneOf(d_soa), wanted);
+  } else if (type == QType::CDNSKEY) {
+    d_keeper->getPublishCDNSKEY(compat::zoneOf(d_soa), wanted);
+  }
+  if (addFromKeys(set, d_soa, keys, wanted) && d_directDnskey) {
     for (const auto &row : rows(type, compat::nameOf(d_soa))) {
       if (row.auth) {
         set.records.insert(compat::contentOf(row.dr));
@@ -161,8 +127,10 @@ ServedSet ServedZone::madeFromKeys(uint16_t type)
 
 bool ServedZone::eachOfKeys(const Visitor &visit)
 {
+  const PublishedKeys published = publishedKeys();
+
   for (const uint16_t type : {QType::DNSKEY, QType::CDS, QType::CDNSKEY}) {
-    const ServedSet set = madeFromKeys(type);
+    const ServedSet set = madeFromKeys(type, published);
     if (set.records.empty()) {
       continue;
     }

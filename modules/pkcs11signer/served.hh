@@ -17,6 +17,7 @@ extern "C" {
 namespace pkcs11signer {
 class Denial;
 class TransferChain;
+struct PublishedKeys;
 
 // An RRset as PowerDNS puts it into its answers and transfers, with the TTL that it signs.
 struct ServedSet { // NOLINT(bugprone-exception-escape): of moving it, says clang-tidy 14
@@ -93,10 +94,8 @@ private:
   bool isAnswered(const DNSZoneRecord &row);
   bool isTransferred(const DNSName &name, const DNSZoneRecord &row);
   void addSets(const DNSName &name, uint16_t type, Found &found, Sets &sets);
-  ServedSet madeFromKeys(uint16_t type);
-  bool addDnskeys(ServedSet &set);
-  bool addCds(ServedSet &set);
-  bool addCdnskeys(ServedSet &set);
+  PublishedKeys publishedKeys();
+  ServedSet madeFromKeys(uint16_t type, const PublishedKeys &keys);
   ServedSet nsec3Param();
 
   std::unique_ptr<UeberBackend> d_db;

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Tokens that take their PIN from a keypad of their own, and tokens that have one session."""
+import re
+
 import pytest
 
 from harness import zones
@@ -183,6 +185,60 @@ def test_a_mechanism_that_is_listed_and_refused(site, token, spy):
     result = site.command("check", check=False)
     assert result.returncode == 1
     assert "CKM_RSA_PKCS and CKM_SHA256_RSA_PKCS and takes neither" in result.stdout
+
+
+# -- messages that are too long for the token
+
+SHORT = "C_Sign most 1000"
+HASHING = "C_SignInit forbid 0x1"  # CKM_RSA_PKCS
+REFUSALS = {"EdDSA": ("ed25519", (SHORT,)),
+            "RSA, no parts": ("rsasha256", (SHORT, HASHING, "C_SignUpdate return 0x54")),
+            "RSA, parts that add up": ("rsasha256", (SHORT, HASHING, "C_SignUpdate most 1000"))}
+
+
+def add_big_rrset(site, records=8):
+    site.pdnsutil("replace-rrset", ZONE, "big", "TXT", "3600", *(f'"{i}{200 * "x"}"' for i in range(records)))
+    site.pdnsutil("rectify-zone", ZONE)
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_a_message_that_the_token_refuses_for_its_length(site, token, spy, case):
+    """`check` says which RRsets, the server which one and how long it is; all others are signed."""
+    algorithm, rules = REFUSALS[case]
+    spy.rules(*rules)
+    site.command("generate", ZONE, algorithm, "ksk", "softhsm2", token.label, token.pin, "a key")
+    add_big_rrset(site)
+    checked = site.command("check", check=False)
+    assert checked.returncode == 1
+    assert re.search(rf"up to 1000 bytes .*: RRset big\.{ZONE} TXT \(\d{{4}} bytes\)\.", checked.stdout)
+    server = site.start_server()
+    assert_delv(server, ZONE, f"www.{ZONE}")
+    assert is_refused(server.ask(f"big.{ZONE}", "TXT"))
+    assert re.search(rf"RRset big\.{ZONE} TXT: the token refuses a message of \d{{4}} bytes .*CKR_DATA_LEN_RANGE.*"
+                     r"the longest that it has signed has \d{2,3}\.", server.log)
+    assert_delv(server, ZONE, f"host1.{ZONE}")
+    server.stop()
+    add_big_rrset(site, records=2)
+    assert "0 failed" in site.command("check").stdout
+
+
+def test_a_long_message_goes_in_parts(site, token, spy):
+    """Where C_Sign refuses it, and the mechanism hashes."""
+    spy.rules(SHORT, HASHING)
+    site.command("generate", ZONE, "rsasha256", "ksk", "softhsm2", token.label, token.pin, "a key")
+    add_big_rrset(site)
+    assert "0 failed" in site.command("check").stdout
+    spy.forget()
+    server = site.start_server()
+    assert_delv(server, ZONE, f"www.{ZONE}")
+    assert spy.count("C_SignUpdate") == 0
+    assert_delv(server, ZONE, f"big.{ZONE}", "TXT")
+    assert spy.outcomes("C_Sign").count("0x21") == 1
+    add_big_rrset(site, records=9)
+    server.control("purge", f"{ZONE}$")
+    assert_delv(server, ZONE, f"big.{ZONE}", "TXT")
+    assert spy.outcomes("C_Sign").count("0x21") == 1  # remembered
+    assert statistic(server, "failures") == statistic(server, "retries") == 0
 
 
 # -- private keys behind a login that the token says it does not want

@@ -92,6 +92,7 @@ static unsigned releases[FUNCTIONS]; /* a blocked call waits for the next one */
 static CK_FLAGS flags_set, flags_cleared;
 static bool loose_search;
 static CK_ULONG max_sessions;
+static CK_ULONG longest; /* 0: any length */
 static CK_RV read_only_rv;
 static enum function mechanism_function = FUNCTIONS; /* none is refused */
 static CK_MECHANISM_TYPE mechanism_type;
@@ -278,6 +279,10 @@ static CK_RV fake_C_Sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG l
     rv = real->C_Sign(session, data, len, signature, signature_len);
   if (rv == CKR_OK)
     rv = refused_mechanism(FN_C_Sign);
+  pthread_mutex_lock(&lock);
+  if (rv == CKR_OK && longest != 0 && len > longest)
+    rv = CKR_DATA_LEN_RANGE;
+  pthread_mutex_unlock(&lock);
   if (rv == CKR_OK && corrupt && signature != NULL && *signature_len > 0)
     signature[*signature_len / 2] ^= 1;
   return rv;
@@ -306,6 +311,7 @@ static void control_reset(void)
   read_only_rv = CKR_OK;
   mechanism_function = FUNCTIONS;
   max_sessions = 0;
+  longest = 0;
   pthread_cond_broadcast(&changed);
   pthread_mutex_unlock(&lock);
 }
@@ -374,6 +380,13 @@ static void control_refuse_read_only(CK_RV rv)
 {
   pthread_mutex_lock(&lock);
   read_only_rv = rv;
+  pthread_mutex_unlock(&lock);
+}
+
+static void control_limit_length(CK_ULONG most)
+{
+  pthread_mutex_lock(&lock);
+  longest = most;
   pthread_mutex_unlock(&lock);
 }
 
@@ -471,6 +484,7 @@ const struct fakep11 fakep11 = {
     .corrupt = control_corrupt,
     .refuse_mechanism = control_refuse_mechanism,
     .refuse_read_only = control_refuse_read_only,
+    .limit_length = control_limit_length,
     .search_loosely = control_search_loosely,
     .token_info = control_token_info,
     .wait_blocked = control_wait_blocked,

@@ -38,6 +38,8 @@ struct fakep11 {
   void (*refuse_mechanism)(const char *function, CK_MECHANISM_TYPE type, CK_RV rv);
   /* C_OpenSession returns rv where a read-only session is asked for. */
   void (*refuse_read_only)(CK_RV rv);
+  /* C_Sign returns CKR_DATA_LEN_RANGE for more than so many bytes; 0: it does not. */
+  void (*limit_length)(CK_ULONG most);
   /* C_FindObjectsInit looks at CKA_CLASS alone, as some tokens do. */
   void (*search_loosely)(void);
   /* What C_GetTokenInfo says: flags set and cleared, ulMaxSessionCount unless 0. */

@@ -33,6 +33,9 @@
  *
  *     C_SignInit forbid 0x1          this mechanism is listed, and refused
  *
+ *     C_Sign most 700                CKR_DATA_LEN_RANGE for what is longer; also C_SignUpdate,
+ * where it counts the parts together
+ *
  *     slots empty 2             so many readers without a token before the module's slots, and as
  *                               many behind
  *     token unplugged           the token is out: its sessions say CKR_DEVICE_REMOVED, and for ever
@@ -178,6 +181,8 @@ static CK_RV spy_C_GetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE
 
 /* -- signatures */
 
+static _Thread_local unsigned long given; /* to C_SignUpdate, of one signature */
+
 static CK_RV spy_C_SignInit(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
                             CK_OBJECT_HANDLE key)
 {
@@ -185,6 +190,7 @@ static CK_RV spy_C_SignInit(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanis
   CK_RV rv;
 
   if (!intercept("C_SignInit", where, &rv)) {
+    given = 0;
     note_key(session, key);
     if (is_meant(where.slot) && each_rule("C_SignInit", "forbid", is_number, &mechanism->mechanism))
       rv = CKR_MECHANISM_INVALID;
@@ -210,6 +216,13 @@ static void spoil(CK_BYTE_PTR sig, CK_ULONG_PTR size)
     *size = 1UL << 20;
 }
 
+static bool is_too_long(const char *function, struct where where, unsigned long size)
+{
+  unsigned long most;
+
+  return is_meant(where.slot) && rule(function, "most", &most) && size > most;
+}
+
 static CK_RV spy_C_Sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG size, CK_BYTE_PTR sig,
                         CK_ULONG_PTR sig_size)
 {
@@ -218,10 +231,25 @@ static CK_RV spy_C_Sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG si
 
   if (!intercept("C_Sign", where, &rv)) {
     rv = module->C_Sign(session, data, size, sig, sig_size);
+    if (is_too_long("C_Sign", where, size))
+      rv = CKR_DATA_LEN_RANGE; /* the signature has ended */
     if (!rv && sig && *sig_size && is_meant(where.slot))
       spoil(sig, sig_size);
   }
   return done("C_Sign", where, rv);
+}
+
+static CK_RV spy_C_SignUpdate(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG size)
+{
+  struct where where = at_session(session);
+  CK_RV rv;
+
+  if (!intercept("C_SignUpdate", where, &rv)) {
+    given += size;
+    rv = is_too_long("C_SignUpdate", where, given) ? CKR_DATA_LEN_RANGE
+                                                   : module->C_SignUpdate(session, data, size);
+  }
+  return done("C_SignUpdate", where, rv);
 }
 
 /* -- new keys */
@@ -318,8 +346,6 @@ PASS_SESSION(C_DigestUpdate, (CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_UL
              (session, data, size))
 PASS_SESSION(C_DigestFinal, (CK_SESSION_HANDLE session, CK_BYTE_PTR digest, CK_ULONG_PTR n),
              (session, digest, n))
-PASS_SESSION(C_SignUpdate, (CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG size),
-             (session, data, size))
 PASS_SESSION(C_SignFinal, (CK_SESSION_HANDLE session, CK_BYTE_PTR sig, CK_ULONG_PTR n),
              (session, sig, n))
 PASS_SESSION(C_VerifyInit,

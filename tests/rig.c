@@ -134,12 +134,12 @@ static void must(CK_RV rv, const char *call)
     fail_msg("%s: %s", call, p11s_rv_name(rv));
 }
 
-static void make_key(const char *label, CK_BBOOL consent)
+static void make_key(unsigned number, const char *label, CK_BBOOL consent)
 {
   CK_FUNCTION_LIST *module = softhsm_module();
   CK_SESSION_HANDLE session = softhsm_session(slot, true, RIG_PIN);
-  const struct p11s_algorithm *alg = p11s_algorithm_find(13);
-  CK_MECHANISM mechanism = {CKM_EC_KEY_PAIR_GEN, NULL, 0};
+  const struct p11s_algorithm *alg = p11s_algorithm_find(number);
+  CK_MECHANISM mechanism = {alg->keygen, NULL, 0};
   CK_BBOOL yes = CK_TRUE;
   static unsigned char id; /* of its own for each key */
   CK_ATTRIBUTE public_template[] = {{CKA_TOKEN, &yes, sizeof yes},
@@ -161,12 +161,17 @@ static void make_key(const char *label, CK_BBOOL consent)
 
 void rig_make_key(const char *label)
 {
-  make_key(label, CK_FALSE);
+  make_key(13, label, CK_FALSE);
+}
+
+void rig_make_ed25519_key(const char *label)
+{
+  make_key(15, label, CK_FALSE);
 }
 
 void rig_make_consent_key(const char *label)
 {
-  make_key(label, CK_TRUE);
+  make_key(13, label, CK_TRUE);
 }
 
 /* All that match (class or label NULL: any), at most 64, from an open session. */

@@ -38,7 +38,9 @@ void rig_watchdog(void);
 
 /* A P-256 pair. */
 void rig_make_key(const char *label);
-/* Likewise, with CKA_ALWAYS_AUTHENTICATE. */
+/* An Ed25519 pair (algorithm 15). */
+void rig_make_ed25519_key(const char *label);
+/* A P-256 pair with CKA_ALWAYS_AUTHENTICATE. */
 void rig_make_consent_key(const char *label);
 void rig_remove_private(const char *label);
 void rig_remove_public(const char *label);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "assign.h"
 #include "fakehost.h"
+#include "message_rig.h"
 #include "rig.h"
 
 #include <setjmp.h>
@@ -197,6 +198,58 @@ static void every_check_asks_the_token(void **state)
   rig_signer_free(signer);
 }
 
+/* -- messages that the token refuses for their length */
+
+static struct p11s_key *demanded;
+static size_t longest_txt;
+
+/* Two RRsets, one of that length. */
+static void demand_two(const char *zone, unsigned weeks, const struct p11s_demand_sink *sink)
+{
+  unsigned char message[2048] = {0}, start[MESSAGE_RIG_MAX];
+  struct message_rig txt = {ORG, "big." ORG, 16, MESSAGE_RIG_WEEK, "", 0};
+  size_t len = message_rig_a(ORG, ORG, 1, MESSAGE_RIG_WEEK, start);
+  struct p11s_demand one = {demanded, start, len, P11S_EVERY_WEEK};
+
+  (void)zone;
+  assert_int_equal(weeks, 0);
+  (void)sink->demand(&one, sink->arg);
+  len = message_rig_make(&txt, message);
+  assert_true(len < longest_txt && longest_txt <= sizeof message);
+  one = (struct p11s_demand){demanded, message, longest_txt, P11S_EVERY_WEEK};
+  (void)sink->demand(&one, sink->arg);
+}
+
+static void messages_that_are_too_long(void **state)
+{
+  struct p11s_signer *signer = rig_signer(1);
+  struct p11s_keyref *ref = rig_ref("edwards", RIG_PIN);
+
+  (void)state;
+  rig_make_ed25519_key("edwards");
+  ref->algorithm = 15;
+  assert_int_equal(p11s_signer_key(signer, ref, &demanded, NULL), P11S_OK);
+  put(ORG, 257, ref);
+  fakehost_demands = demand_two;
+  longest_txt = 1500;
+  assert_int_equal(check(signer, ORG, NULL), P11S_OK);
+  assert_seen(0, ORG, 1, 15, P11S_OK);
+  rig_fake()->limit_length(1500);
+  assert_int_equal(check(signer, NULL, NULL), P11S_OK);
+  assert_seen(0, ORG, 1, 15, P11S_OK);
+  longest_txt = 1501;
+  assert_int_equal(check(signer, NULL, NULL), P11S_OK);
+  assert_seen(0, ORG, 1, 15, P11S_ERR_TOO_LONG);
+  assert_non_null(strstr(seen[0].text, "up to 1500 bytes"));
+  assert_non_null(strstr(seen[0].text, ": RRset big.example.org TXT (1501 bytes)."));
+  fakehost_demands = NULL; /* no zone has use for the key */
+  assert_int_equal(check(signer, ORG, NULL), P11S_OK);
+  assert_seen(0, ORG, 1, 15, P11S_OK);
+  rig_remove_key("edwards");
+  p11s_key_release(demanded);
+  rig_signer_free(signer);
+}
+
 static int setup(void **state)
 {
   if (rig_setup(state) != 0)
@@ -226,6 +279,7 @@ int main(void)
       cmocka_unit_test_setup(nothing_to_check, reset),
       cmocka_unit_test_setup(database_error_is_handed_on, reset),
       cmocka_unit_test_setup(every_check_asks_the_token, reset),
+      cmocka_unit_test_setup(messages_that_are_too_long, reset),
   };
 
   return cmocka_run_group_tests_name("check", tests, setup, teardown);

@@ -413,7 +413,7 @@ static void tries(struct p11s_key *key, unsigned inits)
   unsigned before = rig_fake()->calls("C_SignInit");
   struct p11s_error e;
 
-  if (p11s_key_try(key, rig_later(), &e) != P11S_OK)
+  if (p11s_key_try(key, 0, rig_later(), &e) != P11S_OK)
     fail_msg("%s", e.text);
   assert_int_equal(rig_fake()->calls("C_SignInit") - before, inits);
 }
@@ -460,7 +460,7 @@ static void both_mechanisms_refused(void **state)
 
   (void)state;
   rig_fake()->refuse("C_SignInit", 1, FAKEP11_EVER, CKR_MECHANISM_INVALID);
-  assert_int_equal(p11s_key_try(key, rig_later(), &e), P11S_ERR_TOKEN);
+  assert_int_equal(p11s_key_try(key, 0, rig_later(), &e), P11S_ERR_TOKEN);
   assert_non_null(strstr(e.text, "CKR_MECHANISM_INVALID for CKM_RSA_PKCS;"));
   assert_non_null(strstr(e.text, "CKR_MECHANISM_INVALID for CKM_SHA256_RSA_PKCS)"));
   assert_int_equal(rig_fake()->calls("C_SignInit"), 2);
@@ -478,7 +478,7 @@ static void an_error_that_is_no_refusal(void **state)
 
   (void)state;
   rig_fake()->refuse("C_Sign", 1, FAKEP11_EVER, CKR_DEVICE_ERROR);
-  assert_int_equal(p11s_key_try(key, rig_later(), NULL), P11S_ERR_TOKEN);
+  assert_int_equal(p11s_key_try(key, 0, rig_later(), NULL), P11S_ERR_TOKEN);
   assert_int_equal(rig_fake()->calls("C_Sign"), 2); /* the second on a fresh session */
   rig_fake()->reset();
   drop_rsa_key(key);

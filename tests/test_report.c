@@ -316,7 +316,7 @@ static void signatures_are_measured(void **state)
   (void)state;
   rig_fake()->delay("C_Sign", 1, FAKEP11_EVER, 20);
   for (unsigned i = 0; i < 5; i++)
-    assert_int_equal(p11s_key_try(key, rig_later(), NULL), P11S_OK);
+    assert_int_equal(p11s_key_try(key, 0, rig_later(), NULL), P11S_OK);
   p11s_key_release(key);
   do { /* rates follow within ten seconds */
     sched_yield();

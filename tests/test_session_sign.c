@@ -162,6 +162,54 @@ static void all_algorithms(void **state)
   }
 }
 
+static unsigned parts;
+static CK_RV part_rv; /* of the second one */
+
+static CK_RV counted_update(CK_SESSION_HANDLE session, CK_BYTE *part, CK_ULONG len)
+{
+  return ++parts == 2 && part_rv != CKR_OK ? part_rv : real->C_SignUpdate(session, part, len);
+}
+
+static void message_in_parts(void **state)
+{
+  static const unsigned char long_message[1200] = "what an RRSIG covers";
+  struct p11s_sign_plan plan = {
+      .mechanism = CKM_SHA256_RSA_PKCS, .whole_message = true, .in_parts = true};
+  struct key key = {.pair = {.public_key = CK_INVALID_HANDLE}};
+  unsigned char signature[512];
+  size_t len = sizeof signature;
+  struct p11s_error e;
+
+  (void)state;
+  wrapped.C_SignUpdate = counted_update;
+  make_key(&key, &wrapped, 8, 1024);
+  parts = 0;
+  part_rv = CKR_OK;
+  assert_int_equal(p11s_session_sign(key.session, key.alg, &plan, key.pair.private_key, NULL,
+                                     long_message, sizeof long_message, signature, &len, &e),
+                   P11S_OK);
+  assert_int_equal(parts, 3);
+  assert_true(p11s_pubkey_verify(key.public, long_message, sizeof long_message, signature, len));
+  /* A refused part ends the signature. */
+  parts = 0;
+  part_rv = CKR_FUNCTION_NOT_SUPPORTED;
+  assert_int_equal(p11s_session_sign(key.session, key.alg, &plan, key.pair.private_key, NULL,
+                                     long_message, sizeof long_message, signature, &len, &e),
+                   P11S_ERR_TOKEN);
+  assert_non_null(strstr(e.text, "C_SignUpdate: CKR_FUNCTION_NOT_SUPPORTED"));
+  assert_int_equal(p11s_rv_last(), CKR_FUNCTION_NOT_SUPPORTED);
+  parts = 0;
+  part_rv = CKR_DATA_LEN_RANGE;
+  assert_int_equal(p11s_session_sign(key.session, key.alg, &plan, key.pair.private_key, NULL,
+                                     long_message, sizeof long_message, signature, &len, &e),
+                   P11S_ERR_TOO_LONG);
+  assert_false(p11s_session_is_spoilt(key.session));
+  assert_false(p11s_sign_plan_other(&plan, key.alg).in_parts);
+  plan.in_parts = false;
+  assert_signs(&key, &plan);
+  drop_key(&key);
+}
+
 static void failed_signatures(void **state)
 {
   unsigned char signature[512];
@@ -544,6 +592,7 @@ int main(void)
   static const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(plans, wrapped_setup),
       cmocka_unit_test(all_algorithms),
+      cmocka_unit_test_setup(message_in_parts, wrapped_setup),
       cmocka_unit_test(failed_signatures),
       cmocka_unit_test_setup(lengths_of_signatures, odd_setup),
       cmocka_unit_test_setup(signature_in_der, odd_setup),

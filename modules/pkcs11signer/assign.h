@@ -38,8 +38,9 @@ enum p11s_err p11s_generate(struct p11s_signer *signer, const struct p11s_host *
                             struct p11s_error *e);
 
 /* Looks at every reference of a zone (NULL: of all zones): parses it, goes to the token, compares,
-   signs, verifies. fn is called once per reference, error is NULL when all is well; what it gets is
-   borrowed for the call. P11S_ERR_HOST when the rows cannot be read to their end. */
+   signs, verifies; where the token gets whole messages, also those as long as the zone's. fn is
+   called once per reference, error is NULL when all is well; what it gets is borrowed for the call.
+   P11S_ERR_HOST when the rows cannot be read to their end. */
 struct p11s_check {
   const char *zone;
   unsigned id;

@@ -33,6 +33,7 @@ enum p11s_err {
   P11S_ERR_NO_PIN,       /* a PIN is needed and none is given, or its source cannot be read */
   P11S_ERR_PIN_REFUSED,  /* the token refused this PIN, or may have; it is not tried again */
   P11S_ERR_PIN_LOCKED,   /* the token's PIN is locked, or on its final try */
+  P11S_ERR_TOO_LONG,     /* the token refuses a message for its length */
   P11S_ERR_TOKEN,        /* any other PKCS#11 error */
   P11S_ERR_TIMEOUT,      /* the deadline passed */
   P11S_ERR_BUSY,         /* the token's queue is full */

@@ -141,3 +141,8 @@ void p11s_key_error_prefix(const struct p11s_key *key, struct p11s_error *e)
   p11s_error_prefix(e, "key '%s' on token '%s' (module %s)", key->ref->label, key->ref->slot,
                     key->ref->engine);
 }
+
+bool p11s_key_signs_whole(const struct p11s_key *key)
+{
+  return atomic_load(&key->lengths.whole);
+}

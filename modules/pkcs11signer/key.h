@@ -53,7 +53,8 @@ const struct p11s_pubkey *p11s_key_public(const struct p11s_key *key);
  * What follows waits for the token, until the deadline: P11S_ERR_TIMEOUT, and what keeps the job
  * from being done (p11s_token_submit()). Besides that: P11S_ERR_NO_KEY, P11S_ERR_AMBIGUOUS,
  * P11S_ERR_KEY_TYPE, P11S_ERR_KEY_MISMATCH (not the pinned one), P11S_ERR_MECHANISM,
- * P11S_ERR_SIGNATURE (twice in a row), those of p11s_login(), P11S_ERR_TOKEN. No lock may be held.
+ * P11S_ERR_SIGNATURE (twice in a row), P11S_ERR_TOO_LONG, those of p11s_login(),
+ * P11S_ERR_TOKEN. No lock may be held.
  */
 
 /* The public key, asking the token when it is not known yet, as p11s_token_await() does. Borrowed
@@ -72,8 +73,13 @@ void p11s_key_prepare(struct p11s_key *key, void (*ended)(enum p11s_err result, 
 enum p11s_err p11s_key_check(struct p11s_key *key, uint64_t deadline_ms, struct p11s_error *e);
 
 /* Has the token make one signature that nobody needs, and verifies it: to see how long that takes
-   (rate.h). */
-enum p11s_err p11s_key_try(struct p11s_key *key, uint64_t deadline_ms, struct p11s_error *e);
+   (rate.h), or whether it takes a message of that length (0: a short one; P11S_ERR_TOO_LONG). */
+enum p11s_err p11s_key_try(struct p11s_key *key, size_t message_len, uint64_t deadline_ms,
+                           struct p11s_error *e);
+
+/* Whether the token got a whole message at the last signature, not its digest: then it may refuse
+   one for its length. */
+bool p11s_key_signs_whole(const struct p11s_key *key);
 
 /* Makes the key pair that the reference names, which must not be there yet and not be pinned
    (P11S_ERR_EXISTS); bits: of an RSA key, 0: the default. The public key is known afterwards. What

@@ -12,6 +12,15 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* What lengths of whole messages the token takes from a key, as far as has been seen. No lock: each
+   is right at any time, and nothing hangs on two of them together. */
+struct p11s_lengths {
+  atomic_bool whole;     /* messages are signed whole, not their digests */
+  atomic_size_t longest; /* the longest that was signed; 0: none yet, as is */
+  atomic_size_t refused; /* the shortest that C_Sign refused for its length */
+  atomic_bool no_parts;  /* and C_SignUpdate was refused as well */
+};
+
 /* Shared by key.c (the object), key_work.c (what workers do), key_match.c, key_sign.c, key_job.c
  * (asking them to), key_store.c (what is kept) and the signer's table. */
 struct p11s_key {
@@ -24,6 +33,7 @@ struct p11s_key {
   bool pinned;
 
   _Atomic(struct p11s_pubkey *) public_key; /* NULL until known, then never changes */
+  struct p11s_lengths lengths;
 
   /* guarded by the signer's lock */
   struct p11s_key *next; /* in the signer's table */
@@ -79,8 +89,10 @@ struct p11s_signing {
   unsigned char hash[P11S_DIGEST_MAX]; /* of the message, unless plan.whole_message */
 };
 /* In a worker: signs with the key's mechanism, or with the other of the two, when the token refuses
-   the one although it lists both. Where nothing works, the error names what was refused. */
-enum p11s_err p11s_key_sign_on_token(const struct p11s_key *key, struct p11s_work *work,
+   the one although it lists both. Where nothing works, the error names what was refused. A whole
+   message that C_Sign refuses for its length goes in parts, if the mechanism hashes; the error of
+   P11S_ERR_TOO_LONG has lengths and RRset. */
+enum p11s_err p11s_key_sign_on_token(struct p11s_key *key, struct p11s_work *work,
                                      const struct p11s_grip *grip, struct p11s_signing *signing,
                                      struct p11s_error *e);
 bool p11s_key_verify_signing(const struct p11s_key *key, const struct p11s_pubkey *public_key,
@@ -100,7 +112,7 @@ struct p11s_match {
 };
 /* In a worker. P11S_ERR_KEY_MISMATCH: none signs for the known one; P11S_ERR_AMBIGUOUS says what
    helps; P11S_ERR_NO_KEY: no two belong together. */
-enum p11s_err p11s_key_match(const struct p11s_key *key, struct p11s_work *work,
+enum p11s_err p11s_key_match(struct p11s_key *key, struct p11s_work *work,
                              const struct p11s_handles *found, const struct p11s_publics *publics,
                              struct p11s_match *match, struct p11s_error *e);
 
@@ -115,8 +127,10 @@ enum p11s_err p11s_key_sign_work(struct p11s_key *key, struct p11s_work *work,
    proven by an earlier process. */
 enum p11s_err p11s_key_resolve_work(struct p11s_key *key, struct p11s_work *work,
                                     struct p11s_error *e);
-/* In a worker: one signature, on whatever handle there is. */
-enum p11s_err p11s_key_try_work(struct p11s_key *key, struct p11s_work *work, struct p11s_error *e);
+/* In a worker: one signature, on whatever handle there is, of a message of that length; 0: of a
+   short one. */
+enum p11s_err p11s_key_try_work(struct p11s_key *key, struct p11s_work *work, size_t message_len,
+                                struct p11s_error *e);
 /* In a worker: find, compare, sign and verify a test message. */
 enum p11s_err p11s_key_check_work(struct p11s_key *key, struct p11s_work *work,
                                   struct p11s_error *e);

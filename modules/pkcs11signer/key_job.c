@@ -13,6 +13,7 @@ struct key_job {
   struct p11s_job job; /* first member */
   struct p11s_key *key;
   struct p11s_keypair pair; /* to be made, or to be removed */
+  size_t message_len;       /* of the message to be tried */
   atomic_int fate;
   void (*ended)(enum p11s_err result, void *arg); /* of p11s_key_prepare() */
   void *ended_arg;
@@ -33,7 +34,9 @@ static enum p11s_err run_check(struct p11s_job *job, struct p11s_work *work, str
 
 static enum p11s_err run_try(struct p11s_job *job, struct p11s_work *work, struct p11s_error *e)
 {
-  return p11s_key_try_work(((struct key_job *)job)->key, work, e);
+  struct key_job *j = (struct key_job *)job;
+
+  return p11s_key_try_work(j->key, work, j->message_len, e);
 }
 
 static enum p11s_err run_resolve(struct p11s_job *job, struct p11s_work *work, struct p11s_error *e)
@@ -211,9 +214,14 @@ enum p11s_err p11s_key_check(struct p11s_key *key, uint64_t deadline_ms, struct 
   return run_on_token(make_job(key, &check_ops), deadline_ms, e);
 }
 
-enum p11s_err p11s_key_try(struct p11s_key *key, uint64_t deadline_ms, struct p11s_error *e)
+enum p11s_err p11s_key_try(struct p11s_key *key, size_t message_len, uint64_t deadline_ms,
+                           struct p11s_error *e)
 {
-  return run_on_token(make_job(key, &try_ops), deadline_ms, e);
+  struct p11s_job *job = make_job(key, &try_ops);
+
+  if (job != NULL)
+    ((struct key_job *)job)->message_len = message_len;
+  return run_on_token(job, deadline_ms, e);
 }
 
 enum p11s_err p11s_key_generate(struct p11s_key *key, unsigned bits, uint64_t deadline_ms,

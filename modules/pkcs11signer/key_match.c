@@ -12,7 +12,7 @@
 #define NEW_ID_LEN 8 /* of a public key's hash: no other key has it */
 
 struct search {
-  const struct p11s_key *key;
+  struct p11s_key *key;
   struct p11s_work *work;
   const struct p11s_handles *found;
   const struct p11s_publics *publics;
@@ -23,7 +23,7 @@ struct search {
 /* Whether a private key that answers so is just not the one, and the next is to be tried. */
 static bool is_its_own_fault(enum p11s_err result)
 {
-  return result == P11S_ERR_SIGNATURE ||
+  return result == P11S_ERR_SIGNATURE || result == P11S_ERR_TOO_LONG ||
          (result == P11S_ERR_TOKEN && !p11s_rv_is_lost(p11s_rv_last()));
 }
 
@@ -201,7 +201,7 @@ static enum p11s_err match_twins(struct search *s, struct p11s_match *match, str
   return first == NONE ? none_fits(s, e) : P11S_OK;
 }
 
-enum p11s_err p11s_key_match(const struct p11s_key *key, struct p11s_work *work,
+enum p11s_err p11s_key_match(struct p11s_key *key, struct p11s_work *work,
                              const struct p11s_handles *found, const struct p11s_publics *publics,
                              struct p11s_match *match, struct p11s_error *e)
 {

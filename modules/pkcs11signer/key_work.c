@@ -12,6 +12,7 @@
 #include "stats.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* How long a worker waits for another one that looks for the same key: less than it takes until a
@@ -269,7 +270,7 @@ enum p11s_err p11s_key_sign_work(struct p11s_key *key, struct p11s_work *work,
   if (result != P11S_OK)
     return result;
   *len = signing.len;
-  if (!verify && grip.proven && !signing.switched)
+  if (!verify && grip.proven && !signing.switched && !signing.plan.in_parts)
     return P11S_OK;
   if (!p11s_key_verify_signing(key, p11s_key_public(key), &signing)) {
     (void)p11s_error_set(e, P11S_ERR_SIGNATURE,
@@ -298,9 +299,21 @@ static enum p11s_err sign_test_message(struct p11s_key *key, struct p11s_work *w
   return result;
 }
 
-enum p11s_err p11s_key_try_work(struct p11s_key *key, struct p11s_work *work, struct p11s_error *e)
+enum p11s_err p11s_key_try_work(struct p11s_key *key, struct p11s_work *work, size_t message_len,
+                                struct p11s_error *e)
 {
-  return sign_test_message(key, work, e);
+  unsigned char signature[P11S_SIGNATURE_MAX], *message;
+  size_t len = sizeof signature;
+  enum p11s_err result;
+
+  if (message_len == 0)
+    return sign_test_message(key, work, e);
+  message = calloc(1, message_len);
+  if (message == NULL)
+    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  result = p11s_key_sign_work(key, work, message, message_len, true, signature, &len, e);
+  free(message);
+  return result;
 }
 
 enum p11s_err p11s_key_resolve_work(struct p11s_key *key, struct p11s_work *work,

@@ -30,7 +30,7 @@ static void *try_some(void *arg)
   for (unsigned i = 0; t->result == P11S_OK && i <= t->count; i++)
     if (i < 2 || p11s_now_ms() < until)
       t->result =
-          p11s_key_try(t->key, p11s_signer_admin_deadline(p11s_key_signer(t->key)), &t->error);
+          p11s_key_try(t->key, 0, p11s_signer_admin_deadline(p11s_key_signer(t->key)), &t->error);
   return NULL;
 }
 

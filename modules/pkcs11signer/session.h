@@ -94,6 +94,7 @@ struct p11s_sign_plan {
   bool whole_message;          /* the token gets the message, not the digest */
   bool consent;                /* CKA_ALWAYS_AUTHENTICATE: a login for each signature */
   bool has_other;              /* token and key allow both: if one is refused, try the other */
+  bool in_parts;               /* a whole message goes by C_SignUpdate, not in one C_Sign */
 };
 /* The same with the other of the algorithm's two mechanisms. */
 struct p11s_sign_plan p11s_sign_plan_other(const struct p11s_sign_plan *plan,
@@ -115,11 +116,12 @@ enum p11s_err p11s_session_plan_for_key(struct p11s_session *s, const struct p11
                                         struct p11s_error *e);
 
 /*
- * C_SignInit, login (NULL: none), C_Sign. input is the message when plan->whole_message, else the
- * digest (alg->digest_len bytes; for RSA the DigestInfo of RFC 8017 section 9.2 is put before it
- * here). A mechanism that is refused is named in the error. Writes the signature in RRSIG form
- * (RSA: left-padded to the modulus' length) to signature, which holds *len bytes, and its length to
- * *len. P11S_ERR_TOKEN on any failure, or what login says.
+ * C_SignInit, login (NULL: none), C_Sign or, in parts, C_SignUpdate and C_SignFinal. input is the
+ * message when plan->whole_message, else the digest (alg->digest_len bytes; for RSA the DigestInfo
+ * of RFC 8017 section 9.2 is put before it here). A mechanism that is refused is named in the
+ * error. Writes the signature in RRSIG form (RSA: left-padded to the modulus' length) to signature,
+ * which holds *len bytes, and its length to *len. P11S_ERR_TOO_LONG for a whole message that the
+ * token refuses with CKR_DATA_LEN_RANGE, P11S_ERR_TOKEN on any other failure, or what login says.
  */
 enum p11s_err p11s_session_sign(struct p11s_session *s, const struct p11s_algorithm *alg,
                                 const struct p11s_sign_plan *plan, CK_OBJECT_HANDLE key,

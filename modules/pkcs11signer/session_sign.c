@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define SIGNATURE_MAX (P11S_RSA_MAX_BITS / 8)
+#define PART 512 /* bytes of a message in one C_SignUpdate */
 
 /* CKM_EDDSA's parameter in PKCS#11 v3.0, which p11-kit 0.24 does not declare. */
 struct eddsa_params {
@@ -60,6 +61,7 @@ struct p11s_sign_plan p11s_sign_plan_other(const struct p11s_sign_plan *plan,
 
   other.whole_message = !plan->whole_message;
   other.mechanism = other.whole_message ? alg->hashing : alg->raw;
+  other.in_parts = false;
   return other;
 }
 
@@ -92,23 +94,9 @@ enum p11s_err p11s_session_plan_for_key(struct p11s_session *s, const struct p11
   return result;
 }
 
-static enum p11s_err sign_failed(struct p11s_error *e, CK_RV rv, const char *call,
-                                 CK_MECHANISM_TYPE mechanism)
-{
-  enum p11s_err result = p11s_rv_error(e, rv, call);
-
-  if (rv == CKR_KEY_FUNCTION_NOT_PERMITTED)
-    result = p11s_error_set(e, P11S_ERR_TOKEN,
-                            "the token does not let this key sign (%s: %s): it needs CKA_SIGN",
-                            call, p11s_rv_name(rv));
-  else if (p11s_rv_is_refused_mechanism(rv))
-    result = p11s_error_set(e, P11S_ERR_TOKEN, "%s: %s for %s", call, p11s_rv_name(rv),
-                            p11s_mechanism_name(mechanism));
-  return result;
-}
-
 /* What is to be signed with what, and where the signature goes. */
 struct order {
+  const struct p11s_sign_plan *plan;
   CK_MECHANISM mechanism;
   CK_OBJECT_HANDLE key;
   const struct p11s_sign_login *login; /* NULL: none */
@@ -118,17 +106,60 @@ struct order {
   CK_ULONG len; /* the room, then the length */
 };
 
+static enum p11s_err sign_failed(const struct order *o, CK_RV rv, const char *call,
+                                 struct p11s_error *e)
+{
+  enum p11s_err result = p11s_rv_error(e, rv, call);
+
+  if (rv == CKR_KEY_FUNCTION_NOT_PERMITTED)
+    result = p11s_error_set(e, P11S_ERR_TOKEN,
+                            "the token does not let this key sign (%s: %s): it needs CKA_SIGN",
+                            call, p11s_rv_name(rv));
+  else if (rv == CKR_DATA_LEN_RANGE && o->plan->whole_message)
+    result = p11s_error_set(e, P11S_ERR_TOO_LONG, "%s: %s for %s", call, p11s_rv_name(rv),
+                            p11s_mechanism_name(o->mechanism.mechanism));
+  else if (p11s_rv_is_refused_mechanism(rv))
+    result = p11s_error_set(e, P11S_ERR_TOKEN, "%s: %s for %s", call, p11s_rv_name(rv),
+                            p11s_mechanism_name(o->mechanism.mechanism));
+  return result;
+}
+
+/* What is given to a token as not const is only read. */
+static CK_RV sign_at_once(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE handle, struct order *o)
+{
+  return module->C_Sign(handle, (unsigned char *)o->input, o->input_len, o->signature, &o->len);
+}
+
+/* A part that is refused may leave the signature begun: C_Sign ends that, whatever it says. */
+static CK_RV sign_in_parts(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE handle, struct order *o,
+                           const char **ret_call)
+{
+  *ret_call = "C_SignUpdate";
+  for (size_t at = 0; at < o->input_len; at += PART) {
+    size_t len = o->input_len - at < PART ? o->input_len - at : PART;
+    CK_RV rv = module->C_SignUpdate(handle, (unsigned char *)o->input + at, len);
+
+    if (rv != CKR_OK) {
+      (void)sign_at_once(module, handle, o);
+      return rv;
+    }
+  }
+  *ret_call = "C_SignFinal";
+  return module->C_SignFinal(handle, o->signature, &o->len);
+}
+
 /* *ret_rv: the CK_RV behind P11S_ERR_TOKEN, CKR_OK when it was the login's. */
 static enum p11s_err sign_once(struct p11s_session *s, struct order *o, CK_RV *ret_rv,
                                struct p11s_error *e)
 {
   CK_FUNCTION_LIST *module = p11s_session_module(s);
   CK_SESSION_HANDLE handle = p11s_session_handle(s);
+  const char *call = "C_Sign";
   enum p11s_err result;
 
   *ret_rv = module->C_SignInit(handle, &o->mechanism, o->key);
   if (*ret_rv != CKR_OK)
-    return sign_failed(e, *ret_rv, "C_SignInit", o->mechanism.mechanism);
+    return sign_failed(o, *ret_rv, "C_SignInit", e);
   if (o->login != NULL) {
     result = o->login->fn(s, o->login->arg, e);
     if (result != P11S_OK) {
@@ -136,13 +167,13 @@ static enum p11s_err sign_once(struct p11s_session *s, struct order *o, CK_RV *r
       return result;
     }
   }
-  /* C_Sign takes its input as not const but only reads it. */
-  *ret_rv = module->C_Sign(handle, (unsigned char *)o->input, o->input_len, o->signature, &o->len);
+  *ret_rv =
+      o->plan->in_parts ? sign_in_parts(module, handle, o, &call) : sign_at_once(module, handle, o);
   if (*ret_rv == CKR_OK)
     return P11S_OK;
   if (*ret_rv == CKR_BUFFER_TOO_SMALL)
     p11s_session_spoil(s); /* all other errors end the operation (PKCS#11 v2.40 section 5.11) */
-  return sign_failed(e, *ret_rv, "C_Sign", o->mechanism.mechanism);
+  return sign_failed(o, *ret_rv, call, e);
 }
 
 static enum p11s_err sign_raw(struct p11s_session *s, const struct p11s_algorithm *alg,
@@ -233,7 +264,8 @@ enum p11s_err p11s_session_sign(struct p11s_session *s, const struct p11s_algori
                                 struct p11s_error *e)
 {
   unsigned char info[19 + 64], made[SIGNATURE_MAX];
-  struct order o = {{plan->mechanism, NULL, 0}, key, login, input, input_len, made, sizeof made};
+  struct order o = {plan,       {plan->mechanism, NULL, 0}, key, login, input, input_len, made,
+                    sizeof made};
   enum p11s_err result;
 
   p11s_rv_note(CKR_OK);

@@ -231,6 +231,38 @@ static void read_only_sessions_after_all(void **state)
   end_token(token);
 }
 
+/* Whoever got a signature asks for the next one before the worker looks for it. */
+static struct p11s_token *asked_again;
+static struct test_job *second;
+static struct rig_event submitted;
+
+static void submit_second(struct p11s_job *job)
+{
+  (void)job;
+  assert_int_equal(p11s_token_submit(asked_again, &second->job, NULL), P11S_OK);
+  rig_event_note(&submitted);
+}
+
+static void a_worker_that_comes_back_is_counted_on(void **state)
+{
+  static const struct p11s_job_ops then_another = {run, submit_second, destroy, false, false};
+  struct p11s_token *token = new_token(8);
+  struct test_job *first = new_job(&then_another, RIG_PIN);
+
+  (void)state;
+  rig_event_reset(&submitted);
+  asked_again = token;
+  second = new_job(&ops, RIG_PIN);
+  assert_int_equal(run_on(token, first, NULL), P11S_OK);
+  rig_event_wait(&submitted, 1);
+  assert_int_equal(p11s_job_wait(&second->job, rig_later(), NULL), P11S_OK);
+  assert_int_equal(stats_of(token).workers, 1);
+  assert_int_equal(rig_fake()->calls("C_OpenSession"), 1);
+  p11s_job_release(&first->job);
+  p11s_job_release(&second->job);
+  free_token(token);
+}
+
 static void worker_thread_is_quiet(void **state)
 {
   struct p11s_token *token = new_token(1);
@@ -1138,6 +1170,7 @@ int main(void)
       cmocka_unit_test_setup(one_session_for_many_jobs, rig_reset),
       cmocka_unit_test_setup(no_read_only_sessions, rig_reset),
       cmocka_unit_test_setup(read_only_sessions_after_all, rig_reset),
+      cmocka_unit_test_setup(a_worker_that_comes_back_is_counted_on, rig_reset),
       cmocka_unit_test_setup(worker_thread_is_quiet, rig_reset),
       cmocka_unit_test_setup(wrong_pin_is_tried_once, rig_reset),
       cmocka_unit_test_setup(one_login_for_all_workers, rig_reset),

@@ -82,8 +82,8 @@ static bool is_crowded(const struct p11s_crowd_account *account, struct terms te
   return account->used >= terms.most / 2 || is_recent(account->refused_ms, account->now_ms);
 }
 
-/* For which zone this thread last waited for long. */
-static _Thread_local uint64_t waited_lane;
+/* When this thread last came back from a long wait for a zone of which queries were refused. */
+static _Thread_local uint64_t came_back_ms;
 
 /* What decides about a query. */
 struct view {
@@ -120,6 +120,11 @@ static bool is_refused(const struct p11s_crowd *crowd, const struct view *view, 
          ((view->full && !view->first) || (crowd->dealt && hurried && view->flooded));
 }
 
+static uint64_t longer(uint64_t a, uint64_t b)
+{
+  return a > b ? a : b;
+}
+
 static void shorten(struct p11s_wait *wait, uint64_t now_ms, uint64_t longest_ms)
 {
   if (wait->deadline_ms > now_ms + longest_ms)
@@ -127,14 +132,14 @@ static void shorten(struct p11s_wait *wait, uint64_t now_ms, uint64_t longest_ms
 }
 
 static bool enter_locked(struct p11s_crowd *crowd, struct p11s_crowd_token *token, uint64_t lane,
-                         uint64_t now_ms, uint64_t least_ms, struct p11s_wait *wait)
+                         uint64_t now_ms, uint64_t signature_ms, struct p11s_wait *wait)
 {
   struct p11s_crowd_zone *zone = &token->zone[lane % P11S_CROWD_ZONES];
   struct view view = look(crowd, token, lane, now_ms);
   uint64_t longest = has_spare(crowd) ? P11S_CROWD_BURST_MS : 2 * P11S_CROWD_BURST_MS;
 
   if (wait->waited_ms <= P11S_CROWD_SHORT_MS &&
-      is_refused(crowd, &view, wait->hurried && waited_lane == lane)) {
+      is_refused(crowd, &view, wait->queued && now_ms < came_back_ms + P11S_CROWD_HURRY_MS)) {
     token->account.refused_ms = crowd->all.refused_ms = zone->refused_ms = now_ms;
     return false;
   }
@@ -142,24 +147,24 @@ static bool enter_locked(struct p11s_crowd *crowd, struct p11s_crowd_token *toke
   zone->waiting++;
   crowd->all.waiting++;
   if (view.full && !view.first)
-    shorten(wait, now_ms, longest > least_ms ? longest : least_ms);
+    shorten(wait, now_ms, longer(longest, 3 * signature_ms));
   if (crowd->dealt && view.crowded) {
-    longest = view.flooded ? P11S_CROWD_BURST_MS : 2 * P11S_CROWD_BURST_MS;
-    longest = longest > least_ms ? longest : least_ms;
+    longest = view.flooded ? longer(P11S_CROWD_BURST_MS, 3 * signature_ms)
+                           : longer(2 * P11S_CROWD_BURST_MS, 4 * signature_ms);
     shorten(wait, now_ms, longest > wait->waited_ms ? longest - wait->waited_ms : 0);
   }
   return true;
 }
 
 bool p11s_crowd_enter(struct p11s_crowd *crowd, struct p11s_crowd_token *token, uint64_t lane,
-                      uint64_t now_ms, uint64_t least_ms, struct p11s_wait *wait)
+                      uint64_t now_ms, uint64_t signature_ms, struct p11s_wait *wait)
 {
   bool entered;
 
   if (crowd->threads == 0)
     return true;
   pthread_mutex_lock(&crowd->lock);
-  entered = enter_locked(crowd, token, lane, now_ms, least_ms, wait);
+  entered = enter_locked(crowd, token, lane, now_ms, signature_ms, wait);
   pthread_mutex_unlock(&crowd->lock);
   return entered;
 }
@@ -167,15 +172,16 @@ bool p11s_crowd_enter(struct p11s_crowd *crowd, struct p11s_crowd_token *token, 
 void p11s_crowd_leave(struct p11s_crowd *crowd, struct p11s_crowd_token *token, uint64_t lane,
                       uint64_t entered_ms, uint64_t now_ms)
 {
+  struct p11s_crowd_zone *zone = &token->zone[lane % P11S_CROWD_ZONES];
   uint64_t waited_ms = now_ms - entered_ms;
 
   if (crowd->threads == 0)
     return;
-  if (waited_ms > P11S_CROWD_SHORT_MS)
-    waited_lane = lane;
   pthread_mutex_lock(&crowd->lock);
   leave(&token->account, terms_for(crowd, crowd->tokens), waited_ms, now_ms);
   leave(&crowd->all, terms_for(crowd, 1), waited_ms, now_ms);
-  token->zone[lane % P11S_CROWD_ZONES].waiting--;
+  zone->waiting--;
+  if (waited_ms > P11S_CROWD_SHORT_MS && is_recent(zone->refused_ms, now_ms))
+    came_back_ms = now_ms;
   pthread_mutex_unlock(&crowd->lock);
 }

@@ -33,7 +33,7 @@
  * each that does. So, when the account is crowded, no query waits longer than P11S_CROWD_BURST_MS
  * for all of its signatures, or twice as long for a zone of which none was refused. A thread that
  * has waited for a zone of which queries are refused answers what was dealt to it meanwhile before
- * it waits for that zone again.
+ * it waits for such a zone again: while questions wait for threads, for P11S_CROWD_HURRY_MS.
  *
  * A query that has been let in is let in for its further signatures.
  *
@@ -67,6 +67,7 @@ struct p11s_crowd {
 
 #define P11S_CROWD_BURST_MS 500
 #define P11S_CROWD_SHORT_MS 50
+#define P11S_CROWD_HURRY_MS 1000
 #define P11S_CROWD_OVER_MS                                                                         \
   2000 /* longer than queries that are waited for keep others from coming */
 
@@ -78,10 +79,11 @@ void p11s_crowd_fini(struct p11s_crowd *crowd);
 /* There is one more token, or one less. */
 void p11s_crowd_add_token(struct p11s_crowd *crowd, bool more);
 
-/* Whether one more query may wait for the token, and has to leave afterwards, in the same thread;
-   its deadline may be made earlier, but leaves least_ms. */
+/* Whether one more query may wait for the token, and has to leave afterwards, in the same thread.
+   Its deadline may be made earlier, but leaves time for the signature under way, another zone's and
+   its own, and for one more to a zone of which none was refused. */
 bool p11s_crowd_enter(struct p11s_crowd *crowd, struct p11s_crowd_token *token, uint64_t lane,
-                      uint64_t now_ms, uint64_t least_ms, struct p11s_wait *wait);
+                      uint64_t now_ms, uint64_t signature_ms, struct p11s_wait *wait);
 void p11s_crowd_leave(struct p11s_crowd *crowd, struct p11s_crowd_token *token, uint64_t lane,
                       uint64_t entered_ms, uint64_t now_ms);
 

@@ -49,7 +49,7 @@ struct p11s_wait {
   uint64_t deadline_ms; /* p11s_now_ms()'s clock */
   bool query;           /* a thread that answers UDP queries: other answers wait behind it */
   uint64_t waited_ms;   /* already, for the same query */
-  bool hurried;         /* it has waited for others, and has not been idle since */
+  bool queued;          /* other questions have been dealt to threads and wait for them */
 };
 
 /* A condition variable whose timed waits use CLOCK_MONOTONIC. */

@@ -29,6 +29,11 @@ void declareGauge(const std::string &name, const std::string &help,
 }
 } // namespace
 
+uint64_t questionsWaiting()
+{
+  return S.read("qsize-q");
+}
+
 void declareMetrics()
 {
   static std::once_flag s_once;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "patience.hh"
 
+#include "metrics.hh"
 #include "settings.hh"
 
 #include <cstring>
@@ -8,23 +9,17 @@
 #include <sys/resource.h>
 
 extern "C" {
-#include "crowd.h"
 #include "signer.h"
 }
 
 namespace pkcs11signer {
 namespace {
-// A thread that has slept for so long had no question to answer; for less, perhaps for a lock.
-constexpr uint64_t IdleMs = 2;
-
 // What this thread is at.
 struct Thread {
   bool hasQuery = false;
   uint64_t deadline_ms = 0;
   uint64_t waited_ms = 0; // for that query
-  bool hurried = false;   // has waited for long, and has not been idle since
-  long slept = 0;         // how often it had when it last asked for a signature,
-  uint64_t asked_ms = 0;  // and when that was
+  long slept = 0;         // how often it had when it last asked for a signature
 };
 thread_local Thread s_thread;
 
@@ -53,24 +48,18 @@ Patience::Patience() : d_begun_ms(p11s_now_ms())
   }
   if (s_thread.slept != slept()) {
     s_thread.hasQuery = false;
-    if (d_begun_ms >= s_thread.asked_ms + IdleMs) {
-      s_thread.hurried = false;
-    }
   }
   if (!s_thread.hasQuery) {
     s_thread.hasQuery = true;
     s_thread.deadline_ms = p11s_signer_query_deadline(signer());
     s_thread.waited_ms = 0;
   }
-  d_wait = {s_thread.deadline_ms, true, s_thread.waited_ms, s_thread.hurried};
+  d_wait = {s_thread.deadline_ms, true, s_thread.waited_ms, questionsWaiting() > 0};
 }
 
 Patience::~Patience()
 {
-  s_thread.asked_ms = p11s_now_ms();
-  const uint64_t waited_ms = s_thread.asked_ms - d_begun_ms;
-  s_thread.waited_ms += waited_ms;
-  s_thread.hurried = s_thread.hurried || waited_ms > P11S_CROWD_SHORT_MS;
+  s_thread.waited_ms += p11s_now_ms() - d_begun_ms;
   s_thread.slept = slept();
 }
 

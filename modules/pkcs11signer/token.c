@@ -78,7 +78,7 @@ static enum p11s_err queue_locked(struct p11s_token *token, struct p11s_job *job
   token->asked = token->asked || !job->ops->unasked;
   if (token->state == P11S_TOKEN_AWAY)
     return p11s_error_set(e, token->trouble.code, "%s", token->trouble.text);
-  /* Idle workers not yet awake have jobs waiting for them: count those off. */
+  /* Idle workers not yet there have jobs waiting for them: count those off. */
   if (p11s_queue_length(token->queue) >= token->idle && p11s_token_has_room_locked(token) &&
       !p11s_worker_start_locked(token) && token->workers == 0)
     return p11s_error_set(e, P11S_ERR_NOMEM, "no thread could be started for token '%s'",
@@ -211,17 +211,17 @@ enum p11s_err p11s_token_await(struct p11s_token *token, struct p11s_job *job, b
 {
   struct p11s_crowd *crowd = wait.query ? token->config.crowd : NULL;
   struct p11s_error error = {P11S_OK, ""};
-  uint64_t now = p11s_now_ms(), least_ms;
+  uint64_t now = p11s_now_ms(), signature_ms;
   enum p11s_err result;
 
   if (!is_new && p11s_job_is_done(job))
     return p11s_job_wait(job, wait.deadline_ms, e);
-  if (p11s_token_admit(token, wait.query, &least_ms, &error) != P11S_OK) {
+  if (p11s_token_admit(token, wait.query, &signature_ms, &error) != P11S_OK) {
     if (is_new)
       p11s_job_finish(job, &error);
     return p11s_error_set(e, error.code, "%s", error.text);
   }
-  if (crowd != NULL && !p11s_crowd_enter(crowd, &token->crowd, job->lane, now, least_ms, &wait))
+  if (crowd != NULL && !p11s_crowd_enter(crowd, &token->crowd, job->lane, now, signature_ms, &wait))
     return leave_behind(token, job, is_new, e);
   if (!is_new)
     join(token, job);

@@ -24,6 +24,7 @@ struct p11s_worker {
   struct p11s_worker *next;     /* guarded by token->lock, as is */
   uint64_t busy_since_ms;       /* 0: has no job */
   unsigned sharing;             /* how many were busy when the job began, this one too */
+  bool comes_back;              /* from a job, without another call to the token */
   struct p11s_gate *gate;       /* of the library; immutable */
 };
 
@@ -44,9 +45,9 @@ struct p11s_token {
   uint64_t limited_ms; /* when CKR_SESSION_COUNT last made limit smaller, or it grew again */
   unsigned alive;      /* worker threads that may still touch the token */
   bool have_ended;
-  pthread_t ended;  /* the one that ended last; it joins the one before it */
-  unsigned workers; /* those that take jobs */
-  unsigned idle;
+  pthread_t ended;       /* the one that ended last; it joins the one before it */
+  unsigned workers;      /* those that take jobs */
+  unsigned idle;         /* of these, those that wait for a job or come back for one */
   unsigned with_session; /* workers that hold a session or are about to open one */
   struct p11s_worker *list;
   bool login_busy;      /* one worker is in C_Login */
@@ -154,18 +155,18 @@ void p11s_token_note_outcome(struct p11s_token *token, enum p11s_err result,
 /* Calls that have lasted for config.stuck_ms. */
 unsigned p11s_token_hanging_locked(const struct p11s_token *token);
 
-/* A worker begins a job, or has ended it (or handed it back); true: it took so long that the
-   session is not to be trusted any more. */
+/* A worker begins a job, or has ended it (or handed it back) with a session to go on with (good);
+   true: it took so long that the session is not to be trusted any more. */
 void p11s_token_note_begin_locked(struct p11s_token *token, struct p11s_worker *w);
-bool p11s_token_note_end(struct p11s_token *token, struct p11s_worker *w, bool ended);
+bool p11s_token_note_end(struct p11s_token *token, struct p11s_worker *w, bool ended, bool good);
 
 /* Whether one more worker may be started: fewer than the token has sessions, or, while it is stuck,
    than it would have without those that hang. */
 bool p11s_token_has_room_locked(struct p11s_token *token);
 
 /* Whether to wait for the token at all; see p11s_token_await(). error is filled when not.
- *ret_least_ms: what the signature under way, another zone's and the query's own take. */
-enum p11s_err p11s_token_admit(struct p11s_token *token, bool query, uint64_t *ret_least_ms,
+ *ret_signature_ms: how long a signature takes; 0: not known. */
+enum p11s_err p11s_token_admit(struct p11s_token *token, bool query, uint64_t *ret_signature_ms,
                                struct p11s_error *error);
 /* A query's deadline has passed. */
 void p11s_token_note_overdue(struct p11s_token *token);

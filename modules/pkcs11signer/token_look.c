@@ -109,6 +109,6 @@ void p11s_worker_look(struct p11s_worker *w)
     if (p11s_token_review_login(w->token, p11s_session_module(w->session), &info))
       p11s_token_note_outcome(w->token, P11S_OK, NULL, &w->generation, NULL);
   }
-  if (p11s_token_note_end(w->token, w, false))
+  if (p11s_token_note_end(w->token, w, false, false))
     p11s_worker_drop_session(w);
 }

@@ -238,15 +238,16 @@ void p11s_token_note_begin_locked(struct p11s_token *token, struct p11s_worker *
   token->idle_from_us = 0;
 }
 
-bool p11s_token_note_end(struct p11s_token *token, struct p11s_worker *w, bool ended)
+bool p11s_token_note_end(struct p11s_token *token, struct p11s_worker *w, bool ended, bool good)
 {
   uint64_t now = p11s_now_ms(), took, silent;
-  bool was_stuck;
+  bool was_stuck, hung;
 
   pthread_mutex_lock(&token->lock);
   took = now - w->busy_since_ms;
   silent = now - token->progress_ms;
   was_stuck = token->stuck;
+  hung = token->config.stuck_ms != 0 && took >= token->config.stuck_ms;
   w->busy_since_ms = 0;
   if (!has_busy_worker_locked(token))
     token->idle_from_us = p11s_now_us();
@@ -254,11 +255,13 @@ bool p11s_token_note_end(struct p11s_token *token, struct p11s_worker *w, bool e
   token->overdue = 0;
   token->stuck = false;
   token->stats.jobs += ended ? 1 : 0;
+  w->comes_back = ended && good && !hung;
+  token->idle += w->comes_back;
   pthread_mutex_unlock(&token->lock);
   if (was_stuck)
     p11s_log_event(P11S_LOG_NOTICE, "token '%s' (module %s) answers again after %llu s",
                    token->slot, token->engine, (unsigned long long)((silent + 500) / 1000));
-  return token->config.stuck_ms != 0 && took >= token->config.stuck_ms;
+  return hung;
 }
 
 void p11s_token_note_overdue(struct p11s_token *token)
@@ -304,13 +307,13 @@ static enum p11s_err admit_locked(struct p11s_token *token, bool query, struct p
                         (unsigned long long)((now - token->progress_ms + 500) / 1000));
 }
 
-enum p11s_err p11s_token_admit(struct p11s_token *token, bool query, uint64_t *ret_least_ms,
+enum p11s_err p11s_token_admit(struct p11s_token *token, bool query, uint64_t *ret_signature_ms,
                                struct p11s_error *error)
 {
   enum p11s_err result;
 
   pthread_mutex_lock(&token->lock);
-  *ret_least_ms = 3 * p11s_rate_mean_us(&token->stats.rate) / 1000;
+  *ret_signature_ms = p11s_rate_mean_us(&token->stats.rate) / 1000;
   result = admit_locked(token, query, error);
   pthread_mutex_unlock(&token->lock);
   return result;

@@ -191,7 +191,9 @@ static void run_job(struct p11s_worker *w, struct p11s_job *job)
   struct attempt attempt = {0};
   uint64_t begun_us = now_us();
   bool ended = try_twice(w, job, &attempt, &error);
-  bool keeps = !job->ops->rw, hung = p11s_token_note_end(w->token, w, ended);
+  bool spoilt = w->session != NULL && p11s_session_is_spoilt(w->session);
+  bool hung = p11s_token_note_end(w->token, w, ended, w->session != NULL && !spoilt);
+  bool keeps = !job->ops->rw;
 
   if (ended) {
     p11s_owner_explain(&error);
@@ -201,7 +203,7 @@ static void run_job(struct p11s_worker *w, struct p11s_job *job)
     p11s_job_finish(job, &error);
     p11s_job_release(job);
   }
-  if (keeps && (hung || (w->session != NULL && p11s_session_is_spoilt(w->session))))
+  if (keeps && (hung || spoilt))
     p11s_worker_drop_session(w);
 }
 
@@ -216,6 +218,8 @@ static enum step next_step_locked(struct p11s_worker *w, struct p11s_job **ret_j
   uint64_t deadline = p11s_now_ms() + IDLE_MS, wake;
   bool in_time = true;
 
+  token->idle -= w->comes_back;
+  w->comes_back = false;
   while (!token->stopping) {
     if (w->session != NULL && w->generation != token->generation)
       return STEP_TIDY;

@@ -19,6 +19,7 @@ PLAIN = zones.PLAIN
 # Each takes its queries from one socket as it gets free.
 THREADS = {"receiver-threads": "16", "distributor-threads": "1"}
 FUNCTIONS = ["C_Sign", "C_OpenSession", "C_GetSlotList", "C_Login", "C_FindObjects"]
+DEADLINE = "900"  # of a query: sooner than a token counts as stuck, and time for a signature on a busy machine
 PATIENCE = 30.0
 
 
@@ -27,7 +28,7 @@ def served(site, spy):
     site.add_zone(zones.many(ZONE, 600))
     site.add_zone(zones.small(PLAIN))
     single_key(site, ZONE, site.token("signing"))
-    site.set(pkcs11signer_timeout="700")
+    site.set(pkcs11signer_timeout=DEADLINE)
     return lambda: site.start_server(settings=THREADS)
 
 
@@ -203,7 +204,7 @@ def test_a_token_that_hangs_from_the_start(site, spy):
     token = site.token("signing")
     token.make_key("a key")
     site.database.add_key_row(ZONE, site.reference(token, "a key"))
-    site.set(pkcs11signer_timeout="700")
+    site.set(pkcs11signer_timeout=DEADLINE)
     spy.rules("C_GetSlotList hang")
     server = site.start_server(settings=THREADS)
     with at_once(lambda i: server.ask(f"host{i}.{ZONE}", timeout=PATIENCE), range(60)) as asked:

@@ -169,10 +169,10 @@ def test_settings_that_make_no_sense(site, name, value, said):
 def test_a_token_that_hangs_costs_no_stored_answer(site, spy):
     secured(site, spy)
     questions = Questions()
-    site.set(pkcs11signer_timeout="500")
     server = site.start_server()
     questions.assert_answered(server)
     server.stop()
+    site.set(pkcs11signer_timeout="500")
     server = site.start_server()
     keys_of(server, ZONE)
     spy.rules("C_Sign hang", "C_SignInit hang")

@@ -55,10 +55,12 @@ class Reader:
             zone = action.split()[2]
             wait_for("signature", lambda: "\tRRSIG\t" in self.dig(zone, "TXT", "+dnssec"))
         elif action.startswith("until "):
-            state = action.split()[1]
+            # With a reason: the first one may be what a call met as the card went.
+            _, state, why = f"{action} ".split(" ", 2)
             if state == "away":
                 self.dig("away.cmouse.aa", "A", "+dnssec")
-            wait_for(f"word that it is {state}", lambda: f"  {state}  " in self.status())
+            wait_for(f"word that it is {state}",
+                     lambda: re.search(f"  {state}  .*{re.escape(why.strip())}", self.status()))
         else:
             raise AssertionError(f"who can {action}?")
 
@@ -75,6 +77,7 @@ class Reader:
             programs.program("setpriv"), "--reuid=pdns", "--regid=pdns", "--init-groups",
             "--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service", "--no-new-privs", "--",
             programs.pdns_server(), "--guardian=no", "--daemon=no", "--disable-syslog", "--write-pid=no",
+            "--pkcs11signer-timeout=10000", "--queue-limit=10000",  # a busy machine is not to be seen in the answers
             log=self.card.place.root / "server.log", as_root=True)
         wait_for("answer", lambda: "status: " in self.dig("version.bind", "CH", "TXT") or not self.server.running())
         assert self.server.running(), self.server.log

@@ -12,7 +12,7 @@ import dns.rdatatype
 from . import zones
 from .deadline import wait_for
 from .server import Server
-from .validate import assert_signed, keys_of
+from .validate import assert_signed, first_keys_of
 
 PREFIX = "[pkcs11signer] "
 
@@ -50,16 +50,12 @@ class Names:
     def __init__(self, server: Server, zone: str = zones.SIGNED, warm: int = 50):
         self.server = server
         self.zone = zone
-        self._wait_for_answer(zone, "DNSKEY")
-        self.keys = keys_of(server, zone)
+        self.keys = first_keys_of(server, zone)
         self.warm = [f"host{i}.{zone}" for i in range(warm)]
         self._cold = itertools.count(warm)
         for name in self.warm:
-            self._wait_for_answer(name, "A")
+            wait_for(f"answer for {name}", lambda: not is_refused(server.ask(name)))
             assert_signed(server.ask(name), self.keys)
-
-    def _wait_for_answer(self, name: str, rdtype: str) -> None:
-        wait_for(f"answer for {name}", lambda: not is_refused(self.server.ask(name, rdtype)))
 
     def cold(self) -> str:
         return f"host{next(self._cold)}.{self.zone}"

@@ -29,6 +29,8 @@ class Site:
                          "socket-dir": str(place.directory("run")),
                          "module-dir": str(self._module_directory()),
                          "pkcs11signer-state-dir": str(place.directory("state")),
+                         # Longer than anything may take on a busy machine that is not to be waited for.
+                         "pkcs11signer-timeout": "10000",
                          # Tests count signatures: none but those that somebody asks for.
                          "pkcs11signer-sign-ahead": "0",
                          "pkcs11signer-prepare": "yes",

@@ -93,7 +93,8 @@ def test_many_at_once_do_not_take_each_others_login(site, token, spy):
     """A card takes the login to be for the next signature, whoever gave it."""
     secure(site, token, pin=token.pin)
     site.set(pkcs11signer_timeout="30000")
-    server = site.start_server(settings={"distributor-threads": "24"})
+    # No more than three quarters of them wait for long.
+    server = site.start_server(settings={"receiver-threads": "48", "distributor-threads": "1"})
     keys = keys_of(server, ZONE)
     spy.rules("C_Sign delay 5")
     spy.forget()

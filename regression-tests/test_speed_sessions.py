@@ -19,7 +19,8 @@ def server(site, spy):
     site.add_zone(zones.many(ZONE, 2 * CLIENTS))
     site.secure(ZONE, site.token())
     site.set(pkcs11signer_sessions="8", pkcs11signer_timeout="30000")
-    return site.start_server(settings={"distributor-threads": str(CLIENTS)})
+    # No more than three quarters of them wait for long.
+    return site.start_server(settings={"receiver-threads": str(2 * CLIENTS), "distributor-threads": "1"})
 
 
 def most_open(spy) -> int:

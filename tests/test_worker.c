@@ -245,7 +245,8 @@ static void submit_second(struct p11s_job *job)
 
 static void a_worker_that_comes_back_is_counted_on(void **state)
 {
-  static const struct p11s_job_ops then_another = {run, submit_second, destroy, false, false};
+  static const struct p11s_job_ops then_another = {
+      .run = run, .finished = submit_second, .destroy = destroy};
   struct p11s_token *token = new_token(8);
   struct test_job *first = new_job(&then_another, RIG_PIN);
 

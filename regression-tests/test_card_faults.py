@@ -252,8 +252,8 @@ def test_a_wrong_pin_costs_one_try(card, card_site):
     prepare(card, card_site)
     wrong = card_site.transcript.secret("654~21")
     set_pin(card_site, wrong)
-    server = card_site.start_server()
     verifies = card.counts()["verifies"]
+    server = card_site.start_server()  # which gives it, before anybody asks
     for i in range(100):
         assert is_refused(server.ask(f"host{i}.{ZONE}", timeout=30))
     assert card.counts()["verifies"] == verifies + 1

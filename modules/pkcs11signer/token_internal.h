@@ -19,6 +19,7 @@ struct p11s_worker {
   struct p11s_session *session; /* NULL until needed, and after it was lost */
   uint64_t generation;          /* token->generation when the session was opened */
   uint64_t life;                /* the library's, likewise */
+  uint64_t opened_ms;           /* when the session was there, and logged in */
   bool counted_out;             /* no longer among token->workers */
   bool unasked;                 /* no query waits for what it does (pinguard.h) */
   struct p11s_worker *next;     /* guarded by token->lock, as is */

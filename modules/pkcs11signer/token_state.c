@@ -244,9 +244,11 @@ bool p11s_token_note_end(struct p11s_token *token, struct p11s_worker *w, bool e
   bool was_stuck, hung;
 
   pthread_mutex_lock(&token->lock);
-  took = now - w->busy_since_ms;
   silent = now - token->progress_ms;
   was_stuck = token->stuck;
+  /* Before a query needs it, on a busy machine: what a session takes to be there is no sign that it
+     hangs. */
+  took = now - (w->unasked && w->opened_ms > w->busy_since_ms ? w->opened_ms : w->busy_since_ms);
   hung = token->config.stuck_ms != 0 && took >= token->config.stuck_ms;
   w->busy_since_ms = 0;
   if (!has_busy_worker_locked(token))

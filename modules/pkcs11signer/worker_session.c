@@ -123,6 +123,7 @@ enum p11s_err p11s_worker_new_session(struct p11s_worker *w, bool rw, struct p11
     w->session = session;
     w->generation = generation;
     w->life = life;
+    w->opened_ms = p11s_now_ms();
   }
   *ret = session;
   return P11S_OK;

@@ -14,6 +14,7 @@ from harness import programs, zones
 from harness.clock import DAY, WEEK, week_of
 from harness.deadline import wait_for
 from harness.faults import is_refused, lines
+from harness.life import LONGER_SINCE
 from harness.speed import KeyLog, answers, at_once, single_key, statistic, statistics
 from harness.validate import assert_signed, keys_of
 
@@ -375,6 +376,38 @@ def test_a_budget_says_that_nobody_knows_the_serial(site, spy, clock):
     assert all(is_refused(server.ask(*question)) for question in soa_questions()), "as was said"
     assert_soa_served(server, clock, zones.OTHER)
     assert len(lines(server, "SOA-EDIT=EPOCH")) == 1
+
+
+# -- what the server's command line says, and no file
+
+@pytest.mark.parametrize("name, given", [
+    ("default-soa-edit", "INCEPTION-INCREMENT"), ("default-publish-cds", "2"),
+    *([("rrsig-expiry-extend", "86400"), ("soa-edit-spread", "3600")]
+      if programs.pdns_number() >= LONGER_SINCE else [])])
+def test_settings_that_only_the_server_knows(site, spy, clock, name, given):
+    """pdnsutil would count, and sign, what nobody asks for."""
+    site.add_zone(zones.small(ZONE))
+    site.secure(ZONE, site.token("signing"))
+    site.set(pkcs11signer_sign_ahead="1", pkcs11signer_ahead_rate=FAST, pkcs11signer_timeout="8000")
+    server = site.start_server(env=clock.environment, settings={name: given})
+    assert_soa_served(server, clock)
+    wait_until_done(server)
+    made = spy.outcomes("C_Sign")
+    difference = f"server {server.daemon.pid} runs with {name}={given}, pdnsutil with {name}="
+
+    (row,) = json.loads(site.command("budget", json=True, env=clock.environment).stdout)
+    assert (row["away_until"], "seconds_left" in row) == ("not known", False) and difference in row["why"]
+    said = site.command("status", env=clock.environment).stdout
+    assert f"how long the token may be away is not known: {difference}" in said
+    for words in ("sign-ahead", ZONE, "2"), ("warm", ZONE):
+        result = site.command(*words, check=False, env=clock.environment)
+        assert result.returncode != 0 and difference in result.output
+    assert spy.outcomes("C_Sign") == made
+
+    site.set(**{name.replace("-", "_"): given})
+    (row,) = json.loads(site.command("budget", json=True, env=clock.environment).stdout)
+    assert (row["away_until"], row.get("why")) == (utc(statistic(server, "ahead-until")), None)
+    site.command("sign-ahead", ZONE, "2", env=clock.environment)
 
 
 # -- what stands in the store

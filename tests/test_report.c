@@ -330,6 +330,50 @@ static void signatures_are_measured(void **state)
   rig_signer_free(signer);
 }
 
+struct said {
+  unsigned servers;
+  pid_t pid;
+  char settings[256];
+};
+
+static void hear(pid_t pid, const char *settings, void *arg)
+{
+  struct said *said = arg;
+
+  said->servers++;
+  said->pid = pid;
+  (void)snprintf(said->settings, sizeof said->settings, "%s", settings);
+}
+
+static void settings_are_said(void **state)
+{
+  const struct p11s_config config = {.sessions = 1,
+                                     .state_dir = directory,
+                                     .report = true,
+                                     .host_settings = "default-soa-edit=\trrsig-expiry-extend=60"};
+  struct p11s_signer *signer;
+  struct said said = {0};
+  struct p11s_key *key;
+  struct seen seen;
+  int older;
+
+  (void)state;
+  assert_int_equal(p11s_signer_new(&config, &signer, NULL), P11S_OK);
+  key = rig_key(signer, "reported", RIG_PIN);
+  until_state("untried", &seen);
+  assert_int_equal(seen.lines, 1);
+  older = put_locked("status.7", P11S_REPORT_HEAD "\t7\nm\ts\tready\t1\t0\t0\tok\t\t\n");
+  p11s_report_each_settings(directory, hear, &said);
+  assert_int_equal(said.servers, 1); /* another version says none */
+  assert_int_equal(said.pid, getpid());
+  assert_string_equal(said.settings, config.host_settings);
+  release("status.7", older);
+  p11s_key_release(key);
+  rig_signer_free(signer);
+  p11s_report_each_settings("/nonexistent/state", hear, &said);
+  assert_int_equal(said.servers, 1);
+}
+
 static void no_directory(void **state)
 {
   struct p11s_signer *signer = reporting_signer("/nonexistent/state");
@@ -363,6 +407,7 @@ int main(void)
       cmocka_unit_test_setup(a_server_tidies_up, rig_reset),
       cmocka_unit_test_setup(rates_are_read, rig_reset),
       cmocka_unit_test_setup(signatures_are_measured, rig_reset),
+      cmocka_unit_test_setup(settings_are_said, rig_reset),
       cmocka_unit_test_setup(no_directory, rig_reset),
   };
 

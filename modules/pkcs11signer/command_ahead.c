@@ -237,6 +237,8 @@ enum p11s_err p11s_command_sign_ahead(const struct p11s_command_ctx *ctx, struct
   enum p11s_err err = parse(ctx, &r, e);
 
   if (err == P11S_OK)
+    err = p11s_command_check_servers(ctx, e);
+  if (err == P11S_OK)
     err = find_keys(&r, e);
   if (err == P11S_OK)
     err = make_plan(&r, e);

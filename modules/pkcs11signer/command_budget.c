@@ -66,19 +66,24 @@ bool p11s_command_away_until(const struct p11s_command_ctx *ctx, char *text, siz
 {
   struct p11s_plan *plan = make_plan(ctx, NULL, 0);
   struct p11s_budget budget = {0, 0, P11S_BUDGET_GOOD};
+  bool known;
 
-  if (plan != NULL) {
+  if (plan != NULL)
     p11s_plan_budget(plan, &budget);
+  known = budget.recurring > 0 || budget.why != P11S_BUDGET_GOOD;
+  if (known && p11s_command_servers_differ(ctx, why))
+    budget.why = P11S_BUDGET_UNCLEAR;
+  else if (plan != NULL)
     (void)p11s_plan_why(plan, budget.why, why);
-  }
   p11s_plan_free(plan);
   format_until(&budget, text, size);
-  return budget.recurring > 0 || budget.why != P11S_BUDGET_GOOD;
+  return known;
 }
 
 struct listing {
   struct p11s_table *table;
   struct p11s_losses *losses;
+  struct p11s_buf difference; /* why nothing is stated of any zone; empty: something is */
 };
 
 static void name_row(struct p11s_table *t, const unsigned char *name, uint64_t lost)
@@ -93,21 +98,26 @@ static void name_row(struct p11s_table *t, const unsigned char *name, uint64_t l
   p11s_buf_clear(&zone);
 }
 
-static void zone_row(const unsigned char *name, const struct p11s_budget *budget, void *arg)
+static void zone_row(const unsigned char *name, const struct p11s_budget *of_zone, void *arg)
 {
   struct listing *listing = arg;
   struct p11s_table *t = listing->table;
-  int32_t left = p11s_time_diff(budget->until, p11s_record_now());
+  struct p11s_budget budget = *of_zone;
+  int32_t left = p11s_time_diff(budget.until, p11s_record_now());
+  bool differs = listing->difference.len > 0;
   char text[32];
 
-  format_until(budget, text, sizeof text);
+  if (differs)
+    budget.why = P11S_BUDGET_UNCLEAR;
+  format_until(&budget, text, sizeof text);
   name_row(t, name, p11s_losses_take(listing->losses, name));
   p11s_table_string(t, AWAY_UNTIL, text);
-  if (budget->why != P11S_BUDGET_UNCLEAR)
+  if (budget.why != P11S_BUDGET_UNCLEAR)
     p11s_table_number(t, SECONDS_LEFT, left > 0 ? (uint64_t)left : 0);
-  p11s_table_number(t, SERVED, budget->recurring);
-  if (budget->why != P11S_BUDGET_GOOD)
-    p11s_table_string(t, WHY, p11s_budget_why_text(budget->why));
+  p11s_table_number(t, SERVED, budget.recurring);
+  if (budget.why != P11S_BUDGET_GOOD)
+    p11s_table_string(
+        t, WHY, differs ? p11s_buf_text(&listing->difference) : p11s_budget_why_text(budget.why));
 }
 
 /* Of zones of which nothing else is known any more. */
@@ -138,7 +148,7 @@ enum p11s_err p11s_command_budget(const struct p11s_command_ctx *ctx, struct p11
   unsigned char zone[P11S_DNSNAME_MAX];
   struct p11s_budget budget;
   struct p11s_plan *plan;
-  struct listing listing;
+  struct listing listing = {.difference = P11S_BUF_INIT};
   struct p11s_table *t;
   enum p11s_err err;
   size_t len = 0;
@@ -154,6 +164,7 @@ enum p11s_err p11s_command_budget(const struct p11s_command_ctx *ctx, struct p11
   p11s_plan_budget(plan, &budget);
   t = listing.table = p11s_table_new(columns);
   listing.losses = p11s_losses_new(p11s_signer_store(ctx->signer), len > 0 ? zone : NULL, len);
+  (void)p11s_command_servers_differ(ctx, &listing.difference);
   p11s_plan_each_zone(plan, zone_row, &listing);
   other_rows(&listing);
   err = p11s_table_print(t, ctx->json, ctx->out, e);
@@ -161,6 +172,7 @@ enum p11s_err p11s_command_budget(const struct p11s_command_ctx *ctx, struct p11
     p11s_buf_addstr(ctx->out, "nothing was served in the last week\n");
   if (err == P11S_OK && !ctx->json)
     say_losses(listing.losses, ctx->out);
+  p11s_buf_clear(&listing.difference);
   p11s_losses_free(listing.losses);
   p11s_table_free(t);
   p11s_plan_free(plan);

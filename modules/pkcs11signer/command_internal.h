@@ -60,6 +60,13 @@ bool p11s_command_away_until(const struct p11s_command_ctx *ctx, char *text, siz
 struct p11s_plan;
 bool p11s_command_tell_zones(const struct p11s_command_ctx *ctx, struct p11s_plan *plan);
 
+/* command_settings.c */
+/* Whether a running server of this state directory has other settings that decide what is signed,
+   as given on its command line; which, added to why, empty before. */
+bool p11s_command_servers_differ(const struct p11s_command_ctx *ctx, struct p11s_buf *why);
+/* The same as an error, for who is about to sign: P11S_ERR_HOST. */
+enum p11s_err p11s_command_check_servers(const struct p11s_command_ctx *ctx, struct p11s_error *e);
+
 /* command_ahead.c */
 enum p11s_err p11s_command_sign_ahead(const struct p11s_command_ctx *ctx, struct p11s_error *e);
 

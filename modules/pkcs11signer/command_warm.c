@@ -175,6 +175,8 @@ enum p11s_err p11s_command_warm(const struct p11s_command_ctx *ctx, struct p11s_
   enum p11s_err err = parse_weeks(ctx, &weeks, e);
 
   if (err == P11S_OK)
+    err = p11s_command_check_servers(ctx, e);
+  if (err == P11S_OK)
     err = p11s_warm_new(ctx->signer, ctx->host, ctx->arg[0], weeks, &warm, e);
   if (err != P11S_OK)
     return err;

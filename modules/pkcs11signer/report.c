@@ -160,7 +160,8 @@ static void write_if_new(struct p11s_report *r)
   struct text text = {P11S_BUF_INIT, P11S_BUF_INIT};
   bool due = p11s_now_ms() - r->written_ms >= RATES_EVERY_MS;
 
-  p11s_buf_addf(&text.all, P11S_REPORT_HEAD "\t%ld\n", (long)getpid());
+  p11s_buf_addf(&text.all, P11S_REPORT_HEAD "\t%ld\n\t%s\n", (long)getpid(),
+                p11s_signer_config(r->signer)->host_settings);
   p11s_signer_each_token(r->signer, add_token, &text);
   if (!text.all.failed && !text.states.failed &&
       (r->states == NULL || strcmp(p11s_buf_text(&text.states), r->states) != 0 ||

@@ -16,9 +16,10 @@
  * STATE_DIR/status.PID.RANDOM, written anew when something in it has changed. The server keeps it
  * locked (flock()), so that what a server left behind that is gone is told from what a running one
  * says, also from another namespace of processes, in which a number means another process or none.
- * It begins with a line that names the process; then one line for each name of a token, its fields
- * separated by tabs. Fields may be added behind the others: older readers do not look there, newer
- * ones do without. How fast a token signs and when it was seen is written anew every ten seconds.
+ * It begins with a line that names the process; then a line with the server's host_settings
+ * (signer.h) behind a tab, and one line for each name of a token, its fields separated by tabs.
+ * Fields may be added behind the others: older readers do not look there, newer ones do without.
+ * How fast a token signs and when it was seen is written anew every ten seconds.
  *
  * A thread of its own looks once a second. It holds its own lock only while it
  * sleeps, and takes the signer's and tokens' in p11s_signer_each_token().
@@ -56,5 +57,10 @@ typedef void (*p11s_report_fn)(const struct p11s_report_line *line, void *arg);
    cannot be read. */
 enum p11s_err p11s_report_read(const char *state_dir, p11s_report_fn fn, void *arg,
                                unsigned *ret_servers, struct p11s_error *e);
+
+/* One running server's host_settings (signer.h), borrowed for the call. */
+typedef void (*p11s_report_settings_fn)(pid_t pid, const char *settings, void *arg);
+/* Of those that say them. A directory that cannot be read says nothing. */
+void p11s_report_each_settings(const char *state_dir, p11s_report_settings_fn fn, void *arg);
 
 #endif

@@ -87,20 +87,37 @@ static bool parse_head(const char *head, pid_t *ret_pid)
   return pid > 0 && *end == '\n';
 }
 
-static bool read_file(FILE *in, unsigned server, p11s_report_fn fn, void *arg)
+struct reader {
+  p11s_report_fn token; /* either may be NULL */
+  p11s_report_settings_fn settings;
+  void *arg;
+  unsigned servers; /* that were read before */
+};
+
+static void read_line(char *text, pid_t pid, const struct reader *reader)
 {
   struct p11s_report_line line;
+
+  if (text[0] == '\t') {
+    text[strcspn(text, "\n")] = '\0';
+    if (reader->settings != NULL)
+      reader->settings(pid, text + 1, reader->arg);
+  } else if (reader->token != NULL && parse_token(text, pid, &line)) {
+    line.server = reader->servers;
+    reader->token(&line, reader->arg);
+  }
+}
+
+static bool read_file(FILE *in, const struct reader *reader)
+{
   char *text = NULL;
   size_t size = 0;
   bool is_ours;
   pid_t pid;
 
   is_ours = getline(&text, &size, in) > 0 && parse_head(text, &pid);
-  while (is_ours && fn != NULL && getline(&text, &size, in) > 0)
-    if (parse_token(text, pid, &line)) {
-      line.server = server;
-      fn(&line, arg);
-    }
+  while (is_ours && reader != NULL && getline(&text, &size, in) > 0)
+    read_line(text, pid, reader);
   free(text);
   return is_ours;
 }
@@ -121,7 +138,7 @@ static bool is_left_behind(int fd)
 }
 
 /* Whether it is a running server's; a file that a server has left behind is removed. */
-static bool look_at(int dir, const char *name, unsigned server, p11s_report_fn fn, void *arg)
+static bool look_at(int dir, const char *name, const struct reader *reader)
 {
   for (int tries = 0; tries < TRIES; tries++) {
     int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -134,7 +151,7 @@ static bool look_at(int dir, const char *name, unsigned server, p11s_report_fn f
       return false;
     }
     if (!is_left_behind(fd))
-      running = read_file(in, server, fn, arg);
+      running = read_file(in, reader);
     else if (is_named(fd, dir, name))
       (void)unlinkat(dir, name, 0);
     else
@@ -151,12 +168,10 @@ static bool begins_with(const char *name, const char *prefix)
   return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
-enum p11s_err p11s_report_read(const char *state_dir, p11s_report_fn fn, void *arg,
-                               unsigned *ret_servers, struct p11s_error *e)
+static enum p11s_err read_all(const char *state_dir, struct reader *reader, struct p11s_error *e)
 {
   DIR *dir = opendir(state_dir);
   const struct dirent *entry;
-  unsigned servers = 0;
 
   if (dir == NULL)
     return p11s_error_set(e, P11S_ERR_HOST,
@@ -165,11 +180,28 @@ enum p11s_err p11s_report_read(const char *state_dir, p11s_report_fn fn, void *a
                           state_dir, strerror(errno));
   while ((entry = readdir(dir)) != NULL) {
     if (begins_with(entry->d_name, P11S_REPORT_PREFIX))
-      servers += look_at(dirfd(dir), entry->d_name, servers, fn, arg);
+      reader->servers += look_at(dirfd(dir), entry->d_name, reader);
     else if (begins_with(entry->d_name, "." P11S_REPORT_PREFIX))
-      (void)look_at(dirfd(dir), entry->d_name, 0, NULL, NULL);
+      (void)look_at(dirfd(dir), entry->d_name, NULL);
   }
   (void)closedir(dir);
-  *ret_servers = servers;
   return P11S_OK;
+}
+
+enum p11s_err p11s_report_read(const char *state_dir, p11s_report_fn fn, void *arg,
+                               unsigned *ret_servers, struct p11s_error *e)
+{
+  struct reader reader = {fn, NULL, arg, 0};
+  enum p11s_err err = read_all(state_dir, &reader, e);
+
+  if (err == P11S_OK)
+    *ret_servers = reader.servers;
+  return err;
+}
+
+void p11s_report_each_settings(const char *state_dir, p11s_report_settings_fn fn, void *arg)
+{
+  struct reader reader = {NULL, fn, arg, 0};
+
+  (void)read_all(state_dir, &reader, NULL);
 }

@@ -49,6 +49,24 @@ void declareAnswerSettings()
   compat::declareWeekSettings();
 }
 
+std::string answerSettings()
+{
+  std::string text;
+
+  for (const char *name :
+       {"default-soa-edit", "default-soa-edit-signed", "soa-edit-spread", "rrsig-expiry-extend",
+        "default-publish-cds", "default-publish-cdnskey", "direct-dnskey", "expand-alias",
+        "outgoing-axfr-expand-alias", "enable-lua-records"}) {
+    if (::arg().parmIsset(name)) {
+      std::string value = ::arg()[name];
+      std::replace_if(
+          value.begin(), value.end(), [](char c) { return c == '\t' || c == '\n'; }, ' ');
+      text += std::string(text.empty() ? "" : "\t") + name + "=" + value;
+    }
+  }
+  return text;
+}
+
 ServedZone::ServedZone(const compat::Zone &zone)
     : d_db(openDatabase()), d_keeper(compat::makeKeeper(*d_db)),
       d_expandAlias(::arg().mustDo("expand-alias")),

@@ -112,4 +112,6 @@ private:
 
 // Declares PowerDNS's settings that say how answers are made, where (pdnsutil) it has none of them.
 void declareAnswerSettings();
+// Those and the ones for serials and validity, as they are set here (signer.h, host_settings).
+std::string answerSettings();
 } // namespace pkcs11signer

@@ -5,6 +5,7 @@
 #include "host.hh"
 #include "logsink.hh"
 #include "pdns-compat.hh"
+#include "served.hh"
 
 #include <cstdio>
 #include <cstdlib>
@@ -111,6 +112,7 @@ p11s_signer *makeSigner()
 {
   const std::string source = ::arg()[std::string(ModuleName) + "-pin-source"];
   const std::string stateDir = ::arg()[std::string(ModuleName) + "-state-dir"];
+  const std::string answers = answerSettings();
   p11s_config config{};
   p11s_error error{};
   p11s_signer *made = nullptr;
@@ -140,6 +142,7 @@ p11s_signer *makeSigner()
   config.ahead_rate = number("ahead-rate", 0, 100000);
   config.prepare = getPDNSVersion != nullptr && flag("prepare");
   config.expiry_extension = compat::expiryExtension();
+  config.host_settings = answers.c_str();
   config.hosts = hostSource();
   installLogSink();
   if (getPDNSVersion == nullptr && !p11s_owner_set(stateDir.c_str())) { // pdnsutil

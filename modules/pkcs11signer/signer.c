@@ -29,13 +29,15 @@ enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_sign
   s->config.pin_source = s->pin_source;
   s->state_dir = strdup(config->state_dir != NULL ? config->state_dir : "");
   s->config.state_dir = s->state_dir;
+  s->host_settings = strdup(config->host_settings != NULL ? config->host_settings : "");
+  s->config.host_settings = s->host_settings;
   if (config->fleet != NULL)
     s->config.fleet = s->fleet = p11s_mysql_config_copy(config->fleet);
   s->flights = p11s_flights_new();
   s->guard = p11s_pinguard_new(s->state_dir);
   p11s_crowd_init(&s->crowd, config->query_threads, config->query_dealt);
   s->swept_ms = p11s_now_ms();
-  if (s->pin_source == NULL || s->state_dir == NULL ||
+  if (s->pin_source == NULL || s->state_dir == NULL || s->host_settings == NULL ||
       (config->fleet != NULL && s->fleet == NULL) || s->flights == NULL || s->guard == NULL ||
       !p11s_random(s->secret, sizeof s->secret)) {
     p11s_signer_free(s);
@@ -113,6 +115,7 @@ void p11s_signer_free(struct p11s_signer *s)
   free(s->pin_source);
   p11s_mysql_config_free(s->fleet);
   free(s->state_dir);
+  free(s->host_settings);
   free(s);
 }
 

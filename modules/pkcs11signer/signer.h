@@ -44,6 +44,8 @@ struct p11s_config {
   unsigned ahead_weeks;      /* so many weeks, 0…8, and say until when the store suffices */
   unsigned ahead_rate;       /* signatures a second; 0: as the token allows (pace.h) */
   uint32_t expiry_extension; /* seconds; PowerDNS's rrsig-expiry-extend (week.h) */
+  const char *host_settings; /* PowerDNS's that decide what is signed: NAME=VALUE, tabs between
+                                them; copied; NULL: none */
   bool prepare;              /* a server: to log in and find keys when it starts (prepare.h) */
   const struct p11s_host_source *hosts; /* for these two to ask what PowerDNS serves now (zones.h);
                                            borrowed for ever; NULL: they do not ask */

@@ -18,9 +18,10 @@ struct token_entry {
 };
 
 struct p11s_signer {
-  struct p11s_config config; /* immutable, as are the next seven */
+  struct p11s_config config; /* immutable, as are the next eight */
   char *pin_source;
   char *state_dir;
+  char *host_settings;
   struct p11s_mysql_config *fleet;
   unsigned char secret[32]; /* keys are named by an HMAC, as their references hold PINs */
   struct p11s_flights *flights;

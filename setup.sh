@@ -24,15 +24,15 @@ test_packages=(
   python3-dnspython python3-requests python3-cryptography python3-asn1crypto mariadb-server
   unbound ldnsutils bind9-utils gnutls-bin util-linux ca-certificates gdb
   p11-kit-modules opensc-pkcs11 pcscd vsmartcard-vpcd iproute2 faketime curl
-  swtpm libtss2-tcti-swtpm0 tpm2-abrmd libtss2-tcti-tabrmd0 dbus-daemon dbus-bin
+  swtpm libtss2-tcti-swtpm0 tpm2-abrmd dbus-daemon dbus-bin
   opencryptoki libnss3 libnss3-tools libengine-pkcs11-openssl
   clang libclang-rt-dev
   dnsperf gnuplot-nox valgrind
 )
 # --tests, too: unpacked below .build/. Installed, they would be in every PowerDNS of this machine:
-# p11-kit loads the first, and waits 25 s for its resource manager where there is no TPM; the others
-# put themselves into launch.
-unpacked_packages=(libtpm2-pkcs11-1 pdns-backend-bind pdns-backend-lmdb)
+# p11-kit loads the first, which with the second waits 25 s for its resource manager where there is no TPM;
+# the others put themselves into launch.
+unpacked_packages=(libtpm2-pkcs11-1 libtss2-tcti-tabrmd0 pdns-backend-bind pdns-backend-lmdb)
 
 usage() {
   echo "usage: setup.sh [--tests] [--mysql] [--no-build]"

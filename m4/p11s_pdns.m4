@@ -66,8 +66,10 @@ AC_DEFUN([P11S_PDNS_SOURCE], [
 
   # Some PowerDNS headers include "config.h" whatever is defined, and the source
   # is not configured. They find an empty one; what they ask for is defined below.
+  # Written once: what includes it need not be compiled again.
   AS_MKDIR_P([pdns-config])
-  AS_ECHO(["/* Empty: for PowerDNS headers that include config.h. */"]) >pdns-config/config.h
+  AS_IF([test ! -f pdns-config/config.h],
+    [AS_ECHO(["/* Empty: for PowerDNS headers that include config.h. */"]) >pdns-config/config.h])
 
   # -isystem: warnings in PowerDNS headers are not ours.
   PDNS_CPPFLAGS="-isystem `pwd`/pdns-config -isystem $PDNS_SOURCE -isystem $PDNS_SOURCE/pdns"

@@ -26,7 +26,7 @@ class Tpm(Driver):
         runner.environment.update({
             "DBUS_SESSION_BUS_ADDRESS": f"unix:path={self.directory / 'bus'}",
             "TPM2_PKCS11_STORE": str(self.directory / "store"),
-            "TPM2_PKCS11_TCTI": "tabrmd:bus_type=session",
+            "TPM2_PKCS11_TCTI": f"{programs.library('*/libtss2-tcti-tabrmd.so.0')}:bus_type=session",
             "TPM2_PKCS11_LOG_LEVEL": "0",
             "TSS2_LOG": "all+none"})
         try:

@@ -378,6 +378,51 @@ def test_a_budget_says_that_nobody_knows_the_serial(site, spy, clock):
     assert len(lines(server, "SOA-EDIT=EPOCH")) == 1
 
 
+# -- PowerDNS 5.1: a longer validity, and a week that begins with last week's serial
+
+def soa_serial(server) -> int:
+    (record,) = next(rrset for rrset in server.ask(ZONE, "SOA").answer if rrset.rdtype == dns.rdatatype.SOA)
+    return record.serial
+
+
+def expirations(server) -> set[int]:
+    return {sig.expiration for name, rdtype in soa_questions() for answer in [server.ask(name, rdtype)]
+            for rrset in (*answer.answer, *answer.authority) if rrset.rdtype == dns.rdatatype.RRSIG for sig in rrset}
+
+
+@pytest.mark.skipif(programs.pdns_number() < LONGER_SINCE, reason="this PowerDNS has neither setting")
+@pytest.mark.parametrize("extend, spread", [(3 * DAY, 2 * DAY), (None, WEEK), (365 * DAY, 0)],
+                         ids=["both", "the first follows the second", "a year"])
+def test_longer_validity_and_serials_that_change_within_the_week(site, spy, clock, extend, spread):
+    soa_edited(site, ZONE, "INCEPTION-INCREMENT", "metadata")
+    site.set(rrsig_expiry_extend=extend and str(extend), soa_edit_spread=str(spread))
+    extend = spread if extend is None else extend
+    server = site.start_server(env=clock.environment)
+    assert_soa_served(server, clock)
+    wait_until_done(server)
+    end = week_of(clock.now()) + 3 * WEEK
+    wait_for("the budget of two weeks more", lambda: statistic(server, "ahead-until") == end)
+    spy.unplug()
+    made, said_at = asked_for(server), clock.now()
+    (said,) = json.loads(site.command("budget", json=True, env=clock.environment).stdout)
+    assert (said["away_until"], said.get("why")) == (utc(end), None)
+    assert f"away until {utc(end)}" in site.command("status", env=clock.environment).stdout
+    last = None
+    for turned in (end - 3 * WEEK, end - 2 * WEEK, end - WEEK):
+        seen = []
+        for after in sorted({60, 60 + spread // 2, min(spread + 60, WEEK - 60), WEEK - 60}):
+            if turned + after >= said_at:
+                clock.set(turned + after)
+                assert_soa_served(server, clock)
+                assert expirations(server) == {turned + 2 * WEEK + extend}
+                seen.append(soa_serial(server))
+        assert last is None or (len({last, *seen}) == 2 and (seen[0] == last) == (spread > 0)), seen
+        last = seen[-1]
+    assert asked_for(server) == made
+    clock.set(end + 60)
+    assert any(is_refused(server.ask(*question)) for question in soa_questions())
+
+
 # -- what the server's command line says, and no file
 
 @pytest.mark.parametrize("name, given", [

@@ -17,7 +17,8 @@ import pytest
 
 from harness import programs
 from harness.backends import Gsqlite3
-from harness.case import BASE, BELOW_A_CUT, BROKEN, LONGER, ODD_NAMES, SETTLED, Case, ZoneCase, random_case, shorter
+from harness.case import (
+    BASE, BELOW_A_CUT, BROKEN, LONGER, ODD_NAMES, SETTLED, SPREAD, Case, ZoneCase, random_case, shorter)
 from harness.clock import DAY, WEEK, week_of
 from harness.life import LONGER_SINCE, Life
 from harness.place import Place
@@ -287,6 +288,10 @@ KNOWN = {
 if programs.pdns_number() >= LONGER_SINCE:
     KNOWN["a longer validity"] = (Case((ZoneCase("a.test"),), (("ask", "a.test", "all"), ("ahead", 1)),
                                        settings={LONGER: str(3 * DAY)}), {"a.test": 2})
+    KNOWN["serials that change within the week"] = (
+        Case((ZoneCase("a.test", soa_edit="INCEPTION-INCREMENT"), ZoneCase("b.test", soa_edit="INCREMENT-WEEKS")), (
+            ("ask", "a.test", "all"), ("ask", "b.test", "all"), ("ahead", 2)),
+            settings={SPREAD: str(2 * DAY), LONGER: str(3 * DAY)}, warm=2), {"a.test": 3, "b.test": 3})
 
 
 @pytest.mark.parametrize("what", KNOWN)

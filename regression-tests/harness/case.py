@@ -35,7 +35,7 @@ ODD_NAMES = (("a*b", "A", "192.0.2.62"), ("x\\032y", "TXT", '"a blank"'), ("\\20
 STRANGE = (
     BELOW_A_CUT, ODD_NAMES, (("a\\.dot", "TXT", '"a dot in a label"'), ("MiXeD.Case", "A", "192.0.2.60")),
     (("_sip._tcp", "SRV", "1 2 5060 ns1"), ("a/b", "A", "192.0.2.61")))
-LONGER = "rrsig-expiry-extend"  # from 5.1.3 on; left out before
+LONGER, SPREAD = "rrsig-expiry-extend", "soa-edit-spread"  # from 5.1.3 on; left out before
 PLAIN = re.compile(r"@|(\*\.)?[a-z0-9_.-]+")  # an owner that the API takes
 BROKEN = ("broken", "A", "300.1.2.3")  # a row of the database: no zone file may say that
 
@@ -147,9 +147,11 @@ class Maker:
             self.steps.append(("pass", self.rng.randint(1, 5) * DAY))
         if self.chance(.2):
             self.turn(self.rng.choice(self.names))
+        hours = 0
         settings = {"default-soa-edit": self.maybe_edit(.1), "default-soa-edit-signed": self.maybe_edit(.1),
                     "cache-ttl": "60" if self.chance(.5) else None,
-                    LONGER: str(self.rng.randint(1, 90) * HOUR) if self.chance(.2) else None}
+                    LONGER: str((hours := self.rng.randint(1, 90)) * HOUR) if self.chance(.2) else None}
+        settings[SPREAD] = str(hours * HOUR) if hours % 2 else None
         return Case(
             zones, tuple(self.steps), weeks=self.rng.choice((0, 0, 1, 2)), caches=self.chance(.5),
             threads=self.rng.choice(((1, 3), (1, 1), (4, 1))), restarts=self.chance(.5),

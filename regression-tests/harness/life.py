@@ -16,7 +16,7 @@ import dns.rcode
 import dns.rdatatype
 
 from . import programs
-from .case import BROKEN, DENIALS, LONGER, PLAIN, Case
+from .case import BROKEN, DENIALS, LONGER, PLAIN, SPREAD, Case
 from .clock import WEEK, Clock, week_of
 from .deadline import wait_for
 from .dnskey import KSK, ZSK
@@ -165,7 +165,7 @@ class Life:
                     **({name: None for name in NO_CACHES} if case.caches else {}),
                     **case.settings}
         if programs.pdns_number() < LONGER_SINCE:
-            settings.pop(LONGER, None)
+            settings = {name: value for name, value in settings.items() if name not in (LONGER, SPREAD)}
         self.site.set(**{name.replace("-", "_"): value for name, value in settings.items()})
         self.site.place.directory("reference", 0o755)
         self.site.write_configuration("reference", f"pkcs11signer,{self.site.database.name}", {

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One installation: a token, a database, PowerDNS's configuration and its tools."""
+import os
 import shlex
 
 from . import pdnsutil_names, programs
@@ -18,6 +19,14 @@ NO_CACHES = {
 }
 
 
+SETTINGS = "P11S_SETTINGS"
+
+
+def given_settings() -> dict[str, str]:
+    """Of PowerDNS, from the environment: NAME=VALUE, a blank between them."""
+    return dict(word.split("=", 1) for word in os.environ.get(SETTINGS, "").split())
+
+
 class Site:
     def __init__(self, place: Place, runner: Runner, database: Database):
         self.place = place
@@ -34,7 +43,7 @@ class Site:
                          # Tests count signatures: none but those that somebody asks for.
                          "pkcs11signer-sign-ahead": "0",
                          "pkcs11signer-prepare": "yes",
-                         **database.settings()}
+                         **database.settings(), **given_settings()}
         self._write_configurations()
         database.prepare(self)
 

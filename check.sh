@@ -19,7 +19,7 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH LC_ALL=C.UTF-8
 unset PKCS11SIGNER_PROBE XDG_CONFIG_HOME XDG_CONFIG_DIRS SOFTHSM2_CONF CREDENTIALS_DIRECTORY OPENSC_CONF \
   OPENSSL_CONF LD_PRELOAD LD_LIBRARY_PATH PYTHONPATH PYTHONHOME PYTEST_ADDOPTS PYTEST_PLUGINS \
   MAKEFLAGS MFLAGS MAKELEVEL
-unset P11S_MODULE_DIR P11S_SANITIZER P11S_PATIENCE P11S_STARTS ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS LSAN_OPTIONS
+unset P11S_MODULE_DIR P11S_SANITIZER P11S_SETTINGS P11S_PATIENCE P11S_STARTS ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS LSAN_OPTIONS
 for name in "${!P11_KIT_@}" "${!P11SPY_@}" "${!P11SLOW_@}"; do
   unset "$name"
 done
@@ -175,10 +175,10 @@ tidy() {
   return "${PIPESTATUS[0]}"
 }
 
-# Other PowerDNS versions, in chroots, where their headers are given.
-other_versions() {
-  local out=$work/matrix.log status line
-  "$top/regression-tests/matrix.sh" -- "$@" 2>&1 | tee "$out"
+# A script that makes systems of its own, and says of each what came of it.
+systems() { # script, argument…
+  local out=$work/$1.log status line
+  "$top/regression-tests/$1.sh" "${@:2}" 2>&1 | tee "$out"
   status=${PIPESTATUS[0]}
   while read -r line; do
     # Three numbers, three arguments.
@@ -188,7 +188,7 @@ other_versions() {
   return "$status"
 }
 
-only='' not_tested='' again=''
+only='' not_tested=() again=''
 wanted() { [ -z "$only" ] || [[ ,$only, == *",$1,"* ]]; }
 
 if [ "${1-}" = --again ]; then
@@ -204,7 +204,8 @@ case ${1-} in
   echo "usage: check.sh [--again] [--only STAGE,...] [ARGUMENT OF PYTEST]..."
   echo "  All tests; check.sh -k NAME runs only some of those in regression-tests/."
   echo "  --again   a few tests of a stage that fail are run once more by themselves, and named at the end"
-  echo "  Stages: unit-tests corpus format tidy end-to-end asan-unit asan-end-to-end tsan-unit tsan-faults versions"
+  echo "  Stages: unit-tests corpus format tidy end-to-end asan-unit asan-end-to-end tsan-unit tsan-faults versions fresh"
+  echo "  versions and fresh take other systems, and are not run unless they are asked for: regression-tests/README.md"
   exit 0
   ;;
 esac
@@ -222,10 +223,17 @@ stage asan-unit sanitized_unit_tests "$asan" address,undefined
 stage asan-end-to-end sanitized_end_to_end "$asan" address,undefined "$tests" "$@"
 stage tsan-unit sanitized_unit_tests "$tsan" thread
 stage tsan-faults sanitized_end_to_end "$tsan" thread "$fault_tests" "$@"
+# PowerDNS of other versions, in chroots.
 if [ -n "${PDNS_SOURCES-}" ]; then
-  stage versions other_versions "$@"
+  stage versions systems matrix -- "$@"
 elif wanted versions; then
-  not_tested=$("$top/regression-tests/matrix.sh" --list | paste -sd, | sed 's/,/, /g')
+  others=$("$top/regression-tests/matrix.sh" --list | paste -sd, | sed 's/,/, /g')
+  not_tested+=("$others: PDNS_SOURCES=DIR, with their headers, does it")
+fi
+if [ -n "$only" ]; then
+  stage fresh systems fresh
+else
+  not_tested+=("the first commands on a fresh Debian 12: ./check.sh --only fresh does it")
 fi
 
 echo
@@ -233,7 +241,8 @@ printf '%s\n' "${summary[@]}"
 for name in ${unsteady[@]+"${unsteady[@]}"}; do
   echo "failed beside others, passed by itself: $name"
 done
-[ -z "$not_tested" ] ||
-  echo "not tested: $not_tested: PDNS_SOURCES=DIR, with their headers, does it (regression-tests/README.md)"
+for name in ${not_tested[@]+"${not_tested[@]}"}; do
+  echo "not tested: $name (regression-tests/README.md)"
+done
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]

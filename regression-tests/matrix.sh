@@ -2,13 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Builds the module in a chroot of each other Debian release, for the PowerDNS that is in there, and
 # runs the same tests there. Then each build is put into each PowerDNS: all but its own must refuse.
-# The chroots stay for the next run: .build/chroot, or P11S_CHROOTS. They are gigabytes.
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-chroots=${P11S_CHROOTS:-$top/.build/chroot}
 logs=$top/.build/matrix
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+# shellcheck source=regression-tests/chroots.sh
+. "$top/regression-tests/chroots.sh"
 
 # Debian release, its number, the branch of PowerDNS that is in it.
 systems=("trixie 13 4.9" "forky 14 5.1")
@@ -21,40 +20,6 @@ usage() {
   echo "  PDNS_SOURCES   directory with PowerDNS's sources, unpacked: pdns-4.9*, pdns-5.1*"
   echo "  P11S_CHROOTS   where the chroots are kept; .build/chroot if not set"
   echo "  RELEASE        $(printf '%s\n' "${systems[@]}" | cut -d' ' -f1 | paste -sd' '): all of them"
-}
-
-say() { echo "== $*"; }
-
-die() {
-  echo "matrix.sh: $*" >&2
-  exit 1
-}
-
-# The mirror of the machine's own Debian packages.
-mirror() {
-  apt-get indextargets --format '$(REPO_URI) $(LABEL)' 'Created-By: Packages' |
-    sed -n 's/ Debian$//p' | head -n 1
-}
-
-make_chroot() { # release
-  local root=$chroots/$1 script=/usr/share/debootstrap/scripts/$1 from
-  [ ! -e "$root/.complete" ] || return 0
-  from=$(mirror)
-  [ -n "$from" ] || die "apt has no package source of Debian"
-  # A bookworm does not know forky, and all releases are made as sid is.
-  [ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid
-  say "making a chroot of $1 in $root"
-  rm -rf "$root"
-  mkdir -p "$root"
-  debootstrap --variant=minbase --keyring="$keyring" "$1" "$root" "$from" "$script" \
-    >"$logs/$1.debootstrap" 2>&1 || {
-    tail -n 20 "$logs/$1.debootstrap" >&2
-    die "debootstrap of $1 failed"
-  }
-  # A mirror may lag behind the date until which its index of a moving release is valid.
-  echo 'Acquire::Check-Valid-Until "false";' >"$root/etc/apt/apt.conf.d/90no-date"
-  grep -qs localhost "$root/etc/hosts" || echo "127.0.0.1 localhost" >>"$root/etc/hosts"
-  touch "$root/.complete"
 }
 
 # Runs a command in the chroot, with the tree read-only but for .build, in a mount and a process
@@ -183,9 +148,7 @@ main() {
   fi
   [ ${#releases[@]} -gt 0 ] || mapfile -t releases < <(printf '%s\n' "${systems[@]}" | cut -d' ' -f1)
   mkdir -p "$logs" "$chroots/builds"
-  command -v debootstrap >/dev/null ||
-    apt-get install -y --no-install-recommends debootstrap debian-archive-keyring >"$logs/apt" 2>&1 ||
-    die "debootstrap is missing, and could not be installed ($logs/apt)"
+  need_debootstrap
   "$top/setup.sh" --tests >"$logs/host.build" || die "setup.sh failed"
   keep_build "$top/.build/build/modules/pkcs11signer/.libs" "$(version_in "$top/.build/build")"
   for release in "${releases[@]}"; do

@@ -307,11 +307,13 @@ static void hash_is_of_salt_serial_and_pin(void **state)
 static void hash_is_libcryptos_scrypt(void **state)
 {
   struct p11s_secret *pin = p11s_secret_new("pin~1234", 8);
-  unsigned char salt[P11S_PIN_SALT_LEN + 6], hash[P11S_PIN_HASH_LEN], expected[sizeof hash];
+  static const unsigned char serial[] = {'s', 'e', 'r', 'i', 'a', 'l'};
+  unsigned char salt[P11S_PIN_SALT_LEN + sizeof serial], hash[P11S_PIN_HASH_LEN];
+  unsigned char expected[sizeof hash];
 
   (void)state;
   memcpy(salt, hash_a, P11S_PIN_SALT_LEN);
-  memcpy(salt + P11S_PIN_SALT_LEN, "serial", 6);
+  memcpy(salt + P11S_PIN_SALT_LEN, serial, sizeof serial);
   assert_int_equal(EVP_PBE_scrypt("pin~1234", 8, salt, sizeof salt, 16384, 8, 1, 64UL << 20,
                                   expected, sizeof expected),
                    1);
@@ -343,13 +345,15 @@ static void *make_hash(void *arg)
 
 static size_t resident_mib(void)
 {
-  unsigned long total, pages;
+  char line[100], *second; /* number of pages */
   FILE *in = fopen("/proc/self/statm", "re");
 
   assert_non_null(in);
-  assert_int_equal(fscanf(in, "%lu %lu", &total, &pages), 2);
+  assert_non_null(fgets(line, sizeof line, in));
   assert_int_equal(fclose(in), 0);
-  return pages * (size_t)sysconf(_SC_PAGESIZE) >> 20;
+  second = strchr(line, ' ');
+  assert_non_null(second);
+  return strtoul(second, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE) >> 20;
 }
 
 static void a_hash_leaves_no_memory_with_its_thread(void **state)

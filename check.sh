@@ -54,7 +54,7 @@ add_results() { # what results.py reads...
 unit_tests_again() { # build
   local names
   [ -n "$again" ] || return 1
-  mapfile -t names < <(grep -lE '^:test-result: FAIL' "$1"/tests/test_*.trs 2>/dev/null)
+  mapfile -t names < <(grep -lE '^:test-result: FAIL' "$1"/tests/{,*/,*/*/}*.trs 2>/dev/null)
   [ "${#names[@]}" -ge 1 ] && [ "${#names[@]}" -le 3 ] || return 1
   timeout --foreground -k 10 1200 make -C "$1/tests" recheck >>"$1/unit.log" 2>&1 || return 1
   unsteady+=("${names[@]##*/}")
@@ -62,7 +62,7 @@ unit_tests_again() { # build
 
 unit_tests() { # build, directories in it
   local out=$1/unit.log status=0 directory
-  rm -f "$1"/tests/test_*.trs "$1"/tests/test_*.log
+  rm -f "$1"/tests/{,*/,*/*/}*.{trs,log}
   # The corpus is another stage.
   for directory in "${@:2}"; do
     timeout --foreground -k 10 1200 make -C "$1/$directory" -j"$(nproc)" check || status=$?
@@ -74,7 +74,7 @@ unit_tests() { # build, directories in it
     tail -n 30 "$out"
     unit_tests_again "$1" && status=0
   fi
-  add_results "$1"/tests/test_*.trs
+  add_results "$1"/tests/{,*/,*/*/}*.trs
   return "$status"
 }
 
@@ -213,7 +213,7 @@ esac
 cd "$top" || exit 1
 "$top/setup.sh" --tests || exit 1
 tests=regression-tests
-fault_tests=$(echo regression-tests/test_fault_*.py regression-tests/test_sanitizer.py)
+fault_tests=$(echo regression-tests/*/test_fault_*.py regression-tests/faults/test_sanitizer.py)
 stage unit-tests unit_tests "$build" modules tests
 stage corpus corpus
 stage format timeout --foreground -k 10 300 make -s -C "$build" check-format

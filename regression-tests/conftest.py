@@ -12,6 +12,8 @@ import pytest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).parent))
+# Some tests use what is in another's file.
+sys.path.extend(str(it) for it in Path(__file__).parent.iterdir() if it.is_dir() and it.name != "harness")
 
 from harness import card as carding, namespace, processes, programs, publish, sanitizer, spy as spying  # noqa: E402
 from harness.backends import Bind, Gmysql, Gsqlite3, Lmdb  # noqa: E402
@@ -30,10 +32,10 @@ _numbers = itertools.count()
 collect_ignore = []
 # About builds with a sanitizer.
 if not (sanitizer.name() or sanitizer.expected()):
-    collect_ignore.append("test_sanitizer.py")
+    collect_ignore.append("faults/test_sanitizer.py")
 # Need builds for other versions of PowerDNS (matrix.sh); check.sh says that they were not tested.
 if not os.environ.get("P11S_OTHER_BUILDS"):
-    collect_ignore.append("test_versions.py")
+    collect_ignore.append("install/test_versions.py")
 
 
 def pytest_configure(config):
@@ -179,7 +181,7 @@ def spy_library(base):
 @pytest.fixture(scope="session")
 def tool(base):
     """Spoils a signature store."""
-    return spying.compile_program(base / "storetool", Path(__file__).parent / "harness/storetool.c", "lmdb", "libcrypto")
+    return spying.compile_program(base / "storetool", Path(__file__).parent / "harness/native/storetool.c", "lmdb", "libcrypto")
 
 
 @pytest.fixture(scope="session")
@@ -194,7 +196,7 @@ def uptime_library(base):
 
 @pytest.fixture
 def spy(site, spy_library):
-    """The site's SoftHSM with tests/p11spy.c in front of it. A server calls nothing before it is asked, so that a test
+    """The site's SoftHSM with tests/modules/p11spy.c in front of it. A server calls nothing before it is asked, so that a test
     can tell which query calls what; test_prepare.py is about those that do."""
     site.set(pkcs11signer_prepare="no")
     return spying.Spy(site.place, site.runner, site.hsm, spy_library)

@@ -168,7 +168,7 @@ main() {
   done
   say "all builds in the PowerDNS of this machine"
   P11S_OTHER_BUILDS=$(other_builds "$chroots/builds" "$(version_in "$top/.build/build")") \
-    /usr/bin/python3 -m pytest -p no:cacheprovider -q -rs "$top/regression-tests/test_versions.py" ||
+    /usr/bin/python3 -m pytest -p no:cacheprovider -q -rs "$top/regression-tests/install/test_versions.py" ||
     result=1
   return "$result"
 }

@@ -197,7 +197,7 @@ class Lmdb(Database):
 
     @staticmethod
     def as_stored(content: bytes) -> bytes:
-        """A reference as the module gives it to this backend, which from 5.0 on makes an engine of it (stored.h)."""
+        """A reference as the module gives it to this backend, which from 5.0 on makes an engine of it (format/keyref_lmdb.h)."""
         if programs.pdns_number() < 50000:
             return content
         number = re.search(rb"^Algorithm: (\d+)$", content, re.MULTILINE)[1]

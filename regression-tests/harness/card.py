@@ -20,7 +20,7 @@ from .namespace import Namespace, NamespaceRunner
 from .place import Place
 from .runner import Daemon, Result, Runner
 
-SOURCES = Path(__file__).parent / "schsm"
+SOURCES = Path(__file__).parent / "native/schsm"
 READER_DRIVER = Path("/usr/lib/pcsc/drivers/serial/libifdvpcd.so")
 MODULE_FILES = Path("/usr/share/p11-kit/modules")
 # Of the first reader, in a network of its own. No port that the kernel gives to a client: a card that looks for its

@@ -18,7 +18,7 @@ from .place import Place
 from .transcript import Transcript
 
 EXPECTED = "P11S_SANITIZER"  # address or thread: then the module must be built with it
-EARLY = Path(__file__).parent / "early.c"
+EARLY = Path(__file__).parent / "native/early.c"
 RUNTIMES = {"libasan": "address", "libtsan": "thread"}
 
 UNDEFINED = ": runtime error: "

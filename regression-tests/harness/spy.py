@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""tests/p11spy.c in front of SoftHSM: who calls what, and calls that go wrong."""
+"""tests/modules/p11spy.c in front of SoftHSM: who calls what, and calls that go wrong."""
 import itertools
 import os
 import subprocess
@@ -11,10 +11,10 @@ from .place import Place
 from .runner import Runner
 from .token import SoftHsm
 
-SOURCE = programs.REPOSITORY / "tests/p11spy.c"
-UPTIME = Path(__file__).parent / "uptime.c"
-THREADEND = Path(__file__).parent / "threadend.c"
-BADMODULE = Path(__file__).parent / "badmodule.c"
+SOURCE = programs.REPOSITORY / "tests/modules/p11spy.c"
+UPTIME = Path(__file__).parent / "native/uptime.c"
+THREADEND = Path(__file__).parent / "native/threadend.c"
+BADMODULE = Path(__file__).parent / "native/badmodule.c"
 PROBE = programs.our_probe().name[:15]  # as the name of its thread
 
 
@@ -92,7 +92,7 @@ class Spy:
         return f"{function} fail {rv:#x} once {next(self._tags)}"
 
     def unplug(self, how: str = "unplugged") -> None:
-        """Take the token out. how: also unplugged-opensc, unplugged-unseen (tests/p11spy.c)."""
+        """Take the token out. how: also unplugged-opensc, unplugged-unseen (tests/modules/p11spy.c)."""
         self._out = how
         self._write()
 

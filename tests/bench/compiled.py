@@ -22,7 +22,7 @@ def compile_c(source: Path, output: Path, *flags: str) -> Path:
 
 
 def slow_module(directory: Path) -> Path:
-    return compile_c(HERE.parent / "p11slow.c", directory / "p11slow.so",
+    return compile_c(HERE.parent / "modules/p11slow.c", directory / "p11slow.so",
                      "-shared", "-fPIC", "-fvisibility=hidden")
 
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How long who waits when a token breaks: the figures in docs/reliability.md.
 
-Needs ./setup.sh --tests to have run. The token is a SoftHSM behind tests/p11spy.c. Times are those of a
+Needs ./setup.sh --tests to have run. The token is a SoftHSM behind tests/modules/p11spy.c. Times are those of a
 client that asks over the loopback.
 """
 import shutil

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""tests/p11slow.c from outside: says how slow it is, reads what it has counted.
+"""tests/modules/p11slow.c from outside: says how slow it is, reads what it has counted.
 
 The file it shares is `struct control` there.
 """

@@ -8,8 +8,8 @@
  * microseconds, seconds to fill the store, its size in MiB, and seconds to open it after a clean
  * end and after a kill. Linked with the core. The directory is to be empty.
  */
-#include "lock.h"
-#include "store.h"
+#include "base/lock.h"
+#include "store/store.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* How long a P-256 verification takes, by libcrypto alone and with the key's table
-   (pubkey_table.h): seconds of this thread's CPU, the median of ROUNDS that take turns, and what
-   making the table takes. */
-#include "pubkey.h"
-#include "pubkey_table.h"
+   (format/pubkey_table.h): seconds of this thread's CPU, the median of ROUNDS that take turns, and
+   what making the table takes. */
+#include "format/pubkey.h"
+#include "format/pubkey_table.h"
 
 #include <openssl/core_names.h>
 #include <openssl/ec.h>

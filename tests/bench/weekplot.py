@@ -7,7 +7,7 @@ own, a client that asks steadily, and libfaketime: their calendar is SPEED times
 a quarter of an hour. Everything else is not: the token, timeouts, CLOCK_MONOTONIC.
 
 So what counts is how much of the calendar the token needs for the whole zone, HOSTS * SIGN_MS * SPEED:
-as long as a card that makes two a second needs for EQUIVALENT names. pace.h does the same with both: in
+as long as a card that makes two a second needs for EQUIVALENT names. ahead/pace.h does the same with both: in
 either case what limits is the twentieth of the token's time that it does not hold back, as there would
 be five days. The looks through the store, every P11S_AHEAD_LOOK_MS, are ten hours of the calendar apart.
 """

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fuzz.h"
 
-#include "err.h"
+#include "base/err.h"
 
 #include <openssl/err.h>
 #include <stdio.h>

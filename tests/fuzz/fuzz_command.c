@@ -7,10 +7,10 @@
 #include "fuzz.h"
 #include "nonsense.h"
 
-#include "../fakehost.h"
-#include "command.h"
-#include "p11mod.h"
-#include "words.h"
+#include "rig/fakehost.h"
+#include "command/command.h"
+#include "pkcs11/module.h"
+#include "command/split.h"
 
 #include <errno.h>
 #include <fcntl.h>

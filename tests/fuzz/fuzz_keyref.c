@@ -2,7 +2,7 @@
 /* The content of a row: parsing, and the way back. */
 #include "fuzz.h"
 
-#include "keyref.h"
+#include "format/keyref.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -9,7 +9,7 @@
  */
 #include "fuzz.h"
 
-#include "pin.h"
+#include "base/secret_source.h"
 
 #include <errno.h>
 #include <fcntl.h>

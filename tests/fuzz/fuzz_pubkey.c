@@ -8,7 +8,7 @@
  */
 #include "fuzz.h"
 
-#include "pubkey.h"
+#include "format/pubkey.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -7,11 +7,11 @@
 #include "fuzz.h"
 #include "nonsense.h"
 
-#include "key_internal.h"
-#include "keygen.h"
-#include "object.h"
-#include "session.h"
-#include "signer.h"
+#include "sign/key_internal.h"
+#include "pkcs11/keygen.h"
+#include "pkcs11/object.h"
+#include "pkcs11/session.h"
+#include "signer/signer.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,9 +4,9 @@
 #include "fuzz.h"
 #include "nonsense.h"
 
-#include "object.h"
-#include "slot.h"
-#include "uri.h"
+#include "pkcs11/object.h"
+#include "pkcs11/slot.h"
+#include "pkcs11/uri.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,9 +5,9 @@
  */
 #include "fuzz.h"
 
-#include "keyref.h"
-#include "signer.h"
-#include "wrap.h"
+#include "format/keyref.h"
+#include "signer/signer.h"
+#include "format/wrap.h"
 
 #include <openssl/evp.h>
 #include <stdlib.h>

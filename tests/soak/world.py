@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is soaked: three zones signed by one token, tests/p11spy.c before it, one server.
+"""What is soaked: three zones signed by one token, tests/modules/p11spy.c before it, one server.
 
 On MariaDB: SQLite keeps the descriptors of closed connections for later ones.
 """

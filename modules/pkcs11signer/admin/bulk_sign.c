@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "admin/bulk_sign.h"
+
+#include "base/lock.h"
+#include "sign/sign.h"
+#include "sign/sign_store.h"
+#include "store/store.h"
+#include "base/thread.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AHEAD 4          /* messages that wait for each thread */
+#define UNWRITTEN 2000   /* records that may wait to be written */
+#define TRY_EVERY_MS 500 /* when a token is away */
+
+struct item {
+  struct item *next;
+  struct p11s_key *key;
+  unsigned kind;
+  size_t len;
+  unsigned char message[];
+};
+
+struct p11s_batch {
+  struct p11s_signer *signer; /* immutable, like room */
+  size_t room;
+  unsigned thread_count;
+  pthread_t *threads;
+
+  pthread_mutex_t lock;   /* guards the rest */
+  pthread_cond_t to_do;   /* there is an item, or it is over */
+  pthread_cond_t changed; /* there is room, an item is done, or a thread has ended */
+  struct item *first;
+  struct item **last;
+  size_t queued;
+  unsigned busy;
+  unsigned running; /* threads */
+  bool stopping;
+  struct p11s_error error;
+  struct p11s_batch_counts counts;
+};
+
+/* -- threads */
+
+/* false: it is time to end. */
+static bool rest(struct p11s_batch *b)
+{
+  uint64_t until = p11s_now_ms() + TRY_EVERY_MS;
+  bool goes_on;
+
+  pthread_mutex_lock(&b->lock);
+  while (!b->stopping && p11s_cond_wait_until(&b->to_do, &b->lock, until))
+    ;
+  goes_on = !b->stopping;
+  pthread_mutex_unlock(&b->lock);
+  return goes_on;
+}
+
+static bool may_pass(enum p11s_err result)
+{
+  return result == P11S_ERR_NO_TOKEN || result == P11S_ERR_TOKEN || result == P11S_ERR_TIMEOUT ||
+         result == P11S_ERR_BUSY || result == P11S_ERR_SIGNATURE;
+}
+
+static enum p11s_err sign_one(struct p11s_batch *b, const struct item *item, struct p11s_error *e)
+{
+  uint64_t give_up_ms = p11s_now_ms() + P11S_BATCH_PATIENCE_MS;
+  unsigned char signature[P11S_SIGNATURE_MAX];
+  enum p11s_err result;
+
+  for (;;) {
+    struct p11s_wait wait = {p11s_signer_admin_deadline(b->signer), false, 0, false};
+    size_t len = sizeof signature;
+
+    result = p11s_sign(p11s_signer_flights(b->signer), item->key, item->message, item->len, wait,
+                       signature, &len, e);
+    if (result == P11S_OK || !may_pass(result) || p11s_now_ms() >= give_up_ms || !rest(b))
+      return result;
+  }
+}
+
+/* The store takes no more than it can write: a full queue would drop the signature. */
+static void let_the_store_write(struct p11s_batch *b)
+{
+  struct p11s_store *store = p11s_signer_store(b->signer);
+  struct p11s_store_stats stats;
+
+  p11s_store_get_stats(store, &stats);
+  if (stats.queued > UNWRITTEN)
+    (void)p11s_store_flush(store, p11s_signer_admin_deadline(b->signer));
+}
+
+static void give_up_locked(struct p11s_batch *b, const struct p11s_error *error)
+{
+  if (b->stopping)
+    return;
+  b->error = *error;
+  b->stopping = true;
+  pthread_cond_broadcast(&b->to_do);
+}
+
+static void do_item(struct p11s_batch *b, const struct item *item)
+{
+  bool there = p11s_sign_is_stored(item->key, item->message, item->len);
+  enum p11s_err result = P11S_OK;
+  struct p11s_error error;
+
+  if (!there)
+    result = sign_one(b, item, &error);
+  if (result == P11S_OK && (!there || p11s_store_has_fleet(p11s_signer_store(b->signer))))
+    let_the_store_write(b);
+  pthread_mutex_lock(&b->lock);
+  if (result == P11S_OK)
+    (there ? b->counts.there : b->counts.made)[item->kind]++;
+  else
+    give_up_locked(b, &error);
+  pthread_mutex_unlock(&b->lock);
+}
+
+static void free_item(struct item *item)
+{
+  p11s_key_release(item->key);
+  free(item);
+}
+
+static struct item *take_locked(struct p11s_batch *b)
+{
+  struct item *item = b->first;
+
+  b->first = item->next;
+  if (b->first == NULL)
+    b->last = &b->first;
+  b->queued--;
+  return item;
+}
+
+static void *batch_main(void *arg)
+{
+  struct p11s_batch *b = arg;
+  struct item *item;
+
+  (void)pthread_setname_np(pthread_self(), "p11s/batch");
+  pthread_mutex_lock(&b->lock);
+  for (;;) {
+    while (b->first == NULL && !b->stopping)
+      pthread_cond_wait(&b->to_do, &b->lock);
+    if (b->stopping)
+      break;
+    item = take_locked(b);
+    b->busy++;
+    pthread_cond_broadcast(&b->changed);
+    pthread_mutex_unlock(&b->lock);
+    do_item(b, item);
+    free_item(item);
+    pthread_mutex_lock(&b->lock);
+    b->busy--;
+    pthread_cond_broadcast(&b->changed);
+  }
+  b->running--;
+  pthread_cond_broadcast(&b->changed);
+  pthread_mutex_unlock(&b->lock);
+  return NULL;
+}
+
+/* -- the one who adds */
+
+static void destroy(struct p11s_batch *b)
+{
+  while (b->first != NULL)
+    free_item(take_locked(b));
+  pthread_cond_destroy(&b->to_do);
+  pthread_cond_destroy(&b->changed);
+  pthread_mutex_destroy(&b->lock);
+  free(b->threads);
+  free(b);
+}
+
+/* Signals are for the command's own thread. */
+static void start_threads(struct p11s_batch *b, unsigned threads)
+{
+  while (b->thread_count < threads &&
+         p11s_thread_start(&b->threads[b->thread_count], batch_main, b))
+    b->thread_count++;
+}
+
+enum p11s_err p11s_batch_new(struct p11s_signer *signer, unsigned threads,
+                             struct p11s_batch **ret_batch, struct p11s_error *e)
+{
+  struct p11s_batch *b = calloc(1, sizeof *b);
+
+  if (b == NULL)
+    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  pthread_mutex_init(&b->lock, NULL);
+  p11s_cond_init(&b->to_do);
+  p11s_cond_init(&b->changed);
+  b->signer = signer;
+  b->last = &b->first;
+  b->room = (size_t)threads * AHEAD;
+  b->threads = calloc(threads, sizeof *b->threads);
+  b->running = threads;
+  if (b->threads != NULL)
+    start_threads(b, threads);
+  pthread_mutex_lock(&b->lock);
+  b->running -= threads - b->thread_count;
+  pthread_mutex_unlock(&b->lock);
+  if (b->thread_count > 0) {
+    *ret_batch = b;
+    return P11S_OK;
+  }
+  destroy(b);
+  return p11s_error_set(e, P11S_ERR_NOMEM, "no thread could be started");
+}
+
+bool p11s_batch_add(struct p11s_batch *b, struct p11s_key *key, const unsigned char *message,
+                    size_t len, unsigned kind, uint64_t until_ms)
+{
+  static const struct p11s_error no_memory = {P11S_ERR_NOMEM, "out of memory"};
+  struct item *item = malloc(sizeof *item + len);
+  bool added;
+
+  if (item == NULL) {
+    pthread_mutex_lock(&b->lock);
+    give_up_locked(b, &no_memory);
+    pthread_mutex_unlock(&b->lock);
+    return false;
+  }
+  *item = (struct item){NULL, p11s_key_acquire(key), kind, len};
+  memcpy(item->message, message, len);
+  pthread_mutex_lock(&b->lock);
+  while (b->queued >= b->room && !b->stopping &&
+         p11s_cond_wait_until(&b->changed, &b->lock, until_ms))
+    ;
+  added = b->queued < b->room && !b->stopping;
+  if (added) {
+    *b->last = item;
+    b->last = &item->next;
+    b->queued++;
+    pthread_cond_signal(&b->to_do);
+  }
+  pthread_mutex_unlock(&b->lock);
+  if (!added)
+    free_item(item);
+  return added;
+}
+
+bool p11s_batch_wait(struct p11s_batch *b, uint64_t until_ms)
+{
+  bool done;
+
+  pthread_mutex_lock(&b->lock);
+  while ((b->stopping ? b->running : b->queued + b->busy) > 0 &&
+         p11s_cond_wait_until(&b->changed, &b->lock, until_ms))
+    ;
+  done = (b->stopping ? b->running : b->queued + b->busy) == 0;
+  pthread_mutex_unlock(&b->lock);
+  return done && p11s_store_flush(p11s_signer_store(b->signer), until_ms);
+}
+
+enum p11s_err p11s_batch_error(struct p11s_batch *b, struct p11s_error *e)
+{
+  struct p11s_error error;
+
+  pthread_mutex_lock(&b->lock);
+  error = b->error;
+  pthread_mutex_unlock(&b->lock);
+  if (error.code != P11S_OK)
+    (void)p11s_error_set(e, error.code, "%s", error.text);
+  return error.code;
+}
+
+void p11s_batch_get_counts(struct p11s_batch *b, struct p11s_batch_counts *ret)
+{
+  pthread_mutex_lock(&b->lock);
+  *ret = b->counts;
+  pthread_mutex_unlock(&b->lock);
+}
+
+bool p11s_batch_stop(struct p11s_batch *b, uint64_t until_ms)
+{
+  bool all_back;
+
+  pthread_mutex_lock(&b->lock);
+  b->stopping = true;
+  pthread_cond_broadcast(&b->to_do);
+  while (b->running > 0 && p11s_cond_wait_until(&b->changed, &b->lock, until_ms))
+    ;
+  all_back = b->running == 0;
+  pthread_mutex_unlock(&b->lock);
+  return p11s_store_flush(p11s_signer_store(b->signer), until_ms) && all_back;
+}
+
+void p11s_batch_free(struct p11s_batch *b, uint64_t until_ms)
+{
+  bool all_back;
+
+  if (b == NULL)
+    return;
+  (void)p11s_batch_stop(b, until_ms);
+  pthread_mutex_lock(&b->lock);
+  all_back = b->running == 0;
+  pthread_mutex_unlock(&b->lock);
+  if (!all_back)
+    return;
+  for (unsigned i = 0; i < b->thread_count; i++)
+    (void)pthread_join(b->threads[i], NULL);
+  destroy(b);
+}

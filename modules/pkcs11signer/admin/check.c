@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Looking at all references of the table (admin/assign.h). */
+#include "admin/assign.h"
+
+#include "admin/check_length.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A row that was looked at. */
+struct seen {
+  struct seen *next;
+  struct p11s_check check; /* its strings are those below */
+  char *zone;
+  struct p11s_keyref *ref; /* NULL: it cannot be read */
+  struct p11s_key *key;    /* NULL: there is none, or it is not well */
+  struct p11s_error error;
+};
+
+struct walk {
+  struct p11s_signer *signer;
+  const struct p11s_host *host;
+  void (*fn)(const struct p11s_check *check, void *arg);
+  void *arg;
+  struct seen *first, **last; /* of one zone */
+  enum p11s_err result;
+  struct p11s_error *error;
+};
+
+static void check_ref(struct walk *w, struct seen *seen)
+{
+  struct p11s_check *check = &seen->check;
+
+  check->alg = p11s_algorithm_find(seen->ref->algorithm);
+  check->token = seen->ref->slot;
+  check->label = seen->ref->label;
+  if (p11s_signer_key(w->signer, seen->ref, &seen->key, &seen->error) != P11S_OK ||
+      p11s_key_check(seen->key, p11s_signer_admin_deadline(w->signer), &seen->error) == P11S_OK)
+    return;
+  p11s_key_release(seen->key);
+  seen->key = NULL;
+}
+
+static bool check_row(const struct p11s_row *row, void *arg)
+{
+  struct walk *w = arg;
+  struct seen *seen;
+
+  if (!p11s_keyref_is_ours(row->content, row->content_len))
+    return true;
+  seen = calloc(1, sizeof *seen);
+  if (seen == NULL || (seen->zone = strdup(row->zone)) == NULL) {
+    free(seen);
+    w->result = p11s_error_set(w->error, P11S_ERR_NOMEM, "out of memory");
+    return false;
+  }
+  seen->check = (struct p11s_check){seen->zone, row->id, row->flags, NULL, NULL, "", ""};
+  *w->last = seen;
+  w->last = &seen->next;
+  if (p11s_keyref_parse(row->content, row->content_len, &seen->ref, &seen->error) == P11S_OK)
+    check_ref(w, seen);
+  return true;
+}
+
+/* What the database is needed for, which check_row() may not ask. */
+static void report(struct walk *w, struct seen *seen)
+{
+  if (seen->key != NULL &&
+      p11s_check_lengths(w->signer, w->host, seen->zone, seen->key, &seen->error) == P11S_OK)
+    seen->error.code = P11S_OK; /* what was got over on the way is no result */
+  p11s_key_release(seen->key);
+  if (seen->error.code != P11S_OK)
+    seen->check.error = &seen->error;
+  w->fn(&seen->check, w->arg);
+  p11s_keyref_free(seen->ref);
+  free(seen->zone);
+  free(seen);
+}
+
+static bool check_zone(const char *zone, void *arg)
+{
+  struct walk *w = arg;
+  enum p11s_err result;
+
+  w->first = NULL;
+  w->last = &w->first;
+  result = w->host->each_row(w->host->ctx, zone, check_row, w, w->error);
+  while (w->first != NULL) {
+    struct seen *seen = w->first;
+
+    w->first = seen->next;
+    report(w, seen);
+  }
+  if (result != P11S_OK)
+    w->result = result;
+  return w->result == P11S_OK;
+}
+
+enum p11s_err p11s_check_rows(struct p11s_signer *signer, const struct p11s_host *host,
+                              const char *zone,
+                              void (*fn)(const struct p11s_check *check, void *arg), void *arg,
+                              struct p11s_error *e)
+{
+  struct walk w = {signer, host, fn, arg, NULL, NULL, P11S_OK, e};
+  enum p11s_err result;
+
+  if (zone != NULL) {
+    result = host->zone_check(host->ctx, zone, e);
+    if (result == P11S_OK)
+      (void)check_zone(zone, &w);
+    return result != P11S_OK ? result : w.result;
+  }
+  result = host->each_zone(host->ctx, check_zone, &w, e);
+  return result != P11S_OK ? result : w.result;
+}

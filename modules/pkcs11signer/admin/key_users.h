@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_ADMIN_KEY_USERS_H
+#define P11S_ADMIN_KEY_USERS_H
+
+#include "base/err.h"
+#include "ahead/host.h"
+#include "pkcs11/object.h"
+
+#include <p11-kit/pkcs11.h>
+
+/*
+ * Which rows of the cryptokeys table name which key on a token.
+ *
+ * A row counts when its Engine: is the module's name, its Slot: leads to the
+ * same slot now, and its Label: (or URI) names the key. The public key is
+ * not compared: that is what `check` does, and a row that names a key is of
+ * interest here even if its pinned public key is another.
+ *
+ * Reads all zones and asks the module for its slots: administrative use only. No locks.
+ */
+struct p11s_usage;
+
+enum p11s_err p11s_usage_read(const struct p11s_host *host, const char *engine,
+                              CK_FUNCTION_LIST *module, CK_SLOT_ID slot,
+                              struct p11s_usage **ret_usage, struct p11s_error *e);
+void p11s_usage_free(struct p11s_usage *usage);
+
+/* Calls fn for each row that names the key, in the order of the database. */
+void p11s_usage_each(const struct p11s_usage *usage, const struct p11s_object_info *key,
+                     void (*fn)(const char *zone, unsigned id, void *arg), void *arg);
+
+#endif

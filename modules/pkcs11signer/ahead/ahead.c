@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ahead/ahead.h"
+
+#include "ahead/internal.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "store/recover.h"
+#include "store/record.h"
+#include "base/thread.h"
+
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#define LONGEST_SLEEP_MS 1000
+#define FLUSH_MS 500
+#define BUDGET_EVERY_MS 5000
+#define NICE 10
+
+static void wake_up(void *arg)
+{
+  struct p11s_ahead *a = arg;
+
+  pthread_mutex_lock(&a->lock);
+  a->woken = true;
+  pthread_cond_signal(&a->wake);
+  pthread_mutex_unlock(&a->lock);
+}
+
+static bool has_work(const struct p11s_ahead *a)
+{
+  for (size_t i = 0; i < a->token_count; i++)
+    if (a->tokens[i].job != NULL || !a->tokens[i].exhausted)
+      return true;
+  return false;
+}
+
+/* -- signing */
+
+static void format_time(uint64_t seconds, char *text, size_t size)
+{
+  time_t when = (time_t)seconds;
+  struct tm tm;
+
+  if (gmtime_r(&when, &tm) == NULL || strftime(text, size, "%Y-%m-%d %H:%M UTC", &tm) == 0)
+    text[0] = '\0';
+}
+
+static void say_done(struct p11s_ahead *a)
+{
+  uint64_t until = atomic_load(&a->until);
+  char text[32];
+
+  if (a->weeks == 0 || until <= a->said_until || until <= p11s_record_now() ||
+      atomic_load(&a->missing) > 0)
+    return;
+  format_time(until, text, sizeof text);
+  p11s_log_event(P11S_LOG_NOTICE,
+                 "signed ahead: %llu signature%s. What was served in the last week can be served "
+                 "without the token until %s",
+                 (unsigned long long)a->made, p11s_plural(a->made), text);
+  a->said_until = until;
+  a->made = 0;
+}
+
+/* Once a week: that the token does not keep up, while there is time to do something about it. */
+static void say_late(struct p11s_ahead *a)
+{
+  uint64_t missing = atomic_load(&a->missing);
+  uint32_t now = p11s_record_now();
+  char text[32];
+
+  if (missing == 0 || a->weeks == 0 || a->warned == a->week ||
+      p11s_time_diff(now, a->week + P11S_WEEK_SECONDS - P11S_AHEAD_EARLY) < 0)
+    return;
+  a->warned = a->week;
+  format_time(a->week + P11S_WEEK_SECONDS, text, sizeof text);
+  p11s_log_event(
+      P11S_LOG_WARNING,
+      "signing ahead is late: %llu signature%s still missing, and PowerDNS asks for what "
+      "is missing from %s on. Is the token away (pdnsutil backend-cmd pkcs11signer status), or "
+      "pkcs11signer-ahead-rate too low? pdnsutil backend-cmd pkcs11signer \"sign-ahead all\" "
+      "makes them now",
+      (unsigned long long)missing, p11s_plural(missing), text);
+}
+
+/* A store in which there is no room for what is signed ahead: signing would be in vain. */
+static bool is_crowded(struct p11s_ahead *a)
+{
+  struct p11s_store_stats stats;
+
+  p11s_store_get_stats(a->work.store, &stats);
+  if (stats.crowded && !a->crowded)
+    p11s_log_event(P11S_LOG_WARNING,
+                   "signature store: no room for the weeks to come, so nothing is signed ahead "
+                   "until there is: set pkcs11signer-store-size to more than %llu",
+                   (unsigned long long)(stats.limit_bytes >> 20));
+  a->crowded = stats.crowded;
+  return stats.crowded || stats.off;
+}
+
+/* One step for each token; returns how long to sleep. */
+static uint64_t step_all(struct p11s_ahead *a)
+{
+  uint64_t wait_us = LONGEST_SLEEP_MS * 1000, wait;
+
+  for (size_t i = 0; i < a->token_count; i++) {
+    if (p11s_ahead_step(&a->work, &a->tokens[i], &wait)) {
+      a->made++;
+      a->budget_stale = true;
+    }
+    wait_us = wait < wait_us ? wait : wait_us;
+  }
+  return wait_us;
+}
+
+static uint64_t work_on(struct p11s_ahead *a)
+{
+  uint64_t wait_us = LONGEST_SLEEP_MS * 1000;
+
+  p11s_ahead_refresh(a);
+  if (a->work.store != NULL && p11s_ahead_look_is_due(a))
+    p11s_ahead_look(a);
+  if (a->work.plan == NULL)
+    return wait_us;
+  if (!is_crowded(a))
+    wait_us = step_all(a);
+  /* Nobody is told before it is written; and who takes over the claims must find it. */
+  if (!has_work(a))
+    (void)p11s_store_flush(a->work.store, p11s_now_ms() + FLUSH_MS);
+  if (!has_work(a) || (a->budget_stale && p11s_now_ms() - a->budget_ms >= BUDGET_EVERY_MS))
+    p11s_ahead_update_budget(a);
+  say_late(a);
+  if (!has_work(a)) {
+    say_done(a);
+    p11s_ahead_drop_plan(a);
+  }
+  return wait_us;
+}
+
+/* -- the thread */
+
+/* false: to stop. */
+static bool rest(struct p11s_ahead *a, uint64_t wait_us)
+{
+  uint64_t until = p11s_now_ms() + (wait_us + 999) / 1000;
+  bool stopping;
+
+  pthread_mutex_lock(&a->lock);
+  while (!a->stopping && !a->woken && wait_us > 0 &&
+         p11s_cond_wait_until(&a->wake, &a->lock, until))
+    ;
+  a->woken = false;
+  stopping = a->stopping;
+  pthread_mutex_unlock(&a->lock);
+  return !stopping;
+}
+
+static void *ahead_main(void *arg)
+{
+  struct p11s_ahead *a = arg;
+
+  (void)pthread_setname_np(pthread_self(), "p11s/ahead");
+  (void)setpriority(PRIO_PROCESS, 0, NICE); /* of this thread */
+  (void)p11s_store_file_own(p11s_signer_config(a->signer)->state_dir);
+  a->work.zones = p11s_zones_new(a->signer, NULL, p11s_signer_config(a->signer)->hosts);
+  while (rest(a, work_on(a)))
+    ;
+  p11s_ahead_drop_plan(a);
+  p11s_zones_free(a->work.zones);
+  p11s_gone_clear(&a->gone);
+  p11s_retire_clear(&a->retire);
+  pthread_mutex_lock(&a->lock);
+  a->ended = true;
+  pthread_cond_broadcast(&a->wake);
+  pthread_mutex_unlock(&a->lock);
+  return NULL;
+}
+
+struct p11s_ahead *p11s_ahead_start(struct p11s_signer *signer)
+{
+  const struct p11s_config *config = p11s_signer_config(signer);
+  struct p11s_ahead *a = calloc(1, sizeof *a);
+
+  if (a == NULL)
+    return NULL;
+  a->signer = signer;
+  a->weeks = config->ahead_weeks;
+  a->claims.fd = -1;
+  a->work = (struct p11s_ahead_work){.signer = signer,
+                                     .store = p11s_signer_store(signer),
+                                     .rate = config->ahead_rate,
+                                     .shared = true,
+                                     .ended = wake_up,
+                                     .ended_arg = a};
+  pthread_mutex_init(&a->lock, NULL);
+  p11s_cond_init(&a->wake);
+  if (p11s_thread_start(&a->thread, ahead_main, a))
+    return a;
+  p11s_log_event(P11S_LOG_WARNING, "no thread could be started for signing ahead");
+  a->ended = true;
+  p11s_ahead_free(a);
+  return NULL;
+}
+
+bool p11s_ahead_stop(struct p11s_ahead *a, uint64_t deadline_ms)
+{
+  bool ended, join;
+
+  if (a == NULL)
+    return true;
+  atomic_store(&a->stop, true);
+  if (!p11s_mutex_lock_until(&a->lock, deadline_ms))
+    return false;
+  join = !a->stopping;
+  a->stopping = true;
+  pthread_cond_broadcast(&a->wake);
+  while (!a->ended && p11s_cond_wait_until(&a->wake, &a->lock, deadline_ms))
+    ;
+  ended = a->ended;
+  pthread_mutex_unlock(&a->lock);
+  if (ended && join)
+    (void)pthread_join(a->thread, NULL);
+  return ended;
+}
+
+void p11s_ahead_free(struct p11s_ahead *a)
+{
+  if (a == NULL)
+    return;
+  pthread_cond_destroy(&a->wake);
+  pthread_mutex_destroy(&a->lock);
+  free(a->tokens);
+  free(a);
+}
+
+void p11s_ahead_get_stats(const struct p11s_ahead *a, struct p11s_ahead_stats *ret)
+{
+  ret->missing = a != NULL ? atomic_load(&a->missing) : 0;
+  ret->until = a != NULL ? atomic_load(&a->until) : 0;
+}

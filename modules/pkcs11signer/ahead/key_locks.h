@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_AHEAD_KEY_LOCKS_H
+#define P11S_AHEAD_KEY_LOCKS_H
+
+#include <stdbool.h>
+
+/*
+ * Which process of the machine signs ahead with which key, so that two that share a store do not
+ * make the same signatures: a lock of one byte for each key, at a place that its id gives, on the
+ * empty file STATE_DIR/ahead.lock (F_OFD_SETLK). A process that ends, however it does, lets go.
+ *
+ * No locks of its own; one thread at a time.
+ */
+struct p11s_claims {
+  int fd; /* -1: no file to be had; then every claim is good */
+};
+
+/* Lets go of all that is held, and begins anew. Files are opened with the thread's rights. */
+void p11s_claims_renew(struct p11s_claims *claims, const char *directory);
+/* Takes the key, unless another process has it. Never waits. key_id: P11S_STORE_ID_LEN bytes. */
+bool p11s_claims_take(struct p11s_claims *claims, const unsigned char *key_id);
+/* Lets go of all. */
+void p11s_claims_drop(struct p11s_claims *claims);
+
+#endif

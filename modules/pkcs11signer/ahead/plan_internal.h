@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_AHEAD_PLAN_INTERNAL_H
+#define P11S_AHEAD_PLAN_INTERNAL_H
+
+#include "format/dnsname.h"
+#include "base/id_table.h"
+#include "ahead/plan.h"
+
+#include <openssl/evp.h>
+
+/* Shared by ahead/plan.c (what is stored), ahead/plan_zones.c (what the database says),
+   ahead/plan_soa.c (SOA records), ahead/plan_recur.c (what recurs, what is to be signed) and
+   ahead/plan_budget.c. */
+
+/* Weeks are bits: the last one, this one, those to come. */
+#define P11S_AT_LAST 0u
+#define P11S_AT_THIS 1u
+#define P11S_AT_MOST (P11S_AT_THIS + P11S_PLAN_WEEKS_MOST)
+#define P11S_BIT(at) (1u << (at))
+
+/* One message, whatever its week. */
+struct p11s_line {
+  uint64_t content;   /* all but key and times */
+  uint32_t set;       /* the RRset's number, whatever its key */
+  uint32_t zone;      /* numbers, as is */
+  uint32_t use;       /* of its key, for its zone and purpose */
+  uint32_t last_used; /* 0: never */
+  uint32_t serial;    /* of an SOA, the one that was used last */
+  uint16_t stored;    /* P11S_BIT()s */
+  uint16_t used;
+  uint16_t days;
+  bool dnskey;
+  bool soa;
+  unsigned char choice; /* of an SOA: which of a week's serials it is for */
+  bool needless;        /* no week has that */
+  bool lie;             /* NSEC3 narrow */
+  bool recurs;
+  unsigned char message_id[32]; /* of the source */
+};
+
+/* An RRset: owner and type. */
+struct p11s_plan_set {
+  uint64_t id;
+  uint32_t line; /* one that was used, that is missing if one is; P11S_IDMAP_NONE: none was */
+  bool several;  /* contents of it were used lately */
+  bool missing;  /* one that may recur is not stored for this week */
+  bool told;     /* what the zone has now: */
+  enum p11s_served_kind kind;
+  uint64_t content; /* THIS */
+  bool served;      /* when finished: that content was used */
+};
+
+struct p11s_plan_use {
+  uint32_t key;
+  uint32_t zone;
+  enum p11s_purpose purpose;
+  uint32_t last_used;
+  enum p11s_use_state state;
+};
+
+struct p11s_plan_key {
+  unsigned char id[P11S_STORE_ID_LEN];
+  uint32_t token;
+};
+
+struct p11s_plan_zone {
+  unsigned char name[P11S_DNSNAME_MAX];
+  uint32_t last_used[P11S_PURPOSES];
+  bool known; /* the database has said: */
+  struct p11s_zone_state state;
+  bool lacks;                /* the database has said that something missing recurs */
+  bool said;                 /* when finished: whether edit is what the database says */
+  uint32_t soa_used;         /* else, when the SOA with its serial was used */
+  struct p11s_soa_edit edit; /* when finished */
+  uint64_t unclear;          /* messages */
+  struct p11s_budget budget;
+};
+
+/* That an SOA record with that serial is stored for a week. */
+struct p11s_plan_soa {
+  uint32_t line;
+  uint32_t serial;
+  unsigned char at;
+};
+
+/* A growing array. */
+struct p11s_plan_list {
+  void *data;
+  size_t count;
+  size_t room;
+};
+
+struct p11s_plan {
+  uint32_t now;
+  uint32_t week; /* start of this one */
+  unsigned weeks;
+  unsigned char only[P11S_DNSNAME_MAX]; /* zone */
+  size_t only_len;                      /* 0: all */
+  EVP_MD_CTX *ctx;
+  uint32_t extension;
+  struct p11s_plan_list lines, sets, uses, keys, zones, soas;
+  struct p11s_idmap line_of, set_of, use_of, key_of, zone_of;
+  uint32_t *order; /* those lines that recur */
+  size_t ordered;
+  size_t dnskeys; /* how many of these are, they come first */
+};
+
+static inline struct p11s_line *p11s_plan_line(const struct p11s_plan *plan, size_t i)
+{
+  return (struct p11s_line *)plan->lines.data + i;
+}
+
+static inline struct p11s_plan_set *p11s_plan_set(const struct p11s_plan *plan, size_t i)
+{
+  return (struct p11s_plan_set *)plan->sets.data + i;
+}
+
+static inline struct p11s_plan_use *p11s_plan_use(const struct p11s_plan *plan, size_t i)
+{
+  return (struct p11s_plan_use *)plan->uses.data + i;
+}
+
+static inline struct p11s_plan_key *p11s_plan_key(const struct p11s_plan *plan, size_t i)
+{
+  return (struct p11s_plan_key *)plan->keys.data + i;
+}
+
+static inline struct p11s_plan_zone *p11s_plan_zone(const struct p11s_plan *plan, size_t i)
+{
+  return (struct p11s_plan_zone *)plan->zones.data + i;
+}
+
+static inline struct p11s_plan_soa *p11s_plan_soa(const struct p11s_plan *plan, size_t i)
+{
+  return (struct p11s_plan_soa *)plan->soas.data + i;
+}
+
+/* -- ahead/plan.c */
+
+/* What of a message tells contents of one RRset apart: not an SOA record's serial. */
+bool p11s_plan_content_id(const struct p11s_plan *plan, const unsigned char *message, size_t len,
+                          const struct p11s_message *m, uint64_t *ret_id);
+/* A new item of that size, all zeros; NULL: no memory. */
+void *p11s_plan_append(struct p11s_plan_list *list, size_t size);
+
+/* What the key has signed for the zone for that purpose; P11S_IDMAP_NONE: nothing. */
+uint32_t p11s_plan_find_use(const struct p11s_plan *plan, uint32_t key, uint32_t zone,
+                            enum p11s_purpose purpose);
+
+/* -- ahead/plan_soa.c */
+
+/* When all is known of the zones: how their serials come about, and which weeks' SOA records are
+   stored. */
+void p11s_plan_resolve_soas(struct p11s_plan *plan);
+/* The serial of an SOA's line in a week; false: it has none there, or nobody knows it. */
+bool p11s_plan_serial(const struct p11s_plan *plan, const struct p11s_line *line, unsigned at,
+                      uint32_t *ret_serial);
+/* Whether nobody knows its serials. */
+bool p11s_plan_is_unknowable(const struct p11s_plan *plan, const struct p11s_line *line);
+
+/* -- ahead/plan_recur.c */
+
+/* Whether a is known to have come in the place of b. */
+bool p11s_plan_is_newer(const struct p11s_line *a, const struct p11s_line *b);
+/* Whether it recurs, if it is what the zone has now. */
+bool p11s_plan_may_recur(const struct p11s_plan *plan, const struct p11s_line *line);
+
+#endif

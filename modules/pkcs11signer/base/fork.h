@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_BASE_FORK_H
+#define P11S_BASE_FORK_H
+
+/*
+ * Counts the fork() calls between the first process and this one, so that
+ * what holds threads or PKCS#11 state can tell that it is in a child, where
+ * neither has survived. One atomic read; any thread.
+ */
+unsigned p11s_fork_generation(void);
+
+#endif

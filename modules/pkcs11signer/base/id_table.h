@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_BASE_ID_TABLE_H
+#define P11S_BASE_ID_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * A table from 64-bit ids, taken from a cryptographic hash, to numbers. Twelve bytes
+ * an entry, three quarters full at most. No locks.
+ */
+struct p11s_idmap {
+  uint64_t *id;
+  uint32_t *value; /* P11S_IDMAP_NONE: free */
+  size_t size;     /* a power of two, or 0 */
+  size_t count;
+};
+
+#define P11S_IDMAP_NONE UINT32_MAX
+#define P11S_IDMAP_INIT                                                                            \
+  {                                                                                                \
+    NULL, NULL, 0, 0                                                                               \
+  }
+
+/* The number stored for the id, or P11S_IDMAP_NONE. */
+uint32_t p11s_idmap_find(const struct p11s_idmap *map, uint64_t id);
+/* Where the id's number is: P11S_IDMAP_NONE when the id is new, then the caller sets it before the
+   next call. NULL when there is no memory. */
+uint32_t *p11s_idmap_at(struct p11s_idmap *map, uint64_t id);
+void p11s_idmap_clear(struct p11s_idmap *map);
+
+#endif

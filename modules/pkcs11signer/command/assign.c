@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "admin/assign.h"
+#include "command/internal.h"
+#include "pkcs11/module.h"
+#include "command/table.h"
+#include "pkcs11/uri.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* The arguments of assign and generate. */
+enum { ZONE, ALGORITHM, KSK_OR_ZSK, MODULE, SLOT, PIN, LABEL, LAST };
+
+/* Absolute and in lower case, as the host shows it. NULL: no memory. */
+static char *zone_name(const char *text)
+{
+  size_t len = strlen(text);
+  char *zone = malloc(len + 2);
+
+  if (zone == NULL)
+    return NULL;
+  for (size_t i = 0; i < len; i++)
+    zone[i] = (char)tolower((unsigned char)text[i]);
+  if (len == 0 || zone[len - 1] != '.')
+    zone[len++] = '.';
+  zone[len] = '\0';
+  return zone;
+}
+
+/* A key reference does not keep the blanks around a value, nor an empty one. */
+static enum p11s_err check_value(const char *name, const char *text, const char *instead,
+                                 struct p11s_error *e)
+{
+  size_t len = strlen(text);
+
+  if (len == 0)
+    return p11s_error_set(e, P11S_ERR_SYNTAX, "%s is empty", name);
+  if (text[0] == ' ' || text[0] == '\t' || text[len - 1] == ' ' || text[len - 1] == '\t')
+    return p11s_error_set(e, P11S_ERR_SYNTAX, "%s begins or ends with a blank; %s", name, instead);
+  return P11S_OK;
+}
+
+static enum p11s_err check_pin(const struct p11s_secret *pin, struct p11s_error *e)
+{
+  const unsigned char *data = p11s_secret_data(pin);
+
+  for (size_t i = 0; i < p11s_secret_len(pin); i++) {
+    if (data[i] < 0x20 || data[i] == 0x7f)
+      return p11s_error_set(e, P11S_ERR_SYNTAX, "PIN holds a control character; use a PIN source");
+  }
+  return pin == NULL ? P11S_OK : check_value("PIN", (const char *)data, "use a PIN source", e);
+}
+
+/* Said here, and not with the URI in the message: it may hold a PIN. */
+static enum p11s_err check_name(const char *name, const char *text, struct p11s_error *e)
+{
+  enum p11s_err err = check_value(name, text, "use a pkcs11: URI with %20", e);
+  P11KitUri *uri = NULL;
+
+  if (err == P11S_OK && p11s_uri_is(text)) {
+    err = p11s_uri_parse(text, &uri, e);
+    if (err != P11S_OK)
+      p11s_error_prefix(e, "%s", name);
+    p11_kit_uri_free(uri);
+  }
+  return err;
+}
+
+static enum p11s_err check_values(const struct p11s_command_ctx *ctx, const char *pub_label,
+                                  struct p11s_error *e)
+{
+  enum p11s_err err = check_value("ZONE", ctx->arg[ZONE], "zone names do not", e);
+
+  if (err == P11S_OK)
+    err = check_value("MODULE", ctx->arg[MODULE], "`modules` shows the names", e);
+  if (err == P11S_OK)
+    err = check_name("SLOT", ctx->arg[SLOT], e);
+  if (err == P11S_OK)
+    err = check_name("LABEL", ctx->arg[LABEL], e);
+  if (err == P11S_OK && pub_label != NULL)
+    err = check_name("PUBLABEL", pub_label, e);
+  return err;
+}
+
+static struct p11s_keyref *make_ref(const struct p11s_command_ctx *ctx,
+                                    const struct p11s_algorithm *alg, const char *pub_label)
+{
+  struct p11s_keyref *ref = calloc(1, sizeof *ref);
+
+  if (ref == NULL)
+    return NULL;
+  ref->algorithm = alg->number;
+  ref->engine = strdup(ctx->arg[MODULE]);
+  ref->slot = strdup(ctx->arg[SLOT]);
+  ref->label = strdup(ctx->arg[LABEL]);
+  ref->pub_label = pub_label == NULL ? NULL : strdup(pub_label);
+  if (ref->engine == NULL || ref->slot == NULL || ref->label == NULL ||
+      (pub_label != NULL && ref->pub_label == NULL)) {
+    p11s_keyref_free(ref);
+    return NULL;
+  }
+  return ref;
+}
+
+/* Errors do not repeat the argument: where one is missing, a PIN stands in another's place. */
+static enum p11s_err parse_arguments(const struct p11s_command_ctx *ctx, const char *pub_label,
+                                     struct p11s_assignment *a, struct p11s_error *e)
+{
+  const struct p11s_algorithm *alg = p11s_algorithm_parse(ctx->arg[ALGORITHM]);
+  const char *kind = ctx->arg[KSK_OR_ZSK];
+  enum p11s_err err;
+
+  if (alg == NULL)
+    return p11s_error_set(e, P11S_ERR_SYNTAX,
+                          "ALGORITHM, the second argument, must be one of 5 rsasha1, "
+                          "7 rsasha1-nsec3-sha1, 8 rsasha256, 10 rsasha512, 13 ecdsa256, "
+                          "14 ecdsa384, 15 ed25519, 16 ed448");
+  if (strcasecmp(kind, "ksk") != 0 && strcasecmp(kind, "zsk") != 0)
+    return p11s_error_set(e, P11S_ERR_SYNTAX, "the third argument must be ksk or zsk");
+  err = check_values(ctx, pub_label, e);
+  if (err != P11S_OK)
+    return err;
+  a->flags = strcasecmp(kind, "ksk") == 0 ? 257 : 256;
+  a->active = true;
+  a->published = true;
+  a->zone = zone_name(ctx->arg[ZONE]);
+  a->ref = make_ref(ctx, alg, pub_label);
+  if (a->zone == NULL || a->ref == NULL)
+    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  err = p11s_command_pin(ctx->arg[PIN], ctx->arg[SLOT], &a->ref->pin, e);
+  if (err == P11S_OK)
+    err = check_pin(a->ref->pin, e);
+  return err;
+}
+
+static void assignment_clear(struct p11s_assignment *a)
+{
+  p11s_keyref_free(a->ref);
+  free((char *)(uintptr_t)a->zone);
+}
+
+/* RFC 4034 appendix B, over the DNSKEY's RDATA. */
+static unsigned key_tag(unsigned flags, unsigned algorithm, const unsigned char *key, size_t len)
+{
+  unsigned long sum = flags + (3U << 8) + algorithm;
+
+  for (size_t i = 0; i < len; i++)
+    sum += (i & 1) != 0 ? key[i] : (unsigned long)key[i] << 8;
+  return (unsigned)((sum + (sum >> 16)) & 0xffff);
+}
+
+static void report(const struct p11s_command_ctx *ctx, const struct p11s_assignment *a, int64_t id,
+                   const char *done)
+{
+  const struct p11s_keyref *ref = a->ref;
+  const struct p11s_algorithm *alg = p11s_algorithm_find(ref->algorithm);
+
+  if (ctx->json) {
+    p11s_buf_addstr(ctx->out, "{\"zone\": ");
+    p11s_json_string(ctx->out, a->zone);
+    p11s_buf_addf(ctx->out, ", \"key_id\": %lld}\n", (long long)id);
+    return;
+  }
+  p11s_buf_addf(ctx->out, "%s: %s as key id %lld, %s, algorithm %u (%s)", a->zone, done,
+                (long long)id, a->flags == 257 ? "KSK" : "ZSK", alg->number, alg->mnemonic);
+  if (ref->public_key != NULL)
+    p11s_buf_addf(ctx->out, ", tag %u",
+                  key_tag(a->flags, alg->number, ref->public_key, ref->public_key_len));
+  p11s_buf_addstr(ctx->out, "\nNext: pdnsutil rectify-zone ");
+  p11s_buf_add_shell(ctx->out, a->zone);
+  p11s_buf_addstr(ctx->out, "\n");
+  if (a->flags != 257)
+    return;
+  p11s_buf_addstr(ctx->out, "      pdnsutil show-zone ");
+  p11s_buf_add_shell(ctx->out, a->zone);
+  p11s_buf_addstr(ctx->out, " # has the DS for the parent zone\n");
+}
+
+enum p11s_err p11s_command_assign(const struct p11s_command_ctx *ctx, struct p11s_error *e)
+{
+  struct p11s_assignment a = {0};
+  int64_t id = 0;
+  enum p11s_err err = parse_arguments(ctx, ctx->count > LAST ? ctx->arg[LAST] : NULL, &a, e);
+
+  if (err == P11S_OK)
+    err = p11s_assign(ctx->signer, ctx->host, &a, &id, e);
+  if (err == P11S_OK)
+    report(ctx, &a, id, "assigned");
+  assignment_clear(&a);
+  return err;
+}
+
+static enum p11s_err parse_bits(const char *text, unsigned *ret_bits, struct p11s_error *e)
+{
+  unsigned long bits = 0;
+  size_t len = strlen(text);
+
+  if (len > 0 && len <= 5 && strspn(text, "0123456789") == len)
+    bits = strtoul(text, NULL, 10);
+  if (bits == 0)
+    return p11s_error_set(e, P11S_ERR_SYNTAX, "BITS, the last argument, must be a number: %d to %d",
+                          P11S_RSA_MIN_BITS, P11S_RSA_MAX_BITS);
+  *ret_bits = (unsigned)bits;
+  return P11S_OK;
+}
+
+enum p11s_err p11s_command_generate(const struct p11s_command_ctx *ctx, struct p11s_error *e)
+{
+  struct p11s_assignment a = {0};
+  unsigned bits = 0;
+  int64_t id = 0;
+  enum p11s_err err = ctx->count > LAST ? parse_bits(ctx->arg[LAST], &bits, e) : P11S_OK;
+
+  if (err == P11S_OK)
+    err = parse_arguments(ctx, NULL, &a, e);
+  if (err == P11S_OK)
+    err = p11s_generate(ctx->signer, ctx->host, &a, bits, &id, e);
+  if (err == P11S_OK)
+    report(ctx, &a, id, "generated and assigned");
+  assignment_clear(&a);
+  return err;
+}
+
+/* The columns of `check`. */
+enum { CHECK_ZONE, CHECK_ID, CHECK_OK, CHECK_ALGORITHM, CHECK_TOKEN, CHECK_LABEL, CHECK_MESSAGE };
+
+struct check_run {
+  struct p11s_table *table;
+  unsigned checked;
+  unsigned failed;
+  enum p11s_err first; /* failure */
+};
+
+static void check_row(const struct p11s_check *check, void *arg)
+{
+  struct check_run *run = arg;
+  struct p11s_table *t = run->table;
+
+  run->checked++;
+  if (check->error != NULL && run->failed++ == 0)
+    run->first = check->error->code;
+  p11s_table_row(t);
+  p11s_table_string(t, CHECK_ZONE, check->zone);
+  p11s_table_number(t, CHECK_ID, check->id);
+  p11s_table_bool(t, CHECK_OK, check->error == NULL);
+  p11s_table_string(t, CHECK_ALGORITHM, check->alg == NULL ? "" : check->alg->mnemonic);
+  p11s_table_string(t, CHECK_TOKEN, check->token);
+  p11s_table_string(t, CHECK_LABEL, check->label);
+  p11s_table_string(t, CHECK_MESSAGE, check->error == NULL ? "" : check->error->text);
+}
+
+static void print_warning(const char *module, void *arg)
+{
+  const struct p11s_command_ctx *ctx = arg;
+  const char *warning = p11s_p11mod_warning(module);
+
+  if (warning != NULL)
+    p11s_buf_addf(ctx->out, "Warning: %s\n", warning);
+}
+
+enum p11s_err p11s_command_check(const struct p11s_command_ctx *ctx, struct p11s_error *e)
+{
+  static const char *const columns[] = {"zone",  "key_id", "ok",      "algorithm",
+                                        "token", "label",  "message", NULL};
+  struct check_run run = {p11s_table_new(columns), 0, 0, P11S_OK};
+  char *zone = ctx->count > 0 ? zone_name(ctx->arg[0]) : NULL;
+  struct p11s_error failure = {0};
+  enum p11s_err err = P11S_ERR_NOMEM;
+
+  if (run.table == NULL || (ctx->count > 0 && zone == NULL)) {
+    p11s_error_set(&failure, err, "out of memory");
+    goto out;
+  }
+  err = zone == NULL ? P11S_OK : ctx->host->zone_check(ctx->host->ctx, zone, &failure);
+  if (err != P11S_OK) {
+    p11s_error_prefix(&failure, "zone %s", zone);
+    goto out;
+  }
+  err = p11s_check_rows(ctx->signer, ctx->host, zone, check_row, &run, &failure);
+  /* What was found out is shown even when looking did not come to its end. */
+  if (p11s_table_print(run.table, ctx->json, ctx->out, err == P11S_OK ? &failure : NULL) != P11S_OK)
+    err = P11S_ERR_NOMEM;
+  if (!ctx->json && run.checked > 0)
+    (void)p11s_p11mod_each_name(print_warning, (void *)ctx, NULL);
+  if (!ctx->json)
+    p11s_buf_addf(ctx->out, "%u key%s checked, %u failed\n", run.checked, p11s_plural(run.checked),
+                  run.failed);
+  if (err == P11S_OK && run.failed > 0)
+    err = p11s_error_set(&failure, run.first, "%u of %u key%s failed", run.failed, run.checked,
+                         p11s_plural(run.checked));
+  if (err == P11S_OK && run.checked == 0)
+    err = p11s_error_set(&failure, P11S_ERR_NO_KEY, "%s has no key reference: nothing was checked",
+                         zone == NULL ? "the database" : zone);
+out:
+  if (err != P11S_OK && e != NULL)
+    *e = failure;
+  p11s_table_free(run.table);
+  free(zone);
+  return err;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* budget [ZONE]; and what `status` says of it. */
+#include "command/internal.h"
+#include "command/loss.h"
+#include "format/dnsname.h"
+#include "ahead/plan.h"
+#include "store/store.h"
+#include "store/record.h"
+#include "command/table.h"
+#include "ahead/zones.h"
+
+#include <stdio.h>
+#include <time.h>
+
+/* Computed from the store, in pdnsutil, which reads all of it: right also when no server runs,
+   which is when somebody may want to know. */
+
+#define FOREVER_US (1000000 * (uint64_t)86400)
+
+enum { ZONE, AWAY_UNTIL, SECONDS_LEFT, SERVED, LOST, WHY };
+
+static void format_until(const struct p11s_budget *budget, char *text, size_t size)
+{
+  time_t when = (time_t)budget->until;
+  struct tm tm;
+
+  if (budget->why == P11S_BUDGET_UNCLEAR)
+    (void)snprintf(text, size, "not known");
+  else if (p11s_time_diff(budget->until, p11s_record_now()) <= 0)
+    (void)snprintf(text, size, "now");
+  else if (gmtime_r(&when, &tm) == NULL || strftime(text, size, "%Y-%m-%d %H:%M UTC", &tm) == 0)
+    text[0] = '\0';
+}
+
+bool p11s_command_tell_zones(const struct p11s_command_ctx *ctx, struct p11s_plan *plan)
+{
+  struct p11s_zones *zones = p11s_zones_new(ctx->signer, ctx->host, NULL);
+
+  if (zones != NULL)
+    p11s_zones_tell(zones, plan, p11s_signer_store(ctx->signer), 0, FOREVER_US);
+  p11s_zones_free(zones);
+  return zones != NULL;
+}
+
+/* A plan of all that is stored, or NULL: there is no store, nothing in it to be served, or no
+ * memory. */
+static struct p11s_plan *make_plan(const struct p11s_command_ctx *ctx, const unsigned char *zone,
+                                   size_t zone_len)
+{
+  struct p11s_store *store = p11s_signer_store(ctx->signer);
+  struct p11s_plan *plan =
+      store != NULL ? p11s_plan_new(p11s_record_now(), 0, zone, zone_len) : NULL;
+
+  if (plan == NULL)
+    return NULL;
+  p11s_plan_set_extension(plan, p11s_signer_config(ctx->signer)->expiry_extension);
+  if (p11s_store_each(store, p11s_plan_add, plan) && p11s_command_tell_zones(ctx, plan) &&
+      p11s_plan_finish(plan))
+    return plan;
+  p11s_plan_free(plan);
+  return NULL;
+}
+
+bool p11s_command_away_until(const struct p11s_command_ctx *ctx, char *text, size_t size,
+                             struct p11s_buf *why)
+{
+  struct p11s_plan *plan = make_plan(ctx, NULL, 0);
+  struct p11s_budget budget = {0, 0, P11S_BUDGET_GOOD};
+  bool known;
+
+  if (plan != NULL)
+    p11s_plan_budget(plan, &budget);
+  known = budget.recurring > 0 || budget.why != P11S_BUDGET_GOOD;
+  if (known && p11s_command_servers_differ(ctx, why))
+    budget.why = P11S_BUDGET_UNCLEAR;
+  else if (plan != NULL)
+    (void)p11s_plan_why(plan, budget.why, why);
+  p11s_plan_free(plan);
+  format_until(&budget, text, size);
+  return known;
+}
+
+struct listing {
+  struct p11s_table *table;
+  struct p11s_losses *losses;
+  struct p11s_buf difference; /* why nothing is stated of any zone; empty: something is */
+};
+
+static void name_row(struct p11s_table *t, const unsigned char *name, uint64_t lost)
+{
+  struct p11s_buf zone = P11S_BUF_INIT;
+
+  p11s_dnsname_format(name, &zone);
+  p11s_table_row(t);
+  p11s_table_string(t, ZONE, p11s_buf_text(&zone));
+  if (lost > 0)
+    p11s_table_number(t, LOST, lost);
+  p11s_buf_clear(&zone);
+}
+
+static void zone_row(const unsigned char *name, const struct p11s_budget *of_zone, void *arg)
+{
+  struct listing *listing = arg;
+  struct p11s_table *t = listing->table;
+  struct p11s_budget budget = *of_zone;
+  int32_t left = p11s_time_diff(budget.until, p11s_record_now());
+  bool differs = listing->difference.len > 0;
+  char text[32];
+
+  if (differs)
+    budget.why = P11S_BUDGET_UNCLEAR;
+  format_until(&budget, text, sizeof text);
+  name_row(t, name, p11s_losses_take(listing->losses, name));
+  p11s_table_string(t, AWAY_UNTIL, text);
+  if (budget.why != P11S_BUDGET_UNCLEAR)
+    p11s_table_number(t, SECONDS_LEFT, left > 0 ? (uint64_t)left : 0);
+  p11s_table_number(t, SERVED, budget.recurring);
+  if (budget.why != P11S_BUDGET_GOOD)
+    p11s_table_string(
+        t, WHY, differs ? p11s_buf_text(&listing->difference) : p11s_budget_why_text(budget.why));
+}
+
+/* Of zones of which nothing else is known any more. */
+static void other_rows(struct listing *listing)
+{
+  const unsigned char *name;
+  uint64_t lost;
+
+  while ((name = p11s_losses_next(listing->losses, &lost)) != NULL)
+    name_row(listing->table, name, lost);
+}
+
+static void say_losses(const struct p11s_losses *losses, struct p11s_buf *out)
+{
+  size_t zones = p11s_losses_count(losses);
+
+  if (zones > 0)
+    p11s_buf_addf(out,
+                  "%zu zone%s lost signatures for want of room in the store (LOST): without the "
+                  "token not all that was served can be. Raise pkcs11signer-store-size\n",
+                  zones, zones == 1 ? " has" : "s have");
+}
+
+enum p11s_err p11s_command_budget(const struct p11s_command_ctx *ctx, struct p11s_error *e)
+{
+  static const char *const columns[] = {"zone", "away_until", "seconds_left", "served", "lost",
+                                        "why",  NULL};
+  unsigned char zone[P11S_DNSNAME_MAX];
+  struct p11s_budget budget;
+  struct p11s_plan *plan;
+  struct listing listing = {.difference = P11S_BUF_INIT};
+  struct p11s_table *t;
+  enum p11s_err err;
+  size_t len = 0;
+
+  if (ctx->count > 0 && !p11s_dnsname_parse(ctx->arg[0], zone, &len))
+    return p11s_error_set(e, P11S_ERR_SYNTAX, "ZONE is not a domain name");
+  plan = make_plan(ctx, len > 0 ? zone : NULL, len);
+  if (plan == NULL)
+    return p11s_error_set(
+        e, P11S_ERR_HOST,
+        "there is no signature store, or it cannot be read: pkcs11signer-store=none, or no "
+        "pkcs11signer-state-dir, or a line above says why");
+  p11s_plan_budget(plan, &budget);
+  t = listing.table = p11s_table_new(columns);
+  listing.losses = p11s_losses_new(p11s_signer_store(ctx->signer), len > 0 ? zone : NULL, len);
+  (void)p11s_command_servers_differ(ctx, &listing.difference);
+  p11s_plan_each_zone(plan, zone_row, &listing);
+  other_rows(&listing);
+  err = p11s_table_print(t, ctx->json, ctx->out, e);
+  if (err == P11S_OK && !ctx->json && p11s_table_rows(t) == 0)
+    p11s_buf_addstr(ctx->out, "nothing was served in the last week\n");
+  if (err == P11S_OK && !ctx->json)
+    say_losses(listing.losses, ctx->out);
+  p11s_buf_clear(&listing.difference);
+  p11s_losses_free(listing.losses);
+  p11s_table_free(t);
+  p11s_plan_free(plan);
+  return err;
+}

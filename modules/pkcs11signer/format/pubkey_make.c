@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/crypto.h"
+#include "format/pubkey_internal.h"
+
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <openssl/param_build.h>
+#include <string.h>
+
+/* Kinds of keys by their OIDs (RFC 3279): for "RSA" and "EC" libcrypto 1 and 3 ask the engines of
+   the process before the provider of the context. */
+#define RSA_TYPE "1.2.840.113549.1.1.1"
+#define EC_TYPE "1.2.840.10045.2.1"
+
+/* libcrypto verifies with no larger modulus when the exponent has more than 64 bits */
+#define MAX_BITS_BIG_EXPONENT 3072
+
+enum p11s_err p11s_pubkey_wrong_kind(const struct p11s_algorithm *alg, const char *found,
+                                     struct p11s_error *e)
+{
+  return p11s_error_set(e, P11S_ERR_KEY_TYPE, "the key is %s, algorithm %u (%s) needs %s", found,
+                        alg->number, alg->mnemonic, p11s_algorithm_kind(alg));
+}
+
+static enum p11s_err no_memory(struct p11s_error *e)
+{
+  return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+}
+
+static enum p11s_err bad_rsa(struct p11s_error *e, const char *what)
+{
+  return p11s_error_set(e, P11S_ERR_KEY_TYPE, "not a usable RSA public key: %s", what);
+}
+
+/* A big-endian number. */
+struct number {
+  const unsigned char *at;
+  size_t len;
+};
+
+static size_t number_bits(struct number n)
+{
+  size_t bits = n.len * 8;
+  unsigned char mask;
+
+  for (mask = 0x80; n.len > 0 && mask != 0 && (n.at[0] & mask) == 0; mask >>= 1)
+    bits--;
+  return bits;
+}
+
+static bool number_less(struct number a, struct number b)
+{
+  return a.len != b.len ? a.len < b.len : memcmp(a.at, b.at, a.len) < 0;
+}
+
+/* Both without leading zeros. */
+static enum p11s_err check_rsa(const struct p11s_algorithm *alg, struct number n, struct number x,
+                               struct p11s_error *e)
+{
+  size_t bits = number_bits(n);
+
+  if (n.len == 0 || x.len == 0)
+    return bad_rsa(e, "the modulus or the exponent is empty");
+  if (n.at[0] == 0 || x.at[0] == 0)
+    return bad_rsa(e, "the modulus or the exponent begins with a zero byte");
+  if (bits < P11S_RSA_MIN_BITS || bits > P11S_RSA_MAX_BITS)
+    return p11s_error_set(e, P11S_ERR_KEY_TYPE,
+                          "the key is RSA-%zu, algorithm %u (%s) needs RSA-%d to RSA-%d", bits,
+                          alg->number, alg->mnemonic, P11S_RSA_MIN_BITS, P11S_RSA_MAX_BITS);
+  if ((n.at[n.len - 1] & 1) == 0)
+    return bad_rsa(e, "the modulus is even");
+  if ((x.at[x.len - 1] & 1) == 0)
+    return bad_rsa(e, "the exponent is even");
+  if (x.len == 1 && x.at[0] < 3)
+    return bad_rsa(e, "the exponent is less than 3");
+  if (!number_less(x, n))
+    return bad_rsa(e, "the exponent is not less than the modulus");
+  if (bits > MAX_BITS_BIG_EXPONENT && number_bits(x) > 64)
+    return bad_rsa(e, "an exponent over 64 bits with a modulus over 3072 bits");
+  return P11S_OK;
+}
+
+/* RFC 3110 section 2: length of the exponent in one byte, or 0 and two bytes; exponent; modulus. */
+static enum p11s_err split_rsa(const unsigned char *data, size_t len, struct number *ret_n,
+                               struct number *ret_x, struct p11s_error *e)
+{
+  size_t head = 1;
+  size_t x_len;
+
+  if (len < 3)
+    return bad_rsa(e, "too short");
+  x_len = data[0];
+  if (x_len == 0) {
+    head = 3;
+    x_len = (size_t)data[1] << 8 | data[2];
+    if (x_len < 256)
+      return bad_rsa(e, "the long form of the exponent's length for a short exponent");
+  }
+  if (x_len > len - head)
+    return bad_rsa(e, "the exponent is longer than the data");
+  ret_x->at = data + head;
+  ret_x->len = x_len;
+  ret_n->at = data + head + x_len;
+  ret_n->len = len - head - x_len;
+  return P11S_OK;
+}
+
+/* An EVP_PKEY from the parameters collected in bld; NULL when libcrypto refuses. */
+static EVP_PKEY *pkey_from_params(const char *type, OSSL_PARAM_BLD *bld)
+{
+  OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(bld);
+  EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(p11s_crypto(), type, NULL);
+  EVP_PKEY *pkey = NULL;
+
+  if (params == NULL || ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1 ||
+      EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params) != 1)
+    pkey = NULL;
+  EVP_PKEY_CTX_free(ctx);
+  OSSL_PARAM_free(params);
+  return pkey;
+}
+
+static enum p11s_err make_rsa(struct p11s_pubkey *key, struct p11s_error *e)
+{
+  OSSL_PARAM_BLD *bld = NULL;
+  BIGNUM *n_bn = NULL;
+  BIGNUM *x_bn = NULL;
+  struct number n = {NULL, 0};
+  struct number x = {NULL, 0};
+  enum p11s_err err = split_rsa(key->data, key->len, &n, &x, e);
+
+  if (err == P11S_OK)
+    err = check_rsa(key->alg, n, x, e);
+  if (err != P11S_OK)
+    return err;
+  key->bits = (unsigned)number_bits(n);
+  key->signature_len = n.len;
+  bld = OSSL_PARAM_BLD_new();
+  n_bn = BN_bin2bn(n.at, (int)n.len, NULL);
+  x_bn = BN_bin2bn(x.at, (int)x.len, NULL);
+  if (bld == NULL || n_bn == NULL || x_bn == NULL ||
+      OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, n_bn) != 1 ||
+      OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_E, x_bn) != 1) {
+    err = no_memory(e);
+    goto out;
+  }
+  key->pkey = pkey_from_params(RSA_TYPE, bld);
+  if (key->pkey == NULL)
+    err = bad_rsa(e, "libcrypto does not take it");
+out:
+  OSSL_PARAM_BLD_free(bld);
+  BN_free(n_bn);
+  BN_free(x_bn);
+  return err;
+}
+
+static enum p11s_err check_len(const struct p11s_pubkey *key, struct p11s_error *e)
+{
+  const struct p11s_algorithm *alg = key->alg;
+
+  if (key->len == alg->public_len)
+    return P11S_OK;
+  return p11s_error_set(e, P11S_ERR_KEY_TYPE,
+                        "the public key has %zu byte%s, algorithm %u (%s) needs %zu (%s)", key->len,
+                        p11s_plural(key->len), alg->number, alg->mnemonic, alg->public_len,
+                        p11s_algorithm_kind(alg));
+}
+
+static enum p11s_err off_curve(const struct p11s_algorithm *alg, struct p11s_error *e)
+{
+  return p11s_error_set(e, P11S_ERR_KEY_TYPE, "the public key is not a point on the curve %s",
+                        p11s_algorithm_kind(alg));
+}
+
+static enum p11s_err make_ecdsa(struct p11s_pubkey *key, struct p11s_error *e)
+{
+  const struct p11s_algorithm *alg = key->alg;
+  /* the SEC 1 form of an uncompressed point has a 4 in front */
+  unsigned char point[1 + 96] = {POINT_CONVERSION_UNCOMPRESSED};
+  OSSL_PARAM_BLD *bld = NULL;
+  enum p11s_err err = check_len(key, e);
+
+  if (err != P11S_OK)
+    return err;
+  memcpy(point + 1, key->data, key->len);
+  bld = OSSL_PARAM_BLD_new();
+  if (bld == NULL ||
+      OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, alg->curve, 0) != 1 ||
+      OSSL_PARAM_BLD_push_octet_string(bld, OSSL_PKEY_PARAM_PUB_KEY, point, 1 + key->len) != 1) {
+    err = no_memory(e);
+    goto out;
+  }
+  key->pkey = pkey_from_params(EC_TYPE, bld);
+  if (key->pkey == NULL)
+    err = ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_EC
+              ? off_curve(alg, e)
+              : p11s_error_set(e, P11S_ERR_MECHANISM, "libcrypto does not take a public key of %s",
+                               p11s_algorithm_kind(alg));
+out:
+  OSSL_PARAM_BLD_free(bld);
+  return err;
+}
+
+static enum p11s_err make_eddsa(struct p11s_pubkey *key, struct p11s_error *e)
+{
+  enum p11s_err err = check_len(key, e);
+
+  if (err != P11S_OK)
+    return err;
+  if (!p11s_edwards_on_curve(key->alg, key->data))
+    return off_curve(key->alg, e);
+  key->pkey =
+      EVP_PKEY_new_raw_public_key_ex(p11s_crypto(), key->alg->curve, NULL, key->data, key->len);
+  return key->pkey == NULL ? no_memory(e) : P11S_OK;
+}
+
+enum p11s_err p11s_pubkey_make(struct p11s_pubkey *key, struct p11s_error *e)
+{
+  key->bits = key->alg->bits;
+  key->signature_len = key->alg->signature_len;
+  switch (key->alg->family) {
+  case P11S_ECDSA:
+    return make_ecdsa(key, e);
+  case P11S_EDDSA:
+    return make_eddsa(key, e);
+  case P11S_RSA:
+    break;
+  }
+  return make_rsa(key, e);
+}
+
+static struct number strip_zeros(const unsigned char *data, size_t len)
+{
+  struct number n = {data, len};
+
+  while (n.len > 0 && n.at[0] == 0) {
+    n.at++;
+    n.len--;
+  }
+  return n;
+}
+
+enum p11s_err p11s_pubkey_from_rsa(const struct p11s_algorithm *alg, const unsigned char *modulus,
+                                   size_t modulus_len, const unsigned char *exponent,
+                                   size_t exponent_len, struct p11s_pubkey **ret_key,
+                                   struct p11s_error *e)
+{
+  unsigned char data[3 + 2 * P11S_RSA_MAX_BITS / 8];
+  struct number n = strip_zeros(modulus, modulus_len);
+  struct number x = strip_zeros(exponent, exponent_len);
+  size_t head = 1;
+  enum p11s_err err;
+
+  if (alg->family != P11S_RSA)
+    return p11s_pubkey_wrong_kind(alg, "RSA", e);
+  err = check_rsa(alg, n, x, e);
+  if (err != P11S_OK)
+    return err;
+  data[0] = (unsigned char)x.len;
+  if (x.len > 255) {
+    data[0] = 0;
+    data[1] = (unsigned char)(x.len >> 8);
+    data[2] = (unsigned char)x.len;
+    head = 3;
+  }
+  memcpy(data + head, x.at, x.len);
+  memcpy(data + head + x.len, n.at, n.len);
+  return p11s_pubkey_from_dnskey(alg, data, head + x.len + n.len, ret_key, e);
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "pkcs11/attribute.h"
+
+#include "pkcs11/rv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCH 64
+
+/* Whether the token merely does not give this attribute, rather than being in trouble. */
+static bool is_absent(CK_RV rv)
+{
+  return rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_SENSITIVE ||
+         rv == CKR_ATTRIBUTE_VALUE_INVALID || rv == CKR_FUNCTION_NOT_SUPPORTED;
+}
+
+static enum p11s_err read_sized(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, CK_ULONG size,
+                                struct p11s_bytes *ret, struct p11s_error *e)
+{
+  CK_ATTRIBUTE attr = {type, NULL, size};
+  unsigned char *data = calloc(1, size + 1);
+  CK_RV rv;
+
+  if (data == NULL)
+    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  attr.pValue = data;
+  rv = module->C_GetAttributeValue(session, object, &attr, 1);
+  if (rv == CKR_OK && attr.ulValueLen <= size) {
+    data[attr.ulValueLen] = 0;
+    ret->data = data;
+    ret->len = attr.ulValueLen;
+    return P11S_OK;
+  }
+  free(data);
+  if (rv == CKR_OK || is_absent(rv))
+    return P11S_OK;
+  return p11s_rv_error(e, rv, "C_GetAttributeValue");
+}
+
+enum p11s_err p11s_attribute_read(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                  CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
+                                  struct p11s_bytes *ret, struct p11s_error *e)
+{
+  CK_ATTRIBUTE attr = {type, NULL, 0};
+  CK_RV rv = module->C_GetAttributeValue(session, object, &attr, 1);
+
+  *ret = (struct p11s_bytes){NULL, 0};
+  if (is_absent(rv))
+    return P11S_OK;
+  if (rv != CKR_OK)
+    return p11s_rv_error(e, rv, "C_GetAttributeValue");
+  /* CK_UNAVAILABLE_INFORMATION is the largest CK_ULONG, so this catches it too. */
+  if (attr.ulValueLen > P11S_ATTRIBUTE_MAX)
+    return P11S_OK;
+  return read_sized(module, session, object, type, attr.ulValueLen, ret, e);
+}
+
+enum p11s_err p11s_attribute_read_ulong(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                        CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
+                                        bool *ret_given, CK_ULONG *ret_value, struct p11s_error *e)
+{
+  CK_ULONG value = 0;
+  CK_ATTRIBUTE attr = {type, &value, sizeof value};
+  CK_RV rv = module->C_GetAttributeValue(session, object, &attr, 1);
+
+  *ret_given = false;
+  if (is_absent(rv) || rv == CKR_BUFFER_TOO_SMALL)
+    return P11S_OK;
+  if (rv != CKR_OK)
+    return p11s_rv_error(e, rv, "C_GetAttributeValue");
+  if (attr.ulValueLen == sizeof value && value != CK_UNAVAILABLE_INFORMATION) {
+    *ret_given = true;
+    *ret_value = value;
+  }
+  return P11S_OK;
+}
+
+enum p11s_err p11s_attribute_read_bool(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                       CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, bool *ret,
+                                       struct p11s_error *e)
+{
+  CK_BBOOL value = CK_FALSE;
+  CK_ATTRIBUTE attr = {type, &value, sizeof value};
+  CK_RV rv = module->C_GetAttributeValue(session, object, &attr, 1);
+
+  if (rv != CKR_OK && !is_absent(rv) && rv != CKR_BUFFER_TOO_SMALL)
+    return p11s_rv_error(e, rv, "C_GetAttributeValue");
+  *ret = rv == CKR_OK && attr.ulValueLen == sizeof value && value != CK_FALSE;
+  return P11S_OK;
+}
+
+void p11s_bytes_clear(struct p11s_bytes *b)
+{
+  free(b->data);
+  *b = (struct p11s_bytes){NULL, 0};
+}
+
+bool p11s_bytes_equal(const struct p11s_bytes *a, const void *data, size_t len)
+{
+  return a->data != NULL && a->len == len && (len == 0 || memcmp(a->data, data, len) == 0);
+}
+
+void p11s_bytes_hex(const struct p11s_bytes *b, char *to, size_t size)
+{
+  static const char digits[] = "0123456789abcdef";
+  size_t at = 0;
+
+  for (size_t i = 0; i < b->len && at + 2 < size; i++) {
+    to[at++] = digits[b->data[i] >> 4];
+    to[at++] = digits[b->data[i] & 15];
+  }
+  to[at] = 0;
+}
+
+static enum p11s_err append(struct p11s_handles *all, size_t *size, const CK_OBJECT_HANDLE *some,
+                            size_t n, struct p11s_error *e)
+{
+  CK_OBJECT_HANDLE *grown;
+
+  if (n > P11S_OBJECTS_MAX - all->count) {
+    p11s_rv_note(CKR_OK);
+    return p11s_error_set(e, P11S_ERR_TOKEN, "C_FindObjects: more than %d objects",
+                          P11S_OBJECTS_MAX);
+  }
+  if (all->count + n > *size) {
+    *size = *size * 2 + BATCH;
+    grown = reallocarray(all->list, *size, sizeof *grown);
+    if (grown == NULL) {
+      (void)p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+      return P11S_ERR_NOMEM;
+    }
+    all->list = grown;
+  }
+  memcpy(all->list + all->count, some, n * sizeof *some);
+  all->count += n;
+  return P11S_OK;
+}
+
+static enum p11s_err collect(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                             struct p11s_handles *all, struct p11s_error *e)
+{
+  CK_OBJECT_HANDLE batch[BATCH];
+  enum p11s_err result;
+  size_t size = 0;
+
+  for (;;) {
+    CK_ULONG n = 0;
+    CK_RV rv = module->C_FindObjects(session, batch, BATCH, &n);
+
+    if (rv != CKR_OK)
+      return p11s_rv_error(e, rv, "C_FindObjects");
+    if (n == 0)
+      return P11S_OK;
+    if (n > BATCH) {
+      p11s_rv_note(CKR_OK);
+      return p11s_error_set(e, P11S_ERR_TOKEN, "C_FindObjects: %lu objects where %d were asked for",
+                            n, BATCH);
+    }
+    result = append(all, &size, batch, n, e);
+    if (result != P11S_OK)
+      return result;
+  }
+}
+
+enum p11s_err p11s_objects_search(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                  CK_ATTRIBUTE *template, CK_ULONG n, struct p11s_handles *ret,
+                                  struct p11s_error *e)
+{
+  struct p11s_handles all = {NULL, 0};
+  enum p11s_err result;
+  CK_RV rv = module->C_FindObjectsInit(session, template, n);
+
+  *ret = all;
+  if (rv != CKR_OK)
+    return p11s_rv_error(e, rv, "C_FindObjectsInit");
+  result = collect(module, session, &all, e);
+  /* Also after an error: else the session could do nothing but go on searching. */
+  (void)module->C_FindObjectsFinal(session);
+  if (result != P11S_OK) {
+    p11s_handles_clear(&all);
+    return result;
+  }
+  *ret = all;
+  return P11S_OK;
+}
+
+void p11s_handles_clear(struct p11s_handles *h)
+{
+  free(h->list);
+  *h = (struct p11s_handles){NULL, 0};
+}

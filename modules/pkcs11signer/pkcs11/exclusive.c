@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "pkcs11/exclusive.h"
+
+#include "base/lock.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct p11s_gate {
+  struct p11s_gate *next;
+  char *name;
+  unsigned inside;
+  bool closed; /* somebody wants to be alone, or is */
+};
+
+/* Guards all gates. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed;
+static struct p11s_gate *gates;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* Whoever was inside has not come along. */
+static void empty_in_child(void)
+{
+  static const pthread_mutex_t fresh_lock = PTHREAD_MUTEX_INITIALIZER;
+
+  lock = fresh_lock;
+  p11s_cond_init(&changed);
+  for (struct p11s_gate *g = gates; g != NULL; g = g->next) {
+    g->inside = 0;
+    g->closed = false;
+  }
+}
+
+static void prepare(void)
+{
+  p11s_cond_init(&changed);
+  (void)pthread_atfork(NULL, NULL, empty_in_child);
+}
+
+static struct p11s_gate *find_locked(const char *name)
+{
+  struct p11s_gate *g = gates;
+
+  while (g != NULL && strcmp(g->name, name) != 0)
+    g = g->next;
+  return g;
+}
+
+static struct p11s_gate *make_locked(const char *name)
+{
+  struct p11s_gate *g = calloc(1, sizeof *g);
+
+  if (g == NULL)
+    return NULL;
+  g->name = strdup(name);
+  if (g->name == NULL) {
+    free(g);
+    return NULL;
+  }
+  g->next = gates;
+  gates = g;
+  return g;
+}
+
+struct p11s_gate *p11s_gate_get(const char *name)
+{
+  struct p11s_gate *g;
+
+  (void)pthread_once(&once, prepare);
+  pthread_mutex_lock(&lock);
+  g = find_locked(name);
+  if (g == NULL)
+    g = make_locked(name);
+  pthread_mutex_unlock(&lock);
+  return g;
+}
+
+void p11s_gate_enter(struct p11s_gate *g)
+{
+  if (g == NULL)
+    return;
+  pthread_mutex_lock(&lock);
+  while (g->closed)
+    pthread_cond_wait(&changed, &lock);
+  g->inside++;
+  pthread_mutex_unlock(&lock);
+}
+
+void p11s_gate_leave(struct p11s_gate *g)
+{
+  if (g == NULL)
+    return;
+  pthread_mutex_lock(&lock);
+  g->inside--;
+  pthread_cond_broadcast(&changed);
+  pthread_mutex_unlock(&lock);
+}
+
+enum p11s_gate_result p11s_gate_close(struct p11s_gate *g, uint64_t deadline_ms)
+{
+  enum p11s_gate_result result = P11S_GATE_ALONE;
+
+  if (g == NULL)
+    return P11S_GATE_BUSY;
+  pthread_mutex_lock(&lock);
+  if (g->closed) {
+    /* Two who wait for each other to leave would both wait for ever. */
+    g->inside--;
+    pthread_cond_broadcast(&changed);
+    while (g->closed)
+      pthread_cond_wait(&changed, &lock);
+    g->inside++;
+    pthread_mutex_unlock(&lock);
+    return P11S_GATE_AFTER;
+  }
+  g->closed = true;
+  while (result == P11S_GATE_ALONE && g->inside > 1)
+    if (!p11s_cond_wait_until(&changed, &lock, deadline_ms))
+      result = P11S_GATE_BUSY;
+  if (result == P11S_GATE_BUSY) {
+    g->closed = false;
+    pthread_cond_broadcast(&changed);
+  }
+  pthread_mutex_unlock(&lock);
+  return result;
+}
+
+void p11s_gate_open(struct p11s_gate *g)
+{
+  pthread_mutex_lock(&lock);
+  g->closed = false;
+  pthread_cond_broadcast(&changed);
+  pthread_mutex_unlock(&lock);
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "pkcs11/keygen.h"
+
+#include "pkcs11/mechanism.h"
+#include "pkcs11/object.h"
+#include "pkcs11/object_internal.h"
+#include "pkcs11/rv.h"
+
+#include <string.h>
+
+#define PUBLIC_MAX 10
+#define PRIVATE_MAX 10
+
+/* All that C_GenerateKeyPair is told; the templates point into the struct itself. */
+struct request {
+  CK_MECHANISM mechanism;
+  CK_BBOOL yes, no;
+  CK_ULONG modulus_bits;
+  CK_ATTRIBUTE public_template[PUBLIC_MAX];
+  CK_ATTRIBUTE private_template[PRIVATE_MAX];
+  CK_ULONG public_count, private_count;
+};
+
+static void add(CK_ATTRIBUTE *template, CK_ULONG *count, CK_ATTRIBUTE_TYPE type, const void *value,
+                size_t len)
+{
+  /* Templates are not const in PKCS#11, but are only read. */
+  template[(*count)++] = (CK_ATTRIBUTE){type, (void *)value, len};
+}
+
+static void add_public(struct request *r, CK_ATTRIBUTE_TYPE type, const void *value, size_t len)
+{
+  add(r->public_template, &r->public_count, type, value, len);
+}
+
+static void add_private(struct request *r, CK_ATTRIBUTE_TYPE type, const void *value, size_t len)
+{
+  add(r->private_template, &r->private_count, type, value, len);
+}
+
+/* What else the key may be used for is forbidden by name, as some tokens allow it by default.
+   Others do not know the attributes. A TPM has one bit for signing and encrypting: what forbids the
+   public key to encrypt forbids the private one to sign. */
+enum restriction { RESTRICT_NONE, RESTRICT_PRIVATE, RESTRICT_BOTH };
+
+static void fill_request(struct request *r, const struct p11s_algorithm *alg, unsigned bits,
+                         const struct p11s_keypair *pair, enum restriction restriction)
+{
+  static const unsigned char exponent[] = {1, 0, 1};
+  const size_t flag = sizeof(CK_BBOOL);
+
+  r->mechanism = (CK_MECHANISM){alg->keygen, NULL, 0};
+  r->yes = CK_TRUE;
+  r->no = CK_FALSE;
+  r->modulus_bits = bits;
+  r->public_count = r->private_count = 0;
+  add_public(r, CKA_TOKEN, &r->yes, flag);
+  add_public(r, CKA_VERIFY, &r->yes, flag);
+  add_public(r, CKA_LABEL, pair->label, strlen(pair->label));
+  add_public(r, CKA_ID, pair->id, sizeof pair->id);
+  if (alg->family == P11S_RSA) {
+    add_public(r, CKA_MODULUS_BITS, &r->modulus_bits, sizeof r->modulus_bits);
+    add_public(r, CKA_PUBLIC_EXPONENT, exponent, sizeof exponent);
+  } else {
+    add_public(r, CKA_EC_PARAMS, alg->ec_params, alg->ec_params_len);
+  }
+  add_private(r, CKA_TOKEN, &r->yes, flag);
+  add_private(r, CKA_PRIVATE, &r->yes, flag);
+  add_private(r, CKA_SENSITIVE, &r->yes, flag);
+  add_private(r, CKA_EXTRACTABLE, &r->no, flag);
+  add_private(r, CKA_SIGN, &r->yes, flag);
+  add_private(r, CKA_LABEL, pair->label, strlen(pair->label));
+  add_private(r, CKA_ID, pair->id, sizeof pair->id);
+  if (restriction == RESTRICT_BOTH) {
+    add_public(r, CKA_ENCRYPT, &r->no, flag);
+    add_public(r, CKA_WRAP, &r->no, flag);
+  }
+  if (restriction != RESTRICT_NONE) {
+    add_private(r, CKA_DECRYPT, &r->no, flag);
+    add_private(r, CKA_UNWRAP, &r->no, flag);
+    add_private(r, CKA_SIGN_RECOVER, &r->no, flag);
+  }
+}
+
+static bool dislikes_template(CK_RV rv)
+{
+  return rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_VALUE_INVALID ||
+         rv == CKR_ATTRIBUTE_READ_ONLY || rv == CKR_TEMPLATE_INCONSISTENT ||
+         rv == CKR_GENERAL_ERROR; /* tpm2-pkcs11 */
+}
+
+static enum p11s_err generate_failed(CK_RV rv, const struct p11s_algorithm *alg, unsigned bits,
+                                     struct p11s_error *e)
+{
+  p11s_rv_note(rv);
+  switch (rv) {
+  case CKR_KEY_SIZE_RANGE:
+    return p11s_error_set(e, P11S_ERR_KEY_TYPE, "the token does not make keys of %u bits", bits);
+  case CKR_CURVE_NOT_SUPPORTED:
+  case CKR_DOMAIN_PARAMS_INVALID:
+    return p11s_error_set(e, P11S_ERR_MECHANISM,
+                          "the token does not know the curve of algorithm %u (%s): %s", alg->number,
+                          alg->mnemonic, p11s_rv_name(rv));
+  case CKR_TOKEN_WRITE_PROTECTED:
+  case CKR_SESSION_READ_ONLY:
+    return p11s_error_set(e, P11S_ERR_TOKEN, "the token is write-protected: %s", p11s_rv_name(rv));
+  case CKR_DEVICE_MEMORY:
+    return p11s_error_set(e, P11S_ERR_TOKEN, "the token has no room for another key: %s",
+                          p11s_rv_name(rv));
+  default:
+    return p11s_rv_error(e, rv, "C_GenerateKeyPair");
+  }
+}
+
+/* Where it is made. */
+struct bench {
+  CK_FUNCTION_LIST *module;
+  CK_SESSION_HANDLE session;
+  const struct p11s_algorithm *alg;
+  struct p11s_keypair *pair;
+  CK_OBJECT_HANDLE public_key, private_key; /* C_GenerateKeyPair's */
+};
+
+static CK_RV call(struct bench *b, unsigned bits, enum restriction restriction)
+{
+  struct request r;
+
+  b->public_key = b->private_key = CK_INVALID_HANDLE;
+  fill_request(&r, b->alg, bits, b->pair, restriction);
+  return b->module->C_GenerateKeyPair(b->session, &r.mechanism, r.public_template, r.public_count,
+                                      r.private_template, r.private_count, &b->public_key,
+                                      &b->private_key);
+}
+
+/* Behind a call that failed. P11S_OK: the token made nothing, and may be asked in another way. */
+static enum p11s_err clean_up(struct bench *b, CK_RV rv, struct p11s_error *e)
+{
+  struct p11s_error said = {P11S_OK, ""};
+  bool made;
+  enum p11s_err result = p11s_keypair_clean_up(b->module, b->session, b->pair, &made, &said);
+
+  if (result == P11S_OK)
+    return P11S_OK;
+  /* A session that is lost is for the next try to make good. One that made the pair and fails will
+     do so again. */
+  if (!made)
+    return p11s_rv_error(e, rv, "C_GenerateKeyPair");
+  p11s_rv_note(CKR_OK);
+  return p11s_error_set(e, P11S_ERR_TOKEN, "C_GenerateKeyPair: %s, but %s", p11s_rv_name(rv),
+                        said.text);
+}
+
+static enum p11s_err generate(struct bench *b, unsigned bits, struct p11s_error *e)
+{
+  CK_RV rv = CKR_OK;
+
+  for (int restriction = RESTRICT_BOTH; restriction >= RESTRICT_NONE; restriction--) {
+    enum p11s_err result;
+
+    if (!p11s_keypair_begin(b->pair))
+      return p11s_error_set(e, P11S_ERR_TIMEOUT, "nobody waits for the new key any more");
+    rv = call(b, bits, (enum restriction)restriction);
+    if (rv == CKR_OK)
+      return P11S_OK;
+    result = clean_up(b, rv, e);
+    if (result != P11S_OK)
+      return result;
+    if (!dislikes_template(rv))
+      break;
+  }
+  return generate_failed(rv, b->alg, bits, e);
+}
+
+static enum p11s_err check_size(const struct p11s_algorithm *alg, unsigned *bits,
+                                struct p11s_error *e)
+{
+  unsigned asked = *bits;
+
+  if (asked == 0)
+    *bits = alg->default_bits;
+  if (alg->family != P11S_RSA && asked != 0 && asked != alg->bits)
+    return p11s_error_set(e, P11S_ERR_KEY_TYPE, "algorithm %u (%s) has keys of %u bits, not %u",
+                          alg->number, alg->mnemonic, alg->bits, asked);
+  if (alg->family == P11S_RSA &&
+      (*bits < P11S_RSA_MIN_BITS || *bits > P11S_RSA_MAX_BITS || *bits % 8 != 0))
+    return p11s_error_set(e, P11S_ERR_KEY_TYPE,
+                          "RSA keys have %d to %d bits, a multiple of 8, not %u", P11S_RSA_MIN_BITS,
+                          P11S_RSA_MAX_BITS, asked);
+  return P11S_OK;
+}
+
+static enum p11s_err check_mechanisms(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                      const struct p11s_algorithm *alg, struct p11s_error *e)
+{
+  struct p11s_mechanisms m = {NULL, 0};
+  CK_SESSION_INFO info;
+  enum p11s_err result;
+  CK_RV rv;
+
+  memset(&info, 0, sizeof info);
+  rv = module->C_GetSessionInfo(session, &info);
+  if (rv != CKR_OK)
+    return p11s_rv_error(e, rv, "C_GetSessionInfo");
+  result = p11s_mechanisms_get(module, info.slotID, &m, e);
+  if (result != P11S_OK)
+    return result;
+  if (!p11s_mechanisms_have(&m, alg->raw) && !p11s_mechanisms_have(&m, alg->hashing))
+    result = p11s_mechanisms_missing(&m, "sign with", alg, e);
+  else if (!p11s_mechanisms_have(&m, alg->keygen))
+    result = p11s_mechanisms_missing(&m, "make keys for", alg, e);
+  p11s_mechanisms_clear(&m);
+  return result;
+}
+
+/* Whether the token would hand out the private value. Only its length is asked for. */
+static bool is_readable(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key,
+                        CK_ATTRIBUTE_TYPE type)
+{
+  CK_ATTRIBUTE attr = {type, NULL, 0};
+
+  return module->C_GetAttributeValue(session, key, &attr, 1) == CKR_OK && attr.ulValueLen > 0 &&
+         attr.ulValueLen != CK_UNAVAILABLE_INFORMATION;
+}
+
+/* OpenSC says of a card's new key that it is not sensitive, though nothing can read it: that alone
+   is no reason to refuse the key. */
+static enum p11s_err check_made(const struct bench *b, struct p11s_error *e)
+{
+  CK_ATTRIBUTE_TYPE secret = b->alg->family == P11S_RSA ? CKA_PRIVATE_EXPONENT : CKA_VALUE;
+
+  if (!p11s_object_flag(b->module, b->session, b->private_key, CKA_EXTRACTABLE) &&
+      (p11s_object_flag(b->module, b->session, b->private_key, CKA_SENSITIVE) ||
+       !is_readable(b->module, b->session, b->private_key, secret)))
+    return P11S_OK;
+  p11s_rv_note(CKR_OK);
+  return p11s_error_set(e, P11S_ERR_TOKEN,
+                        "the token made a private key that can be read from it, although told not "
+                        "to: it is not used");
+}
+
+/* By the handles that C_GenerateKeyPair gave, whatever names the token gave the objects. A session
+   that is lost is for the next try, or for people (p11s_keypair_say_left). */
+static void destroy(struct bench *b)
+{
+  CK_RV rv = p11s_rv_last();
+  CK_RV private_rv = b->module->C_DestroyObject(b->session, b->private_key);
+  CK_RV public_rv = b->module->C_DestroyObject(b->session, b->public_key);
+
+  if (private_rv == CKR_OK && public_rv == CKR_OK)
+    atomic_store(&b->pair->state, P11S_PAIR_NONE);
+  p11s_rv_note(rv);
+}
+
+static enum p11s_err take(struct bench *b, struct p11s_pubkey **ret_public, struct p11s_error *e)
+{
+  enum p11s_err result = check_made(b, e);
+
+  if (result == P11S_OK)
+    result = p11s_keypair_check_name(b->module, b->session, b->pair, b->private_key, e);
+  if (result == P11S_OK)
+    result = p11s_object_public_from(b->module, b->session, b->alg, b->public_key, ret_public, e);
+  if (result != P11S_OK)
+    destroy(b);
+  return result;
+}
+
+enum p11s_err p11s_keygen_make(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                               const struct p11s_algorithm *alg, struct p11s_keypair *pair,
+                               struct p11s_pubkey **ret_public, struct p11s_error *e)
+{
+  struct bench b = {module, session, alg, pair, CK_INVALID_HANDLE, CK_INVALID_HANDLE};
+  unsigned bits = pair->bits;
+  enum p11s_err result = check_size(alg, &bits, e);
+
+  if (result == P11S_OK)
+    result = check_mechanisms(module, session, alg, e);
+  if (result == P11S_OK)
+    result = p11s_keypair_make_room(module, session, pair, e);
+  if (result == P11S_OK)
+    result = generate(&b, bits, e);
+  return result == P11S_OK ? take(&b, ret_public, e) : result;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "pkcs11/mechanism.h"
+
+#include "base/buf.h"
+#include "pkcs11/rv.h"
+
+#include <stdlib.h>
+
+#define MECHANISMS_MAX 4096
+/* How often the list may grow between asking for its length and for itself. */
+#define TRIES 5
+
+static enum p11s_err get_once(CK_FUNCTION_LIST *module, CK_SLOT_ID id, struct p11s_mechanisms *ret,
+                              bool *ret_grown, struct p11s_error *e)
+{
+  CK_MECHANISM_TYPE *list = NULL;
+  CK_ULONG count = 0, got;
+  CK_RV rv = module->C_GetMechanismList(id, NULL, &count);
+
+  *ret_grown = false;
+  if (rv != CKR_OK)
+    return p11s_rv_error(e, rv, "C_GetMechanismList");
+  if (count > MECHANISMS_MAX) {
+    p11s_rv_note(CKR_OK);
+    return p11s_error_set(e, P11S_ERR_TOKEN, "C_GetMechanismList: %lu mechanisms", count);
+  }
+  list = calloc(count + 1, sizeof *list);
+  if (list == NULL)
+    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  got = count;
+  rv = count == 0 ? CKR_OK : module->C_GetMechanismList(id, list, &got);
+  if (rv == CKR_OK && got <= count) {
+    *ret = (struct p11s_mechanisms){list, got};
+    return P11S_OK;
+  }
+  free(list);
+  *ret_grown = rv == CKR_OK || rv == CKR_BUFFER_TOO_SMALL;
+  return p11s_rv_error(e, rv == CKR_OK ? CKR_BUFFER_TOO_SMALL : rv, "C_GetMechanismList");
+}
+
+enum p11s_err p11s_mechanisms_get(CK_FUNCTION_LIST *module, CK_SLOT_ID id,
+                                  struct p11s_mechanisms *ret, struct p11s_error *e)
+{
+  enum p11s_err result = P11S_ERR_TOKEN;
+  bool again = true;
+
+  for (int i = 0; i < TRIES && again; i++)
+    result = get_once(module, id, ret, &again, e);
+  return result;
+}
+
+bool p11s_mechanisms_have(const struct p11s_mechanisms *m, CK_MECHANISM_TYPE type)
+{
+  for (CK_ULONG i = 0; i < m->count; i++)
+    if (m->list[i] == type)
+      return true;
+  return false;
+}
+
+void p11s_mechanisms_clear(struct p11s_mechanisms *m)
+{
+  free(m->list);
+  *m = (struct p11s_mechanisms){NULL, 0};
+}
+
+const char *p11s_mechanism_name(CK_MECHANISM_TYPE type)
+{
+  switch (type) {
+  case CKM_RSA_PKCS:
+    return "CKM_RSA_PKCS";
+  case CKM_SHA1_RSA_PKCS:
+    return "CKM_SHA1_RSA_PKCS";
+  case CKM_SHA256_RSA_PKCS:
+    return "CKM_SHA256_RSA_PKCS";
+  case CKM_SHA512_RSA_PKCS:
+    return "CKM_SHA512_RSA_PKCS";
+  case CKM_ECDSA:
+    return "CKM_ECDSA";
+  case CKM_ECDSA_SHA256:
+    return "CKM_ECDSA_SHA256";
+  case CKM_ECDSA_SHA384:
+    return "CKM_ECDSA_SHA384";
+  case CKM_EDDSA:
+    return "CKM_EDDSA";
+  default:
+    return "another mechanism";
+  }
+}
+
+enum p11s_err p11s_mechanisms_missing(const struct p11s_mechanisms *m, const char *what,
+                                      const struct p11s_algorithm *alg, struct p11s_error *e)
+{
+  struct p11s_buf offered = P11S_BUF_INIT;
+  const struct p11s_algorithm *other;
+
+  for (size_t i = 0; (other = p11s_algorithm_at(i)) != NULL; i++)
+    if (p11s_mechanisms_have(m, other->raw) || p11s_mechanisms_have(m, other->hashing))
+      p11s_buf_addf(&offered, "%s%u (%s)", offered.len > 0 ? ", " : "", other->number,
+                    other->mnemonic);
+  (void)p11s_error_set(e, P11S_ERR_MECHANISM,
+                       "the token cannot %s algorithm %u (%s); DNSSEC algorithms it offers: %s",
+                       what, alg->number, alg->mnemonic,
+                       offered.len > 0 ? p11s_buf_text(&offered) : "none");
+  p11s_buf_clear(&offered);
+  return P11S_ERR_MECHANISM;
+}

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "pkcs11/module.h"
+
+#include "base/lock.h"
+#include "base/log.h"
+#include "pkcs11/trial.h"
+#include "pkcs11/module_internal.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Guards all below. Nobody holds it while modules are loaded or initialized. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static struct p11s_p11mods *current;
+static bool loading;
+/* Of the processes we were forked from. */
+static struct p11s_p11mods *forgotten;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+/* Set before there are threads. */
+static void (*on_load)(void);
+
+void p11s_p11mod_on_load(void (*fn)(void))
+{
+  on_load = fn;
+}
+
+/* The parent's modules are not the child's to finalize, and freeing them here would call into
+   libraries whose locks other threads may have held: they are left behind. */
+static void forget_in_child(void)
+{
+  static const pthread_mutex_t fresh_lock = PTHREAD_MUTEX_INITIALIZER;
+  static const pthread_cond_t fresh_cond = PTHREAD_COND_INITIALIZER;
+
+  lock = fresh_lock;
+  changed = fresh_cond;
+  loading = false;
+  if (current != NULL) {
+    current->forgotten = forgotten;
+    forgotten = current;
+    current = NULL;
+  }
+}
+
+static void watch_fork(void)
+{
+  (void)pthread_atfork(NULL, NULL, forget_in_child);
+}
+
+/* The first who comes loads, the others wait for him. */
+static enum p11s_err load_locked(struct p11s_error *e)
+{
+  struct p11s_p11mods *loaded = NULL;
+  enum p11s_err result;
+
+  while (loading)
+    pthread_cond_wait(&changed, &lock);
+  if (current != NULL)
+    return P11S_OK;
+  loading = true;
+  pthread_mutex_unlock(&lock);
+  result = p11s_p11mods_load(&loaded, e);
+  if (on_load != NULL)
+    on_load();
+  pthread_mutex_lock(&lock);
+  loading = false;
+  current = loaded;
+  pthread_cond_broadcast(&changed);
+  return result;
+}
+
+static struct p11s_p11mod_entry *find_locked(const char *name)
+{
+  for (size_t i = 0; i < current->count; i++)
+    if (strcmp(current->entries[i].name, name) == 0)
+      return &current->entries[i];
+  return NULL;
+}
+
+static enum p11s_err unknown_locked(const char *name, struct p11s_error *e)
+{
+  struct p11s_buf known = P11S_BUF_INIT;
+
+  for (size_t i = 0; i < current->count; i++)
+    p11s_buf_addf(&known, "%s%s", i > 0 ? ", " : "", current->entries[i].name);
+  (void)p11s_error_set(e, P11S_ERR_NO_MODULE,
+                       "p11-kit knows no PKCS#11 module '%s'; it knows: %s%s%s", name,
+                       known.len > 0 ? p11s_buf_text(&known) : "none",
+                       current->complaint != NULL ? "; it says: " : "",
+                       current->complaint != NULL ? current->complaint : "");
+  p11s_buf_clear(&known);
+  return P11S_ERR_NO_MODULE;
+}
+
+static bool option_is_no(CK_FUNCTION_LIST *module)
+{
+  return p11s_p11mod_option_is(module, "managed", "no");
+}
+
+static CK_RV initialize_directly(const struct p11s_p11mod_entry *entry, CK_FUNCTION_LIST *module)
+{
+  CK_C_INITIALIZE_ARGS args;
+
+  memset(&args, 0, sizeof args);
+  args.flags = CKF_OS_LOCKING_OK;
+  args.pReserved = entry->reserved;
+  return module->C_Initialize(&args);
+}
+
+/* p11-kit hands its own arguments to modules it manages; any other would take NULL to mean that
+   there are no threads. */
+static CK_RV initialize(const struct p11s_p11mod_entry *entry)
+{
+  if (entry->alone || entry->single || option_is_no(NULL) || option_is_no(entry->module))
+    return initialize_directly(entry, entry->module);
+  return p11_kit_module_initialize(entry->module);
+}
+
+/* p11-kit believes that the module is initialized, so the library itself is asked. */
+static CK_RV initialize_again(const struct p11s_p11mod_entry *entry)
+{
+  char *path = entry->alone ? NULL : p11_kit_module_get_filename(entry->module);
+  CK_FUNCTION_LIST *library =
+      path != NULL ? p11_kit_module_load(path, P11_KIT_MODULE_UNMANAGED) : NULL;
+  CK_RV rv;
+
+  free(path);
+  if (library == NULL) {
+    if (!entry->alone)
+      (void)p11_kit_module_finalize(entry->module);
+    return initialize(entry);
+  }
+  rv = initialize_directly(entry, library);
+  p11_kit_module_release(library);
+  return rv;
+}
+
+static enum p11s_err start_unlocked(struct p11s_p11mod_entry *entry, struct p11s_error *e)
+{
+  CK_RV rv = entry->lost ? initialize_again(entry) : initialize(entry);
+  bool good = rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED;
+
+  pthread_mutex_lock(&lock);
+  if (!entry->lost)
+    entry->ours = rv == CKR_OK;
+  if (good) {
+    entry->lost = false;
+    entry->ready_ms = p11s_now_ms();
+    /* Said to be lost for nothing: then its sessions are still there. */
+    if (rv == CKR_OK || entry->life == 0)
+      entry->life++;
+  }
+  entry->state = good ? P11S_P11MOD_READY : P11S_P11MOD_IDLE;
+  pthread_cond_broadcast(&changed);
+  pthread_mutex_unlock(&lock);
+  if (good)
+    return P11S_OK;
+  p11s_rv_note(rv);
+  return p11s_error_set(e, P11S_ERR_NO_MODULE, "PKCS#11 module '%s' does not initialize: %s",
+                        entry->name, p11s_rv_name(rv));
+}
+
+/* For an entry that has a module. */
+static enum p11s_err get_started(struct p11s_p11mod_entry *entry, struct p11s_error *e)
+{
+  bool start;
+
+  pthread_mutex_lock(&lock);
+  while (entry->state == P11S_P11MOD_STARTING)
+    pthread_cond_wait(&changed, &lock);
+  start = entry->state == P11S_P11MOD_IDLE;
+  if (start)
+    entry->state = P11S_P11MOD_STARTING;
+  pthread_mutex_unlock(&lock);
+  return start ? start_unlocked(entry, e) : P11S_OK;
+}
+
+/* Puts what was found, or not found, in the place of what was known. */
+static void take_over_locked(struct p11s_p11mod_entry *entry, struct p11s_p11mod_entry *found)
+{
+  entry->tried_ms = p11s_now_ms();
+  entry->state = P11S_P11MOD_IDLE;
+  if (found->reason != NULL || found->module != NULL) {
+    free(entry->reason);
+    entry->reason = found->reason;
+  }
+  if (found->module != NULL) {
+    entry->module = found->module;
+    entry->single = true;
+    entry->unmanaged = found->unmanaged;
+    entry->reserved = found->reserved;
+  }
+}
+
+/* True when the module that was left out is there after all. Only one thread at a time tries. */
+static bool found_again_locked(struct p11s_p11mod_entry *entry)
+{
+  struct p11s_p11mod_entry found = {0};
+
+  if (entry->module != NULL)
+    return true;
+  if (entry->state == P11S_P11MOD_STARTING ||
+      p11s_now_ms() - entry->tried_ms < P11S_P11MOD_RETRY_MS)
+    return false;
+  entry->state = P11S_P11MOD_STARTING;
+  pthread_mutex_unlock(&lock);
+  p11s_p11mod_load_again(entry->name, &found);
+  if (found.module != NULL && on_load != NULL)
+    on_load();
+  if (found.module != NULL)
+    p11s_log_event(P11S_LOG_NOTICE, "PKCS#11 module '%s' can be loaded now", entry->name);
+  pthread_mutex_lock(&lock);
+  take_over_locked(entry, &found);
+  return entry->module != NULL;
+}
+
+enum p11s_err p11s_p11mod_get(const char *name, CK_FUNCTION_LIST **ret_module, struct p11s_error *e)
+{
+  struct p11s_p11mod_entry *entry = NULL;
+  enum p11s_err result;
+
+  (void)pthread_once(&once, watch_fork);
+  pthread_mutex_lock(&lock);
+  result = load_locked(e);
+  if (result == P11S_OK)
+    entry = find_locked(name);
+  if (result == P11S_OK && entry == NULL)
+    result = unknown_locked(name, e);
+  if (entry != NULL && !found_again_locked(entry)) {
+    result = p11s_error_set(e, P11S_ERR_NO_MODULE, "%s",
+                            entry->reason != NULL ? entry->reason : "out of memory");
+    entry = NULL;
+  }
+  pthread_mutex_unlock(&lock);
+  if (entry == NULL)
+    return result;
+  result = get_started(entry, e);
+  if (result == P11S_OK)
+    *ret_module = entry->module;
+  return result;
+}
+
+void p11s_p11mod_lost(const char *name)
+{
+  struct p11s_p11mod_entry *entry;
+
+  pthread_mutex_lock(&lock);
+  entry = current != NULL ? find_locked(name) : NULL;
+  if (entry != NULL && entry->state == P11S_P11MOD_READY) {
+    entry->lost = true;
+    entry->state = P11S_P11MOD_IDLE;
+  }
+  pthread_mutex_unlock(&lock);
+}
+
+uint64_t p11s_p11mod_life(const char *name)
+{
+  struct p11s_p11mod_entry *entry;
+  uint64_t life;
+
+  pthread_mutex_lock(&lock);
+  entry = current != NULL ? find_locked(name) : NULL;
+  life = entry != NULL ? entry->life : 0;
+  pthread_mutex_unlock(&lock);
+  return life;
+}
+
+bool p11s_p11mod_waits_for(const char *name, char *ret_names, size_t size)
+{
+  const struct p11s_p11mod_entry *entry;
+  bool starts;
+
+  pthread_mutex_lock(&lock);
+  entry = current != NULL ? find_locked(name) : NULL;
+  starts = entry != NULL && entry->module != NULL && entry->state == P11S_P11MOD_STARTING;
+  pthread_mutex_unlock(&lock);
+  if (!starts)
+    return p11s_modprobe_waits_for(ret_names, size);
+  (void)snprintf(ret_names, size, "'%s'", name);
+  return true;
+}
+
+bool p11s_p11mod_is_old(const char *name, unsigned interval_ms)
+{
+  struct p11s_p11mod_entry *entry;
+  bool old = false;
+
+  pthread_mutex_lock(&lock);
+  entry = current != NULL ? find_locked(name) : NULL;
+  if (entry != NULL && entry->state == P11S_P11MOD_READY)
+    old = p11s_now_ms() - entry->ready_ms >= (entry->reread ? interval_ms : P11S_P11MOD_OLD_MS);
+  pthread_mutex_unlock(&lock);
+  return old;
+}
+
+CK_FUNCTION_LIST *p11s_p11mod_in_use(size_t i, const char **ret_name, bool *ret_end)
+{
+  const struct p11s_p11mod_entry *entry;
+  CK_FUNCTION_LIST *module = NULL;
+
+  pthread_mutex_lock(&lock);
+  *ret_end = current == NULL || i >= current->count;
+  if (!*ret_end) {
+    entry = &current->entries[i];
+    *ret_name = entry->name;
+    module = entry->state != P11S_P11MOD_IDLE ? entry->module : NULL;
+  }
+  pthread_mutex_unlock(&lock);
+  return module;
+}
+
+struct p11s_p11mod_entry *p11s_p11mod_begin_anew(const char *name)
+{
+  struct p11s_p11mod_entry *entry;
+
+  pthread_mutex_lock(&lock);
+  entry = current != NULL ? find_locked(name) : NULL;
+  if (entry != NULL && entry->state == P11S_P11MOD_READY)
+    entry->reread = true;
+  else
+    entry = NULL;
+  pthread_mutex_unlock(&lock);
+  return entry;
+}
+
+void p11s_p11mod_set_idle(struct p11s_p11mod_entry *entry, CK_FUNCTION_LIST *alone)
+{
+  pthread_mutex_lock(&lock);
+  if (alone != NULL) {
+    entry->former = entry->single ? entry->module : NULL;
+    entry->module = alone;
+    entry->alone = true;
+    entry->ours = false;
+  }
+  entry->state = P11S_P11MOD_IDLE;
+  pthread_mutex_unlock(&lock);
+}
+
+enum p11s_err p11s_p11mod_each_name(void (*fn)(const char *name, void *arg), void *arg,
+                                    struct p11s_error *e)
+{
+  enum p11s_err result;
+  size_t count = 0;
+
+  (void)pthread_once(&once, watch_fork);
+  pthread_mutex_lock(&lock);
+  result = load_locked(e);
+  if (result == P11S_OK)
+    count = current->count;
+  pthread_mutex_unlock(&lock);
+  /* Entries and their names stay as they are until shutdown. */
+  for (size_t i = 0; i < count; i++)
+    fn(current->entries[i].name, arg);
+  return result;
+}
+
+const char *p11s_p11mod_warning(const char *name)
+{
+  const char *warning = NULL;
+
+  pthread_mutex_lock(&lock);
+  for (size_t i = 0; current != NULL && i < current->count; i++)
+    if (strcmp(current->entries[i].name, name) == 0)
+      warning = current->entries[i].warning;
+  pthread_mutex_unlock(&lock);
+  return warning;
+}
+
+void p11s_p11mod_shutdown(void)
+{
+  struct p11s_p11mods *m;
+
+  pthread_mutex_lock(&lock);
+  m = current;
+  current = NULL;
+  pthread_mutex_unlock(&lock);
+  for (size_t i = 0; m != NULL && i < m->count; i++)
+    if (m->entries[i].ours && m->entries[i].alone)
+      (void)m->entries[i].module->C_Finalize(NULL);
+    else if (m->entries[i].ours)
+      (void)p11_kit_module_finalize(m->entries[i].module);
+  p11s_p11mods_free(m);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_PKCS11_OBJECT_INTERNAL_H
+#define P11S_PKCS11_OBJECT_INTERNAL_H
+
+#include "pkcs11/attribute.h"
+#include "pkcs11/uri.h"
+
+/* What pkcs11/object.c, pkcs11/object_public.c and pkcs11/object_list.c share, and pkcs11/keygen.c
+ * and sign/key_work.c need. */
+
+/* The objects of a class that have the name, each asked again whether it really has. The caller
+   clears *ret. */
+enum p11s_err p11s_objects_named(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                 CK_OBJECT_CLASS class, const struct p11s_object_name *name,
+                                 struct p11s_handles *ret, struct p11s_error *e);
+
+/* "RSA", "EC", "Edwards curve", …; "another" */
+const char *p11s_key_type_name(CK_KEY_TYPE type);
+
+#endif

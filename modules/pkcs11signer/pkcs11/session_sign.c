@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Signing on a session (pkcs11/session.h). */
+#include "pkcs11/session.h"
+
+#include "pkcs11/attribute.h"
+
+#include <string.h>
+
+#define SIGNATURE_MAX (P11S_RSA_MAX_BITS / 8)
+#define PART 512 /* bytes of a message in one C_SignUpdate */
+
+/* CKM_EDDSA's parameter in PKCS#11 v3.0, which p11-kit 0.24 does not declare. */
+struct eddsa_params {
+  CK_BBOOL ph_flag;
+  CK_ULONG context_len;
+  CK_BYTE *context;
+};
+
+/* DER of the DigestInfo up to the digest: RFC 8017 section 9.2, note 1. */
+static const struct {
+  size_t digest_len;
+  size_t len;
+  unsigned char der[19];
+} digest_infos[] = {
+    {20,
+     15,
+     {0x30, 0x21, 0x30, 0x09, 0x06, 0x05, 0x2b, 0x0e, 0x03, 0x02, 0x1a, 0x05, 0x00, 0x04, 0x14}},
+    {32,
+     19,
+     {0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01,
+      0x05, 0x00, 0x04, 0x20}},
+    {64,
+     19,
+     {0x30, 0x51, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03,
+      0x05, 0x00, 0x04, 0x40}},
+};
+
+enum p11s_err p11s_session_plan(struct p11s_session *s, const struct p11s_algorithm *alg,
+                                struct p11s_sign_plan *ret_plan, struct p11s_error *e)
+{
+  const struct p11s_mechanisms *m = p11s_session_mechanisms(s, e);
+
+  if (m == NULL)
+    return P11S_ERR_TOKEN;
+  if (p11s_mechanisms_have(m, alg->raw))
+    *ret_plan = (struct p11s_sign_plan){.mechanism = alg->raw,
+                                        .whole_message = alg->family == P11S_EDDSA,
+                                        .has_other = alg->hashing != alg->raw &&
+                                                     p11s_mechanisms_have(m, alg->hashing)};
+  else if (p11s_mechanisms_have(m, alg->hashing))
+    *ret_plan = (struct p11s_sign_plan){.mechanism = alg->hashing, .whole_message = true};
+  else
+    return p11s_mechanisms_missing(m, "sign with", alg, e);
+  return P11S_OK;
+}
+
+struct p11s_sign_plan p11s_sign_plan_other(const struct p11s_sign_plan *plan,
+                                           const struct p11s_algorithm *alg)
+{
+  struct p11s_sign_plan other = *plan;
+
+  other.whole_message = !plan->whole_message;
+  other.mechanism = other.whole_message ? alg->hashing : alg->raw;
+  other.in_parts = false;
+  return other;
+}
+
+static bool lists(const struct p11s_bytes *mechanisms, CK_MECHANISM_TYPE type)
+{
+  CK_MECHANISM_TYPE listed;
+
+  for (size_t at = 0; at + sizeof listed <= mechanisms->len; at += sizeof listed) {
+    memcpy(&listed, mechanisms->data + at, sizeof listed);
+    if (listed == type)
+      return true;
+  }
+  return false;
+}
+
+enum p11s_err p11s_session_plan_for_key(struct p11s_session *s, const struct p11s_algorithm *alg,
+                                        CK_OBJECT_HANDLE key, struct p11s_sign_plan *plan,
+                                        struct p11s_error *e)
+{
+  struct p11s_bytes allowed;
+  enum p11s_err result = p11s_attribute_read(p11s_session_module(s), p11s_session_handle(s), key,
+                                             CKA_ALLOWED_MECHANISMS, &allowed, e);
+
+  if (result == P11S_OK && allowed.len > 0 && plan->has_other) {
+    if (!lists(&allowed, alg->raw) && lists(&allowed, alg->hashing))
+      *plan = p11s_sign_plan_other(plan, alg);
+    plan->has_other = lists(&allowed, alg->raw) && lists(&allowed, alg->hashing);
+  }
+  p11s_bytes_clear(&allowed);
+  return result;
+}
+
+/* What is to be signed with what, and where the signature goes. */
+struct order {
+  const struct p11s_sign_plan *plan;
+  CK_MECHANISM mechanism;
+  CK_OBJECT_HANDLE key;
+  const struct p11s_sign_login *login; /* NULL: none */
+  const unsigned char *input;
+  size_t input_len;
+  unsigned char *signature;
+  CK_ULONG len; /* the room, then the length */
+};
+
+static enum p11s_err sign_failed(const struct order *o, CK_RV rv, const char *call,
+                                 struct p11s_error *e)
+{
+  enum p11s_err result = p11s_rv_error(e, rv, call);
+
+  if (rv == CKR_KEY_FUNCTION_NOT_PERMITTED)
+    result = p11s_error_set(e, P11S_ERR_TOKEN,
+                            "the token does not let this key sign (%s: %s): it needs CKA_SIGN",
+                            call, p11s_rv_name(rv));
+  else if (rv == CKR_DATA_LEN_RANGE && o->plan->whole_message)
+    result = p11s_error_set(e, P11S_ERR_TOO_LONG, "%s: %s for %s", call, p11s_rv_name(rv),
+                            p11s_mechanism_name(o->mechanism.mechanism));
+  else if (p11s_rv_is_refused_mechanism(rv))
+    result = p11s_error_set(e, P11S_ERR_TOKEN, "%s: %s for %s", call, p11s_rv_name(rv),
+                            p11s_mechanism_name(o->mechanism.mechanism));
+  return result;
+}
+
+/* What is given to a token as not const is only read. */
+static CK_RV sign_at_once(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE handle, struct order *o)
+{
+  return module->C_Sign(handle, (unsigned char *)o->input, o->input_len, o->signature, &o->len);
+}
+
+/* A part that is refused may leave the signature begun: C_Sign ends that, whatever it says. */
+static CK_RV sign_in_parts(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE handle, struct order *o,
+                           const char **ret_call)
+{
+  *ret_call = "C_SignUpdate";
+  for (size_t at = 0; at < o->input_len; at += PART) {
+    size_t len = o->input_len - at < PART ? o->input_len - at : PART;
+    CK_RV rv = module->C_SignUpdate(handle, (unsigned char *)o->input + at, len);
+
+    if (rv != CKR_OK) {
+      (void)sign_at_once(module, handle, o);
+      return rv;
+    }
+  }
+  *ret_call = "C_SignFinal";
+  return module->C_SignFinal(handle, o->signature, &o->len);
+}
+
+/* *ret_rv: the CK_RV behind P11S_ERR_TOKEN, CKR_OK when it was the login's. */
+static enum p11s_err sign_once(struct p11s_session *s, struct order *o, CK_RV *ret_rv,
+                               struct p11s_error *e)
+{
+  CK_FUNCTION_LIST *module = p11s_session_module(s);
+  CK_SESSION_HANDLE handle = p11s_session_handle(s);
+  const char *call = "C_Sign";
+  enum p11s_err result;
+
+  *ret_rv = module->C_SignInit(handle, &o->mechanism, o->key);
+  if (*ret_rv != CKR_OK)
+    return sign_failed(o, *ret_rv, "C_SignInit", e);
+  if (o->login != NULL) {
+    result = o->login->fn(s, o->login->arg, e);
+    if (result != P11S_OK) {
+      p11s_session_spoil(s);
+      return result;
+    }
+  }
+  *ret_rv =
+      o->plan->in_parts ? sign_in_parts(module, handle, o, &call) : sign_at_once(module, handle, o);
+  if (*ret_rv == CKR_OK)
+    return P11S_OK;
+  if (*ret_rv == CKR_BUFFER_TOO_SMALL)
+    p11s_session_spoil(s); /* all other errors end the operation (PKCS#11 v2.40 section 5.11) */
+  return sign_failed(o, *ret_rv, call, e);
+}
+
+static enum p11s_err sign_raw(struct p11s_session *s, const struct p11s_algorithm *alg,
+                              struct order *o, struct p11s_error *e)
+{
+  struct eddsa_params params;
+  CK_ULONG room = o->len;
+  CK_RV rv;
+  enum p11s_err result = sign_once(s, o, &rv, e);
+
+  /* PKCS#11 v3.0 wants the parameter for Ed448, which older tokens do not know. */
+  if (rv == CKR_MECHANISM_PARAM_INVALID && alg->family == P11S_EDDSA) {
+    memset(&params, 0, sizeof params);
+    o->mechanism.pParameter = &params;
+    o->mechanism.ulParameterLen = sizeof params;
+    o->len = room;
+    result = sign_once(s, o, &rv, e);
+    o->mechanism.pParameter = NULL;
+  }
+  return result;
+}
+
+/* Puts the DigestInfo before an RSA digest; 0 when there is none for that length. */
+static size_t digest_info(size_t digest_len, const unsigned char *digest, unsigned char *to)
+{
+  for (size_t i = 0; i < sizeof digest_infos / sizeof digest_infos[0]; i++) {
+    if (digest_infos[i].digest_len != digest_len)
+      continue;
+    memcpy(to, digest_infos[i].der, digest_infos[i].len);
+    memcpy(to + digest_infos[i].len, digest, digest_len);
+    return digest_infos[i].len + digest_len;
+  }
+  return 0;
+}
+
+/* The length an RSA signature must have. Only a token that drops leading zeros, or a key of a rare
+   size, gives one that is not a multiple of 8: only then the token is asked. */
+static size_t rsa_length(const struct p11s_session *s, CK_OBJECT_HANDLE key, size_t len)
+{
+  struct p11s_bytes modulus;
+  size_t zeros = 0;
+
+  if (len % 8 == 0 || p11s_attribute_read(p11s_session_module(s), p11s_session_handle(s), key,
+                                          CKA_MODULUS, &modulus, NULL) != P11S_OK)
+    return len;
+  while (zeros < modulus.len && modulus.data[zeros] == 0)
+    zeros++;
+  if (modulus.len > zeros)
+    len = modulus.len - zeros;
+  p11s_bytes_clear(&modulus);
+  return len;
+}
+
+/* SEQUENCE { INTEGER, INTEGER }: what libraries of other kinds give. PKCS#11 has r and s only
+   (v2.40, section 2.3.1). */
+static bool is_der(const unsigned char *made, size_t len)
+{
+  return len > 4 && len < 128 && made[0] == 0x30 && made[1] == len - 2 && made[2] == 0x02;
+}
+
+/* Brings what the token gave into RRSIG form. */
+static enum p11s_err finish(const struct p11s_session *s, const struct p11s_algorithm *alg,
+                            CK_OBJECT_HANDLE key, const unsigned char *made, size_t made_len,
+                            unsigned char *signature, size_t *len, struct p11s_error *e)
+{
+  size_t want = alg->family == P11S_RSA ? rsa_length(s, key, made_len) : alg->signature_len;
+  bool der = alg->family == P11S_ECDSA && is_der(made, made_len);
+
+  p11s_rv_note(CKR_OK);
+  if (made_len == 0 || made_len > want || (alg->family != P11S_RSA && made_len != want))
+    return p11s_error_set(e, P11S_ERR_SIGNATURE,
+                          "C_Sign: a signature of %zu byte%s%s where algorithm %u (%s) has %zu%s",
+                          made_len, p11s_plural(made_len), der ? " in DER" : "", alg->number,
+                          alg->mnemonic, want, der ? ", r and s, in PKCS#11" : "");
+  if (want > *len)
+    return p11s_error_set(e, P11S_ERR_TOKEN, "C_Sign: a signature of %zu bytes, room for %zu", want,
+                          *len);
+  memset(signature, 0, want - made_len);
+  memcpy(signature + want - made_len, made, made_len);
+  *len = want;
+  return P11S_OK;
+}
+
+enum p11s_err p11s_session_sign(struct p11s_session *s, const struct p11s_algorithm *alg,
+                                const struct p11s_sign_plan *plan, CK_OBJECT_HANDLE key,
+                                const struct p11s_sign_login *login, const unsigned char *input,
+                                size_t input_len, unsigned char *signature, size_t *len,
+                                struct p11s_error *e)
+{
+  unsigned char info[19 + 64], made[SIGNATURE_MAX];
+  struct order o = {plan,       {plan->mechanism, NULL, 0}, key, login, input, input_len, made,
+                    sizeof made};
+  enum p11s_err result;
+
+  p11s_rv_note(CKR_OK);
+  if (!plan->whole_message && input_len != alg->digest_len)
+    return p11s_error_set(e, P11S_ERR_TOKEN, "a digest of %zu bytes for algorithm %u", input_len,
+                          alg->number);
+  if (!plan->whole_message && alg->family == P11S_RSA) {
+    o.input_len = digest_info(input_len, input, info);
+    o.input = info;
+    if (o.input_len == 0)
+      return p11s_error_set(e, P11S_ERR_TOKEN, "no DigestInfo for algorithm %u", alg->number);
+  }
+  result = sign_raw(s, alg, &o, e);
+  if (result == P11S_OK && o.len > sizeof made)
+    o.len = 0; /* the token lies about its own length */
+  if (result == P11S_OK)
+    result = finish(s, alg, key, made, o.len, signature, len, e);
+  return result;
+}

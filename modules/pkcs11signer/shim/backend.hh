@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include "shim/pdns-compat.hh"
+
+#include <vector>
+
+namespace pkcs11signer {
+// The DNSBackend that stands before the one with the data: it holds no zone and answers key calls
+// only, by passing them to its siblings and wrapping what refers to a key on a token, so that
+// PowerDNS makes our engine for it.
+class Backend : public compat::Dataless {
+public:
+  explicit Backend(const string &suffix);
+  ~Backend() override;
+  Backend(const Backend &) = delete;
+  Backend &operator=(const Backend &) = delete;
+
+  void addSibling(DNSBackend *sibling);
+  // None is being made in this thread. The first set of a server that is complete gets things
+  // going.
+  void noteSiblings();
+  const std::vector<DNSBackend *> &siblings() const { return d_siblings; }
+
+  // Asked of the first backend for each name that is in none of PowerDNS's caches.
+  void lookup(const QType &type, const DNSName &name, compat::DomainId id,
+              DNSPacket *packet) override;
+
+  // Keys. What is not overridden here PowerDNS asks of the siblings itself.
+  bool getDomainKeys(const compat::Zone &zone, std::vector<KeyData> &keys) override;
+  bool addDomainKey(const compat::Zone &zone, const KeyData &key, int64_t &id) override;
+
+  // Siblings say yes to these whether they have the row or not: only the one that has it is asked.
+  bool removeDomainKey(const compat::Zone &zone, unsigned int id) override;
+  bool activateDomainKey(const compat::Zone &zone, unsigned int id) override;
+  bool deactivateDomainKey(const compat::Zone &zone, unsigned int id) override;
+  bool publishDomainKey(const compat::Zone &zone, unsigned int id) override;
+  bool unpublishDomainKey(const compat::Zone &zone, unsigned int id) override;
+
+  // DNSSECKeeper talks to the first backend about transactions: that is us.
+  bool startTransaction(const compat::Zone &zone, compat::DomainId id) override;
+  bool commitTransaction() override;
+  bool abortTransaction() override;
+  bool inTransaction() override;
+
+  string directBackendCmd(const string &query) override;
+
+protected:
+  DNSBackend &first() const override;
+
+private:
+  string runCommand(const string &query); // with these siblings
+
+  std::vector<DNSBackend *> d_siblings; // not owned: the UeberBackend's, made and deleted after us
+};
+} // namespace pkcs11signer

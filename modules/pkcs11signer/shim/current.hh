@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include "shim/pdns-compat.hh"
+
+#include <vector>
+
+extern "C" {
+#include "ahead/host.h"
+}
+
+// What the siblings say of a zone now. They have no caches: those are the UeberBackend's and the
+// DNSSECKeeper's, which are left out. What a sibling throws passes through.
+namespace pkcs11signer {
+// How PowerDNS makes the serial that it serves, by a word of SOA-EDIT: P11S_SOA_EDIT_EPOCH also
+// when it computes another one than is known here.
+p11s_soa_edit soaEdit(const SOAData &soa, const std::string &word);
+
+p11s_zone_state currentState(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone);
+
+struct RrsetName {
+  DNSName owner;
+  uint16_t type;
+};
+// message: as PowerDNS would have it signed (ahead/host.h, struct p11s_served).
+p11s_served_kind currentSet(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone,
+                            const RrsetName &name, std::string &message);
+} // namespace pkcs11signer

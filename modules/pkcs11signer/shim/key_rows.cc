@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "shim/key_rows.hh"
+
+#include <algorithm>
+#include <openssl/crypto.h>
+
+extern "C" {
+#include "format/keyref_lmdb.h"
+}
+
+namespace pkcs11signer {
+namespace {
+struct Text : p11s_buf {
+  Text() : p11s_buf P11S_BUF_INIT {}
+  ~Text() { p11s_buf_wipe(this); }
+  Text(const Text &) = delete;
+  Text &operator=(const Text &) = delete;
+  std::string text() const
+  {
+    if (failed) {
+      throw DBException("out of memory");
+    }
+    return {p11s_buf_text(this), len};
+  }
+};
+
+// Also of a database that has been moved here from LMDB.
+void makePlain(std::string &content)
+{
+  Text plain;
+  if (p11s_stored_to_plain(content.data(), content.size(), &plain)) {
+    std::string text = plain.text();
+    wipe(content);
+    content = std::move(text);
+  }
+}
+
+// They may hold PINs.
+struct Rows : std::vector<DNSBackend::KeyData> {
+  Rows(DNSBackend &sibling, const compat::Zone &zone) { (void)readRows({&sibling}, zone, *this); }
+  ~Rows()
+  {
+    for (auto &row : *this) {
+      wipe(row.content);
+    }
+  }
+  Rows(const Rows &) = delete;
+  Rows &operator=(const Rows &) = delete;
+  bool have(int64_t id) const
+  {
+    return std::any_of(begin(), end(), [id](const auto &row) { return row.id == id; });
+  }
+};
+
+bool isSame(const DNSBackend::KeyData &a, const DNSBackend::KeyData &b)
+{
+  return a.flags == b.flags && a.active == b.active && a.published == b.published &&
+         a.content == b.content;
+}
+
+// false: the sibling does not take it.
+bool offer(DNSBackend &sibling, const compat::Zone &zone, const DNSBackend::KeyData &row,
+           int64_t &id)
+{
+  DNSBackend::KeyData stored = row;
+  if (compat::makesEngineOfNewKeys(sibling)) {
+    Text text;
+    p11s_stored_from_plain(row.content.data(), row.content.size(), &text);
+    wipe(stored.content);
+    stored.content = text.text();
+  }
+  const bool taken = sibling.addDomainKey(zone, stored, id);
+  wipe(stored.content);
+  return taken;
+}
+
+// The row's id, -1: the sibling does not keep it. The id that it gives may be of an earlier row, or
+// none.
+int64_t addTo(DNSBackend &sibling, const compat::Zone &zone, const DNSBackend::KeyData &row)
+{
+  const Rows before(sibling, zone);
+  int64_t id = -1;
+
+  if (!offer(sibling, zone, row, id)) {
+    return -1;
+  }
+  const Rows after(sibling, zone);
+  for (const auto &found : after) {
+    if (!before.have(found.id) && isSame(found, row)) {
+      return found.id;
+    }
+  }
+  if (id < 0 || before.have(id) || !after.have(id)) {
+    return -1;
+  }
+  sibling.removeDomainKey(zone, static_cast<unsigned int>(id));
+  throw DBException("the database did not keep the key reference as it was given (the column "
+                    "'content' of its table cryptokeys must hold UTF-8), so it is removed again");
+}
+} // namespace
+
+bool readRows(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone,
+              std::vector<DNSBackend::KeyData> &rows)
+{
+  const size_t before = rows.size();
+  bool answered = false;
+
+  for (auto *sibling : siblings) {
+    answered |= compat::takes(*sibling, zone) && sibling->getDomainKeys(zone, rows);
+    if (rows.size() > before) {
+      break;
+    }
+  }
+  for (size_t i = before; i < rows.size(); ++i) {
+    makePlain(rows[i].content);
+  }
+  return answered;
+}
+
+int64_t addRow(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone,
+               const DNSBackend::KeyData &row)
+{
+  int64_t id = -1;
+
+  for (auto *sibling : siblings) {
+    if (id < 0 && compat::takes(*sibling, zone)) {
+      id = addTo(*sibling, zone, row);
+    }
+  }
+  return id;
+}
+
+DNSBackend *holderOf(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone,
+                     unsigned int id)
+{
+  for (auto *sibling : siblings) {
+    if (compat::takes(*sibling, zone) && Rows(*sibling, zone).have(id)) {
+      return sibling;
+    }
+  }
+  return nullptr;
+}
+
+bool haveKeeper(const std::vector<DNSBackend *> &siblings)
+{
+  return std::any_of(siblings.begin(), siblings.end(), [](auto *sibling) {
+    const std::string &prefix = sibling->getPrefix();
+    return sibling->doesDNSSEC() &&
+           !(prefix.rfind("bind", 0) == 0 && ::arg().mustDo(prefix + "-hybrid"));
+  });
+}
+
+void wipe(std::string &text)
+{
+  if (!text.empty()) {
+    OPENSSL_cleanse(&text[0], text.size());
+  }
+}
+} // namespace pkcs11signer

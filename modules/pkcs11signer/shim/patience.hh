@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+extern "C" {
+#include "base/lock.h"
+}
+
+namespace pkcs11signer {
+// How long the calling thread waits for the token, from construction to destruction.
+//
+// pkcs11signer-timeout is for a query, with all of its signatures. PowerDNS does not say which of
+// them belong together. It asks for them one right behind the other, in one thread: it has another
+// query when it has looked something up since, has slept, or has got an error.
+class Patience {
+public:
+  Patience();
+  ~Patience();
+  Patience(const Patience &) = delete;
+  Patience &operator=(const Patience &) = delete;
+
+  operator p11s_wait() const { return d_wait; }
+  // The wait was in vain, and the query has its answer.
+  void giveUp();
+
+  // PowerDNS has looked something up in this thread.
+  static void noteLookup();
+
+private:
+  p11s_wait d_wait;
+  uint64_t d_begun_ms;
+};
+} // namespace pkcs11signer

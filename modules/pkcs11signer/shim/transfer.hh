@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include "shim/denial.hh"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pkcs11signer {
+// The NSEC or NSEC3 records of a transfer (RFC 5936). PowerDNS makes their chain anew for each,
+// from the zone's records in canonical order. The chain of its answers stands in the database:
+// another one where the zone is not rectified, below delegations, and around names with unusual
+// characters, which databases sort by their escapes.
+class TransferChain {
+public:
+  TransferChain(ServedZone &zone, const Listing &listing);
+
+  // For a name of the zone, and what stands there: the record that has it as its owner, if any.
+  std::optional<ServedSet> at(const DNSName &name, const ServedZone::Rows &rows) const;
+
+private:
+  void findHashes();
+  bool isInChain(const Listing::Names::value_type &name) const;
+  Types typesAt(const DNSName &name, const ServedZone::Rows &rows) const;
+  DNSName nextName(const DNSName &name) const;
+
+  ServedZone &d_zone;
+  const Listing &d_listing;
+  NSEC3PARAMRecordContent d_param;
+  bool d_isNarrow = false;           // then there are no transfers
+  bool d_isNsec3;                    // after the two that it comes with
+  std::vector<std::string> d_hashes; // sorted
+};
+} // namespace pkcs11signer

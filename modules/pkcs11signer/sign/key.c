@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "sign/key.h"
+
+#include "sign/key_internal.h"
+#include "base/lock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static char *copy(const char *text, bool *ok)
+{
+  char *result = text == NULL ? NULL : strdup(text);
+
+  if (text != NULL && result == NULL)
+    *ok = false;
+  return result;
+}
+
+static struct p11s_keyref *copy_ref(const struct p11s_keyref *ref)
+{
+  struct p11s_keyref *to = calloc(1, sizeof *to);
+  bool ok = true;
+
+  if (to == NULL)
+    return NULL;
+  to->algorithm = ref->algorithm;
+  to->engine = copy(ref->engine, &ok);
+  to->slot = copy(ref->slot, &ok);
+  to->label = copy(ref->label, &ok);
+  to->pub_label = copy(ref->pub_label, &ok);
+  to->extra = copy(ref->extra, &ok);
+  to->pin = p11s_secret_acquire(ref->pin);
+  if (ref->public_key != NULL && !p11s_keyref_pin_public(to, ref->public_key, ref->public_key_len))
+    ok = false;
+  if (ok)
+    return to;
+  p11s_keyref_free(to);
+  return NULL;
+}
+
+static enum p11s_err load_pinned(struct p11s_key *key, struct p11s_error *e)
+{
+  struct p11s_pubkey *public_key;
+  enum p11s_err result;
+
+  if (key->ref->public_key == NULL)
+    return P11S_OK;
+  result = p11s_pubkey_from_dnskey(key->alg, key->ref->public_key, key->ref->public_key_len,
+                                   &public_key, e);
+  if (result != P11S_OK) {
+    p11s_error_prefix(e, "PublicKey line");
+    return result;
+  }
+  key->pinned = true;
+  atomic_init(&key->public_key, public_key);
+  return P11S_OK;
+}
+
+enum p11s_err p11s_key_new(struct p11s_signer *signer, const struct p11s_keyref *ref,
+                           const struct p11s_algorithm *alg, struct p11s_token *token,
+                           const unsigned char *identity, struct p11s_key **ret_key,
+                           struct p11s_error *e)
+{
+  struct p11s_key *key = calloc(1, sizeof *key);
+  enum p11s_err result;
+
+  if (key == NULL)
+    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  pthread_mutex_init(&key->lock, NULL);
+  p11s_cond_init(&key->found);
+  key->signer = signer;
+  key->alg = alg;
+  key->token = token;
+  memcpy(key->identity, identity, sizeof key->identity);
+  key->ref = copy_ref(ref);
+  result =
+      key->ref != NULL ? load_pinned(key, e) : p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  if (result != P11S_OK) {
+    p11s_key_free(key);
+    return result;
+  }
+  *ret_key = key;
+  return P11S_OK;
+}
+
+void p11s_key_free(struct p11s_key *key)
+{
+  if (key == NULL)
+    return;
+  p11s_keyref_free(key->ref);
+  p11s_pubkey_free(atomic_load(&key->public_key));
+  pthread_cond_destroy(&key->found);
+  pthread_mutex_destroy(&key->lock);
+  free(key);
+}
+
+const struct p11s_algorithm *p11s_key_algorithm(const struct p11s_key *key)
+{
+  return key->alg;
+}
+
+struct p11s_token *p11s_key_token(const struct p11s_key *key)
+{
+  return key->token;
+}
+
+struct p11s_secret *p11s_key_pin(const struct p11s_key *key)
+{
+  return key->ref->pin;
+}
+
+struct p11s_signer *p11s_key_signer(const struct p11s_key *key)
+{
+  return key->signer;
+}
+
+const unsigned char *p11s_key_identity(const struct p11s_key *key)
+{
+  return key->identity;
+}
+
+const struct p11s_keyref *p11s_key_reference(const struct p11s_key *key)
+{
+  return key->ref;
+}
+
+const struct p11s_pubkey *p11s_key_public(const struct p11s_key *key)
+{
+  return atomic_load_explicit(&key->public_key, memory_order_acquire);
+}
+
+bool p11s_key_publish(struct p11s_key *key, struct p11s_pubkey *public_key)
+{
+  struct p11s_pubkey *expected = NULL;
+
+  return atomic_compare_exchange_strong(&key->public_key, &expected, public_key);
+}
+
+void p11s_key_error_prefix(const struct p11s_key *key, struct p11s_error *e)
+{
+  p11s_error_prefix(e, "key '%s' on token '%s' (module %s)", key->ref->label, key->ref->slot,
+                    key->ref->engine);
+}
+
+bool p11s_key_signs_whole(const struct p11s_key *key)
+{
+  return atomic_load(&key->lengths.whole);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_SIGNER_SIGNER_H
+#define P11S_SIGNER_SIGNER_H
+
+#include "base/err.h"
+#include "sign/key.h"
+#include "format/keyref.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The one object per process that the shim holds: settings, the tokens in
+ * use, and the table of keys, so that references that say the same share one
+ * key, one public key and one set of sessions.
+ *
+ * signer->lock guards the two tables. It is taken when PowerDNS reads a zone's
+ * keys from the database, not when it answers from its key cache.
+ */
+struct p11s_signer;
+struct p11s_flights;
+struct p11s_pinguard;
+struct p11s_store;
+struct p11s_mysql_config;
+struct p11s_host_source;
+
+struct p11s_config {
+  const char *pin_source;       /* "" or NULL: none */
+  unsigned sessions;            /* per token, 1…64 */
+  unsigned timeout_ms;          /* longest wait of a query */
+  unsigned transfer_timeout_ms; /* of anything else */
+  bool verify;                  /* every fresh signature */
+  bool store_pins;              /* literal PINs may stand in the table */
+  const char *state_dir;        /* what outlives the process; "" or NULL: nothing does */
+  bool report;                  /* to write the tokens' states there (token/status_file.h) */
+  bool store;                   /* to keep signatures there (store/store.h), */
+  unsigned store_mib;           /* up to so many MiB of them, */
+  const struct p11s_mysql_config
+      *fleet;                /* and in this database too (store/fleet/fleet.h), copied; or NULL */
+  unsigned query_threads;    /* PowerDNS threads that answer UDP queries; 0: not known, */
+  bool query_dealt;          /* and are dealt them in turn (token/admission.h) */
+  bool ahead;                /* a server: to sign ahead for, */
+  unsigned ahead_weeks;      /* so many weeks, 0…8, and say until when the store suffices */
+  unsigned ahead_rate;       /* signatures a second; 0: as the token allows (ahead/pace.h) */
+  uint32_t expiry_extension; /* seconds; PowerDNS's rrsig-expiry-extend (format/message.h) */
+  const char *host_settings; /* PowerDNS's that decide what is signed: NAME=VALUE, tabs between
+                                them; copied; NULL: none */
+  bool prepare;              /* a server: to log in and find keys when it starts (prepare.h) */
+  const struct p11s_host_source *hosts; /* for these two to ask what PowerDNS serves now (zones.h);
+                                           borrowed for ever; NULL: they do not ask */
+};
+
+#define P11S_STORE_STOP_MS 1000
+
+/* Copies the configuration. Starts no thread and makes no PKCS#11 call. */
+enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_signer **ret_signer,
+                              struct p11s_error *e);
+/* Waits for the workers until deadline_ms, and for the store at least P11S_STORE_STOP_MS.
+   Afterwards every call answers P11S_ERR_STOPPED. Safe in an exit handler. true: all threads are
+   back, and libraries may be finalized. */
+bool p11s_signer_stop(struct p11s_signer *signer, uint64_t deadline_ms);
+/* For tests: stops and frees everything. No key may be held any more. */
+void p11s_signer_free(struct p11s_signer *signer);
+
+const struct p11s_config *p11s_signer_config(const struct p11s_signer *signer);
+
+/* The key that ref names, interned. Makes no PKCS#11 call. Give it back with p11s_key_release().
+   P11S_ERR_KEY_TYPE: not an algorithm we can do, or the pinned key is not of it. */
+enum p11s_err p11s_signer_key(struct p11s_signer *signer, const struct p11s_keyref *ref,
+                              struct p11s_key **ret_key, struct p11s_error *e);
+/* The interned key of this identity, or NULL. Give it back with p11s_key_release(). */
+struct p11s_key *p11s_signer_find_key(struct p11s_signer *signer, const unsigned char *identity);
+/* One more reference. */
+struct p11s_key *p11s_key_acquire(struct p11s_key *key);
+/* Takes the key out of the table: the next p11s_signer_key() for the same reference makes a new
+ * one. */
+void p11s_signer_forget_key(struct p11s_signer *signer, struct p11s_key *key);
+/* NULL is allowed. A key nobody holds stays for ten minutes, where signatures are made ahead for a
+   day, then goes at the next sweep. */
+void p11s_key_release(struct p11s_key *key);
+
+/* All keys whose public half is known, each with a reference: to be released, and the array to be
+   freed, by the caller. false: no memory. */
+struct p11s_key_use {
+  struct p11s_key *key;
+  bool held;              /* by somebody else, */
+  uint64_t idle_since_ms; /* or since then by nobody */
+};
+bool p11s_signer_get_keys(struct p11s_signer *signer, struct p11s_key_use **ret_uses,
+                          size_t *ret_count);
+
+/* Where p11s_sign() keeps what is under way. Borrowed. */
+struct p11s_flights *p11s_signer_flights(struct p11s_signer *signer);
+
+/* What is known of PINs (pin/guard.h). Borrowed. */
+struct p11s_pinguard *p11s_signer_pinguard(struct p11s_signer *signer);
+
+/* Where signatures are kept beyond the process's life, opened by the first who asks (meanwhile, and
+   when that fails, there is none: NULL; the log has why). Borrowed; no lock once it is open. */
+struct p11s_store *p11s_signer_store(struct p11s_signer *signer);
+/* For a server: opens it in a thread of its own, connects to the fleet's database, and returns when
+   that is done, or at the deadline: a store that has to be copied may take minutes. */
+void p11s_signer_open_store(struct p11s_signer *signer, uint64_t deadline_ms);
+
+/* For a server whose database can be asked: the first call has the keys prepared (ahead/prepare.h),
+   and returns when each token has been logged in to once, or at the deadline. */
+void p11s_signer_prepare(struct p11s_signer *signer, uint64_t deadline_ms);
+
+/* Deadlines from now, by setting. */
+uint64_t p11s_signer_query_deadline(const struct p11s_signer *signer);
+uint64_t p11s_signer_admin_deadline(const struct p11s_signer *signer);
+
+/* Calls fn for each token that is not retired, under the signer's lock: fn must not call the
+ * signer, nor wait. */
+struct p11s_token;
+struct p11s_token_stats;
+void p11s_signer_each_token(struct p11s_signer *signer,
+                            void (*fn)(const struct p11s_token *token,
+                                       const struct p11s_token_stats *stats, void *arg),
+                            void *arg);
+
+/* The same tokens, for who may wait; they live as long as the signer. The array is to be freed by
+   the caller. false: no memory. */
+bool p11s_signer_get_tokens(struct p11s_signer *signer, struct p11s_token ***ret_tokens,
+                            size_t *ret_count);
+
+struct p11s_signer_stats {
+  size_t keys;
+  size_t tokens;
+  size_t queued; /* jobs waiting for a worker, of all tokens */
+  size_t workers;
+  size_t under_way; /* signatures being made or waited for */
+  size_t away;      /* tokens, by state */
+  size_t stuck;
+  size_t store_signatures;
+  size_t store_bytes;
+  size_t store_queued;
+  size_t fleet_connected; /* 1: its database answers */
+  size_t fleet_queued;
+  size_t ahead_missing;  /* signatures for the weeks to come, still to be made */
+  size_t ahead_until;    /* seconds since 1970: what was served is stored until then; 0: unknown */
+  size_t ahead_seconds;  /* from now until then */
+  size_t pin_tries_left; /* of the token with the fewest: 0 locked, 1, 2 some, 3 all or not known */
+};
+void p11s_signer_get_stats(struct p11s_signer *signer, struct p11s_signer_stats *ret);
+
+#endif

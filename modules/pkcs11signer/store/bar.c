@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "store/bar.h"
+
+#include "base/crypto.h"
+#include "store/worth.h"
+
+#include <string.h>
+
+static bool id_of(const unsigned char *zone, size_t len, uint64_t *ret)
+{
+  unsigned char hash[P11S_SHA256_LEN];
+
+  if (len == 0 || !p11s_sha256(zone, len, hash))
+    return false;
+  memcpy(ret, hash, sizeof *ret);
+  return true;
+}
+
+void p11s_bar_raise(struct p11s_bar *bar, const unsigned char *zone, size_t len, unsigned worth)
+{
+  uint32_t *best;
+  uint64_t id;
+
+  bar->raised = true;
+  if (!id_of(zone, len, &id) || (best = p11s_idmap_at(&bar->of_zone, id)) == NULL)
+    return;
+  if (*best == P11S_IDMAP_NONE || worth < *best)
+    *best = worth;
+}
+
+bool p11s_bar_keeps_out(const struct p11s_bar *bar, const struct p11s_message *m, unsigned worth)
+{
+  uint64_t id;
+
+  if (!bar->raised || worth < P11S_WORTH_AHEAD)
+    return false;
+  if (worth >= P11S_WORTH_ONCE)
+    return true;
+  /* None is the largest number. */
+  return id_of(m->signer, m->signer_len, &id) && worth >= p11s_idmap_find(&bar->of_zone, id);
+}
+
+void p11s_bar_clear(struct p11s_bar *bar)
+{
+  p11s_idmap_clear(&bar->of_zone);
+  bar->raised = false;
+}

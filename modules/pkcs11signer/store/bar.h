@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_STORE_BAR_H
+#define P11S_STORE_BAR_H
+
+#include "base/id_table.h"
+#include "format/message.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * What is not taken into a full store: what would be among the first to go, while its zone has lost
+ * something that is worth as much or more. So what stays depends neither on the order in which
+ * signatures come nor on when they are written. What a query has just asked for is taken all the
+ * same: the least recently used goes for it.
+ *
+ * All zeros: nothing has been lost. One thread at a time; no locks. Sixteen bytes for each zone
+ * that has lost something.
+ */
+struct p11s_bar {
+  struct p11s_idmap of_zone; /* the best class (store/worth.h) that it has lost */
+  bool raised;               /* for what is nobody's: some zone has lost something */
+};
+
+/* The zone, in wire format, has lost something of that class. */
+void p11s_bar_raise(struct p11s_bar *bar, const unsigned char *zone, size_t len, unsigned worth);
+/* Whether a new one of that class is not taken. */
+bool p11s_bar_keeps_out(const struct p11s_bar *bar, const struct p11s_message *m, unsigned worth);
+/* There is room again. */
+void p11s_bar_clear(struct p11s_bar *bar);
+
+#endif

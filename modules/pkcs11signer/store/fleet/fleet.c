@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "store/fleet/fleet.h"
+
+#include "base/buf.h"
+#include "base/crypto.h"
+#include "base/fork.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "store/fleet/internal.h"
+#include "base/thread.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CUT_MS 200 /* before the deadline */
+
+/* -- opening */
+
+static const char *copy(const char *text)
+{
+  return strdup(text != NULL ? text : "");
+}
+
+void p11s_mysql_config_free(struct p11s_mysql_config *config)
+{
+  if (config == NULL)
+    return;
+  free((char *)config->host);
+  free((char *)config->socket);
+  free((char *)config->user);
+  free((char *)config->password_file);
+  free((char *)config->dbname);
+  p11s_secret_release(config->password);
+  free(config);
+}
+
+struct p11s_mysql_config *p11s_mysql_config_copy(const struct p11s_mysql_config *config)
+{
+  struct p11s_mysql_config *own = calloc(1, sizeof *own);
+
+  if (own == NULL)
+    return NULL;
+  own->host = copy(config->host);
+  own->socket = copy(config->socket);
+  own->port = config->port;
+  own->user = copy(config->user);
+  own->password = p11s_secret_acquire(config->password);
+  own->password_file = copy(config->password_file);
+  own->dbname = copy(config->dbname);
+  own->timeout_ms = config->timeout_ms;
+  own->most_rows = config->most_rows;
+  if (own->host != NULL && own->socket != NULL && own->user != NULL && own->password_file != NULL &&
+      own->dbname != NULL)
+    return own;
+  p11s_mysql_config_free(own);
+  return NULL;
+}
+
+static char *describe(const struct p11s_mysql_config *config)
+{
+  bool has_host = config->host != NULL && config->host[0] != '\0';
+  bool has_socket = config->socket != NULL && config->socket[0] != '\0';
+  struct p11s_buf b = P11S_BUF_INIT;
+
+  p11s_buf_addf(&b, "'%s' on %s", config->dbname != NULL ? config->dbname : "",
+                has_host     ? config->host
+                : has_socket ? config->socket
+                             : "this machine");
+  if (has_host && config->port != 0)
+    p11s_buf_addf(&b, " port %u", config->port);
+  return b.failed ? NULL : b.data;
+}
+
+static void free_mysql(struct p11s_mysql *my)
+{
+  while (my->first != NULL) {
+    struct p11s_mysql_op *next = my->first->next;
+
+    free(my->first);
+    my->first = next;
+  }
+  pthread_cond_destroy(&my->find.wake);
+  pthread_cond_destroy(&my->write.wake);
+  pthread_cond_destroy(&my->done);
+  pthread_mutex_destroy(&my->lock);
+  p11s_mysql_config_free(my->config);
+  free(my->where);
+  free(my);
+}
+
+enum p11s_err p11s_mysql_open(const struct p11s_mysql_config *config, struct p11s_mysql **ret,
+                              struct p11s_error *e)
+{
+  struct p11s_mysql *my;
+
+  if (!p11s_mysql_is_built()) {
+    struct p11s_mysqlconn *none = NULL;
+
+    return p11s_mysqlconn_open(config, 0, &none, e);
+  }
+  my = calloc(1, sizeof *my);
+  if (my == NULL)
+    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  pthread_mutex_init(&my->lock, NULL);
+  p11s_cond_init(&my->find.wake);
+  p11s_cond_init(&my->write.wake);
+  p11s_cond_init(&my->done);
+  my->last = &my->first;
+  my->generation = p11s_fork_generation();
+  my->config = p11s_mysql_config_copy(config);
+  my->where = describe(config);
+  if (my->config == NULL || my->where == NULL || !p11s_random(my->server, sizeof my->server)) {
+    free_mysql(my);
+    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  }
+  *ret = my;
+  return P11S_OK;
+}
+
+bool p11s_mysql_is_ours(const struct p11s_mysql *my)
+{
+  return my != NULL && my->generation == p11s_fork_generation();
+}
+
+static void start_link(struct p11s_mysql *my, struct p11s_mysql_link *link, void *(*main)(void *))
+{
+  pthread_t thread;
+  bool started;
+
+  started = p11s_thread_start(&thread, main, my);
+  pthread_mutex_lock(&my->lock);
+  link->running = started;
+  if (started)
+    link->thread = thread;
+  pthread_mutex_unlock(&my->lock);
+}
+
+void p11s_mysql_start(struct p11s_mysql *my)
+{
+  struct p11s_error error;
+
+  if (!p11s_mysql_is_ours(my) || atomic_load_explicit(&my->started, memory_order_relaxed) ||
+      atomic_exchange(&my->started, true))
+    return;
+  start_link(my, &my->find, p11s_mysql_ask_main);
+  start_link(my, &my->write, p11s_mysql_write_main);
+  if (my->find.running && my->write.running)
+    return;
+  (void)p11s_error_set(&error, P11S_ERR_NOMEM, "no thread could be started for it");
+  p11s_mysql_note_failure(my, &error);
+}
+
+/* -- connections */
+
+enum p11s_err p11s_mysql_connect(struct p11s_mysql *my, struct p11s_mysql_link *link,
+                                 unsigned answer_s, struct p11s_error *e)
+{
+  struct p11s_mysqlconn *conn = NULL;
+  enum p11s_err result = p11s_mysqlconn_open(my->config, answer_s, &conn, e);
+
+  if (result != P11S_OK)
+    return result;
+  pthread_mutex_lock(&my->lock);
+  link->conn = conn;
+  pthread_mutex_unlock(&my->lock);
+  return P11S_OK;
+}
+
+void p11s_mysql_disconnect(struct p11s_mysql *my, struct p11s_mysql_link *link)
+{
+  struct p11s_mysqlconn *conn;
+
+  pthread_mutex_lock(&my->lock);
+  conn = link->conn;
+  link->conn = NULL;
+  pthread_mutex_unlock(&my->lock);
+  p11s_mysqlconn_close(conn);
+}
+
+void p11s_mysql_end_link(struct p11s_mysql *my, struct p11s_mysql_link *link)
+{
+  p11s_mysql_disconnect(my, link);
+  pthread_mutex_lock(&my->lock);
+  link->ended = true;
+  pthread_cond_broadcast(&my->done);
+  pthread_mutex_unlock(&my->lock);
+}
+
+/* -- whether it is there */
+
+void p11s_mysql_note_answer(struct p11s_mysql *my, uint64_t took_ms)
+{
+  uint64_t now = p11s_now_ms(), away_ms = 0;
+  bool is_first = false, is_back = false;
+
+  pthread_mutex_lock(&my->lock);
+  if (my->reason[0] != '\0')
+    away_ms = now - my->breaker.since_ms;
+  if (p11s_breaker_answered(&my->breaker, now, took_ms, my->config->timeout_ms)) {
+    is_back = my->reason[0] != '\0';
+    is_first = !my->was_up;
+    my->was_up = true;
+    my->reason[0] = '\0';
+    pthread_cond_signal(&my->write.wake);
+  }
+  pthread_mutex_unlock(&my->lock);
+  if (is_back)
+    p11s_log_event(P11S_LOG_NOTICE,
+                   "fleet store %s is back after %llu s: signatures are shared again", my->where,
+                   (unsigned long long)(away_ms + 999) / 1000);
+  else if (is_first)
+    p11s_log_event(P11S_LOG_NOTICE,
+                   "fleet store %s: connected; what another server has signed is not signed again",
+                   my->where);
+}
+
+/* It has gone down, or is down for another reason than was said. */
+static void say_down(const struct p11s_mysql *my, const char *reason)
+{
+  p11s_log_event(P11S_LOG_WARNING,
+                 "fleet store %s: %s. Until it is there again signatures are not shared with other "
+                 "servers; queries are answered all the same, and it is tried again by itself",
+                 my->where, reason);
+}
+
+void p11s_mysql_note_late(struct p11s_mysql *my)
+{
+  char reason[P11S_ERROR_SIZE];
+  bool changed;
+
+  pthread_mutex_lock(&my->lock);
+  changed = p11s_breaker_late(&my->breaker, p11s_now_ms(), my->config->timeout_ms);
+  if (changed) {
+    (void)snprintf(my->reason, sizeof my->reason, "no answer within %u ms, %d times in a row",
+                   my->config->timeout_ms, P11S_BREAKER_LATE);
+    memcpy(reason, my->reason, sizeof reason);
+    p11s_mysql_wake_all_locked(my);
+  }
+  pthread_mutex_unlock(&my->lock);
+  if (changed)
+    say_down(my, reason);
+}
+
+void p11s_mysql_note_lost(struct p11s_mysql *my)
+{
+  pthread_mutex_lock(&my->lock);
+  (void)p11s_breaker_failed(&my->breaker, p11s_now_ms());
+  p11s_mysql_wake_all_locked(my);
+  pthread_mutex_unlock(&my->lock);
+}
+
+void p11s_mysql_note_failure(struct p11s_mysql *my, const struct p11s_error *why)
+{
+  bool is_news;
+
+  pthread_mutex_lock(&my->lock);
+  (void)p11s_breaker_failed(&my->breaker, p11s_now_ms());
+  is_news = strcmp(my->reason, why->text) != 0 && !my->stopping;
+  memcpy(my->reason, why->text, sizeof my->reason);
+  p11s_mysql_wake_all_locked(my);
+  pthread_mutex_unlock(&my->lock);
+  if (is_news)
+    say_down(my, why->text);
+}
+
+void p11s_mysql_get_stats(struct p11s_mysql *my, struct p11s_mysql_stats *ret)
+{
+  memset(ret, 0, sizeof *ret);
+  if (!p11s_mysql_is_ours(my))
+    return;
+  pthread_mutex_lock(&my->lock);
+  ret->connected = my->breaker.state == P11S_BREAKER_UP && !my->stopping;
+  ret->queued = my->in - my->out;
+  pthread_mutex_unlock(&my->lock);
+}
+
+/* -- stopping */
+
+void p11s_mysql_begin_stop(struct p11s_mysql *my)
+{
+  /* The exit handler's thread may hold the lock: p11s_mysql_stop() waits for it no longer than its
+     deadline. */
+  if (!p11s_mysql_is_ours(my) || pthread_mutex_trylock(&my->lock) != 0)
+    return;
+  my->stopping = true;
+  p11s_mysql_wake_all_locked(my);
+  pthread_mutex_unlock(&my->lock);
+}
+
+static bool is_back_locked(const struct p11s_mysql_link *link)
+{
+  return link->ended || !link->running;
+}
+
+static void await_both_locked(struct p11s_mysql *my, uint64_t deadline_ms)
+{
+  while (!(is_back_locked(&my->find) && is_back_locked(&my->write)) &&
+         p11s_cond_wait_until(&my->done, &my->lock, deadline_ms))
+    ;
+}
+
+static void cut_locked(struct p11s_mysql_link *link)
+{
+  if (link->conn != NULL)
+    p11s_mysqlconn_cut(link->conn);
+}
+
+static void join(struct p11s_mysql *my, struct p11s_mysql_link *link)
+{
+  bool do_join;
+
+  pthread_mutex_lock(&my->lock);
+  do_join = link->running && link->ended && !link->joined;
+  link->joined = link->joined || do_join;
+  pthread_mutex_unlock(&my->lock);
+  if (do_join)
+    (void)pthread_join(link->thread, NULL);
+}
+
+bool p11s_mysql_stop(struct p11s_mysql *my, uint64_t deadline_ms)
+{
+  bool back;
+
+  if (!p11s_mysql_is_ours(my))
+    return true;
+  /* Whoever starts it now is too late. */
+  (void)atomic_exchange(&my->started, true);
+  if (!p11s_mutex_lock_until(&my->lock, deadline_ms))
+    return false;
+  my->stopping = true;
+  p11s_mysql_wake_all_locked(my);
+  await_both_locked(my, deadline_ms > CUT_MS ? deadline_ms - CUT_MS : 0);
+  cut_locked(&my->find);
+  cut_locked(&my->write);
+  await_both_locked(my, deadline_ms);
+  back = is_back_locked(&my->find) && is_back_locked(&my->write);
+  pthread_mutex_unlock(&my->lock);
+  if (back) {
+    join(my, &my->find);
+    join(my, &my->write);
+  }
+  return back;
+}
+
+void p11s_mysql_close(struct p11s_mysql *my, uint64_t deadline_ms)
+{
+  if (p11s_mysql_is_ours(my) && p11s_mysql_stop(my, deadline_ms))
+    free_mysql(my);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_STORE_FLEET_HEALTH_H
+#define P11S_STORE_FLEET_HEALTH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Whether the fleet's database is worth waiting for, and when it is tried again.
+ *
+ *   untried  no answer yet: callers may wait for the first connection
+ *   up       answers come in time
+ *   down     callers met their deadlines without an answer three times in a row (those of the same
+ *            moment count once), or the connection failed. Nobody asks, until a trial has had its
+ *            answer in time.
+ *
+ * The first trial comes at once when the connection failed, half a second later when answers were
+ * late; then after twice as long each time, up to P11S_BREAKER_LONGEST_MS.
+ *
+ * Pure: the caller has the clock (milliseconds) and the lock.
+ */
+#define P11S_BREAKER_LATE 3
+#define P11S_BREAKER_SHORTEST_MS 500
+#define P11S_BREAKER_LONGEST_MS 10000
+
+enum p11s_breaker_state { P11S_BREAKER_UNTRIED, P11S_BREAKER_UP, P11S_BREAKER_DOWN };
+
+struct p11s_breaker {
+  enum p11s_breaker_state state;
+  unsigned late;     /* in a row */
+  uint64_t late_ms;  /* when the last of these was */
+  unsigned pause_ms; /* before the trial after the next */
+  uint64_t trial_ms; /* when the next one is due, while it is down */
+  uint64_t since_ms; /* when it went down */
+};
+
+/* The next three return true when the state has changed. */
+
+/* An answer, or a connection, took that long. */
+bool p11s_breaker_answered(struct p11s_breaker *b, uint64_t now_ms, uint64_t took_ms,
+                           unsigned timeout_ms);
+/* A caller has left without one. When it goes down before it was ever up, that is no change to
+   speak of: what becomes of the first connection is. */
+bool p11s_breaker_late(struct p11s_breaker *b, uint64_t now_ms, unsigned timeout_ms);
+/* The connection is lost, or could not be made. */
+bool p11s_breaker_failed(struct p11s_breaker *b, uint64_t now_ms);
+
+/* Whether callers may ask. */
+bool p11s_breaker_allows(const struct p11s_breaker *b);
+
+#endif

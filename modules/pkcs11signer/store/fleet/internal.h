@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_STORE_FLEET_INTERNAL_H
+#define P11S_STORE_FLEET_INTERNAL_H
+
+#include "store/fleet/fleet.h"
+#include "store/fleet/health.h"
+#include "store/fleet/connection.h"
+#include "store/fleet/sql.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* Shared by store/fleet/fleet.c (life, breaker, log), store/fleet/lookup.c and store/fleet/ask.c
+   (look-ups and their thread), store/fleet/write.c (the queue and its thread) and
+   store/fleet/walk.c. */
+
+#define P11S_MYSQL_FIND_S 3  /* silence after which a look-up's connection is given up */
+#define P11S_MYSQL_WRITE_S 5 /* a write's */
+
+/* A thread and its connection. */
+struct p11s_mysql_link {
+  struct p11s_mysqlconn *conn; /* the thread's to use; set and cleared under the lock */
+  pthread_cond_t wake;
+  pthread_t thread;
+  bool running; /* was started */
+  bool ended;
+  bool joined;
+};
+
+struct p11s_mysql_request;
+
+struct p11s_mysql {
+  struct p11s_mysql_config *config; /* immutable, as the next three */
+  char *where;                      /* "'signatures' on 10.0.0.1", for the log */
+  unsigned generation;              /* of fork() */
+  unsigned char server[P11S_MYSQL_SERVER_LEN];
+  atomic_bool started;
+  atomic_bool full; /* of rows that are never deleted: the writing thread says so, to who puts */
+
+  /* the look-up thread's */
+  unsigned late_claims; /* in a row */
+  unsigned no_claims_ms;
+  uint64_t no_claims_until_ms;
+
+  pthread_mutex_t lock; /* guards the rest */
+  bool stopping;
+  pthread_cond_t done; /* writes are, or a thread has ended */
+  struct p11s_breaker breaker;
+  char reason[P11S_ERROR_SIZE]; /* why it is down, as logged; "" */
+  bool was_up;
+  struct p11s_mysql_link find;
+  struct p11s_mysql_link write;
+
+  struct p11s_mysql_request *requests; /* those without an answer */
+
+  struct p11s_mysql_op *first;
+  struct p11s_mysql_op **last;
+  size_t count;
+  size_t bytes;
+  uint64_t in;  /* how many writes were ever queued */
+  uint64_t out; /* how many of those are done, or dropped */
+};
+
+/* false: after fork(), or NULL. */
+bool p11s_mysql_is_ours(const struct p11s_mysql *my);
+
+void *p11s_mysql_ask_main(void *arg);
+void *p11s_mysql_write_main(void *arg);
+
+/* Opens the link's connection. */
+enum p11s_err p11s_mysql_connect(struct p11s_mysql *my, struct p11s_mysql_link *link,
+                                 unsigned answer_s, struct p11s_error *e);
+void p11s_mysql_disconnect(struct p11s_mysql *my, struct p11s_mysql_link *link);
+/* The last thing that a thread does. */
+void p11s_mysql_end_link(struct p11s_mysql *my, struct p11s_mysql_link *link);
+
+/* What the look-up thread and its callers tell the breaker; each change is logged. A connection
+   that is lost is none yet: it is tried at once whether another can be had, and that one's failure
+   is said. */
+void p11s_mysql_note_answer(struct p11s_mysql *my, uint64_t took_ms);
+void p11s_mysql_note_late(struct p11s_mysql *my);
+void p11s_mysql_note_lost(struct p11s_mysql *my);
+void p11s_mysql_note_failure(struct p11s_mysql *my, const struct p11s_error *why);
+
+/* A write of that row, but no P11S_MYSQL_PUT. */
+void p11s_mysql_queue(struct p11s_mysql *my, enum p11s_mysql_op_kind kind, const unsigned char *id);
+
+/* Wakes everybody who waits for an answer. */
+void p11s_mysql_wake_all_locked(struct p11s_mysql *my);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_STORE_FLEET_REQUEST_H
+#define P11S_STORE_FLEET_REQUEST_H
+
+#include "store/fleet/internal.h"
+
+/*
+ * A look-up that callers wait for, between store/fleet/lookup.c (the callers) and store/fleet/ask.c
+ * (the thread that asks the database). All who look for the same at the same time share one.
+ */
+struct p11s_mysql_request {
+  /* guarded by the lock */
+  struct p11s_mysql_request *next;
+  unsigned refs; /* callers, and the thread while it asks */
+  bool claim;
+  bool asking;
+  bool done;
+  bool awaited;      /* another server was making it */
+  uint64_t ask_ms;   /* when it is to be asked for */
+  uint64_t heard_ms; /* of the database, the last time; before that, when it was queued */
+  pthread_cond_t answered;
+
+  /* written by the thread while it asks, read when it is done */
+  enum p11s_store_found found;
+  unsigned char signature[P11S_STORE_MAX_SIGNATURE];
+  size_t signature_len;
+
+  /* immutable */
+  unsigned char id[P11S_STORE_ID_LEN];
+  unsigned char key_id[P11S_STORE_ID_LEN];
+  uint32_t expires;
+  size_t room; /* for a signature */
+  size_t message_len;
+  unsigned char message[];
+};
+
+/* Takes it out of those that have no answer. */
+void p11s_mysql_request_unlist_locked(struct p11s_mysql *my, struct p11s_mysql_request *r);
+/* The last one frees it. */
+void p11s_mysql_request_release_locked(struct p11s_mysql *my, struct p11s_mysql_request *r);
+
+#endif

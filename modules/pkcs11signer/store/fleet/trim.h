@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_STORE_FLEET_TRIM_H
+#define P11S_STORE_FLEET_TRIM_H
+
+#include "store/fleet/internal.h"
+
+/*
+ * Keeps the fleet's table to the number of rows that a setting allows. A server counts them every
+ * ten minutes; the one that finds too many, and gets a lock that the database gives to one
+ * connection, reads all rows three times, a few hundred a statement, and deletes until a tenth is
+ * free: the same that would go from a file that is full (store/worth.h, store/share.h).
+ *
+ * For the writing thread, when it has nothing to write. No locks of the process's own.
+ */
+struct p11s_mysql_trim;
+
+/* NULL: no memory. */
+struct p11s_mysql_trim *p11s_mysql_trim_new(struct p11s_mysql *my);
+void p11s_mysql_trim_free(struct p11s_mysql_trim *trim);
+
+/* Goes on: a statement or two. *ret_more: there is more to do, now. */
+enum p11s_mysql_result p11s_mysql_trim_step(struct p11s_mysql_trim *trim,
+                                            struct p11s_mysqlconn *conn, bool *ret_more);
+
+/* Whether a record is not to be written, as the table is full of what is never deleted, and a query
+   has not asked for it or it is of another type. For any thread. */
+bool p11s_mysql_trim_refuses(const struct p11s_mysql *my, const struct p11s_store_record *record);
+
+#endif

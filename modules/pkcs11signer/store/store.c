@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "store/store.h"
+
+#include "base/fork.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "base/counters.h"
+#include "store/recover.h"
+#include "store/internal.h"
+#include "store/refuse.h"
+#include "base/thread.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCH 500
+#define BATCH_BYTES ((size_t)1 << 20)
+#define WITHIN_MS 1000
+#define QUEUE_MAX 10000
+#define QUEUE_BYTES ((size_t)16 << 20)
+#define LEAVE_MS 200 /* for those who look up at the end */
+#define TIDY_EVERY_MS 60000
+
+struct p11s_store {
+  struct p11s_lmdb *db;     /* immutable, like the next four */
+  struct p11s_mysql *fleet; /* or NULL */
+  struct p11s_room room;
+  char *directory;
+  unsigned generation; /* of fork() */
+  pthread_t thread;
+  struct p11s_store_file file; /* opener's, then the thread's */
+  uint64_t tidied_ms;          /* the thread's */
+  atomic_bool stopped;
+  atomic_bool crowded; /* room.crowded, for others */
+
+  pthread_mutex_t lock; /* guards the rest */
+  pthread_cond_t wake;  /* there is something to write, or to stop for */
+  pthread_cond_t done;  /* a batch is done, or the thread has ended */
+  struct p11s_op *first;
+  struct p11s_op **last;
+  size_t count;
+  size_t bytes;
+  uint64_t first_ms; /* when the first was queued */
+  uint64_t in;       /* how many were ever queued */
+  uint64_t out;      /* how many of those are done */
+  bool hurry;        /* somebody waits for it */
+  bool stopping;
+  bool ended;
+};
+
+/* 0: this process has none; else the generation that has one, and 1. */
+static atomic_uint taken;
+
+static bool is_open(const struct p11s_store *s)
+{
+  return s != NULL && !atomic_load_explicit(&s->stopped, memory_order_acquire) &&
+         s->generation == p11s_fork_generation();
+}
+
+void p11s_store_queue(struct p11s_store *s, struct p11s_op *op)
+{
+  bool queued = false, wake = false;
+
+  if (op != NULL) {
+    pthread_mutex_lock(&s->lock);
+    queued = !s->stopping && s->count < QUEUE_MAX && s->bytes + op->len <= QUEUE_BYTES;
+    if (queued) {
+      *s->last = op;
+      s->last = &op->next;
+      s->bytes += op->len;
+      s->in++;
+      if (s->count++ == 0)
+        s->first_ms = p11s_now_ms();
+      wake = s->count == 1 || s->count == BATCH || s->bytes >= BATCH_BYTES;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (wake)
+      pthread_cond_signal(&s->wake);
+  }
+  if (queued)
+    return;
+  free(op);
+  p11s_stats_count(P11S_STAT_STORE_DROPPED);
+}
+
+/* -- the thread */
+
+/* Takes the first of the queue, a batch at most; *ret_count: how many. */
+static struct p11s_op *take_batch_locked(struct p11s_store *s, size_t *ret_count)
+{
+  struct p11s_op *batch = s->first, **at = &s->first;
+  size_t count = 0, bytes = 0;
+
+  while (*at != NULL && count < BATCH && bytes < BATCH_BYTES) {
+    bytes += (*at)->len;
+    count++;
+    at = &(*at)->next;
+  }
+  s->first = *at;
+  *at = NULL;
+  if (s->first == NULL) {
+    s->last = &s->first;
+    s->hurry = false;
+  }
+  s->count -= count;
+  s->bytes -= bytes;
+  s->first_ms = p11s_now_ms();
+  *ret_count = count;
+  return count > 0 ? batch : NULL;
+}
+
+/* Until there is a batch to write, or a second has passed. false: the store is to stop, and
+   everything is written. */
+static bool await_batch(struct p11s_store *s, struct p11s_op **ret_batch, size_t *ret_count)
+{
+  uint64_t until = p11s_now_ms() + WITHIN_MS;
+  bool goes_on = true;
+
+  pthread_mutex_lock(&s->lock);
+  while (!s->stopping && !(s->hurry && s->count > 0) && s->count < BATCH &&
+         s->bytes < BATCH_BYTES) {
+    if (s->count > 0 && s->first_ms + WITHIN_MS < until)
+      until = s->first_ms + WITHIN_MS;
+    if (!p11s_cond_wait_until(&s->wake, &s->lock, until))
+      break;
+  }
+  *ret_batch = take_batch_locked(s, ret_count);
+  goes_on = !s->stopping || *ret_count > 0;
+  pthread_mutex_unlock(&s->lock);
+  return goes_on;
+}
+
+static void write_batch(struct p11s_store *s, struct p11s_op *batch, size_t count)
+{
+  struct p11s_error error;
+
+  if (batch == NULL || p11s_lmdb_write(s->db, batch, &error) == P11S_OK) {
+    for (const struct p11s_op *op = batch; op != NULL; op = op->next) {
+      p11s_room_wrote(&s->room, op);
+      if (op->kind == P11S_OP_PUT)
+        p11s_stats_count(P11S_STAT_STORE_WRITTEN);
+    }
+  } else {
+    p11s_stats_add(P11S_STAT_STORE_FAILED, count);
+    if (p11s_lmdb_is_usable(s->db)) /* else it has been said */
+      p11s_log_limited(P11S_LOG_WARNING, "store: write",
+                       "signature store %s: %zu record%s could not be written: %s. Queries are "
+                       "answered all the same, but what is missing is signed again after a restart",
+                       s->file.path, count, p11s_plural(count), error.text);
+  }
+  while (batch != NULL) {
+    struct p11s_op *next = batch->next;
+
+    free(batch);
+    batch = next;
+  }
+  pthread_mutex_lock(&s->lock);
+  s->out += count;
+  pthread_cond_broadcast(&s->done);
+  pthread_mutex_unlock(&s->lock);
+}
+
+static bool is_not_stopping(void *arg)
+{
+  struct p11s_store *s = arg;
+  bool stopping;
+
+  pthread_mutex_lock(&s->lock);
+  stopping = s->stopping;
+  pthread_mutex_unlock(&s->lock);
+  return !stopping;
+}
+
+static void look_after(struct p11s_store *s)
+{
+  uint64_t now = p11s_now_ms();
+
+  if (now - s->tidied_ms >= TIDY_EVERY_MS) {
+    s->tidied_ms = now;
+    p11s_lmdb_tidy(s->db);
+  }
+  p11s_room_sweep(s->db, &s->room);
+}
+
+static void *store_main(void *arg)
+{
+  struct p11s_store *s = arg;
+  struct p11s_op *batch;
+  size_t count;
+
+  (void)pthread_setname_np(pthread_self(), "p11s/store");
+  (void)p11s_store_file_own(s->directory);
+  while (await_batch(s, &batch, &count)) {
+    if (batch != NULL) {
+      p11s_refuse(s->db, &s->room, &batch);
+      p11s_room_make(s->db, &s->room, batch, is_not_stopping, s);
+      atomic_store(&s->crowded, s->room.crowded);
+      p11s_refuse(s->db, &s->room, &batch);
+      write_batch(s, batch, count);
+    } else if (p11s_lmdb_is_usable(s->db)) {
+      look_after(s);
+    }
+  }
+  (void)p11s_lmdb_stop(s->db, p11s_now_ms() + LEAVE_MS);
+  p11s_store_file_release(&s->file);
+  pthread_mutex_lock(&s->lock);
+  s->ended = true;
+  pthread_cond_broadcast(&s->done);
+  pthread_mutex_unlock(&s->lock);
+  return NULL;
+}
+
+/* -- opening and closing */
+
+static void free_store(struct p11s_store *s)
+{
+  p11s_mysql_close(s->fleet, 0);
+  p11s_lmdb_close(s->db);
+  p11s_bar_clear(&s->room.bar);
+  p11s_store_file_free(&s->file);
+  pthread_cond_destroy(&s->wake);
+  pthread_cond_destroy(&s->done);
+  pthread_mutex_destroy(&s->lock);
+  free(s->directory);
+  free(s);
+}
+
+static struct p11s_store *make_store(const struct p11s_store_config *config)
+{
+  struct p11s_store *s = calloc(1, sizeof *s);
+
+  if (s == NULL)
+    return NULL;
+  pthread_mutex_init(&s->lock, NULL);
+  p11s_cond_init(&s->wake);
+  p11s_cond_init(&s->done);
+  s->last = &s->first;
+  s->room.limit_bytes = config->size_mib << 20;
+  s->generation = p11s_fork_generation();
+  s->file.guard = -1;
+  s->directory = strdup(config->directory);
+  if (s->directory != NULL)
+    return s;
+  free_store(s);
+  return NULL;
+}
+
+static enum p11s_err open_files(struct p11s_store *s, bool patient, struct p11s_error *e)
+{
+  struct p11s_store_owner before = p11s_store_file_own(s->directory);
+  enum p11s_err result = p11s_store_file_prepare(s->directory, patient, &s->file, e);
+
+  if (result == P11S_OK)
+    result = p11s_lmdb_open(&s->file, &s->db, e);
+  p11s_store_file_unown(before);
+  if (result != P11S_OK)
+    p11s_error_prefix(e, "signature store %s/signatures.lmdb", s->directory);
+  return result;
+}
+
+enum p11s_err p11s_store_open(const struct p11s_store_config *config, struct p11s_store **ret,
+                              struct p11s_error *e)
+{
+  unsigned mine = p11s_fork_generation() + 1, had = atomic_load(&taken);
+  enum p11s_err result;
+  struct p11s_store *s;
+
+  if (had == mine || !atomic_compare_exchange_strong(&taken, &had, mine))
+    return p11s_error_set(e, P11S_ERR_EXISTS, "this process has a signature store already");
+  s = make_store(config);
+  result = s != NULL ? open_files(s, config->patient, e)
+                     : p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  if (result == P11S_OK && config->fleet != NULL)
+    result = p11s_mysql_open(config->fleet, &s->fleet, e);
+  if (result == P11S_OK && !p11s_thread_start(&s->thread, store_main, s))
+    result = p11s_error_set(e, P11S_ERR_NOMEM, "no thread could be started for the store");
+  if (result == P11S_OK) {
+    *ret = s;
+    return P11S_OK;
+  }
+  if (s != NULL)
+    free_store(s);
+  atomic_store(&taken, 0);
+  return result;
+}
+
+bool p11s_store_stop(struct p11s_store *s, uint64_t deadline_ms)
+{
+  bool ended, join;
+
+  if (s == NULL || s->generation != p11s_fork_generation())
+    return true;
+  p11s_mysql_begin_stop(s->fleet);
+  if (!p11s_mutex_lock_until(&s->lock, deadline_ms))
+    return false;
+  join = !atomic_load(&s->stopped);
+  s->stopping = true;
+  pthread_cond_broadcast(&s->wake);
+  while (!s->ended && p11s_cond_wait_until(&s->done, &s->lock, deadline_ms))
+    ;
+  ended = s->ended;
+  if (ended)
+    atomic_store_explicit(&s->stopped, true, memory_order_release);
+  pthread_mutex_unlock(&s->lock);
+  if (ended && join)
+    (void)pthread_join(s->thread, NULL);
+  return p11s_mysql_stop(s->fleet, deadline_ms) && ended;
+}
+
+void p11s_store_connect(struct p11s_store *s)
+{
+  p11s_mysql_start(p11s_store_fleet(s));
+}
+
+void p11s_store_close(struct p11s_store *s, uint64_t deadline_ms)
+{
+  /* What a thread that does not come back uses is leaked, as is what fork() has left behind. */
+  if (s == NULL || s->generation != p11s_fork_generation() || !p11s_store_stop(s, deadline_ms))
+    return;
+  free_store(s);
+  atomic_store(&taken, 0);
+}
+
+bool p11s_store_flush(struct p11s_store *s, uint64_t deadline_ms)
+{
+  uint64_t until;
+  bool done;
+
+  if (!is_open(s))
+    return s == NULL;
+  pthread_mutex_lock(&s->lock);
+  until = s->in;
+  s->hurry = true;
+  pthread_cond_signal(&s->wake);
+  while (s->out < until && p11s_cond_wait_until(&s->done, &s->lock, deadline_ms))
+    ;
+  done = s->out >= until;
+  pthread_mutex_unlock(&s->lock);
+  return p11s_mysql_flush(s->fleet, deadline_ms) && done;
+}
+
+struct p11s_lmdb *p11s_store_db(struct p11s_store *s)
+{
+  return is_open(s) ? s->db : NULL;
+}
+
+struct p11s_mysql *p11s_store_fleet(struct p11s_store *s)
+{
+  return is_open(s) ? s->fleet : NULL;
+}
+
+void p11s_store_get_queue(struct p11s_store *s, struct p11s_store_stats *ret)
+{
+  pthread_mutex_lock(&s->lock);
+  ret->queued = s->in - s->out;
+  pthread_mutex_unlock(&s->lock);
+  ret->limit_bytes = s->room.limit_bytes;
+  ret->crowded = atomic_load(&s->crowded);
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "token/status_file.h"
+
+#include "base/crypto.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "token/status_internal.h"
+#include "base/counters.h"
+#include "base/thread.h"
+#include "token/token.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <p11-kit/pkcs11.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOOK_EVERY_MS 1000
+#define RATES_EVERY_MS 10000
+
+struct p11s_report {
+  struct p11s_signer *signer;
+  char *path;
+  char *temporary;
+  pthread_t thread;
+
+  pthread_mutex_t lock; /* guards the two below */
+  pthread_cond_t changed;
+  bool stopping;
+  bool ended;
+
+  /* the thread's own */
+  char *states; /* as they were written last, and */
+  char *all;
+  uint64_t written_ms;
+  int fd; /* of the file, locked for as long as it counts; -1: none */
+  bool complained;
+};
+
+/* -- writing */
+
+static const char *pin_state(unsigned long flags)
+{
+  if ((flags & CKF_USER_PIN_LOCKED) != 0)
+    return "locked";
+  if ((flags & CKF_USER_PIN_FINAL_TRY) != 0)
+    return "last";
+  if ((flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0)
+    return "keypad";
+  return (flags & CKF_USER_PIN_COUNT_LOW) != 0 ? "low" : "ok";
+}
+
+/* Names and messages hold no control characters but what a row of the table may have held. */
+static void add_field(struct p11s_buf *out, const char *text)
+{
+  for (; *text != '\0'; text++)
+    p11s_buf_addf(out, "%c", *text == '\t' || *text == '\n' ? ' ' : *text);
+  p11s_buf_addstr(out, "\t");
+}
+
+static int64_t wall_ms(void)
+{
+  struct timespec now;
+
+  (void)clock_gettime(CLOCK_REALTIME, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* When something happened on p11s_now_ms()'s clock, in seconds since 1970; 0: never. */
+static int64_t wall_of(uint64_t ms)
+{
+  return ms == 0 ? 0 : (wall_ms() - (int64_t)(p11s_now_ms() - ms)) / 1000;
+}
+
+/* states: the same without what changes with each signature. */
+struct text {
+  struct p11s_buf all;
+  struct p11s_buf states;
+};
+
+static void add_states(const struct p11s_token *token, const struct p11s_token_stats *stats,
+                       struct p11s_buf *out)
+{
+  add_field(out, p11s_token_engine(token));
+  add_field(out, p11s_token_slot(token));
+  p11s_buf_addf(out, "%s\t%" PRId64 "\t%" PRIu64 "\t%" PRIu64 "\t%s\t",
+                p11s_token_state_name(stats->state), wall_of(stats->since_ms), stats->reconnects,
+                p11s_stats_get(P11S_STAT_LOGINS_REFUSED), pin_state(stats->found.flags));
+  add_field(out, stats->trouble);
+}
+
+/* What the token says of itself. */
+static void add_found(const struct p11s_slot_info *found, struct p11s_buf *out)
+{
+  p11s_buf_addf(out, "%lu\t", found->id);
+  add_field(out, found->serial);
+  add_field(out, found->label);
+  add_field(out, found->manufacturer);
+  add_field(out, found->model);
+}
+
+static void add_token(const struct p11s_token *token, const struct p11s_token_stats *stats,
+                      void *arg)
+{
+  struct text *text = arg;
+
+  add_states(token, stats, &text->states);
+  add_states(token, stats, &text->all);
+  p11s_rate_format(&stats->rate, &text->all);
+  p11s_buf_addf(&text->all, "\t%u\t%" PRId64 "\t", stats->room, wall_of(stats->seen_ms));
+  add_found(&stats->found, &text->all);
+  p11s_buf_addstr(&text->all, "\n");
+}
+
+/* What stands under the name is locked from its first moment there. */
+static bool put(struct p11s_report *r, const char *text, size_t len)
+{
+  int fd = open(r->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+  bool good = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+              write(fd, text, len) == (ssize_t)len && rename(r->temporary, r->path) == 0;
+  int before = good ? r->fd : fd, error = errno;
+
+  if (good)
+    r->fd = fd;
+  else if (fd >= 0)
+    (void)unlink(r->temporary);
+  if (before >= 0)
+    (void)close(before);
+  errno = error;
+  return good;
+}
+
+static void write_file(struct p11s_report *r, struct text *text)
+{
+  free(r->states);
+  free(r->all);
+  r->states = strdup(p11s_buf_text(&text->states));
+  r->all = strdup(p11s_buf_text(&text->all));
+  r->written_ms = p11s_now_ms();
+  /* Who tidies up may have taken the first one for a leftover before it was locked. */
+  if (put(r, p11s_buf_text(&text->all), text->all.len) ||
+      put(r, p11s_buf_text(&text->all), text->all.len) || r->complained)
+    return;
+  r->complained = true;
+  p11s_log_event(
+      P11S_LOG_WARNING,
+      "%s cannot be written (%s): `pdnsutil backend-cmd pkcs11signer status` will not show this "
+      "server; everything else goes on",
+      r->path, strerror(errno));
+}
+
+static void write_if_new(struct p11s_report *r)
+{
+  struct text text = {P11S_BUF_INIT, P11S_BUF_INIT};
+  bool due = p11s_now_ms() - r->written_ms >= RATES_EVERY_MS;
+
+  p11s_buf_addf(&text.all, P11S_REPORT_HEAD "\t%ld\n\t%s\n", (long)getpid(),
+                p11s_signer_config(r->signer)->host_settings);
+  p11s_signer_each_token(r->signer, add_token, &text);
+  if (!text.all.failed && !text.states.failed &&
+      (r->states == NULL || strcmp(p11s_buf_text(&text.states), r->states) != 0 ||
+       (due && (r->all == NULL || strcmp(p11s_buf_text(&text.all), r->all) != 0))))
+    write_file(r, &text);
+  p11s_buf_clear(&text.all);
+  p11s_buf_clear(&text.states);
+}
+
+static void *report_main(void *arg)
+{
+  struct p11s_report *r = arg;
+  bool stopping = false;
+  unsigned servers;
+
+  (void)pthread_setname_np(pthread_self(), "p11s/report");
+  /* For what it removes. */
+  (void)p11s_report_read(p11s_signer_config(r->signer)->state_dir, NULL, NULL, &servers, NULL);
+  while (!stopping) {
+    write_if_new(r);
+    pthread_mutex_lock(&r->lock);
+    if (!r->stopping)
+      (void)p11s_cond_wait_until(&r->changed, &r->lock, p11s_now_ms() + LOOK_EVERY_MS);
+    stopping = r->stopping;
+    pthread_mutex_unlock(&r->lock);
+  }
+  if (r->fd >= 0) {
+    (void)unlink(r->path);
+    (void)close(r->fd);
+  }
+  pthread_mutex_lock(&r->lock);
+  r->ended = true;
+  pthread_cond_broadcast(&r->changed);
+  pthread_mutex_unlock(&r->lock);
+  return NULL;
+}
+
+static void report_free(struct p11s_report *r)
+{
+  pthread_cond_destroy(&r->changed);
+  pthread_mutex_destroy(&r->lock);
+  free(r->path);
+  free(r->temporary);
+  free(r->states);
+  free(r->all);
+  free(r);
+}
+
+static char *beside(const char *directory, const char *before, const char *file)
+{
+  char *path;
+
+  return asprintf(&path, "%s/%s%s", directory, before, file) < 0 ? NULL : path;
+}
+
+struct p11s_report *p11s_report_start(struct p11s_signer *signer)
+{
+  const char *directory = p11s_signer_config(signer)->state_dir;
+  struct p11s_report *r;
+  uint32_t random;
+  char *file;
+
+  if (directory == NULL || directory[0] == '\0' || (r = calloc(1, sizeof *r)) == NULL)
+    return NULL;
+  r->signer = signer;
+  r->fd = -1;
+  pthread_mutex_init(&r->lock, NULL);
+  p11s_cond_init(&r->changed);
+  /* Two processes may have the same number, each in a namespace of its own. */
+  if (p11s_random(&random, sizeof random) &&
+      asprintf(&file, P11S_REPORT_PREFIX "%ld.%08" PRIx32, (long)getpid(), random) >= 0) {
+    r->path = beside(directory, "", file);
+    r->temporary = beside(directory, ".", file);
+    free(file);
+  }
+  if (r->path != NULL && r->temporary != NULL && p11s_thread_start(&r->thread, report_main, r))
+    return r;
+  report_free(r);
+  return NULL;
+}
+
+void p11s_report_stop(struct p11s_report *r, uint64_t deadline_ms)
+{
+  bool ended;
+
+  if (r == NULL || !p11s_mutex_lock_until(&r->lock, deadline_ms))
+    return;
+  r->stopping = true;
+  pthread_cond_broadcast(&r->changed);
+  while (!r->ended && p11s_cond_wait_until(&r->changed, &r->lock, deadline_ms))
+    ;
+  ended = r->ended;
+  pthread_mutex_unlock(&r->lock);
+  if (!ended)
+    return; /* it waits for a disk: left behind */
+  (void)pthread_join(r->thread, NULL);
+  report_free(r);
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef P11S_TOKEN_STATUS_INTERNAL_H
+#define P11S_TOKEN_STATUS_INTERNAL_H
+
+/* Shared by token/status_file.c (writing) and token/status_read.c. */
+
+/* What files are called, with a number and a random one behind; a file that is being made has a dot
+   before it. */
+#define P11S_REPORT_PREFIX "status."
+/* A file begins with this and the process, separated by a tab. */
+#define P11S_REPORT_HEAD "pkcs11signer status 2"
+
+#endif

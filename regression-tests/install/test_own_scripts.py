@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""setup.sh, demo.sh, check.sh: what they promise of the machine they run on, and of what they count."""
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness import namespace, processes, programs, sanitizer, spy
+from harness.deadline import PATIENCE, wait_for
+
+SLOW = Path(__file__).parents[1] / "harness/native/slow.c"
+MODULE_FILES = Path("/usr/share/p11-kit/modules")
+SETUP = programs.REPOSITORY / "setup.sh"
+
+
+# -- a library that waits, as libtpm2-pkcs11-1 does where there is no TPM, for each program that p11-kit is in
+
+@pytest.fixture
+def slow_machine(place, runner):
+    """A runner on a machine where p11-kit has such a library, and the file that says which programs loaded it."""
+    reason = namespace.why_not()
+    if reason:
+        pytest.skip(reason)
+    loaded = place.file("loaded", mode=0o666)
+    library = spy.build(place.directory("slow", 0o755), SLOW, "-D_GNU_SOURCE", f'-DLOADED="{loaded}"')
+    modules = place.directory("slow-modules", 0o755)
+    for path in MODULE_FILES.iterdir():
+        shutil.copy(path, modules)
+    place.file("slow-modules/slow.module", f"module: {library}\ncritical: no\n", 0o644)
+    machine = namespace.Namespace(runner, place.root / "namespace.log", {MODULE_FILES: modules})
+    yield namespace.NamespaceRunner(runner, machine), loaded
+    machine.end()
+
+
+@sanitizer.skip_with("the demo is with the usual build")
+def test_demo_and_setup_are_not_touched_by_a_library_of_the_machine(slow_machine, place):
+    machine, loaded = slow_machine
+    # It is there: whatever has p11-kit in it loads it.
+    waits = machine.spawn(programs.pdns_server(), "--version", log=place.root / "waits.log", as_root=True)
+    wait_for("a program that waits for it", lambda: "pdns_server" in loaded.read_text())
+    waits.kill()
+    place.file("loaded", mode=0o666)
+
+    demo = machine.run(programs.REPOSITORY / "demo.sh", as_root=True, timeout=300, record=False,
+                       env={"P11S_MODULE_DIR": str(programs.module_dir())})
+
+    assert "All was as expected." in demo.stdout, str(demo)
+    assert demo.stderr == "", demo.stderr
+    assert loaded.read_text() == ""
+
+
+def test_configure_loads_no_library_of_the_machine(slow_machine, place):
+    """It asks pdns_server for its version."""
+    machine, loaded = slow_machine
+    source = re.search(r"(?m)^PDNS_SOURCE = (.*)$", (programs.REPOSITORY / ".build/build/Makefile").read_text())[1]
+    machine.home = place.directory("configure")
+    machine.run(programs.REPOSITORY / "configure", f"--with-pdns-source={source}", as_root=True, timeout=300, record=False)
+    assert loaded.read_text() == ""
+
+
+# -- what is installed
+
+def packages(name: str) -> list[str]:
+    """An array of setup.sh."""
+    text = re.search(rf"(?ms)^{name}=\((.*?)\)", SETUP.read_text())[1]
+    return re.sub(r"#.*", "", text).split()
+
+
+FOR_POWERDNS = re.compile(r"/p11-kit/modules/.|/pkcs11/modules/.|/powerdns/pdns\.d/.|/libtss2-tcti-tabrmd\.")
+
+
+def test_what_tests_need_puts_nothing_into_powerdns():
+    """No package that is installed for the tests has a .module file, lets PowerDNS launch something, or makes a
+    tpm2-pkcs11 that is there wait. p11-kit-modules and opensc-pkcs11 come with what is there to run."""
+    meant = [*packages("mysql_packages"), *packages("test_packages")]
+    for_all = {"p11-kit-modules", "opensc-pkcs11"}
+    for package in sorted(set(meant) - for_all):
+        files = subprocess.run(["dpkg", "-L", package], capture_output=True, text=True, timeout=60).stdout.splitlines()
+        bad = [it for it in files if FOR_POWERDNS.search(it)]
+        assert not bad, f"{package}: {bad}"
+
+
+# -- what is counted
+
+OUTCOMES = """
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+static void good(void **state) { (void)state; }
+static void bad(void **state) { (void)state; fail(); }
+static void left_out(void **state) { (void)state; skip(); }
+static void dies(void **state) { (void)state; if (getenv("DIE") != NULL) _Exit(1); }
+int main(void)
+{
+  const struct CMUnitTest tests[] = {cmocka_unit_test(good), cmocka_unit_test(bad), cmocka_unit_test(left_out),
+                                     cmocka_unit_test(dies)};
+  return cmocka_run_group_tests_name("some", tests, NULL, NULL);
+}
+"""
+
+
+def counted(directory: Path) -> str:
+    return subprocess.run([programs.REPOSITORY / "regression-tests/results.py", *sorted(directory.glob("*.trs"))],
+                          capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+
+
+def test_a_unit_test_counts_once_whatever_came_of_it(place):
+    source = place.file("outcomes.c", OUTCOMES)
+    program = spy.compile_program(place.directory("outcomes"), source, "cmocka")
+    log, results = program.with_suffix(".log"), program.with_suffix(".trs")
+    for environment, result, expected in (({}, "FAIL", "2 1 1"), ({"DIE": "1"}, "FAIL", "1 1 1")):
+        with open(log, "wb") as sink:
+            done = subprocess.run([program], stdout=sink, stderr=sink, env={**os.environ, **environment}, timeout=60)
+        assert done.returncode != 0
+        results.write_text(f":test-result: {result}\n")
+        assert counted(program.parent) == expected, log.read_text()
+    # It dies before anything was wrong: that is one, too.
+    log.write_text("[       OK ] good\n")
+    assert counted(program.parent) == "1 1 0"
+
+
+# -- what is left over
+
+def test_a_program_that_goes_on_is_found_and_ended(place, runner):
+    """Though it has a session of its own and its parent is gone."""
+    runner.run("sh", "-c", "setsid sleep 600 >/dev/null 2>&1 </dev/null &")
+    left = processes.end_all(place.root, 0.1)
+    assert len(left) == 1 and left[0].rstrip().endswith("sleep 600")
+    wait_for("end of it", lambda: not processes.at_home_in(place.root), 10 * PATIENCE)

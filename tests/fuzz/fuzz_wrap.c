@@ -70,7 +70,7 @@ static void check_key(const struct p11s_key *key)
   size_t len;
   char *value;
 
-  p11s_wrap_key("example.org.", 7, key, &out);
+  p11s_wrap_key("example.org.", 7, p11s_key_identity(key), p11s_key_reference(key), &out);
   value = unwrap(&out, &len);
   fuzz_must(p11s_wrap_parse(value, len, &back, NULL) == P11S_OK, "a wrapped key is lost");
   fuzz_must(back.message == NULL && back.reference != NULL && back.id == 7 &&

@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* What names a key in this process, whichever rows refer to it (sign/key.h). */
+#define P11S_KEY_IDENTITY_LEN 32
+
 /*
  * A key reference: the `content` of a row in PowerDNS's cryptokeys table that
  * names a key on a token (docs/key-reference.md):

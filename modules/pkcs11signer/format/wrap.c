@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "format/wrap.h"
 
-#include "format/algorithm.h"
-#include "format/keyref.h"
-
 #include <errno.h>
 #include <limits.h>
 #include <openssl/evp.h>
@@ -34,17 +31,17 @@ static void add_wrapped(unsigned algorithm, const struct p11s_buf *payload, stru
 }
 
 /* Payload: four lines "zone", "id", "identity in hex or -", then the reference or the message. */
-void p11s_wrap_key(const char *zone, unsigned id, const struct p11s_key *key, struct p11s_buf *out)
+void p11s_wrap_key(const char *zone, unsigned id, const unsigned char *identity,
+                   const struct p11s_keyref *ref, struct p11s_buf *out)
 {
   struct p11s_buf payload = P11S_BUF_INIT;
-  const unsigned char *identity = p11s_key_identity(key);
 
   p11s_buf_addf(&payload, "%s\n%u\n", zone, id);
   for (unsigned i = 0; i < P11S_KEY_IDENTITY_LEN; i++)
     p11s_buf_addf(&payload, "%02x", identity[i]);
   p11s_buf_addstr(&payload, "\n");
-  p11s_keyref_format(p11s_key_reference(key), false, &payload);
-  add_wrapped(p11s_key_algorithm(key)->number, &payload, out);
+  p11s_keyref_format(ref, false, &payload);
+  add_wrapped(ref->algorithm, &payload, out);
   p11s_buf_clear(&payload);
 }
 

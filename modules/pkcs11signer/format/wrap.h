@@ -4,7 +4,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "sign/key.h"
+#include "format/keyref.h"
 
 #include <stddef.h>
 
@@ -18,7 +18,9 @@
 #define P11S_WRAP_NAME                                                                             \
   "Pkcs11signer" /* PowerDNS hands the value on decoded, under the lower-case name */
 
-void p11s_wrap_key(const char *zone, unsigned id, const struct p11s_key *key, struct p11s_buf *out);
+/* identity: P11S_KEY_IDENTITY_LEN bytes. */
+void p11s_wrap_key(const char *zone, unsigned id, const unsigned char *identity,
+                   const struct p11s_keyref *ref, struct p11s_buf *out);
 void p11s_wrap_broken(const char *zone, unsigned id, const char *message, struct p11s_buf *out);
 
 struct p11s_wrapped {

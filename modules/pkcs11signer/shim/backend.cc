@@ -52,7 +52,7 @@ std::string wrapped(const std::string &zone, const DNSBackend::KeyData &row)
 
   if (p11s_keyref_parse(row.content.data(), row.content.size(), &ref, &error) == P11S_OK &&
       p11s_signer_key(signer(), ref, &key, &error) == P11S_OK) {
-    p11s_wrap_key(zone.c_str(), row.id, key, &out);
+    p11s_wrap_key(zone.c_str(), row.id, p11s_key_identity(key), p11s_key_reference(key), &out);
   } else {
     Buffer message;
     p11s_buf_addf(&message,

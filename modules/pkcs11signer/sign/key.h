@@ -27,7 +27,6 @@ struct p11s_key;
 struct p11s_token;
 struct p11s_signer;
 
-#define P11S_KEY_IDENTITY_LEN 32
 
 /* The strings and the PIN are copied from ref. Used by the signer only. P11S_ERR_KEY_TYPE: the
    pinned public key is not of the algorithm; P11S_ERR_NOMEM. */

@@ -12,23 +12,6 @@
 
 #include <cmocka.h>
 
-static void durations(void **state)
-{
-  static const struct {
-    uint64_t seconds;
-    const char *text;
-  } known[] = {{0, "0 s"},           {89, "89 s"},         {90, "2 min"},       {3600, "60 min"},
-               {5400, "1 h 30 min"}, {7500, "2 h 5 min"},  {172800, "2 d 0 h"}, {273600, "3 d 4 h"},
-               {5369, "89 min"},     {86399, "24 h 0 min"}};
-  char text[32];
-
-  (void)state;
-  for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-    p11s_progress_duration(text, sizeof text, known[i].seconds);
-    assert_string_equal(text, known[i].text);
-  }
-}
-
 static void the_line(void **state)
 {
   char text[200];
@@ -85,7 +68,6 @@ static void interrupts_are_noted_in_between_only(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(durations),
       cmocka_unit_test(the_line),
       cmocka_unit_test(it_fits_the_terminal),
       cmocka_unit_test(interrupts_are_noted_in_between_only),

@@ -2,7 +2,7 @@
 #include "admin/forecast.h"
 
 #include "base/err.h"
-#include "command/progress.h"
+#include "base/text.h"
 #include "format/message.h"
 
 #include <inttypes.h>
@@ -53,8 +53,8 @@ static void say_boundary(const struct p11s_forecast_input *in, const struct p11s
 {
   char refill[32], ahead[32];
 
-  p11s_progress_duration(refill, sizeof refill, f->refill_s);
-  p11s_progress_duration(ahead, sizeof ahead, f->ahead_s);
+  p11s_duration(refill, sizeof refill, f->refill_s);
+  p11s_duration(ahead, sizeof ahead, f->ahead_s);
   if (f->keeps_up == P11S_KEEPS_UP_NO) {
     p11s_buf_addf(out,
                   "a week's %" PRIu64 " signature%s take%s it %s: it never catches up, and names "
@@ -91,7 +91,7 @@ static void advise_ksk_only(const struct p11s_forecast_input *in, const struct p
 
   if (in->of_keys == 0 || in->of_keys == in->week)
     return;
-  p11s_progress_duration(keys, sizeof keys, f->keys_refill_s);
+  p11s_duration(keys, sizeof keys, f->keys_refill_s);
   p11s_buf_addf(out,
                 "KSK only on the token, ZSK in software: %" PRIu64 " signature%s a week instead of "
                 "%" PRIu64 ", made in %s (pdnsutil add-zone-key ZONE zsk active; then deactivate "
@@ -148,7 +148,7 @@ static void advise_another_token(const struct p11s_forecast_input *in,
   uint64_t least = seconds_for(in->week, f->rate / 2) / AHEAD_WITHIN_S + 1;
   char half[32];
 
-  p11s_progress_duration(half, sizeof half, f->refill_s / 2);
+  p11s_duration(half, sizeof half, f->refill_s / 2);
   if (f->keeps_up == P11S_KEEPS_UP_YES)
     p11s_buf_addf(out, "another token for half of the zones: %s for each", half);
   else

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/text.h"
 
+#include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 struct range {
   uint32_t first;
@@ -88,4 +90,18 @@ size_t p11s_utf8_width(const char *text)
     text += len == 0 ? 1 : len;
   }
   return width;
+}
+
+void p11s_duration(char *text, size_t size, uint64_t seconds)
+{
+  uint64_t minutes = (seconds + 30) / 60, hours = (seconds + 1800) / 3600;
+
+  if (seconds < 90)
+    (void)snprintf(text, size, "%" PRIu64 " s", seconds);
+  else if (minutes < 90)
+    (void)snprintf(text, size, "%" PRIu64 " min", minutes);
+  else if (hours < 48)
+    (void)snprintf(text, size, "%" PRIu64 " h %" PRIu64 " min", minutes / 60, minutes % 60);
+  else
+    (void)snprintf(text, size, "%" PRIu64 " d %" PRIu64 " h", hours / 24, hours % 24);
 }

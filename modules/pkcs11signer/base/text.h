@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /*
- * UTF-8 without the locale, which in PowerDNS's tools is often "C".
+ * Text for people; and UTF-8 without the locale, which in PowerDNS's tools is often "C".
  * NUL-terminated text in, no locks, no state.
  */
 
@@ -17,5 +17,8 @@ size_t p11s_utf8_decode(const char *text, uint32_t *ret_code);
 /* Columns that text takes on a terminal: 2 for wide characters, 0 for combining ones. A broken byte
  * counts 1. */
 size_t p11s_utf8_width(const char *text);
+
+/* "3 s", "12 min", "2 h 5 min", "3 d 4 h". */
+void p11s_duration(char *text, size_t size, uint64_t seconds);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* forecast [ZONE] [--measure]. */
+#include "base/text.h"
 #include "command/internal.h"
 #include "admin/forecast.h"
 #include "sign/key.h"
@@ -222,7 +223,7 @@ static void print_entry(const struct work *w, const struct entry *entry, struct 
   if (f.rate > 0) {
     print_number(t, RATE, f.rate);
     print_number(t, SESSIONS, f.sessions);
-    p11s_progress_duration(refill, sizeof refill, f.refill_s);
+    p11s_duration(refill, sizeof refill, f.refill_s);
     p11s_table_string(t, REFILL, refill);
   }
   if (f.rate > 0 && w->ctx->json) {

@@ -2,6 +2,7 @@
 #include "command/progress.h"
 
 #include "base/lock.h"
+#include "base/text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -83,20 +84,6 @@ void p11s_progress_end(struct p11s_progress *p)
     (void)sigaction(caught[i], &p->before[i], NULL);
 }
 
-void p11s_progress_duration(char *text, size_t size, uint64_t seconds)
-{
-  uint64_t minutes = (seconds + 30) / 60, hours = (seconds + 1800) / 3600;
-
-  if (seconds < 90)
-    (void)snprintf(text, size, "%" PRIu64 " s", seconds);
-  else if (minutes < 90)
-    (void)snprintf(text, size, "%" PRIu64 " min", minutes);
-  else if (hours < 48)
-    (void)snprintf(text, size, "%" PRIu64 " h %" PRIu64 " min", minutes / 60, minutes % 60);
-  else
-    (void)snprintf(text, size, "%" PRIu64 " d %" PRIu64 " h", hours / 24, hours % 24);
-}
-
 static void estimate(char *text, size_t size, uint64_t done, uint64_t total, uint64_t elapsed_ms)
 {
   double rate = (double)done * 1000 / (double)(elapsed_ms > 0 ? elapsed_ms : 1);
@@ -105,8 +92,8 @@ static void estimate(char *text, size_t size, uint64_t done, uint64_t total, uin
   text[0] = '\0';
   if (elapsed_ms < ESTIMATE_FROM_MS || done == 0)
     return;
-  p11s_progress_duration(left, sizeof left,
-                         (uint64_t)((double)(total > done ? total - done : 0) / rate + 0.5));
+  p11s_duration(left, sizeof left,
+                (uint64_t)((double)(total > done ? total - done : 0) / rate + 0.5));
   (void)snprintf(text, size, ", %.*f/s, %s left", rate < 10 ? 1 : 0, rate, left);
 }
 

@@ -34,8 +34,6 @@ void p11s_progress_end(struct p11s_progress *p);
 /* Whether the command is to end, since p11s_progress_begin(). */
 bool p11s_progress_interrupted(void);
 
-/* "3 s", "12 min", "2 h 5 min", "3 d 4 h". */
-void p11s_progress_duration(char *text, size_t size, uint64_t seconds);
 /* The line: what, a bar, how many, how many a second, how long it will take yet. columns at most
    when there is room for the words; size: of text. */
 void p11s_progress_format(char *text, size_t size, unsigned columns, const char *what,

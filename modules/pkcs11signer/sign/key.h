@@ -27,7 +27,6 @@ struct p11s_key;
 struct p11s_token;
 struct p11s_signer;
 
-
 /* The strings and the PIN are copied from ref. Used by the signer only. P11S_ERR_KEY_TYPE: the
    pinned public key is not of the algorithm; P11S_ERR_NOMEM. */
 enum p11s_err p11s_key_new(struct p11s_signer *signer, const struct p11s_keyref *ref,

@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Shared by signer/signer.c (life), signer/open_store.c, sign/key_table.c (the table of keys) and
+/* Shared by signer/signer.c (life), sign/key_table.c (the table of keys) and
    signer/stats.c; nobody else includes it. */
 #define P11S_SIGNER_BUCKETS 4096
 
@@ -27,17 +27,12 @@ struct p11s_signer {
   struct p11s_flights *flights;
   struct p11s_pinguard *guard;
   struct p11s_crowd crowd;
-  atomic_bool store_asked; /* somebody has opened it, or tried to */
-  _Atomic(struct p11s_store *) store;
+  struct p11s_lazy_store *store;
   _Atomic(struct p11s_ahead *) ahead; /* from when the store is open */
   atomic_bool prepare_asked;
   _Atomic(struct p11s_prepare *) prepare;
 
   pthread_mutex_t lock; /* guards the rest */
-  pthread_cond_t store_done;
-  pthread_t store_opener;
-  bool store_opener_runs; /* and is to be joined */
-  bool store_opening;     /* it is not done */
   bool stopped;
   bool reporting;
   struct p11s_report *report;
@@ -47,10 +42,6 @@ struct p11s_signer {
   size_t key_count;
   uint64_t swept_ms;
 };
-
-/* -- signer/open_store.c */
-
-bool p11s_signer_stop_store(struct p11s_signer *s, uint64_t deadline_ms);
 
 /* -- sign/key_table.c */
 

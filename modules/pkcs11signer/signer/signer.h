@@ -51,8 +51,6 @@ struct p11s_config {
                                            borrowed for ever; NULL: they do not ask */
 };
 
-#define P11S_STORE_STOP_MS 1000
-
 /* Copies the configuration. Starts no thread and makes no PKCS#11 call. */
 enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_signer **ret_signer,
                               struct p11s_error *e);

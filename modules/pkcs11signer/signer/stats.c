@@ -4,7 +4,7 @@
 #include "sign/key_internal.h"
 #include "sign/sign.h"
 #include "signer/internal.h"
-#include "store/store.h"
+#include "store/lazy.h"
 #include "store/record.h"
 #include "token/token.h"
 
@@ -140,7 +140,7 @@ void p11s_signer_get_stats(struct p11s_signer *s, struct p11s_signer_stats *ret)
   ret->pin_tries_left = 3;
   p11s_flights_get_stats(s->flights, &flights);
   ret->under_way = flights.under_way;
-  p11s_store_get_stats(atomic_load(&s->store), &store);
+  p11s_store_get_stats(p11s_lazy_store_peek(s->store), &store);
   ret->store_signatures = store.records;
   ret->store_bytes = store.used_bytes;
   ret->store_queued = store.queued;

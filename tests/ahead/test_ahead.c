@@ -144,7 +144,7 @@ static void sign(unsigned number, unsigned weeks)
 static void plan(void)
 {
   store_rig_flush(store);
-  work = (struct p11s_ahead_work){.signer = signer,
+  work = (struct p11s_ahead_work){.flights = p11s_signer_flights(signer),
                                   .store = store,
                                   .plan = p11s_plan_new(p11s_record_now(), 1, NULL, 0),
                                   .rate = 100000,
@@ -153,7 +153,7 @@ static void plan(void)
   assert_non_null(work.plan);
   assert_true(p11s_store_each(store, p11s_plan_add, work.plan));
   assert_true(p11s_plan_finish(work.plan));
-  assert_true(p11s_ahead_keys_find(&work.keys, work.plan, signer));
+  assert_true(p11s_ahead_keys_find(&work.keys, work.plan, p11s_signer_keys(signer)));
   for (size_t i = 0; i < work.keys.count; i++)
     p11s_plan_set_token(work.plan, i, 0);
   step = (struct p11s_ahead_token){.token = p11s_key_token(key), .left = 1000};

@@ -101,10 +101,18 @@ static struct p11s_keyref *on_second(struct p11s_keyref *ref)
   return ref;
 }
 
+static struct p11s_prepare *start(void)
+{
+  const struct p11s_prepare_config config = {
+      p11s_signer_keys(signer), p11s_signer_lazy_store(signer), p11s_signer_config(signer)->hosts};
+
+  return p11s_prepare_start(&config);
+}
+
 /* By itself, to its end. */
 static void prepare(void)
 {
-  struct p11s_prepare *p = p11s_prepare_start(signer);
+  struct p11s_prepare *p = start();
 
   assert_non_null(p);
   assert_true(p11s_prepare_await_end(p, rig_later()));
@@ -296,7 +304,7 @@ static void a_query_waits_for_the_login_that_is_under_way(void **state)
   (void)state;
   put(ORG, rig_pinned_ref("key", RIG_PIN));
   rig_fake()->block("C_Login", 1, 1);
-  p = p11s_prepare_start(signer);
+  p = start();
   assert_true(rig_fake()->wait_blocked("C_Login", 1));
   assert_int_equal(pthread_create(&query, NULL, sign_in_thread, &result), 0);
   wait_until_queued();
@@ -319,7 +327,7 @@ static void a_token_that_hangs_holds_up_no_other(void **state)
   put(NET, rig_ref("key", RIG_PIN));
   put(ORG, on_second(rig_ref("key", RIG_PIN)));
   rig_fake()->block("C_Login", 1, 1);
-  p = p11s_prepare_start(signer);
+  p = start();
   assert_true(rig_fake()->wait_blocked("C_Login", 1));
   while (calls("C_Login") < 2)
     assert_false(p11s_prepare_await_end(p, p11s_now_ms() + 1));

@@ -42,7 +42,7 @@ static int begin(void **state)
   fakehost_reset();
   rig_make_key("key");
   signer = rig_signer(1);
-  zones = p11s_zones_new(signer, NULL, &fakehost_source);
+  zones = p11s_zones_new(p11s_signer_keys(signer), NULL, &fakehost_source);
   return zones == NULL;
 }
 
@@ -95,7 +95,7 @@ static void steps(uint64_t seconds)
 {
   for (uint64_t i = 0; i < seconds; i++) {
     passed_ms += 1000;
-    p11s_retire_step(&retire, signer, zones, &stop);
+    p11s_retire_step(&retire, p11s_signer_tokens(signer), zones, &stop);
   }
 }
 

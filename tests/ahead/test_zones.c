@@ -57,7 +57,7 @@ static int begin(void **state)
   rig_make_key("key");
   rig_make_key("other");
   signer = rig_signer(1);
-  zones = p11s_zones_new(signer, NULL, &fakehost_source);
+  zones = p11s_zones_new(p11s_signer_keys(signer), NULL, &fakehost_source);
   return zones == NULL || !p11s_dnsname_parse("example.org", org, &len);
 }
 

@@ -173,7 +173,7 @@ static void undo(struct p11s_signer *signer, struct p11s_key *key, struct p11s_e
   struct p11s_error why = {P11S_OK, ""};
 
   /* The next try has to meet a new key, not the memory of this one. */
-  p11s_signer_forget_key(signer, key);
+  p11s_key_table_forget(p11s_signer_keys(signer), key);
   if (p11s_key_undo_generate(key, p11s_signer_admin_deadline(signer), &why) != P11S_OK && e != NULL)
     (void)p11s_error_set(e, e->code, "%.*s; %s", CAUSE_MAX, e->text, why.text);
 }

@@ -15,6 +15,7 @@
 
 struct trial {
   pthread_t thread;
+  struct p11s_signer *signer;
   struct p11s_key *key;
   unsigned count;
   enum p11s_err result;
@@ -29,20 +30,20 @@ static void *try_some(void *arg)
   /* The first one opens the session. */
   for (unsigned i = 0; t->result == P11S_OK && i <= t->count; i++)
     if (i < 2 || p11s_now_ms() < until)
-      t->result =
-          p11s_key_try(t->key, 0, p11s_signer_admin_deadline(p11s_key_signer(t->key)), &t->error);
+      t->result = p11s_key_try(t->key, 0, p11s_signer_admin_deadline(t->signer), &t->error);
   return NULL;
 }
 
 /* The first failure's. */
-static enum p11s_err try_at_once(struct p11s_key *key, unsigned sessions, struct p11s_error *e)
+static enum p11s_err try_at_once(struct p11s_signer *signer, struct p11s_key *key,
+                                 unsigned sessions, struct p11s_error *e)
 {
   struct trial trial[SESSIONS_MOST];
   enum p11s_err result = P11S_OK;
   unsigned started = 0;
 
   while (started < sessions && started < SESSIONS_MOST) {
-    trial[started] = (struct trial){.key = key, .count = EACH, .result = P11S_OK};
+    trial[started] = (struct trial){.signer = signer, .key = key, .count = EACH, .result = P11S_OK};
     if (pthread_create(&trial[started].thread, NULL, try_some, &trial[started]) != 0)
       break;
     started++;
@@ -55,10 +56,11 @@ static enum p11s_err try_at_once(struct p11s_key *key, unsigned sessions, struct
   return result;
 }
 
-enum p11s_err p11s_measure(struct p11s_key *key, unsigned sessions, struct p11s_rate *ret_rate,
-                           unsigned *ret_room, struct p11s_error *e)
+enum p11s_err p11s_measure(struct p11s_signer *signer, struct p11s_key *key,
+                           struct p11s_rate *ret_rate, unsigned *ret_room, struct p11s_error *e)
 {
-  struct trial alone = {.key = key, .count = SINGLE, .result = P11S_OK};
+  struct trial alone = {.signer = signer, .key = key, .count = SINGLE, .result = P11S_OK};
+  unsigned sessions = p11s_signer_config(signer)->sessions;
   struct p11s_token_stats stats;
 
   (void)try_some(&alone);
@@ -68,7 +70,7 @@ enum p11s_err p11s_measure(struct p11s_key *key, unsigned sessions, struct p11s_
   if (stats.room != 0 && stats.room < sessions)
     sessions = stats.room;
   if (sessions > 1) {
-    enum p11s_err result = try_at_once(key, sessions, e);
+    enum p11s_err result = try_at_once(signer, key, sessions, e);
 
     if (result != P11S_OK)
       return result;

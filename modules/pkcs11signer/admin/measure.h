@@ -6,6 +6,8 @@
 #include "sign/key.h"
 #include "token/speed.h"
 
+struct p11s_signer;
+
 /*
  * How fast a token signs, tried out: a few signatures that nobody needs, one after the other, then
  * as many at once as there are sessions, a few seconds in all. For an administrator's command, in
@@ -15,7 +17,7 @@
  * the token has for us, 0: not known. Both are written on success only. Errors: those of
  * p11s_key_try().
  */
-enum p11s_err p11s_measure(struct p11s_key *key, unsigned sessions, struct p11s_rate *ret_rate,
-                           unsigned *ret_room, struct p11s_error *e);
+enum p11s_err p11s_measure(struct p11s_signer *signer, struct p11s_key *key,
+                           struct p11s_rate *ret_rate, unsigned *ret_room, struct p11s_error *e);
 
 #endif

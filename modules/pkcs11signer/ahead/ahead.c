@@ -51,7 +51,7 @@ static void say_done(struct p11s_ahead *a)
   uint64_t until = atomic_load(&a->until);
   char text[32];
 
-  if (a->weeks == 0 || until <= a->said_until || until <= p11s_record_now() ||
+  if (a->config.weeks == 0 || until <= a->said_until || until <= p11s_record_now() ||
       atomic_load(&a->missing) > 0)
     return;
   format_time(until, text, sizeof text);
@@ -70,7 +70,7 @@ static void say_late(struct p11s_ahead *a)
   uint32_t now = p11s_record_now();
   char text[32];
 
-  if (missing == 0 || a->weeks == 0 || a->warned == a->week ||
+  if (missing == 0 || a->config.weeks == 0 || a->warned == a->week ||
       p11s_time_diff(now, a->week + P11S_WEEK_SECONDS - P11S_AHEAD_EARLY) < 0)
     return;
   a->warned = a->week;
@@ -162,8 +162,8 @@ static void *ahead_main(void *arg)
 
   (void)pthread_setname_np(pthread_self(), "p11s/ahead");
   (void)setpriority(PRIO_PROCESS, 0, NICE); /* of this thread */
-  (void)p11s_store_file_own(p11s_signer_config(a->signer)->state_dir);
-  a->work.zones = p11s_zones_new(a->signer, NULL, p11s_signer_config(a->signer)->hosts);
+  (void)p11s_store_file_own(a->config.state_dir);
+  a->work.zones = p11s_zones_new(a->config.keys, NULL, a->config.hosts);
   while (rest(a, work_on(a)))
     ;
   p11s_ahead_drop_plan(a);
@@ -177,19 +177,17 @@ static void *ahead_main(void *arg)
   return NULL;
 }
 
-struct p11s_ahead *p11s_ahead_start(struct p11s_signer *signer)
+struct p11s_ahead *p11s_ahead_start(const struct p11s_ahead_config *config)
 {
-  const struct p11s_config *config = p11s_signer_config(signer);
   struct p11s_ahead *a = calloc(1, sizeof *a);
 
   if (a == NULL)
     return NULL;
-  a->signer = signer;
-  a->weeks = config->ahead_weeks;
+  a->config = *config;
   a->claims.fd = -1;
-  a->work = (struct p11s_ahead_work){.signer = signer,
-                                     .store = p11s_signer_store(signer),
-                                     .rate = config->ahead_rate,
+  a->work = (struct p11s_ahead_work){.flights = config->flights,
+                                     .store = config->store,
+                                     .rate = config->rate,
                                      .shared = true,
                                      .ended = wake_up,
                                      .ended_arg = a};

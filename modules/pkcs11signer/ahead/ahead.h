@@ -2,8 +2,6 @@
 #ifndef P11S_AHEAD_AHEAD_H
 #define P11S_AHEAD_AHEAD_H
 
-#include "signer/signer.h"
-
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -33,13 +31,31 @@
  * ahead->lock, for stopping and waking, is held for no call.
  */
 struct p11s_ahead;
+struct p11s_flights;
+struct p11s_host_source;
+struct p11s_key_table;
+struct p11s_store;
+struct p11s_tokens;
 
 #define P11S_AHEAD_EARLY (2 * 86400u) /* seconds */
 #define P11S_AHEAD_LOOK_MS 5000
 
-/* Behind the opening of the signer's store, which may have failed. NULL when no thread is to be
- * had: it is said in the log. */
-struct p11s_ahead *p11s_ahead_start(struct p11s_signer *signer);
+/* All borrowed for ever. */
+struct p11s_ahead_config {
+  struct p11s_key_table *keys;
+  struct p11s_tokens *tokens;
+  struct p11s_flights *flights;
+  struct p11s_store *store; /* NULL: there is none, and tokens are all there is to look after */
+  const char *state_dir;
+  unsigned weeks;            /* to sign ahead for, 0…8 */
+  unsigned rate;             /* signatures a second; 0: as the token allows (ahead/pace.h) */
+  uint32_t expiry_extension; /* seconds; PowerDNS's rrsig-expiry-extend (format/message.h) */
+  const struct p11s_host_source *hosts; /* to ask what PowerDNS serves now (ahead/zones.h); NULL: it
+                                           is not asked */
+};
+
+/* NULL when no thread is to be had: it is said in the log. */
+struct p11s_ahead *p11s_ahead_start(const struct p11s_ahead_config *config);
 /* Ends the thread; false when it did not come back until deadline_ms. NULL is allowed. */
 bool p11s_ahead_stop(struct p11s_ahead *ahead, uint64_t deadline_ms);
 /* Behind p11s_ahead_stop() and the end of all workers: they may still call it. */

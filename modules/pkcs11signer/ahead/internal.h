@@ -2,11 +2,11 @@
 #ifndef P11S_AHEAD_INTERNAL_H
 #define P11S_AHEAD_INTERNAL_H
 
+#include "ahead/ahead.h"
 #include "ahead/key_locks.h"
 #include "ahead/gone.h"
 #include "ahead/plan.h"
 #include "ahead/retire.h"
-#include "signer/signer.h"
 #include "store/store.h"
 #include "ahead/zones.h"
 
@@ -28,7 +28,7 @@ struct p11s_ahead_keys {
 /* Finds them by their public halves; of several references to one key, the one that is in use, or
    was last. false: no memory. */
 bool p11s_ahead_keys_find(struct p11s_ahead_keys *keys, const struct p11s_plan *plan,
-                          struct p11s_signer *signer);
+                          struct p11s_key_table *table);
 void p11s_ahead_keys_release(struct p11s_ahead_keys *keys);
 
 /* -- ahead/work.c */
@@ -53,7 +53,7 @@ struct p11s_ahead_token {
 };
 
 struct p11s_ahead_work {
-  struct p11s_signer *signer;
+  struct p11s_flights *flights;
   struct p11s_store *store;
   struct p11s_plan *plan;
   struct p11s_zones *zones; /* NULL: the plan is not asked whether it still holds */
@@ -81,8 +81,7 @@ bool p11s_ahead_end(struct p11s_ahead_work *work, struct p11s_ahead_token *token
 /* -- ahead/ahead.c and ahead/look.c, in the thread */
 
 struct p11s_ahead {
-  struct p11s_signer *signer; /* immutable */
-  unsigned weeks;
+  struct p11s_ahead_config config; /* immutable */
   pthread_t thread;
   atomic_bool stop; /* for who is in the middle of something */
   _Atomic(uint64_t) missing;

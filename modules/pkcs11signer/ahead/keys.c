@@ -45,14 +45,14 @@ static struct p11s_key *find(const struct p11s_key_use *uses, size_t count, cons
 }
 
 bool p11s_ahead_keys_find(struct p11s_ahead_keys *keys, const struct p11s_plan *plan,
-                          struct p11s_signer *signer)
+                          struct p11s_key_table *table)
 {
   struct p11s_key_use *uses = NULL;
   size_t count = 0;
 
   keys->count = p11s_plan_keys(plan);
   keys->key = calloc(keys->count + 1, sizeof(struct p11s_key *));
-  if (keys->key == NULL || !p11s_signer_get_keys(signer, &uses, &count)) {
+  if (keys->key == NULL || !p11s_key_table_list(table, &uses, &count)) {
     free(keys->key);
     memset(keys, 0, sizeof *keys);
     return false;

@@ -84,7 +84,7 @@ static void assign_tokens(struct p11s_ahead *a)
 {
   struct p11s_plan *plan = a->work.plan;
 
-  p11s_claims_renew(&a->claims, p11s_signer_config(a->signer)->state_dir);
+  p11s_claims_renew(&a->claims, a->config.state_dir);
   for (size_t i = 0; i < a->work.keys.count; i++) {
     struct p11s_key *key = a->work.keys.key[i];
 
@@ -189,8 +189,7 @@ static bool is_alone(const struct p11s_ahead *a)
 {
   unsigned servers = 0;
 
-  return p11s_report_read(p11s_signer_config(a->signer)->state_dir, note_server, NULL, &servers,
-                          NULL) == P11S_OK &&
+  return p11s_report_read(a->config.state_dir, note_server, NULL, &servers, NULL) == P11S_OK &&
          servers <= 1;
 }
 
@@ -223,7 +222,7 @@ void p11s_ahead_refresh(struct p11s_ahead *a)
 
   if (a->work.zones == NULL || now - a->refreshed_ms < REFRESH_EVERY_MS)
     return;
-  p11s_retire_step(&a->retire, a->signer, a->work.zones, &a->stop);
+  p11s_retire_step(&a->retire, a->config.tokens, a->work.zones, &a->stop);
   p11s_zones_refresh(a->work.zones, P11S_ZONES_FRESH_MS, REFRESH_US);
   a->refreshed_ms = p11s_now_ms();
   a->zones_changed = p11s_zones_take_change(a->work.zones) || a->zones_changed;
@@ -240,12 +239,12 @@ void p11s_ahead_look(struct p11s_ahead *a)
   a->week = p11s_week_start(now);
   (void)p11s_store_flush(a->work.store, begun + FLUSH_MS);
   p11s_ahead_drop_plan(a);
-  a->work.plan = p11s_plan_new(now, a->weeks, NULL, 0);
+  a->work.plan = p11s_plan_new(now, a->config.weeks, NULL, 0);
   if (a->work.plan != NULL)
-    p11s_plan_set_extension(a->work.plan, p11s_signer_config(a->signer)->expiry_extension);
+    p11s_plan_set_extension(a->work.plan, a->config.expiry_extension);
   good = a->work.plan != NULL && p11s_store_each(a->work.store, add, a) && tell_zones(a) &&
          p11s_plan_finish(a->work.plan) &&
-         p11s_ahead_keys_find(&a->work.keys, a->work.plan, a->signer);
+         p11s_ahead_keys_find(&a->work.keys, a->work.plan, a->config.keys);
   if (good) {
     a->work.deadline = a->week + P11S_WEEK_SECONDS - P11S_AHEAD_EARLY;
     assign_tokens(a);

@@ -2,12 +2,13 @@
 #include "ahead/prepare.h"
 
 #include "ahead/host.h"
-#include "sign/key.h"
+#include "sign/key_table.h"
 #include "format/keyref.h"
 #include "base/lock.h"
 #include "base/log.h"
 #include "ahead/prepare_internal.h"
 #include "base/thread.h"
+#include "store/lazy.h"
 
 #include <stdlib.h>
 
@@ -27,7 +28,7 @@ struct token_keys {
 };
 
 struct p11s_prepare {
-  struct p11s_signer *signer; /* immutable, like the next one */
+  struct p11s_prepare_config config; /* immutable, like the next one */
   uint64_t deadline_ms;
   pthread_t thread;
   atomic_bool stop; /* for who is in the middle of something */
@@ -189,7 +190,7 @@ static void add_key(struct p11s_prepare *p, struct p11s_key *key)
 #define ZONE_KEYS 16
 
 struct reading {
-  struct p11s_signer *signer;
+  struct p11s_key_table *table;
   struct p11s_key *keys[ZONE_KEYS];
   size_t count;
 };
@@ -201,7 +202,7 @@ static bool read_row(const struct p11s_row *row, void *arg)
 
   if (row->active && p11s_keyref_is_ours(row->content, row->content_len) &&
       p11s_keyref_parse(row->content, row->content_len, &ref, NULL) == P11S_OK &&
-      p11s_signer_key(r->signer, ref, &r->keys[r->count], NULL) == P11S_OK)
+      p11s_key_table_get(r->table, ref, &r->keys[r->count], NULL) == P11S_OK)
     r->count++;
   p11s_keyref_free(ref);
   return r->count < ZONE_KEYS;
@@ -211,7 +212,7 @@ static bool read_row(const struct p11s_row *row, void *arg)
 static enum p11s_err read_zone(struct p11s_prepare *p, const struct p11s_host *host,
                                const char *zone, struct p11s_error *e)
 {
-  struct reading r = {.signer = p->signer};
+  struct reading r = {.table = p->config.keys};
   struct p11s_zone_state state = {.presigned = true};
   enum p11s_err result = host->each_row(host->ctx, zone, read_row, &r, e);
 
@@ -232,7 +233,7 @@ static enum p11s_err read_zones(struct p11s_prepare *p, const struct p11s_host *
   uint64_t deadline = p11s_now_ms() + P11S_PREPARE_READ_MS;
   struct p11s_prepare_zones zones = {NULL, 0, 0};
   enum p11s_err result =
-      p11s_prepare_zones_list(p11s_signer_store(p->signer), host, &p->stop, &zones, e);
+      p11s_prepare_zones_list(p11s_lazy_store_get(p->config.store), host, &p->stop, &zones, e);
 
   for (size_t i = 0;
        result == P11S_OK && i < zones.count && p11s_now_ms() < deadline && !atomic_load(&p->stop);
@@ -246,7 +247,7 @@ static enum p11s_err read_zones(struct p11s_prepare *p, const struct p11s_host *
 
 static void read_database(struct p11s_prepare *p)
 {
-  const struct p11s_host_source *source = p11s_signer_config(p->signer)->hosts;
+  const struct p11s_host_source *source = p->config.hosts;
   struct p11s_error error = {P11S_OK, ""};
   struct p11s_host host;
   enum p11s_err result = source->open(&host, &error);
@@ -284,13 +285,13 @@ static void *prepare_main(void *arg)
   return NULL;
 }
 
-struct p11s_prepare *p11s_prepare_start(struct p11s_signer *signer)
+struct p11s_prepare *p11s_prepare_start(const struct p11s_prepare_config *config)
 {
   struct p11s_prepare *p;
 
-  if (p11s_signer_config(signer)->hosts == NULL || (p = calloc(1, sizeof *p)) == NULL)
+  if (config->hosts == NULL || (p = calloc(1, sizeof *p)) == NULL)
     return NULL;
-  p->signer = signer;
+  p->config = *config;
   p->deadline_ms = p11s_now_ms() + P11S_PREPARE_MS;
   pthread_mutex_init(&p->lock, NULL);
   p11s_cond_init(&p->changed);

@@ -2,8 +2,6 @@
 #ifndef P11S_AHEAD_PREPARE_H
 #define P11S_AHEAD_PREPARE_H
 
-#include "signer/signer.h"
-
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -30,6 +28,16 @@
  * p->lock is held for no call.
  */
 struct p11s_prepare;
+struct p11s_host_source;
+struct p11s_key_table;
+struct p11s_lazy_store;
+
+/* All borrowed for ever. */
+struct p11s_prepare_config {
+  struct p11s_key_table *keys;
+  struct p11s_lazy_store *store;
+  const struct p11s_host_source *hosts; /* NULL: nobody can be asked which keys there are */
+};
 
 #define P11S_PREPARE_ZONES 10000
 #define P11S_PREPARE_KEYS 1000
@@ -39,7 +47,7 @@ struct p11s_prepare;
 #define P11S_PREPARE_MS 60000
 
 /* NULL when no thread is to be had, or the configuration has no hosts. */
-struct p11s_prepare *p11s_prepare_start(struct p11s_signer *signer);
+struct p11s_prepare *p11s_prepare_start(const struct p11s_prepare_config *config);
 /* Ends the thread; false when it did not come back until deadline_ms. NULL is allowed. */
 bool p11s_prepare_stop(struct p11s_prepare *prepare, uint64_t deadline_ms);
 /* Waits until each token has been tried once, or until the thread has ended. false: not until the

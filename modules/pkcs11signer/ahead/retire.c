@@ -113,13 +113,13 @@ static bool read_all(struct reading *reading, const struct p11s_host *host, cons
 /* -- tokens */
 
 /* Those that there are, with what is known of them. */
-static bool list_tokens(struct p11s_retire *r, struct p11s_signer *signer)
+static bool list_tokens(struct p11s_retire *r, struct p11s_tokens *table)
 {
   struct p11s_retire_token *fresh;
   struct p11s_token **tokens;
   size_t count;
 
-  if (!p11s_signer_get_tokens(signer, &tokens, &count))
+  if (!p11s_tokens_list(table, &tokens, &count))
     return false;
   fresh = calloc(count + 1, sizeof *fresh);
   for (size_t i = 0; fresh != NULL && i < count; i++) {
@@ -155,7 +155,7 @@ static void judge(struct p11s_retire *r)
   }
 }
 
-void p11s_retire_step(struct p11s_retire *r, struct p11s_signer *signer, struct p11s_zones *zones,
+void p11s_retire_step(struct p11s_retire *r, struct p11s_tokens *tokens, struct p11s_zones *zones,
                       const atomic_bool *stop)
 {
   struct reading reading = {r, NULL, P11S_BUF_INIT};
@@ -163,7 +163,7 @@ void p11s_retire_step(struct p11s_retire *r, struct p11s_signer *signer, struct 
   const struct p11s_host *host;
   struct p11s_error error = {P11S_OK, ""};
 
-  if (begun < r->next_ms || !list_tokens(r, signer))
+  if (begun < r->next_ms || !list_tokens(r, tokens))
     return;
   host = r->count > 0 ? p11s_zones_host(zones) : NULL;
   if (host != NULL && read_all(&reading, host, stop, &error))

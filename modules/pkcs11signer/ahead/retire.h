@@ -2,8 +2,8 @@
 #ifndef P11S_AHEAD_RETIRE_H
 #define P11S_AHEAD_RETIRE_H
 
-#include "signer/signer.h"
 #include "ahead/zones.h"
+#include "token/tokens.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -31,7 +31,7 @@ struct p11s_retire {
 };
 
 /* Looks whether there is something to be done. stop ends it early. */
-void p11s_retire_step(struct p11s_retire *retire, struct p11s_signer *signer,
+void p11s_retire_step(struct p11s_retire *retire, struct p11s_tokens *tokens,
                       struct p11s_zones *zones, const atomic_bool *stop);
 void p11s_retire_clear(struct p11s_retire *retire);
 

@@ -119,8 +119,8 @@ static bool begin_task(struct p11s_ahead_work *work, struct p11s_ahead_token *t,
   if (key == NULL || !is_still_so(work, &t->task) || !make_message(work, &t->task, &f))
     return false;
   begun = is_ours(work, t, key, &f, &claimed) &&
-          p11s_sign_in_background(p11s_signer_flights(work->signer), key, f.message, f.len, claimed,
-                                  work->ended, work->ended_arg, &t->job, e) == P11S_OK;
+          p11s_sign_in_background(work->flights, key, f.message, f.len, claimed, work->ended,
+                                  work->ended_arg, &t->job, e) == P11S_OK;
   free(f.message);
   return begun;
 }

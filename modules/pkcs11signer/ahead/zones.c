@@ -15,14 +15,14 @@
 #define PAUSE_FIRST_MS 1000
 #define GONE_MS 300000 /* an older answer is no reason to delete something */
 
-struct p11s_zones *p11s_zones_new(struct p11s_signer *signer, const struct p11s_host *host,
+struct p11s_zones *p11s_zones_new(struct p11s_key_table *keys, const struct p11s_host *host,
                                   const struct p11s_host_source *source)
 {
   struct p11s_zones *zones = calloc(1, sizeof *zones);
 
   if (zones == NULL)
     return NULL;
-  zones->signer = signer;
+  zones->keys = keys;
   zones->host = host;
   zones->source = source;
   return zones;
@@ -123,7 +123,7 @@ struct row_key {
 };
 
 struct reading {
-  struct p11s_signer *signer;
+  struct p11s_key_table *table;
   unsigned char roles[256]; /* by algorithm: which flags its active keys have */
   struct row_key *keys;
   size_t count;
@@ -173,7 +173,7 @@ static bool read_row(const struct p11s_row *row, void *arg)
     algorithm = algorithm_of(row->content);
   } else if (p11s_keyref_parse(row->content, row->content_len, &ref, NULL) == P11S_OK) {
     algorithm = ref->algorithm;
-    if (p11s_signer_key(r->signer, ref, &key, NULL) == P11S_OK)
+    if (p11s_key_table_get(r->table, ref, &key, NULL) == P11S_OK)
       note_key(r, key, row);
   }
   if (row->active)
@@ -214,7 +214,7 @@ static enum p11s_err read_zone(const struct p11s_zones *zones, const unsigned ch
                                struct p11s_zone *ret, struct p11s_error *e)
 {
   const struct p11s_host *host = zones->host;
-  struct reading r = {.signer = zones->signer};
+  struct reading r = {.table = zones->keys};
   struct p11s_buf text = P11S_BUF_INIT;
   enum p11s_err err;
 

@@ -4,7 +4,7 @@
 
 #include "ahead/host.h"
 #include "ahead/plan.h"
-#include "signer/signer.h"
+#include "sign/key_table.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,7 +21,7 @@
  * a zone of which it has never said anything is not known, and nothing follows from that.
  *
  * No locks: one thread at a time. All calls may block on the database, and take no lock but the
- * signer's.
+ * keys'.
  */
 struct p11s_zones;
 struct p11s_store;
@@ -42,7 +42,7 @@ struct p11s_zone {
 
 /* A host that the caller keeps open, or a source to open one from when it is needed; the other one
    is NULL. Both NULL: nothing is ever known. NULL: no memory. */
-struct p11s_zones *p11s_zones_new(struct p11s_signer *signer, const struct p11s_host *host,
+struct p11s_zones *p11s_zones_new(struct p11s_key_table *keys, const struct p11s_host *host,
                                   const struct p11s_host_source *source);
 void p11s_zones_free(struct p11s_zones *zones);
 

@@ -25,7 +25,7 @@ struct p11s_zones_answer {
 };
 
 struct p11s_zones {
-  struct p11s_signer *signer;
+  struct p11s_key_table *keys;
   const struct p11s_host_source *source;
   struct p11s_host own;
   const struct p11s_host *host;      /* NULL: not open */

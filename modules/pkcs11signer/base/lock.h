@@ -13,7 +13,8 @@
  * take one further down, and holds none of them across a PKCS#11, database or
  * file call:
  *
- *   1. struct p11s_signer  .lock   tables of keys and of tokens; a key's references
+ *   1. struct p11s_key_table .lock  keys, their references
+ *   1. struct p11s_tokens .lock     which tokens there are
  *   2. struct p11s_flights .lock   signatures under way (sign/sign.c)
  *   3. struct p11s_token   .lock   queue, workers, login state
  *   4. struct p11s_key     .lock   public key until it is known, token handle

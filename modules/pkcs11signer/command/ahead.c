@@ -60,8 +60,9 @@ static enum p11s_err make_plan(struct run *r, struct p11s_error *e)
   struct p11s_signer *signer = r->ctx->signer;
   struct p11s_plan *plan;
 
-  r->work = (struct p11s_ahead_work){
-      .signer = signer, .store = p11s_signer_store(signer), .ended = nobody_waits};
+  r->work = (struct p11s_ahead_work){.flights = p11s_signer_flights(signer),
+                                     .store = p11s_signer_store(signer),
+                                     .ended = nobody_waits};
   if (r->work.store == NULL)
     return p11s_error_set(
         e, P11S_ERR_HOST,
@@ -73,7 +74,7 @@ static enum p11s_err make_plan(struct run *r, struct p11s_error *e)
     p11s_plan_set_extension(plan, p11s_signer_config(signer)->expiry_extension);
   if (plan == NULL || !p11s_store_each(r->work.store, p11s_plan_add, plan) ||
       !p11s_command_tell_zones(r->ctx, plan) || !p11s_plan_finish(plan) ||
-      !p11s_ahead_keys_find(&r->work.keys, plan, signer))
+      !p11s_ahead_keys_find(&r->work.keys, plan, p11s_signer_keys(signer)))
     return p11s_error_set(e, P11S_ERR_HOST,
                           "the signature store cannot be read, or there is not enough memory");
   for (size_t i = 0; i < r->work.keys.count; i++)

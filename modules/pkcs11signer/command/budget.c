@@ -34,7 +34,7 @@ static void format_until(const struct p11s_budget *budget, char *text, size_t si
 
 bool p11s_command_tell_zones(const struct p11s_command_ctx *ctx, struct p11s_plan *plan)
 {
-  struct p11s_zones *zones = p11s_zones_new(ctx->signer, ctx->host, NULL);
+  struct p11s_zones *zones = p11s_zones_new(p11s_signer_keys(ctx->signer), ctx->host, NULL);
 
   if (zones != NULL)
     p11s_zones_tell(zones, plan, p11s_signer_store(ctx->signer), 0, FOREVER_US);

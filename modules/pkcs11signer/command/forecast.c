@@ -189,7 +189,7 @@ static enum p11s_err find_rates(struct work *w, struct p11s_error *e)
   for (size_t i = 0; i < w->count; i++) {
     struct entry *entry = &w->entries[i];
     enum p11s_err err =
-        p11s_measure(entry->key, config->sessions, &entry->in.rate, &entry->in.room, e);
+        p11s_measure(w->ctx->signer, entry->key, &entry->in.rate, &entry->in.room, e);
 
     if (err != P11S_OK)
       return err;

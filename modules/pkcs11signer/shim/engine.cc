@@ -112,8 +112,8 @@ std::string Engine::sign(const std::string &message) const
   size_t len = sizeof signature;
   p11s_error error{};
   Patience patience;
-  if (p11s_sign(p11s_signer_flights(p11s_key_signer(key())), key(), bytes(message), message.size(),
-                patience, signature, &len, &error) != P11S_OK) {
+  if (p11s_sign(p11s_signer_flights(signer()), key(), bytes(message), message.size(), patience,
+                signature, &len, &error) != P11S_OK) {
     patience.giveUp();
     fail(error.text);
   }

@@ -56,8 +56,7 @@ static enum p11s_err load_pinned(struct p11s_key *key, struct p11s_error *e)
   return P11S_OK;
 }
 
-enum p11s_err p11s_key_new(struct p11s_signer *signer, const struct p11s_keyref *ref,
-                           const struct p11s_algorithm *alg, struct p11s_token *token,
+enum p11s_err p11s_key_new(const struct p11s_key_home *home, const struct p11s_keyref *ref,
                            const unsigned char *identity, struct p11s_key **ret_key,
                            struct p11s_error *e)
 {
@@ -68,9 +67,8 @@ enum p11s_err p11s_key_new(struct p11s_signer *signer, const struct p11s_keyref 
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   pthread_mutex_init(&key->lock, NULL);
   p11s_cond_init(&key->found);
-  key->signer = signer;
-  key->alg = alg;
-  key->token = token;
+  key->home = *home;
+  key->alg = p11s_algorithm_find(ref->algorithm);
   memcpy(key->identity, identity, sizeof key->identity);
   key->ref = copy_ref(ref);
   result =
@@ -101,17 +99,12 @@ const struct p11s_algorithm *p11s_key_algorithm(const struct p11s_key *key)
 
 struct p11s_token *p11s_key_token(const struct p11s_key *key)
 {
-  return key->token;
+  return key->home.token;
 }
 
 struct p11s_secret *p11s_key_pin(const struct p11s_key *key)
 {
   return key->ref->pin;
-}
-
-struct p11s_signer *p11s_key_signer(const struct p11s_key *key)
-{
-  return key->signer;
 }
 
 const unsigned char *p11s_key_identity(const struct p11s_key *key)

@@ -13,7 +13,7 @@
 
 /*
  * A reference resolved: the one object in the process for all zones and
- * threads whose references say the same (p11s_signer_key() interns them).
+ * threads whose references say the same (sign/key_table.h interns them).
  *
  * Its public key is known at once when the reference pins it, else when a
  * worker has read it from the token for the first time, or, while the token cannot be asked, from
@@ -24,13 +24,20 @@
  * key->lock guards the handle and the resolve job under way.
  */
 struct p11s_key;
+struct p11s_key_table;
+struct p11s_lazy_store;
 struct p11s_token;
-struct p11s_signer;
 
-/* The strings and the PIN are copied from ref. Used by the signer only. P11S_ERR_KEY_TYPE: the
-   pinned public key is not of the algorithm; P11S_ERR_NOMEM. */
-enum p11s_err p11s_key_new(struct p11s_signer *signer, const struct p11s_keyref *ref,
-                           const struct p11s_algorithm *alg, struct p11s_token *token,
+/* Borrowed, for the key's life. */
+struct p11s_key_home {
+  struct p11s_key_table *table;
+  struct p11s_lazy_store *store; /* or NULL */
+  struct p11s_token *token;
+};
+
+/* The strings and the PIN are copied from ref, whose algorithm is one we know. For the table only.
+   P11S_ERR_KEY_TYPE: the pinned public key is not of the algorithm; P11S_ERR_NOMEM. */
+enum p11s_err p11s_key_new(const struct p11s_key_home *home, const struct p11s_keyref *ref,
                            const unsigned char *identity, struct p11s_key **ret_key,
                            struct p11s_error *e);
 void p11s_key_free(struct p11s_key *key);
@@ -38,7 +45,6 @@ void p11s_key_free(struct p11s_key *key);
 const struct p11s_algorithm *p11s_key_algorithm(const struct p11s_key *key);
 struct p11s_token *p11s_key_token(const struct p11s_key *key);
 struct p11s_secret *p11s_key_pin(const struct p11s_key *key);
-struct p11s_signer *p11s_key_signer(const struct p11s_key *key);
 /* Borrowed, P11S_KEY_IDENTITY_LEN bytes. */
 const unsigned char *p11s_key_identity(const struct p11s_key *key);
 /* What the key was made from. Borrowed. */

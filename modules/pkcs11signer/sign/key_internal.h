@@ -22,13 +22,12 @@ struct p11s_lengths {
 };
 
 /* Shared by sign/key.c (the object), sign/key_work.c (what workers do), sign/key_match.c,
- * sign/key_sign.c, sign/key_job.c (asking them to), sign/key_store.c (what is kept) and the
- * signer's table. */
+ * sign/key_sign.c, sign/key_job.c (asking them to), sign/key_store.c (what is kept) and
+ * sign/key_table.c. */
 struct p11s_key {
   /* immutable */
-  struct p11s_signer *signer;
+  struct p11s_key_home home;
   const struct p11s_algorithm *alg;
-  struct p11s_token *token;
   struct p11s_keyref *ref;
   unsigned char identity[P11S_KEY_IDENTITY_LEN];
   bool pinned;
@@ -36,8 +35,8 @@ struct p11s_key {
   _Atomic(struct p11s_pubkey *) public_key; /* NULL until known, then never changes */
   struct p11s_lengths lengths;
 
-  /* guarded by the signer's lock */
-  struct p11s_key *next; /* in the signer's table */
+  /* guarded by the table's lock */
+  struct p11s_key *next; /* in the table */
   bool listed;
   unsigned refs;
   uint64_t idle_since_ms;

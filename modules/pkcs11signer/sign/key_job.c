@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Asking a worker to do something with a key, and waiting for it (sign/key.h). */
 #include "sign/key_internal.h"
-#include "signer/signer.h"
+#include "sign/key_table.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +52,7 @@ static enum p11s_err run_generate(struct p11s_job *job, struct p11s_work *work,
 
   if (result != P11S_OK || decide(j, WANTED))
     return result;
-  p11s_signer_forget_key(j->key->signer, j->key); /* it has a public key that is no more */
+  p11s_key_table_forget(j->key->home.table, j->key); /* it has a public key that is no more */
   return p11s_key_undo_work(j->key, &j->pair, work, e);
 }
 
@@ -125,7 +125,7 @@ static enum p11s_err run_on_token(struct p11s_job *job, uint64_t deadline_ms, st
 
   if (job == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  result = p11s_token_run(j->key->token, job, deadline_ms, e);
+  result = p11s_token_run(j->key->home.token, job, deadline_ms, e);
   if (result == P11S_ERR_TIMEOUT && !decide(j, ABANDONED))
     result = P11S_OK; /* made at the last moment */
   if (result != P11S_OK) {
@@ -162,7 +162,7 @@ static bool cannot_be_asked(struct p11s_key *key, enum p11s_err result)
 
   if (result == P11S_ERR_TIMEOUT)
     return true;
-  p11s_token_get_stats(key->token, &stats);
+  p11s_token_get_stats(key->home.token, &stats);
   return stats.state == P11S_TOKEN_AWAY || stats.state == P11S_TOKEN_STUCK;
 }
 
@@ -178,7 +178,7 @@ enum p11s_err p11s_key_resolve(struct p11s_key *key, struct p11s_wait wait,
     job = join_resolve(key, &is_new);
     if (job == NULL)
       return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-    result = p11s_token_await(key->token, job, is_new, wait, &error);
+    result = p11s_token_await(key->home.token, job, is_new, wait, &error);
     p11s_job_release(job);
     if (result != P11S_OK && !(cannot_be_asked(key, result) && p11s_key_recall(key, &error))) {
       (void)p11s_error_set(e, result, "%s", error.text);
@@ -204,7 +204,7 @@ void p11s_key_prepare(struct p11s_key *key, void (*ended)(enum p11s_err result, 
   j->ended = ended;
   j->ended_arg = arg;
   job->background = true;
-  if (p11s_token_submit(key->token, job, &error) != P11S_OK)
+  if (p11s_token_submit(key->home.token, job, &error) != P11S_OK)
     p11s_job_finish(job, &error);
   p11s_job_release(job);
 }

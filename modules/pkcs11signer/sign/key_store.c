@@ -4,8 +4,7 @@
 #include "base/crypto.h"
 #include "sign/key_internal.h"
 #include "base/log.h"
-#include "signer/signer.h"
-#include "store/store.h"
+#include "store/lazy.h"
 
 #include <string.h>
 
@@ -24,7 +23,7 @@ static bool identify(const struct p11s_keyref *ref, unsigned char *id)
 
 void p11s_key_remember(struct p11s_key *key)
 {
-  struct p11s_store *store = p11s_signer_store(key->signer);
+  struct p11s_store *store = p11s_lazy_store_get(key->home.store);
   unsigned char id[P11S_STORE_ID_LEN];
   const unsigned char *data;
   size_t len;
@@ -38,7 +37,7 @@ void p11s_key_remember(struct p11s_key *key)
 bool p11s_key_is_kept(struct p11s_key *key)
 {
   unsigned char id[P11S_STORE_ID_LEN], kept[P11S_STORE_MAX_PUBLIC];
-  struct p11s_store *store = p11s_signer_store(key->signer);
+  struct p11s_store *store = p11s_lazy_store_get(key->home.store);
   const unsigned char *data;
   size_t kept_len = sizeof kept, len;
 
@@ -52,7 +51,7 @@ bool p11s_key_is_kept(struct p11s_key *key)
 bool p11s_key_recall(struct p11s_key *key, const struct p11s_error *why)
 {
   unsigned char id[P11S_STORE_ID_LEN], data[P11S_STORE_MAX_PUBLIC];
-  struct p11s_store *store = p11s_signer_store(key->signer);
+  struct p11s_store *store = p11s_lazy_store_get(key->home.store);
   struct p11s_pubkey *public_key;
   size_t len = sizeof data;
 

@@ -1,23 +1,47 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The table of keys, and of the tokens they are on (signer/signer.h, sign/key.h). */
-#include "base/crypto.h"
-#include "sign/key_internal.h"
-#include "base/lock.h"
-#include "token/status_file.h"
-#include "signer/internal.h"
-#include "token/token.h"
+#include "sign/key_table.h"
 
+#include "base/crypto.h"
+#include "base/lock.h"
+#include "sign/key_internal.h"
+#include "store/lazy.h"
+#include "token/tokens.h"
+
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define STUCK_LEAST_MS 1000
-#define SWEEP_IDLE_MS 600000
-#define SWEEP_IDLE_AHEAD_MS 86400000 /* a zone that few ask for is signed ahead too */
+#define BUCKETS 4096
 #define SWEEP_EVERY_MS 60000
+
+struct p11s_key_table {
+  struct p11s_key_table_config config; /* immutable, as is */
+  unsigned char secret[32]; /* keys are named by an HMAC, as their references hold PINs */
+
+  pthread_mutex_t lock; /* guards the rest */
+  struct p11s_key *bucket[BUCKETS];
+  size_t count;
+  uint64_t swept_ms;
+};
+
+struct p11s_key_table *p11s_key_table_new(const struct p11s_key_table_config *config)
+{
+  struct p11s_key_table *t = calloc(1, sizeof *t);
+
+  if (t == NULL)
+    return NULL;
+  t->config = *config;
+  pthread_mutex_init(&t->lock, NULL);
+  t->swept_ms = p11s_now_ms();
+  if (p11s_random(t->secret, sizeof t->secret))
+    return t;
+  p11s_key_table_free(t);
+  return NULL;
+}
 
 /* HMAC over everything that makes two references the same key; the PIN counts, so that a row whose
    PIN was corrected is not served by the key that has the old one. */
-static bool identify(const struct p11s_signer *s, const struct p11s_keyref *ref,
+static bool identify(const struct p11s_key_table *t, const struct p11s_keyref *ref,
                      unsigned char *identity)
 {
   struct p11s_buf b = P11S_BUF_INIT;
@@ -30,14 +54,14 @@ static bool identify(const struct p11s_signer *s, const struct p11s_keyref *ref,
   p11s_buf_addf(&b, "%zu:", ref->public_key_len);
   p11s_buf_add(&b, ref->public_key, ref->public_key_len);
   p11s_buf_add(&b, p11s_secret_data(ref->pin), p11s_secret_len(ref->pin));
-  ok = !b.failed && p11s_hmac_sha256(s->secret, sizeof s->secret, b.data, b.len, identity);
+  ok = !b.failed && p11s_hmac_sha256(t->secret, sizeof t->secret, b.data, b.len, identity);
   p11s_buf_wipe(&b);
   return ok;
 }
 
-static struct p11s_key *find_locked(struct p11s_signer *s, const unsigned char *identity)
+static struct p11s_key *find_locked(struct p11s_key_table *t, const unsigned char *identity)
 {
-  struct p11s_key *key = s->bucket[(identity[0] | identity[1] << 8) % P11S_SIGNER_BUCKETS];
+  struct p11s_key *key = t->bucket[(identity[0] | identity[1] << 8) % BUCKETS];
 
   while (key != NULL && memcmp(key->identity, identity, sizeof key->identity) != 0)
     key = key->next;
@@ -46,194 +70,147 @@ static struct p11s_key *find_locked(struct p11s_signer *s, const unsigned char *
   return key;
 }
 
-struct p11s_key *p11s_signer_find_key(struct p11s_signer *s, const unsigned char *identity)
+struct p11s_key *p11s_key_table_find(struct p11s_key_table *t, const unsigned char *identity)
 {
   struct p11s_key *key;
 
-  pthread_mutex_lock(&s->lock);
-  key = find_locked(s, identity);
-  pthread_mutex_unlock(&s->lock);
+  pthread_mutex_lock(&t->lock);
+  key = find_locked(t, identity);
+  pthread_mutex_unlock(&t->lock);
   return key;
 }
 
-static struct p11s_token *token_locked(struct p11s_signer *s, const struct p11s_keyref *ref)
-{
-  struct p11s_token_config config = {s->config.sessions, s->pin_source, s->guard, &s->crowd, 0};
-  struct token_entry *t;
-
-  /* Queries that give up sooner do not make a slow token one that hangs. */
-  config.stuck_ms = s->config.timeout_ms < STUCK_LEAST_MS ? STUCK_LEAST_MS : s->config.timeout_ms;
-  for (t = s->tokens; t != NULL; t = t->next)
-    if (strcmp(p11s_token_engine(t->token), ref->engine) == 0 &&
-        strcmp(p11s_token_slot(t->token), ref->slot) == 0)
-      return t->token;
-  t = calloc(1, sizeof *t);
-  if (t == NULL)
-    return NULL;
-  t->token = p11s_token_new(ref->engine, ref->slot, &config);
-  if (t->token == NULL) {
-    free(t);
-    return NULL;
-  }
-  t->next = s->tokens;
-  s->tokens = t;
-  s->token_count++;
-  return t->token;
-}
-
 /* Takes the keys that nobody has held for a while out of the table; the caller frees the list. */
-static struct p11s_key *sweep_locked(struct p11s_signer *s)
+static struct p11s_key *sweep_locked(struct p11s_key_table *t)
 {
-  uint64_t idle_ms = s->config.ahead ? SWEEP_IDLE_AHEAD_MS : SWEEP_IDLE_MS;
   uint64_t now = p11s_now_ms();
   struct p11s_key *out = NULL;
 
-  if (now - s->swept_ms < SWEEP_EVERY_MS)
+  if (now - t->swept_ms < SWEEP_EVERY_MS)
     return NULL;
-  s->swept_ms = now;
-  for (unsigned i = 0; i < P11S_SIGNER_BUCKETS; i++)
-    for (struct p11s_key **at = &s->bucket[i]; *at != NULL;) {
+  t->swept_ms = now;
+  for (unsigned i = 0; i < BUCKETS; i++)
+    for (struct p11s_key **at = &t->bucket[i]; *at != NULL;) {
       struct p11s_key *key = *at;
 
-      if (key->refs > 0 || now - key->idle_since_ms < idle_ms) {
+      if (key->refs > 0 || now - key->idle_since_ms < t->config.idle_ms) {
         at = &key->next;
         continue;
       }
       *at = key->next;
       key->next = out;
       out = key;
-      s->key_count--;
+      t->count--;
     }
   return out;
 }
 
-static void insert_locked(struct p11s_signer *s, struct p11s_key *key)
+static void insert_locked(struct p11s_key_table *t, struct p11s_key *key)
 {
-  struct p11s_key **at =
-      &s->bucket[(key->identity[0] | key->identity[1] << 8) % P11S_SIGNER_BUCKETS];
+  struct p11s_key **at = &t->bucket[(key->identity[0] | key->identity[1] << 8) % BUCKETS];
 
   key->next = *at;
   *at = key;
   key->listed = true;
   key->refs = 1;
-  s->key_count++;
+  t->count++;
 }
 
-/* The first token in use starts the report on them. */
-static void start_reporting(struct p11s_signer *s)
+/* Puts it into the table. *ret_old: keys to be freed. */
+static struct p11s_key *intern(struct p11s_key_table *t, struct p11s_key *fresh,
+                               struct p11s_key **ret_old)
 {
-  struct p11s_report *report;
-  bool start;
+  struct p11s_key *key;
 
-  pthread_mutex_lock(&s->lock);
-  start = s->config.report && !s->reporting && !s->stopped;
-  s->reporting = s->reporting || start;
-  pthread_mutex_unlock(&s->lock);
-  if (!start)
-    return;
-  report = p11s_report_start(s);
-  pthread_mutex_lock(&s->lock);
-  s->report = report;
-  pthread_mutex_unlock(&s->lock);
-}
-
-static enum p11s_err intern(struct p11s_signer *s, const struct p11s_keyref *ref,
-                            const struct p11s_algorithm *alg, const unsigned char *identity,
-                            struct p11s_key **ret_key, struct p11s_error *e)
-{
-  struct p11s_key *key, *fresh = NULL, *old;
-  struct p11s_token *token;
-  enum p11s_err result;
-  bool stopped;
-
-  pthread_mutex_lock(&s->lock);
-  stopped = s->stopped;
-  token = stopped ? NULL : token_locked(s, ref);
-  pthread_mutex_unlock(&s->lock);
-  if (stopped)
-    return p11s_error_set(e, P11S_ERR_STOPPED, "the server is going down");
-  if (token == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  start_reporting(s);
-  result = p11s_key_new(s, ref, alg, token, identity, &fresh, e);
-  if (result != P11S_OK)
-    return result;
-  pthread_mutex_lock(&s->lock);
-  key = find_locked(s, identity); /* another thread may have been quicker */
+  pthread_mutex_lock(&t->lock);
+  key = find_locked(t, fresh->identity); /* another thread may have been quicker */
   if (key == NULL) {
     key = fresh;
-    fresh = NULL;
-    insert_locked(s, key);
+    insert_locked(t, key);
   }
-  old = sweep_locked(s);
-  pthread_mutex_unlock(&s->lock);
-  p11s_key_free(fresh);
+  *ret_old = sweep_locked(t);
+  pthread_mutex_unlock(&t->lock);
+  return key;
+}
+
+static enum p11s_err make(struct p11s_key_table *t, const struct p11s_keyref *ref,
+                          const unsigned char *identity, struct p11s_key **ret_key,
+                          struct p11s_error *e)
+{
+  struct p11s_key_home home = {t, t->config.store, NULL};
+  struct p11s_key *fresh = NULL, *old;
+  enum p11s_err result = p11s_tokens_get(t->config.tokens, ref->engine, ref->slot, &home.token, e);
+
+  if (result == P11S_OK)
+    result = p11s_key_new(&home, ref, identity, &fresh, e);
+  if (result != P11S_OK)
+    return result;
+  *ret_key = intern(t, fresh, &old);
+  if (*ret_key != fresh)
+    p11s_key_free(fresh);
   while (old != NULL) {
     struct p11s_key *next = old->next;
 
     p11s_key_free(old);
     old = next;
   }
-  *ret_key = key;
   return P11S_OK;
 }
 
-enum p11s_err p11s_signer_key(struct p11s_signer *s, const struct p11s_keyref *ref,
-                              struct p11s_key **ret_key, struct p11s_error *e)
+enum p11s_err p11s_key_table_get(struct p11s_key_table *t, const struct p11s_keyref *ref,
+                                 struct p11s_key **ret_key, struct p11s_error *e)
 {
-  const struct p11s_algorithm *alg = p11s_algorithm_find(ref->algorithm);
   unsigned char identity[P11S_KEY_IDENTITY_LEN];
   enum p11s_err result = P11S_OK;
   struct p11s_key *key;
 
-  if (alg == NULL)
+  if (p11s_algorithm_find(ref->algorithm) == NULL)
     return p11s_error_set(e, P11S_ERR_KEY_TYPE,
                           "algorithm %u cannot be signed with on a token; 5, 7, 8, 10, 13, 14, 15 "
                           "and 16 can",
                           ref->algorithm);
-  if (!identify(s, ref, identity))
+  if (!identify(t, ref, identity))
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  key = p11s_signer_find_key(s, identity);
+  key = p11s_key_table_find(t, identity);
   if (key == NULL)
-    result = intern(s, ref, alg, identity, &key, e);
+    result = make(t, ref, identity, &key, e);
   if (result != P11S_OK || key == NULL)
     return result;
-  p11s_token_revive(key->token);
+  p11s_token_revive(key->home.token);
   *ret_key = key;
   return P11S_OK;
 }
 
 struct p11s_key *p11s_key_acquire(struct p11s_key *key)
 {
-  struct p11s_signer *s = key->signer;
+  struct p11s_key_table *t = key->home.table;
 
-  pthread_mutex_lock(&s->lock);
+  pthread_mutex_lock(&t->lock);
   key->refs++;
-  pthread_mutex_unlock(&s->lock);
+  pthread_mutex_unlock(&t->lock);
   return key;
 }
 
 void p11s_key_release(struct p11s_key *key)
 {
-  struct p11s_signer *s;
+  struct p11s_key_table *t;
   bool unused;
 
   if (key == NULL)
     return;
-  s = key->signer;
-  pthread_mutex_lock(&s->lock);
+  t = key->home.table;
+  pthread_mutex_lock(&t->lock);
   key->refs--;
   key->idle_since_ms = p11s_now_ms();
   unused = key->refs == 0 && !key->listed;
-  pthread_mutex_unlock(&s->lock);
+  pthread_mutex_unlock(&t->lock);
   if (unused)
     p11s_key_free(key);
 }
 
-static void unlink_locked(struct p11s_signer *s, struct p11s_key *key)
+static void unlink_locked(struct p11s_key_table *t, struct p11s_key *key)
 {
-  struct p11s_key **at =
-      &s->bucket[(key->identity[0] | key->identity[1] << 8) % P11S_SIGNER_BUCKETS];
+  struct p11s_key **at = &t->bucket[(key->identity[0] | key->identity[1] << 8) % BUCKETS];
 
   while (*at != NULL && *at != key)
     at = &(*at)->next;
@@ -242,23 +219,61 @@ static void unlink_locked(struct p11s_signer *s, struct p11s_key *key)
   *at = key->next;
   key->next = NULL;
   key->listed = false;
-  s->key_count--;
+  t->count--;
 }
 
-void p11s_signer_forget_key(struct p11s_signer *s, struct p11s_key *key)
+void p11s_key_table_forget(struct p11s_key_table *t, struct p11s_key *key)
 {
-  pthread_mutex_lock(&s->lock);
-  unlink_locked(s, key);
-  pthread_mutex_unlock(&s->lock);
+  pthread_mutex_lock(&t->lock);
+  unlink_locked(t, key);
+  pthread_mutex_unlock(&t->lock);
 }
 
-void p11s_signer_free_keys(struct p11s_signer *s)
+void p11s_key_table_free(struct p11s_key_table *t)
 {
-  for (unsigned i = 0; i < P11S_SIGNER_BUCKETS; i++)
-    while (s->bucket[i] != NULL) {
-      struct p11s_key *key = s->bucket[i];
+  if (t == NULL)
+    return;
+  for (unsigned i = 0; i < BUCKETS; i++)
+    while (t->bucket[i] != NULL) {
+      struct p11s_key *key = t->bucket[i];
 
-      unlink_locked(s, key);
+      unlink_locked(t, key);
       p11s_key_free(key);
     }
+  p11s_wipe(t->secret, sizeof t->secret);
+  pthread_mutex_destroy(&t->lock);
+  free(t);
+}
+
+size_t p11s_key_table_count(struct p11s_key_table *t)
+{
+  size_t count;
+
+  pthread_mutex_lock(&t->lock);
+  count = t->count;
+  pthread_mutex_unlock(&t->lock);
+  return count;
+}
+
+bool p11s_key_table_list(struct p11s_key_table *t, struct p11s_key_use **ret_uses,
+                         size_t *ret_count)
+{
+  struct p11s_key_use *uses;
+  size_t room, count = 0;
+
+  pthread_mutex_lock(&t->lock);
+  room = t->count + 64; /* some may come meanwhile; what comes later is for the next time */
+  pthread_mutex_unlock(&t->lock);
+  uses = calloc(room, sizeof *uses);
+  if (uses == NULL)
+    return false;
+  pthread_mutex_lock(&t->lock);
+  for (unsigned i = 0; i < BUCKETS; i++)
+    for (struct p11s_key *key = t->bucket[i]; key != NULL && count < room; key = key->next)
+      if (p11s_key_public(key) != NULL)
+        uses[count++] = (struct p11s_key_use){key, key->refs++ > 0, key->idle_since_ms};
+  pthread_mutex_unlock(&t->lock);
+  *ret_uses = uses;
+  *ret_count = count;
+  return true;
 }

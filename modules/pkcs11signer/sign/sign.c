@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "token/queue.h"
 #include "sign/sign_store.h"
-#include "signer/signer.h"
+#include "sign/key_table.h"
 #include "base/counters.h"
 
 #include <openssl/evp.h>
@@ -23,7 +23,6 @@ struct flight {
   struct p11s_job job; /* first member */
   struct p11s_flights *flights;
   struct p11s_key *key;
-  bool verify;
   void (*ended)(void *arg); /* of the background; NULL: none, as is */
   void *ended_arg;
   unsigned char id[FLIGHT_ID_LEN];
@@ -48,6 +47,7 @@ struct flight {
 };
 
 struct p11s_flights {
+  bool verify;          /* immutable */
   pthread_mutex_t lock; /* guards the rest */
   struct flight *bucket[BUCKETS];
   struct flight *oldest;
@@ -56,12 +56,14 @@ struct p11s_flights {
   size_t kept;
 };
 
-struct p11s_flights *p11s_flights_new(void)
+struct p11s_flights *p11s_flights_new(bool verify)
 {
   struct p11s_flights *flights = calloc(1, sizeof *flights);
 
-  if (flights != NULL)
-    pthread_mutex_init(&flights->lock, NULL);
+  if (flights == NULL)
+    return NULL;
+  flights->verify = verify;
+  pthread_mutex_init(&flights->lock, NULL);
   return flights;
 }
 
@@ -136,8 +138,8 @@ static enum p11s_err flight_run(struct p11s_job *job, struct p11s_work *work, st
   enum p11s_err result;
 
   f->signature_len = sizeof f->signature;
-  result = p11s_key_sign_work(f->key, work, f->message, f->message_len, f->verify, f->signature,
-                              &f->signature_len, e);
+  result = p11s_key_sign_work(f->key, work, f->message, f->message_len, f->flights->verify,
+                              f->signature, &f->signature_len, e);
   /* Before those who wait are told: they may want the store written. */
   if (result == P11S_OK)
     p11s_sign_put(f->key, f->message, f->message_len, f->signature, f->signature_len,
@@ -204,7 +206,6 @@ static struct flight *make_flight(struct p11s_flights *flights, struct p11s_key 
   f->job.signs = true;
   f->flights = flights;
   f->key = p11s_key_acquire(key);
-  f->verify = p11s_signer_config(p11s_key_signer(key))->verify;
   memcpy(f->id, id, sizeof f->id);
   memcpy(f->message, message, len);
   f->message_len = len;

@@ -29,7 +29,8 @@ struct p11s_flights;
 /* RSA-4096 */
 #define P11S_SIGNATURE_MAX 512
 
-struct p11s_flights *p11s_flights_new(void);
+/* verify: every fresh signature, not only the first of a handle. NULL: no memory. */
+struct p11s_flights *p11s_flights_new(bool verify);
 /* No signature may be under way. */
 void p11s_flights_free(struct p11s_flights *flights);
 

@@ -4,9 +4,8 @@
 #include "base/crypto.h"
 #include "sign/key_internal.h"
 #include "base/log.h"
-#include "signer/signer.h"
 #include "base/counters.h"
-#include "store/store.h"
+#include "store/lazy.h"
 #include "token/token.h"
 
 #define QUERY_PATIENCE_MS 250
@@ -69,7 +68,7 @@ static bool is_good(struct p11s_store *store, const struct p11s_key *key,
 bool p11s_sign_find(struct p11s_key *key, const unsigned char *message, size_t message_len,
                     struct p11s_wait wait, unsigned char *signature, size_t *len, bool *ret_claimed)
 {
-  struct p11s_store *store = p11s_signer_store(p11s_key_signer(key));
+  struct p11s_store *store = p11s_lazy_store_get(key->home.store);
   const struct p11s_pubkey *public_key = p11s_key_public(key);
   enum p11s_store_found found;
   size_t found_len = *len;
@@ -100,7 +99,7 @@ static enum p11s_store_found look_ahead(struct p11s_key *key, const unsigned cha
                                         size_t message_len, bool claim)
 {
   const struct p11s_store_ask ask = {p11s_now_ms(), claim, true, true};
-  struct p11s_store *store = p11s_signer_store(p11s_key_signer(key));
+  struct p11s_store *store = p11s_lazy_store_get(key->home.store);
   const struct p11s_pubkey *public_key = p11s_key_public(key);
   unsigned char id[P11S_STORE_ID_LEN], signature[P11S_STORE_MAX_SIGNATURE];
   enum p11s_store_found found;
@@ -133,7 +132,7 @@ enum p11s_store_found p11s_sign_claim(struct p11s_key *key, const unsigned char 
 void p11s_sign_put(struct p11s_key *key, const unsigned char *message, size_t message_len,
                    const unsigned char *signature, size_t len, bool ahead)
 {
-  struct p11s_store *store = p11s_signer_store(p11s_key_signer(key));
+  struct p11s_store *store = p11s_lazy_store_get(key->home.store);
   const unsigned char *id = p11s_pubkey_hash(p11s_key_public(key));
 
   if (ahead)
@@ -147,6 +146,6 @@ void p11s_sign_abandon(struct p11s_key *key, const unsigned char *message, size_
   const struct p11s_pubkey *public_key = p11s_key_public(key);
 
   if (public_key != NULL)
-    p11s_store_abandon(p11s_signer_store(p11s_key_signer(key)), p11s_pubkey_hash(public_key),
-                       message, message_len);
+    p11s_store_abandon(p11s_lazy_store_get(key->home.store), p11s_pubkey_hash(public_key), message,
+                       message_len);
 }

@@ -2,7 +2,6 @@
 #include "signer/internal.h"
 
 #include "ahead/ahead.h"
-#include "base/crypto.h"
 #include "base/lock.h"
 #include "pin/guard.h"
 #include "ahead/prepare.h"
@@ -10,21 +9,34 @@
 #include "sign/sign.h"
 #include "store/lazy.h"
 #include "store/fleet/fleet.h"
-#include "token/token.h"
+#include "token/tokens.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define STUCK_LEAST_MS 1000
+#define KEY_IDLE_MS 600000
+#define KEY_IDLE_AHEAD_MS 86400000 /* a zone that few ask for is signed ahead too */
 
 /* Behind the opening of the store, in whose thread this is. Without one it looks after the tokens
    only. */
 static void start_ahead(void *arg)
 {
   struct p11s_signer *s = arg;
+  const struct p11s_ahead_config config = {.keys = s->keys,
+                                           .tokens = s->tokens,
+                                           .flights = s->flights,
+                                           .store = p11s_lazy_store_peek(s->store),
+                                           .state_dir = s->state_dir,
+                                           .weeks = s->config.ahead_weeks,
+                                           .rate = s->config.ahead_rate,
+                                           .expiry_extension = s->config.expiry_extension,
+                                           .hosts = s->config.hosts};
   bool stopped;
 
   if (!s->config.ahead)
     return;
-  atomic_store(&s->ahead, p11s_ahead_start(s));
+  atomic_store(&s->ahead, p11s_ahead_start(&config));
   pthread_mutex_lock(&s->lock);
   stopped = s->stopped;
   pthread_mutex_unlock(&s->lock);
@@ -43,6 +55,61 @@ static struct p11s_lazy_store *new_store(struct p11s_signer *s)
   return p11s_lazy_store_new(&config);
 }
 
+/* Behind the first use of a token. */
+static void start_report(void *arg)
+{
+  struct p11s_signer *s = arg;
+  struct p11s_report *report;
+  bool stopped;
+
+  if (!s->config.report)
+    return;
+  report = p11s_report_start(s->tokens, s->state_dir, s->host_settings);
+  pthread_mutex_lock(&s->lock);
+  stopped = s->stopped;
+  if (!stopped)
+    s->report = report;
+  pthread_mutex_unlock(&s->lock);
+  if (stopped)
+    p11s_report_stop(report, p11s_now_ms());
+}
+
+static struct p11s_tokens *new_tokens(struct p11s_signer *s)
+{
+  /* Queries that give up sooner do not make a slow token one that hangs. */
+  unsigned stuck_ms = s->config.timeout_ms < STUCK_LEAST_MS ? STUCK_LEAST_MS : s->config.timeout_ms;
+  const struct p11s_tokens_config config = {
+      .token = {s->config.sessions, s->pin_source, s->guard, &s->crowd, stuck_ms},
+      .first = start_report,
+      .arg = s};
+
+  return p11s_tokens_new(&config);
+}
+
+static struct p11s_key_table *new_keys(struct p11s_signer *s)
+{
+  const struct p11s_key_table_config config = {s->tokens, s->store,
+                                               s->config.ahead ? KEY_IDLE_AHEAD_MS : KEY_IDLE_MS};
+
+  return p11s_key_table_new(&config);
+}
+
+/* false: no memory, or no random numbers. */
+static bool make_parts(struct p11s_signer *s)
+{
+  const struct p11s_config *config = &s->config;
+
+  s->guard = p11s_pinguard_new(s->state_dir);
+  p11s_crowd_init(&s->crowd, config->query_threads, config->query_dealt);
+  s->store = new_store(s);
+  s->tokens = new_tokens(s);
+  s->keys = new_keys(s);
+  s->flights = p11s_flights_new(config->verify);
+  return s->pin_source != NULL && s->state_dir != NULL && s->host_settings != NULL &&
+         (config->fleet == NULL || s->fleet != NULL) && s->guard != NULL && s->store != NULL &&
+         s->tokens != NULL && s->keys != NULL && s->flights != NULL;
+}
+
 enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_signer **ret_signer,
                               struct p11s_error *e)
 {
@@ -59,53 +126,44 @@ enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_sign
   s->host_settings = strdup(config->host_settings != NULL ? config->host_settings : "");
   s->config.host_settings = s->host_settings;
   if (config->fleet != NULL)
-    s->config.fleet = s->fleet = p11s_mysql_config_copy(config->fleet);
-  s->store = new_store(s);
-  s->flights = p11s_flights_new();
-  s->guard = p11s_pinguard_new(s->state_dir);
-  p11s_crowd_init(&s->crowd, config->query_threads, config->query_dealt);
-  s->swept_ms = p11s_now_ms();
-  if (s->pin_source == NULL || s->state_dir == NULL || s->host_settings == NULL ||
-      (config->fleet != NULL && s->fleet == NULL) || s->store == NULL || s->flights == NULL ||
-      s->guard == NULL || !p11s_random(s->secret, sizeof s->secret)) {
+    s->fleet = p11s_mysql_config_copy(config->fleet);
+  if (!make_parts(s)) {
     p11s_signer_free(s);
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   }
+  s->config.fleet = s->fleet;
   *ret_signer = s;
   return P11S_OK;
 }
 
 bool p11s_signer_stop(struct p11s_signer *s, uint64_t deadline_ms)
 {
-  struct token_entry *tokens;
   struct p11s_report *report;
-  bool all_back = true;
+  bool all_back;
 
   if (!p11s_mutex_lock_until(&s->lock, deadline_ms))
     return false;
   s->stopped = true;
   report = s->report;
   s->report = NULL;
-  tokens = s->tokens; /* entries stay until p11s_signer_free() */
   pthread_mutex_unlock(&s->lock);
   p11s_report_stop(report, deadline_ms);
   all_back = p11s_prepare_stop(atomic_load(&s->prepare), deadline_ms);
   all_back = p11s_ahead_stop(atomic_load(&s->ahead), deadline_ms) && all_back;
-  for (; tokens != NULL; tokens = tokens->next)
-    if (!p11s_token_stop(tokens->token, deadline_ms))
-      all_back = false;
+  all_back = p11s_tokens_stop(s->tokens, deadline_ms) && all_back;
   /* Behind the workers: it keeps what they have made last. */
   return p11s_lazy_store_stop(s->store, deadline_ms) && all_back;
 }
 
 void p11s_signer_prepare(struct p11s_signer *s, uint64_t deadline_ms)
 {
+  const struct p11s_prepare_config config = {s->keys, s->store, s->config.hosts};
   struct p11s_prepare *prepare;
   bool stopped;
 
   if (!s->config.prepare || atomic_exchange(&s->prepare_asked, true))
     return;
-  prepare = p11s_prepare_start(s);
+  prepare = p11s_prepare_start(&config);
   atomic_store(&s->prepare, prepare);
   pthread_mutex_lock(&s->lock);
   stopped = s->stopped;
@@ -125,19 +183,12 @@ void p11s_signer_free(struct p11s_signer *s)
     return;
   p11s_prepare_free(atomic_load(&s->prepare));
   p11s_flights_free(s->flights);
-  p11s_signer_free_keys(s);
-  while (s->tokens != NULL) {
-    struct token_entry *t = s->tokens;
-
-    s->tokens = t->next;
-    p11s_token_free(t->token);
-    free(t);
-  }
+  p11s_key_table_free(s->keys);
+  p11s_tokens_free(s->tokens);
   p11s_ahead_free(atomic_load(&s->ahead));
   p11s_lazy_store_free(s->store);
   p11s_pinguard_free(s->guard);
   p11s_crowd_fini(&s->crowd);
-  p11s_wipe(s->secret, sizeof s->secret);
   pthread_mutex_destroy(&s->lock);
   free(s->pin_source);
   p11s_mysql_config_free(s->fleet);
@@ -161,9 +212,35 @@ struct p11s_store *p11s_signer_store(struct p11s_signer *s)
   return p11s_lazy_store_get(s->store);
 }
 
+struct p11s_lazy_store *p11s_signer_lazy_store(struct p11s_signer *s)
+{
+  return s->store;
+}
+
 void p11s_signer_open_store(struct p11s_signer *s, uint64_t deadline_ms)
 {
   p11s_lazy_store_open(s->store, deadline_ms);
+}
+
+struct p11s_key_table *p11s_signer_keys(struct p11s_signer *s)
+{
+  return s->keys;
+}
+
+struct p11s_tokens *p11s_signer_tokens(struct p11s_signer *s)
+{
+  return s->tokens;
+}
+
+enum p11s_err p11s_signer_key(struct p11s_signer *s, const struct p11s_keyref *ref,
+                              struct p11s_key **ret_key, struct p11s_error *e)
+{
+  return p11s_key_table_get(s->keys, ref, ret_key, e);
+}
+
+struct p11s_key *p11s_signer_find_key(struct p11s_signer *s, const unsigned char *identity)
+{
+  return p11s_key_table_find(s->keys, identity);
 }
 
 struct p11s_flights *p11s_signer_flights(struct p11s_signer *s)

@@ -3,7 +3,7 @@
 #define P11S_SIGNER_SIGNER_H
 
 #include "base/err.h"
-#include "sign/key.h"
+#include "sign/key_table.h"
 #include "format/keyref.h"
 
 #include <stdbool.h>
@@ -11,15 +11,14 @@
 #include <stdint.h>
 
 /*
- * The one object per process that the shim holds: settings, the tokens in
- * use, and the table of keys, so that references that say the same share one
- * key, one public key and one set of sessions.
+ * The one object of a process that the shim and commands hold: it makes tokens, keys, store and the
+ * thread that signs ahead from the settings, ends them, and sums up what they say.
  *
- * signer->lock guards the two tables. It is taken when PowerDNS reads a zone's
- * keys from the database, not when it answers from its key cache.
+ * signer->lock guards what is stopped, and is held for no call.
  */
 struct p11s_signer;
 struct p11s_flights;
+struct p11s_lazy_store;
 struct p11s_pinguard;
 struct p11s_store;
 struct p11s_mysql_config;
@@ -63,30 +62,13 @@ void p11s_signer_free(struct p11s_signer *signer);
 
 const struct p11s_config *p11s_signer_config(const struct p11s_signer *signer);
 
-/* The key that ref names, interned. Makes no PKCS#11 call. Give it back with p11s_key_release().
-   P11S_ERR_KEY_TYPE: not an algorithm we can do, or the pinned key is not of it. */
+/* The process's keys and tokens. Borrowed. */
+struct p11s_key_table *p11s_signer_keys(struct p11s_signer *signer);
+struct p11s_tokens *p11s_signer_tokens(struct p11s_signer *signer);
+/* p11s_key_table_get() and p11s_key_table_find() of the process's keys. */
 enum p11s_err p11s_signer_key(struct p11s_signer *signer, const struct p11s_keyref *ref,
                               struct p11s_key **ret_key, struct p11s_error *e);
-/* The interned key of this identity, or NULL. Give it back with p11s_key_release(). */
 struct p11s_key *p11s_signer_find_key(struct p11s_signer *signer, const unsigned char *identity);
-/* One more reference. */
-struct p11s_key *p11s_key_acquire(struct p11s_key *key);
-/* Takes the key out of the table: the next p11s_signer_key() for the same reference makes a new
- * one. */
-void p11s_signer_forget_key(struct p11s_signer *signer, struct p11s_key *key);
-/* NULL is allowed. A key nobody holds stays for ten minutes, where signatures are made ahead for a
-   day, then goes at the next sweep. */
-void p11s_key_release(struct p11s_key *key);
-
-/* All keys whose public half is known, each with a reference: to be released, and the array to be
-   freed, by the caller. false: no memory. */
-struct p11s_key_use {
-  struct p11s_key *key;
-  bool held;              /* by somebody else, */
-  uint64_t idle_since_ms; /* or since then by nobody */
-};
-bool p11s_signer_get_keys(struct p11s_signer *signer, struct p11s_key_use **ret_uses,
-                          size_t *ret_count);
 
 /* Where p11s_sign() keeps what is under way. Borrowed. */
 struct p11s_flights *p11s_signer_flights(struct p11s_signer *signer);
@@ -97,6 +79,7 @@ struct p11s_pinguard *p11s_signer_pinguard(struct p11s_signer *signer);
 /* Where signatures are kept beyond the process's life, opened by the first who asks (meanwhile, and
    when that fails, there is none: NULL; the log has why). Borrowed; no lock once it is open. */
 struct p11s_store *p11s_signer_store(struct p11s_signer *signer);
+struct p11s_lazy_store *p11s_signer_lazy_store(struct p11s_signer *signer);
 /* For a server: opens it in a thread of its own, connects to the fleet's database, and returns when
    that is done, or at the deadline: a store that has to be copied may take minutes. */
 void p11s_signer_open_store(struct p11s_signer *signer, uint64_t deadline_ms);
@@ -108,20 +91,6 @@ void p11s_signer_prepare(struct p11s_signer *signer, uint64_t deadline_ms);
 /* Deadlines from now, by setting. */
 uint64_t p11s_signer_query_deadline(const struct p11s_signer *signer);
 uint64_t p11s_signer_admin_deadline(const struct p11s_signer *signer);
-
-/* Calls fn for each token that is not retired, under the signer's lock: fn must not call the
- * signer, nor wait. */
-struct p11s_token;
-struct p11s_token_stats;
-void p11s_signer_each_token(struct p11s_signer *signer,
-                            void (*fn)(const struct p11s_token *token,
-                                       const struct p11s_token_stats *stats, void *arg),
-                            void *arg);
-
-/* The same tokens, for who may wait; they live as long as the signer. The array is to be freed by
-   the caller. false: no memory. */
-bool p11s_signer_get_tokens(struct p11s_signer *signer, struct p11s_token ***ret_tokens,
-                            size_t *ret_count);
 
 struct p11s_signer_stats {
   size_t keys;

@@ -1,74 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What there is to be said of a signer's tokens and keys (signer/signer.h). */
 #include "ahead/ahead.h"
-#include "sign/key_internal.h"
 #include "sign/sign.h"
 #include "signer/internal.h"
 #include "store/lazy.h"
 #include "store/record.h"
-#include "token/token.h"
+#include "token/tokens.h"
 
 #include <p11-kit/pkcs11.h>
 #include <stdlib.h>
 #include <string.h>
-
-void p11s_signer_each_token(struct p11s_signer *s,
-                            void (*fn)(const struct p11s_token *token,
-                                       const struct p11s_token_stats *stats, void *arg),
-                            void *arg)
-{
-  struct p11s_token_stats stats;
-
-  pthread_mutex_lock(&s->lock);
-  for (const struct token_entry *t = s->tokens; t != NULL; t = t->next) {
-    p11s_token_get_stats(t->token, &stats);
-    if (!stats.retired)
-      fn(t->token, &stats, arg);
-  }
-  pthread_mutex_unlock(&s->lock);
-}
-
-bool p11s_signer_get_tokens(struct p11s_signer *s, struct p11s_token ***ret_tokens,
-                            size_t *ret_count)
-{
-  struct p11s_token_stats stats;
-  struct p11s_token **tokens;
-  size_t count = 0;
-
-  pthread_mutex_lock(&s->lock);
-  tokens = calloc(s->token_count + 1, sizeof(struct p11s_token *));
-  for (const struct token_entry *t = s->tokens; tokens != NULL && t != NULL; t = t->next) {
-    p11s_token_get_stats(t->token, &stats);
-    if (!stats.retired)
-      tokens[count++] = t->token;
-  }
-  pthread_mutex_unlock(&s->lock);
-  *ret_tokens = tokens;
-  *ret_count = count;
-  return tokens != NULL;
-}
-
-bool p11s_signer_get_keys(struct p11s_signer *s, struct p11s_key_use **ret_uses, size_t *ret_count)
-{
-  struct p11s_key_use *uses;
-  size_t room, count = 0;
-
-  pthread_mutex_lock(&s->lock);
-  room = s->key_count + 64; /* some may come meanwhile; what comes later is for the next time */
-  pthread_mutex_unlock(&s->lock);
-  uses = calloc(room, sizeof *uses);
-  if (uses == NULL)
-    return false;
-  pthread_mutex_lock(&s->lock);
-  for (unsigned i = 0; i < P11S_SIGNER_BUCKETS; i++)
-    for (struct p11s_key *key = s->bucket[i]; key != NULL && count < room; key = key->next)
-      if (p11s_key_public(key) != NULL)
-        uses[count++] = (struct p11s_key_use){key, key->refs++ > 0, key->idle_since_ms};
-  pthread_mutex_unlock(&s->lock);
-  *ret_uses = uses;
-  *ret_count = count;
-  return true;
-}
 
 /* PKCS#11 knows no number, only these. */
 static size_t pin_tries_left(unsigned long flags)
@@ -127,14 +68,36 @@ static void count_tokens(struct name *names, size_t count, struct p11s_signer_st
   }
 }
 
+struct names {
+  struct name *name;
+  size_t count;
+  struct p11s_signer_stats *sum;
+};
+
+static void add_token(const struct p11s_token *token, const struct p11s_token_stats *stats,
+                      void *arg)
+{
+  struct names *names = arg;
+  struct name *more;
+
+  names->sum->queued += stats->queued;
+  names->sum->workers += stats->workers;
+  if (stats->retired)
+    return;
+  more = reallocarray(names->name, names->count + 1, sizeof *more);
+  if (more == NULL)
+    return;
+  names->name = more;
+  more[names->count++] =
+      (struct name){p11s_token_engine(token), stats->state, stats->seen_ms, stats->found};
+}
+
 void p11s_signer_get_stats(struct p11s_signer *s, struct p11s_signer_stats *ret)
 {
   struct p11s_flights_stats flights;
   struct p11s_ahead_stats ahead;
   struct p11s_store_stats store;
-  struct p11s_token_stats stats;
-  struct name *names;
-  size_t count = 0;
+  struct names names = {NULL, 0, ret};
 
   memset(ret, 0, sizeof *ret);
   ret->pin_tries_left = 3;
@@ -151,19 +114,9 @@ void p11s_signer_get_stats(struct p11s_signer *s, struct p11s_signer_stats *ret)
   ret->ahead_until = ahead.until;
   if (ahead.until > p11s_record_now())
     ret->ahead_seconds = ahead.until - p11s_record_now();
-  pthread_mutex_lock(&s->lock);
-  ret->keys = s->key_count;
-  names = calloc(s->token_count + 1, sizeof *names);
-  for (const struct token_entry *t = s->tokens; t != NULL; t = t->next) {
-    p11s_token_get_stats(t->token, &stats);
-    ret->queued += stats.queued;
-    ret->workers += stats.workers;
-    if (names != NULL && !stats.retired)
-      names[count++] =
-          (struct name){p11s_token_engine(t->token), stats.state, stats.seen_ms, stats.found};
-  }
-  pthread_mutex_unlock(&s->lock);
-  if (names != NULL)
-    count_tokens(names, count, ret); /* engines live as long as the signer */
-  free(names);
+  ret->keys = p11s_key_table_count(s->keys);
+  p11s_tokens_each(s->tokens, add_token, &names);
+  if (names.count > 0)
+    count_tokens(names.name, names.count, ret); /* engines live as long as the signer */
+  free(names.name);
 }

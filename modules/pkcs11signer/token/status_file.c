@@ -25,7 +25,9 @@
 #define RATES_EVERY_MS 10000
 
 struct p11s_report {
-  struct p11s_signer *signer;
+  struct p11s_tokens *tokens; /* borrowed, as are the next two */
+  const char *state_dir;
+  const char *host_settings;
   char *path;
   char *temporary;
   pthread_t thread;
@@ -110,6 +112,8 @@ static void add_token(const struct p11s_token *token, const struct p11s_token_st
 {
   struct text *text = arg;
 
+  if (stats->retired)
+    return;
   add_states(token, stats, &text->states);
   add_states(token, stats, &text->all);
   p11s_rate_format(&stats->rate, &text->all);
@@ -160,9 +164,8 @@ static void write_if_new(struct p11s_report *r)
   struct text text = {P11S_BUF_INIT, P11S_BUF_INIT};
   bool due = p11s_now_ms() - r->written_ms >= RATES_EVERY_MS;
 
-  p11s_buf_addf(&text.all, P11S_REPORT_HEAD "\t%ld\n\t%s\n", (long)getpid(),
-                p11s_signer_config(r->signer)->host_settings);
-  p11s_signer_each_token(r->signer, add_token, &text);
+  p11s_buf_addf(&text.all, P11S_REPORT_HEAD "\t%ld\n\t%s\n", (long)getpid(), r->host_settings);
+  p11s_tokens_each(r->tokens, add_token, &text);
   if (!text.all.failed && !text.states.failed &&
       (r->states == NULL || strcmp(p11s_buf_text(&text.states), r->states) != 0 ||
        (due && (r->all == NULL || strcmp(p11s_buf_text(&text.all), r->all) != 0))))
@@ -179,7 +182,7 @@ static void *report_main(void *arg)
 
   (void)pthread_setname_np(pthread_self(), "p11s/report");
   /* For what it removes. */
-  (void)p11s_report_read(p11s_signer_config(r->signer)->state_dir, NULL, NULL, &servers, NULL);
+  (void)p11s_report_read(r->state_dir, NULL, NULL, &servers, NULL);
   while (!stopping) {
     write_if_new(r);
     pthread_mutex_lock(&r->lock);
@@ -217,16 +220,18 @@ static char *beside(const char *directory, const char *before, const char *file)
   return asprintf(&path, "%s/%s%s", directory, before, file) < 0 ? NULL : path;
 }
 
-struct p11s_report *p11s_report_start(struct p11s_signer *signer)
+struct p11s_report *p11s_report_start(struct p11s_tokens *tokens, const char *directory,
+                                      const char *host_settings)
 {
-  const char *directory = p11s_signer_config(signer)->state_dir;
   struct p11s_report *r;
   uint32_t random;
   char *file;
 
   if (directory == NULL || directory[0] == '\0' || (r = calloc(1, sizeof *r)) == NULL)
     return NULL;
-  r->signer = signer;
+  r->tokens = tokens;
+  r->state_dir = directory;
+  r->host_settings = host_settings;
   r->fd = -1;
   pthread_mutex_init(&r->lock, NULL);
   p11s_cond_init(&r->changed);

@@ -5,8 +5,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "token/speed.h"
-#include "signer/signer.h"
 #include "pkcs11/slot.h"
+#include "token/tokens.h"
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -17,18 +17,20 @@
  * locked (flock()), so that what a server left behind that is gone is told from what a running one
  * says, also from another namespace of processes, in which a number means another process or none.
  * It begins with a line that names the process; then a line with the server's host_settings
- * (signer/signer.h) behind a tab, and one line for each name of a token, its fields separated by
+ * behind a tab, and one line for each name of a token, its fields separated by
  * tabs. Fields may be added behind the others: older readers do not look there, newer ones do
  * without. How fast a token signs and when it was seen is written anew every ten seconds.
  *
  * A thread of its own looks once a second. It holds its own lock only while it
- * sleeps, and takes the signer's and tokens' in p11s_signer_each_token().
+ * sleeps, and takes the tokens' in p11s_tokens_each().
  */
 struct p11s_report;
 
-/* Starts the thread. NULL without a state directory, or when no thread is to be had; what cannot be
-   written is said once. */
-struct p11s_report *p11s_report_start(struct p11s_signer *signer);
+/* host_settings: PowerDNS's that decide what is signed, NAME=VALUE, tabs between them. All three
+   are borrowed until it has stopped. Starts the thread. NULL without a state directory, or when no
+   thread is to be had; what cannot be written is said once. */
+struct p11s_report *p11s_report_start(struct p11s_tokens *tokens, const char *state_dir,
+                                      const char *host_settings);
 /* Ends the thread, unless it does not come back until deadline_ms; removes the file. NULL is
    allowed. */
 void p11s_report_stop(struct p11s_report *report, uint64_t deadline_ms);
@@ -58,7 +60,7 @@ typedef void (*p11s_report_fn)(const struct p11s_report_line *line, void *arg);
 enum p11s_err p11s_report_read(const char *state_dir, p11s_report_fn fn, void *arg,
                                unsigned *ret_servers, struct p11s_error *e);
 
-/* One running server's host_settings (signer/signer.h), borrowed for the call. */
+/* One running server's host_settings, borrowed for the call. */
 typedef void (*p11s_report_settings_fn)(pid_t pid, const char *settings, void *arg);
 /* Of those that say them. A directory that cannot be read says nothing. */
 void p11s_report_each_settings(const char *state_dir, p11s_report_settings_fn fn, void *arg);

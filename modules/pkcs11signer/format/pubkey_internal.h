@@ -11,7 +11,7 @@
 #include <stdbool.h>
 
 /* What format/pubkey.c, format/pubkey_make.c, format/pubkey_token.c and format/pubkey_edwards.c
- * share. No locks. */
+ * share: format/pubkey_token.c calls the others, and format/pubkey.c what makes keys. No locks. */
 
 #define P11S_PUBKEY_HASH_LEN 32
 
@@ -36,6 +36,15 @@ enum p11s_err p11s_pubkey_make(struct p11s_pubkey *key, struct p11s_error *e);
 /* P11S_ERR_KEY_TYPE: "the key is FOUND, algorithm 13 (ECDSAP256SHA256) needs P-256". */
 enum p11s_err p11s_pubkey_wrong_kind(const struct p11s_algorithm *alg, const char *found,
                                      struct p11s_error *e);
+
+/* A big-endian number. */
+struct number {
+  const unsigned char *at;
+  size_t len;
+};
+/* Modulus and exponent, both without leading zeros: P11S_ERR_KEY_TYPE unless they can be used. */
+enum p11s_err p11s_pubkey_check_rsa(const struct p11s_algorithm *alg, struct number n,
+                                    struct number x, struct p11s_error *e);
 
 /* Whether alg->public_len bytes are a point on the Edwards curve (RFC 8032 sections 5.1.3, 5.2.3):
    libcrypto only finds out when it verifies. */

@@ -34,12 +34,6 @@ static enum p11s_err bad_rsa(struct p11s_error *e, const char *what)
   return p11s_error_set(e, P11S_ERR_KEY_TYPE, "not a usable RSA public key: %s", what);
 }
 
-/* A big-endian number. */
-struct number {
-  const unsigned char *at;
-  size_t len;
-};
-
 static size_t number_bits(struct number n)
 {
   size_t bits = n.len * 8;
@@ -55,9 +49,8 @@ static bool number_less(struct number a, struct number b)
   return a.len != b.len ? a.len < b.len : memcmp(a.at, b.at, a.len) < 0;
 }
 
-/* Both without leading zeros. */
-static enum p11s_err check_rsa(const struct p11s_algorithm *alg, struct number n, struct number x,
-                               struct p11s_error *e)
+enum p11s_err p11s_pubkey_check_rsa(const struct p11s_algorithm *alg, struct number n,
+                                    struct number x, struct p11s_error *e)
 {
   size_t bits = number_bits(n);
 
@@ -132,7 +125,7 @@ static enum p11s_err make_rsa(struct p11s_pubkey *key, struct p11s_error *e)
   enum p11s_err err = split_rsa(key->data, key->len, &n, &x, e);
 
   if (err == P11S_OK)
-    err = check_rsa(key->alg, n, x, e);
+    err = p11s_pubkey_check_rsa(key->alg, n, x, e);
   if (err != P11S_OK)
     return err;
   key->bits = (unsigned)number_bits(n);
@@ -229,43 +222,4 @@ enum p11s_err p11s_pubkey_make(struct p11s_pubkey *key, struct p11s_error *e)
     break;
   }
   return make_rsa(key, e);
-}
-
-static struct number strip_zeros(const unsigned char *data, size_t len)
-{
-  struct number n = {data, len};
-
-  while (n.len > 0 && n.at[0] == 0) {
-    n.at++;
-    n.len--;
-  }
-  return n;
-}
-
-enum p11s_err p11s_pubkey_from_rsa(const struct p11s_algorithm *alg, const unsigned char *modulus,
-                                   size_t modulus_len, const unsigned char *exponent,
-                                   size_t exponent_len, struct p11s_pubkey **ret_key,
-                                   struct p11s_error *e)
-{
-  unsigned char data[3 + 2 * P11S_RSA_MAX_BITS / 8];
-  struct number n = strip_zeros(modulus, modulus_len);
-  struct number x = strip_zeros(exponent, exponent_len);
-  size_t head = 1;
-  enum p11s_err err;
-
-  if (alg->family != P11S_RSA)
-    return p11s_pubkey_wrong_kind(alg, "RSA", e);
-  err = check_rsa(alg, n, x, e);
-  if (err != P11S_OK)
-    return err;
-  data[0] = (unsigned char)x.len;
-  if (x.len > 255) {
-    data[0] = 0;
-    data[1] = (unsigned char)(x.len >> 8);
-    data[2] = (unsigned char)x.len;
-    head = 3;
-  }
-  memcpy(data + head, x.at, x.len);
-  memcpy(data + head + x.len, n.at, n.len);
-  return p11s_pubkey_from_dnskey(alg, data, head + x.len + n.len, ret_key, e);
 }

@@ -243,6 +243,45 @@ enum p11s_err p11s_pubkey_from_ec(const struct p11s_algorithm *alg, const unsign
   return p11s_pubkey_from_dnskey(alg, xy, alg->public_len, ret_key, e);
 }
 
+static struct number strip_zeros(const unsigned char *data, size_t len)
+{
+  struct number n = {data, len};
+
+  while (n.len > 0 && n.at[0] == 0) {
+    n.at++;
+    n.len--;
+  }
+  return n;
+}
+
+enum p11s_err p11s_pubkey_from_rsa(const struct p11s_algorithm *alg, const unsigned char *modulus,
+                                   size_t modulus_len, const unsigned char *exponent,
+                                   size_t exponent_len, struct p11s_pubkey **ret_key,
+                                   struct p11s_error *e)
+{
+  unsigned char data[3 + 2 * P11S_RSA_MAX_BITS / 8];
+  struct number n = strip_zeros(modulus, modulus_len);
+  struct number x = strip_zeros(exponent, exponent_len);
+  size_t head = 1;
+  enum p11s_err err;
+
+  if (alg->family != P11S_RSA)
+    return p11s_pubkey_wrong_kind(alg, "RSA", e);
+  err = p11s_pubkey_check_rsa(alg, n, x, e);
+  if (err != P11S_OK)
+    return err;
+  data[0] = (unsigned char)x.len;
+  if (x.len > 255) {
+    data[0] = 0;
+    data[1] = (unsigned char)(x.len >> 8);
+    data[2] = (unsigned char)x.len;
+    head = 3;
+  }
+  memcpy(data + head, x.at, x.len);
+  memcpy(data + head + x.len, n.at, n.len);
+  return p11s_pubkey_from_dnskey(alg, data, head + x.len + n.len, ret_key, e);
+}
+
 static enum p11s_err from_rsa_pkey(const struct p11s_algorithm *alg, const EVP_PKEY *pkey,
                                    struct p11s_pubkey **ret_key, struct p11s_error *e)
 {

@@ -379,6 +379,32 @@ void p11s_pinguard_note_verdict(struct p11s_pinguard *g, const struct p11s_pin_t
   pthread_mutex_unlock(&g->lock);
 }
 
+/* In one list. The hash is made without a lock, and only when there is something to compare. */
+static bool is_in(struct p11s_pinguard *g, const struct p11s_pinmarks *m,
+                  enum p11s_pinmark_kind kind, const struct p11s_pin_token *token,
+                  const struct p11s_secret *pin)
+{
+  unsigned char salt[P11S_PIN_SALT_LEN], hash[P11S_PIN_HASH_LEN];
+  bool any, found;
+
+  pthread_mutex_lock(&g->lock);
+  any = p11s_pinmarks_find(m, kind, token, NULL) != NULL;
+  memcpy(salt, m->salt, sizeof salt);
+  pthread_mutex_unlock(&g->lock);
+  if (!any || !p11s_pinguard_hash(g, salt, token, pin, hash))
+    return false;
+  pthread_mutex_lock(&g->lock);
+  found = p11s_pinmarks_find(m, kind, token, hash) != NULL;
+  pthread_mutex_unlock(&g->lock);
+  return found;
+}
+
+bool p11s_pinguard_is_marked(struct p11s_pinguard *g, enum p11s_pinmark_kind kind,
+                             const struct p11s_pin_token *token, const struct p11s_secret *pin)
+{
+  return is_in(g, &g->shared, kind, token, pin) || is_in(g, &g->own, kind, token, pin);
+}
+
 enum p11s_pin_proof p11s_pinguard_proof(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
                                         const struct p11s_secret *pin)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Next week's signatures, on the scripted module: step by step, and by the thread. */
 #include "ahead/ahead.h"
-#include "ahead/internal.h"
+#include "ahead/work.h"
 #include "token/job.h"
 #include "sign/key.h"
 #include "base/lock.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which keys of this process a plan is about (ahead/internal.h). */
-#include "ahead/internal.h"
+/* Which keys of this process a plan is about (ahead/work.h). */
+#include "ahead/work.h"
 #include "sign/key.h"
 #include "format/pubkey.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One token's part of a plan: what to sign, and when (ahead/internal.h). */
-#include "ahead/internal.h"
+/* One token's part of a plan: what to sign, and when (ahead/work.h). */
+#include "ahead/work.h"
 #include "base/crypto.h"
 #include "token/job.h"
 #include "sign/key.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* sign-ahead ZONE|all [WEEKS]. */
-#include "ahead/internal.h"
+#include "ahead/work.h"
 #include "command/internal.h"
 #include "format/dnsname.h"
 #include "token/job.h"

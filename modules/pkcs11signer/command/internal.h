@@ -8,7 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Shared by command/command.c (words, help, dispatch) and the files that hold the commands. */
+/* Shared by command/command.c (words, help, dispatch) and the files that hold the commands:
+   these call nothing of command/command.c. */
 
 /* What a command has. The number of arguments is right already. */
 struct p11s_command_ctx {
@@ -31,6 +32,12 @@ enum p11s_err p11s_command_generate(const struct p11s_command_ctx *ctx, struct p
 enum p11s_err p11s_command_status(const struct p11s_command_ctx *ctx, struct p11s_error *e);
 enum p11s_err p11s_command_check(const struct p11s_command_ctx *ctx, struct p11s_error *e);
 enum p11s_err p11s_command_unlock_login(const struct p11s_command_ctx *ctx, struct p11s_error *e);
+
+/* command/argument.c */
+/* Reads a PIN argument: "-" asks on the terminal for the token called name, "" gives NULL. The
+   secret, a PIN or a PIN source, is the caller's. */
+enum p11s_err p11s_command_pin(const char *text, const char *name, struct p11s_secret **ret_pin,
+                               struct p11s_error *e);
 
 /* command/collect.c */
 struct p11s_key;
@@ -77,10 +84,5 @@ enum p11s_err p11s_command_warm(const struct p11s_command_ctx *ctx, struct p11s_
 
 /* command/store.c */
 enum p11s_err p11s_command_store(const struct p11s_command_ctx *ctx, struct p11s_error *e);
-
-/* Reads a PIN argument: "-" asks on the terminal for the token called name, "" gives NULL. The
-   secret, a PIN or a PIN source, is the caller's. */
-enum p11s_err p11s_command_pin(const char *text, const char *name, struct p11s_secret **ret_pin,
-                               struct p11s_error *e);
 
 #endif

@@ -6,7 +6,6 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "pkcs11/object.h"
-#include "pkcs11/object_internal.h"
 #include "pkcs11/module.h"
 #include "sign/sign.h"
 #include "base/counters.h"

@@ -21,8 +21,6 @@
 
 #include <cmocka.h>
 
-#define PATIENCE_S 60
-
 /* For ThreadSanitizer, if it is there: SoftHSM's C_GetTokenInfo calls gmtime() in any thread. */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
@@ -32,11 +30,6 @@ const char *__tsan_default_suppressions(void)
 
 static const struct fakep11 *fake;
 static CK_SLOT_ID slot;
-
-void rig_watchdog(void)
-{
-  (void)alarm(RIG_WATCHDOG_S);
-}
 
 /* In the build's tests/modules, or where libtool puts it. */
 static void find_fake(char *path, size_t size)
@@ -300,19 +293,6 @@ void rig_log_out(CK_SESSION_HANDLE session)
 
 /* -- for the core */
 
-struct p11s_keyref *rig_ref(const char *label, const char *pin)
-{
-  struct p11s_keyref *ref = calloc(1, sizeof *ref);
-
-  assert_non_null(ref);
-  ref->algorithm = 13;
-  ref->engine = strdup(RIG_MODULE);
-  ref->slot = strdup(RIG_TOKEN);
-  ref->label = strdup(label);
-  ref->pin = pin != NULL ? p11s_secret_new(pin, strlen(pin)) : NULL;
-  return ref;
-}
-
 struct p11s_keyref *rig_pinned_ref(const char *label, const char *pin)
 {
   struct p11s_keyref *ref = rig_ref(label, pin);
@@ -324,95 +304,4 @@ struct p11s_keyref *rig_pinned_ref(const char *label, const char *pin)
   assert_true(p11s_keyref_pin_public(ref, data, len));
   p11s_pubkey_free(key);
   return ref;
-}
-
-struct p11s_signer *rig_signer(unsigned sessions)
-{
-  struct p11s_config config = {.sessions = sessions,
-                               .timeout_ms = PATIENCE_S * 1000,
-                               .transfer_timeout_ms = PATIENCE_S * 1000,
-                               .verify = true,
-                               .store_pins = true};
-  struct p11s_signer *signer = NULL;
-  struct p11s_error e;
-
-  if (p11s_signer_new(&config, &signer, &e) != P11S_OK)
-    fail_msg("%s", e.text);
-  return signer;
-}
-
-void rig_signer_free(struct p11s_signer *signer)
-{
-  if (!p11s_signer_stop(signer, rig_later()))
-    fail_msg("a worker did not come back");
-  p11s_signer_free(signer);
-}
-
-struct p11s_key *rig_key(struct p11s_signer *signer, const char *label, const char *pin)
-{
-  struct p11s_keyref *ref = rig_ref(label, pin);
-  struct p11s_key *key = NULL;
-  struct p11s_error e;
-
-  if (p11s_signer_key(signer, ref, &key, &e) != P11S_OK)
-    fail_msg("%s", e.text);
-  p11s_keyref_free(ref);
-  return key;
-}
-
-uint64_t rig_later(void)
-{
-  struct timespec now;
-
-  /* Not p11s_now_ms(): some tests put that forward. */
-  (void)clock_gettime(CLOCK_MONOTONIC, &now);
-  return ((uint64_t)now.tv_sec + PATIENCE_S) * 1000;
-}
-
-struct p11s_wait rig_wait(uint64_t deadline_ms)
-{
-  return (struct p11s_wait){deadline_ms, false, 0, false};
-}
-
-/* -- waiting */
-
-void rig_event_reset(struct rig_event *event)
-{
-  pthread_mutex_lock(&event->lock);
-  event->count = 0;
-  pthread_mutex_unlock(&event->lock);
-}
-
-void rig_event_note(struct rig_event *event)
-{
-  pthread_mutex_lock(&event->lock);
-  event->count++;
-  pthread_cond_broadcast(&event->changed);
-  pthread_mutex_unlock(&event->lock);
-}
-
-unsigned rig_event_count(struct rig_event *event)
-{
-  unsigned count;
-
-  pthread_mutex_lock(&event->lock);
-  count = event->count;
-  pthread_mutex_unlock(&event->lock);
-  return count;
-}
-
-void rig_event_wait(struct rig_event *event, unsigned n)
-{
-  struct timespec until;
-  unsigned count;
-
-  (void)clock_gettime(CLOCK_REALTIME, &until);
-  until.tv_sec += PATIENCE_S;
-  pthread_mutex_lock(&event->lock);
-  while (event->count < n && pthread_cond_timedwait(&event->changed, &event->lock, &until) == 0)
-    ;
-  count = event->count;
-  pthread_mutex_unlock(&event->lock);
-  if (count < n)
-    fail_msg("%u events came where %u were waited for", count, n);
 }

@@ -25,6 +25,7 @@
 /* Group fixtures. A program that takes longer than RIG_WATCHDOG_S is killed; the longest needs
    nine seconds of a processor, which beside a load of forty are close to three minutes. */
 #define RIG_WATCHDOG_S 600
+#define RIG_PATIENCE_S 60 /* for whatever comes at once on an idle machine */
 int rig_setup(void **state);
 int rig_teardown(void **state);
 /* Before each test: forgets the script and the counts. */

@@ -10,15 +10,16 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Shared by store/fleet/fleet.c (life, breaker, log), store/fleet/lookup.c and store/fleet/ask.c
-   (look-ups and their thread), store/fleet/write.c (the queue and its thread) and
-   store/fleet/walk.c. */
+/* Shared by the files of this folder: store/fleet/fleet.c (life) knows store/fleet/lookup.c and
+   store/fleet/ask.c (look-ups and their thread), store/fleet/write.c (the queue and its thread) and
+   store/fleet/walk.c; these know store/fleet/link.c and store/fleet/request.c. */
 
 #define P11S_MYSQL_FIND_S 3  /* silence after which a look-up's connection is given up */
 #define P11S_MYSQL_WRITE_S 5 /* a write's */
 
 /* A thread and its connection. */
 struct p11s_mysql_link {
+  void *(*main)(void *my);     /* immutable */
   struct p11s_mysqlconn *conn; /* the thread's to use; set and cleared under the lock */
   pthread_cond_t wake;
   pthread_t thread;
@@ -61,11 +62,13 @@ struct p11s_mysql {
   uint64_t out; /* how many of those are done, or dropped */
 };
 
-/* false: after fork(), or NULL. */
-bool p11s_mysql_is_ours(const struct p11s_mysql *my);
-
 void *p11s_mysql_ask_main(void *arg);
 void *p11s_mysql_write_main(void *arg);
+
+/* -- store/fleet/link.c */
+
+/* false: after fork(), or NULL. */
+bool p11s_mysql_is_ours(const struct p11s_mysql *my);
 
 /* Opens the link's connection. */
 enum p11s_err p11s_mysql_connect(struct p11s_mysql *my, struct p11s_mysql_link *link,
@@ -82,8 +85,12 @@ void p11s_mysql_note_late(struct p11s_mysql *my);
 void p11s_mysql_note_lost(struct p11s_mysql *my);
 void p11s_mysql_note_failure(struct p11s_mysql *my, const struct p11s_error *why);
 
+/* -- store/fleet/write.c */
+
 /* A write of that row, but no P11S_MYSQL_PUT. */
 void p11s_mysql_queue(struct p11s_mysql *my, enum p11s_mysql_op_kind kind, const unsigned char *id);
+
+/* -- store/fleet/request.c */
 
 /* Wakes everybody who waits for an answer. */
 void p11s_mysql_wake_all_locked(struct p11s_mysql *my);

@@ -33,12 +33,6 @@ static struct p11s_mysql_request *make_request(const unsigned char *key,
   return r;
 }
 
-static void free_request(struct p11s_mysql_request *r)
-{
-  pthread_cond_destroy(&r->answered);
-  free(r);
-}
-
 static struct p11s_mysql_request *find_locked(struct p11s_mysql *my, const unsigned char *id)
 {
   struct p11s_mysql_request *r = my->requests;
@@ -46,24 +40,6 @@ static struct p11s_mysql_request *find_locked(struct p11s_mysql *my, const unsig
   while (r != NULL && memcmp(r->id, id, sizeof r->id) != 0)
     r = r->next;
   return r;
-}
-
-void p11s_mysql_request_unlist_locked(struct p11s_mysql *my, struct p11s_mysql_request *r)
-{
-  struct p11s_mysql_request **at = &my->requests;
-
-  while (*at != NULL && *at != r)
-    at = &(*at)->next;
-  if (*at == r)
-    *at = r->next;
-}
-
-void p11s_mysql_request_release_locked(struct p11s_mysql *my, struct p11s_mysql_request *r)
-{
-  if (--r->refs > 0)
-    return;
-  p11s_mysql_request_unlist_locked(my, r);
-  free_request(r);
 }
 
 /* A request for the same that waits already, or fresh. */
@@ -152,7 +128,7 @@ enum p11s_store_found p11s_mysql_find(struct p11s_mysql *my, const unsigned char
   }
   pthread_mutex_unlock(&my->lock);
   if (fresh != NULL)
-    free_request(fresh);
+    p11s_mysql_request_free(fresh);
   if (!in_time) {
     p11s_stats_count(P11S_STAT_FLEET_TIMEOUTS);
     p11s_mysql_note_late(my);
@@ -160,13 +136,4 @@ enum p11s_store_found p11s_mysql_find(struct p11s_mysql *my, const unsigned char
     p11s_stats_count(found == P11S_STORE_FOUND ? P11S_STAT_FLEET_HITS : P11S_STAT_FLEET_MISSES);
   }
   return found;
-}
-
-void p11s_mysql_wake_all_locked(struct p11s_mysql *my)
-{
-  for (struct p11s_mysql_request *r = my->requests; r != NULL; r = r->next)
-    pthread_cond_broadcast(&r->answered);
-  pthread_cond_broadcast(&my->find.wake);
-  pthread_cond_broadcast(&my->write.wake);
-  pthread_cond_broadcast(&my->done);
 }

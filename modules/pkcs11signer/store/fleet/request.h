@@ -36,6 +36,8 @@ struct p11s_mysql_request {
 
 /* Takes it out of those that have no answer. */
 void p11s_mysql_request_unlist_locked(struct p11s_mysql *my, struct p11s_mysql_request *r);
+/* One that nobody else has. */
+void p11s_mysql_request_free(struct p11s_mysql_request *r);
 /* The last one frees it. */
 void p11s_mysql_request_release_locked(struct p11s_mysql *my, struct p11s_mysql_request *r);
 

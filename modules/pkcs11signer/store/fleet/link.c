@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The two threads and their connections, and what becomes known of the database by them
+   (store/fleet/internal.h). */
+#include "base/fork.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "store/fleet/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+bool p11s_mysql_is_ours(const struct p11s_mysql *my)
+{
+  return my != NULL && my->generation == p11s_fork_generation();
+}
+
+static void start_link(struct p11s_mysql *my, struct p11s_mysql_link *link)
+{
+  pthread_t thread;
+  bool started;
+
+  started = p11s_thread_start(&thread, link->main, my);
+  pthread_mutex_lock(&my->lock);
+  link->running = started;
+  if (started)
+    link->thread = thread;
+  pthread_mutex_unlock(&my->lock);
+}
+
+void p11s_mysql_start(struct p11s_mysql *my)
+{
+  struct p11s_error error;
+
+  if (!p11s_mysql_is_ours(my) || atomic_load_explicit(&my->started, memory_order_relaxed) ||
+      atomic_exchange(&my->started, true))
+    return;
+  start_link(my, &my->find);
+  start_link(my, &my->write);
+  if (my->find.running && my->write.running)
+    return;
+  (void)p11s_error_set(&error, P11S_ERR_NOMEM, "no thread could be started for it");
+  p11s_mysql_note_failure(my, &error);
+}
+
+/* -- connections */
+
+enum p11s_err p11s_mysql_connect(struct p11s_mysql *my, struct p11s_mysql_link *link,
+                                 unsigned answer_s, struct p11s_error *e)
+{
+  struct p11s_mysqlconn *conn = NULL;
+  enum p11s_err result = p11s_mysqlconn_open(my->config, answer_s, &conn, e);
+
+  if (result != P11S_OK)
+    return result;
+  pthread_mutex_lock(&my->lock);
+  link->conn = conn;
+  pthread_mutex_unlock(&my->lock);
+  return P11S_OK;
+}
+
+void p11s_mysql_disconnect(struct p11s_mysql *my, struct p11s_mysql_link *link)
+{
+  struct p11s_mysqlconn *conn;
+
+  pthread_mutex_lock(&my->lock);
+  conn = link->conn;
+  link->conn = NULL;
+  pthread_mutex_unlock(&my->lock);
+  p11s_mysqlconn_close(conn);
+}
+
+void p11s_mysql_end_link(struct p11s_mysql *my, struct p11s_mysql_link *link)
+{
+  p11s_mysql_disconnect(my, link);
+  pthread_mutex_lock(&my->lock);
+  link->ended = true;
+  pthread_cond_broadcast(&my->done);
+  pthread_mutex_unlock(&my->lock);
+}
+
+/* -- whether it is there */
+
+void p11s_mysql_note_answer(struct p11s_mysql *my, uint64_t took_ms)
+{
+  uint64_t now = p11s_now_ms(), away_ms = 0;
+  bool is_first = false, is_back = false;
+
+  pthread_mutex_lock(&my->lock);
+  if (my->reason[0] != '\0')
+    away_ms = now - my->breaker.since_ms;
+  if (p11s_breaker_answered(&my->breaker, now, took_ms, my->config->timeout_ms)) {
+    is_back = my->reason[0] != '\0';
+    is_first = !my->was_up;
+    my->was_up = true;
+    my->reason[0] = '\0';
+    pthread_cond_signal(&my->write.wake);
+  }
+  pthread_mutex_unlock(&my->lock);
+  if (is_back)
+    p11s_log_event(P11S_LOG_NOTICE,
+                   "fleet store %s is back after %llu s: signatures are shared again", my->where,
+                   (unsigned long long)(away_ms + 999) / 1000);
+  else if (is_first)
+    p11s_log_event(P11S_LOG_NOTICE,
+                   "fleet store %s: connected; what another server has signed is not signed again",
+                   my->where);
+}
+
+/* It has gone down, or is down for another reason than was said. */
+static void say_down(const struct p11s_mysql *my, const char *reason)
+{
+  p11s_log_event(P11S_LOG_WARNING,
+                 "fleet store %s: %s. Until it is there again signatures are not shared with other "
+                 "servers; queries are answered all the same, and it is tried again by itself",
+                 my->where, reason);
+}
+
+void p11s_mysql_note_late(struct p11s_mysql *my)
+{
+  char reason[P11S_ERROR_SIZE];
+  bool changed;
+
+  pthread_mutex_lock(&my->lock);
+  changed = p11s_breaker_late(&my->breaker, p11s_now_ms(), my->config->timeout_ms);
+  if (changed) {
+    (void)snprintf(my->reason, sizeof my->reason, "no answer within %u ms, %d times in a row",
+                   my->config->timeout_ms, P11S_BREAKER_LATE);
+    memcpy(reason, my->reason, sizeof reason);
+    p11s_mysql_wake_all_locked(my);
+  }
+  pthread_mutex_unlock(&my->lock);
+  if (changed)
+    say_down(my, reason);
+}
+
+void p11s_mysql_note_lost(struct p11s_mysql *my)
+{
+  pthread_mutex_lock(&my->lock);
+  (void)p11s_breaker_failed(&my->breaker, p11s_now_ms());
+  p11s_mysql_wake_all_locked(my);
+  pthread_mutex_unlock(&my->lock);
+}
+
+void p11s_mysql_note_failure(struct p11s_mysql *my, const struct p11s_error *why)
+{
+  bool is_news;
+
+  pthread_mutex_lock(&my->lock);
+  (void)p11s_breaker_failed(&my->breaker, p11s_now_ms());
+  is_news = strcmp(my->reason, why->text) != 0 && !my->stopping;
+  memcpy(my->reason, why->text, sizeof my->reason);
+  p11s_mysql_wake_all_locked(my);
+  pthread_mutex_unlock(&my->lock);
+  if (is_news)
+    say_down(my, why->text);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "store/fleet/request.h"
+
+#include <stdlib.h>
+
+void p11s_mysql_request_free(struct p11s_mysql_request *r)
+{
+  pthread_cond_destroy(&r->answered);
+  free(r);
+}
+
+void p11s_mysql_request_unlist_locked(struct p11s_mysql *my, struct p11s_mysql_request *r)
+{
+  struct p11s_mysql_request **at = &my->requests;
+
+  while (*at != NULL && *at != r)
+    at = &(*at)->next;
+  if (*at == r)
+    *at = r->next;
+}
+
+void p11s_mysql_request_release_locked(struct p11s_mysql *my, struct p11s_mysql_request *r)
+{
+  if (--r->refs > 0)
+    return;
+  p11s_mysql_request_unlist_locked(my, r);
+  p11s_mysql_request_free(r);
+}
+
+void p11s_mysql_wake_all_locked(struct p11s_mysql *my)
+{
+  for (struct p11s_mysql_request *r = my->requests; r != NULL; r = r->next)
+    pthread_cond_broadcast(&r->answered);
+  pthread_cond_broadcast(&my->find.wake);
+  pthread_cond_broadcast(&my->write.wake);
+  pthread_cond_broadcast(&my->done);
+}

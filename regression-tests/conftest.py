@@ -12,8 +12,6 @@ import pytest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).parent))
-# Some tests use what is in another's file.
-sys.path.extend(str(it) for it in Path(__file__).parent.iterdir() if it.is_dir() and it.name != "harness")
 
 from harness import card as carding, namespace, processes, programs, publish, sanitizer, spy as spying  # noqa: E402
 from harness.backends import Bind, Gmysql, Gsqlite3, Lmdb  # noqa: E402

@@ -15,9 +15,9 @@ from harness.fleet import DATABASE, TABLE, USER, SharedDatabase
 from harness.fleet_use import (HOSTS, NAMES, PASSWORD, PATIENT, ZONE, ahead, ask_all, ask_all_at_once,
                                assert_all_valid, assert_signed_once, at_the_same_time, built, each_in_turn, fleet_at,
                                name, one_behind_the_other, signatures, start, zone)  # noqa: F401: a fixture
+from harness.leaks import assert_core_clean, assert_words_clean
 from harness.speed import statistic, wait_for_statistic
 from harness.spy import Spy
-from test_fault_secrets import assert_core_clean, assert_words_clean
 
 
 @pytest.fixture(scope="module")

@@ -4,17 +4,19 @@
 #include <time.h>
 #include <unistd.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
 struct shared {
-  pthread_mutex_t mutex;
+  struct p11s_mutex mutex;
   pthread_cond_t cond;
   bool done;
 };
@@ -25,7 +27,7 @@ static int setup(void **state)
 
   if (s == NULL)
     return -1;
-  (void)pthread_mutex_init(&s->mutex, NULL);
+  p11s_mutex_init(&s->mutex, P11S_RANK_JOB);
   p11s_cond_init(&s->cond);
   *state = s;
   /* a wait that does not end must not hold up the build */
@@ -39,7 +41,7 @@ static int teardown(void **state)
 
   (void)alarm(0);
   (void)pthread_cond_destroy(&s->cond);
-  (void)pthread_mutex_destroy(&s->mutex);
+  p11s_mutex_destroy(&s->mutex);
   free(s);
   return 0;
 }
@@ -62,12 +64,12 @@ static void test_past_deadline(void **state)
 {
   struct shared *s = *state;
 
-  pthread_mutex_lock(&s->mutex);
+  p11s_lock(&s->mutex);
   assert_false(p11s_cond_wait_until(&s->cond, &s->mutex, 0));
   assert_false(p11s_cond_wait_until(&s->cond, &s->mutex, p11s_now_ms()));
   /* the mutex is held again */
-  assert_int_not_equal(pthread_mutex_trylock(&s->mutex), 0);
-  pthread_mutex_unlock(&s->mutex);
+  assert_false(p11s_trylock(&s->mutex));
+  p11s_unlock(&s->mutex);
 }
 
 /* On another clock this would return at once, or never. */
@@ -76,10 +78,10 @@ static void test_waits_until_deadline(void **state)
   struct shared *s = *state;
   uint64_t deadline = p11s_now_ms() + 60;
 
-  pthread_mutex_lock(&s->mutex);
+  p11s_lock(&s->mutex);
   while (p11s_cond_wait_until(&s->cond, &s->mutex, deadline))
     continue;
-  pthread_mutex_unlock(&s->mutex);
+  p11s_unlock(&s->mutex);
   assert_true(p11s_now_ms() >= deadline);
   assert_true(p11s_now_ms() < deadline + 10000);
 }
@@ -88,10 +90,10 @@ static void *finish(void *arg)
 {
   struct shared *s = arg;
 
-  pthread_mutex_lock(&s->mutex);
+  p11s_lock(&s->mutex);
   s->done = true;
   pthread_cond_signal(&s->cond);
-  pthread_mutex_unlock(&s->mutex);
+  p11s_unlock(&s->mutex);
   return NULL;
 }
 
@@ -100,13 +102,13 @@ static void wait_for_signal(struct shared *s, uint64_t deadline)
   pthread_t thread;
   bool in_time = true;
 
-  pthread_mutex_lock(&s->mutex);
+  p11s_lock(&s->mutex);
   assert_int_equal(pthread_create(&thread, NULL, finish, s), 0);
   while (!s->done && in_time)
     in_time = p11s_cond_wait_until(&s->cond, &s->mutex, deadline);
   assert_true(s->done);
   assert_true(in_time);
-  pthread_mutex_unlock(&s->mutex);
+  p11s_unlock(&s->mutex);
   assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
@@ -120,9 +122,46 @@ static void test_signalled_without_deadline(void **state)
   wait_for_signal(*state, UINT64_MAX);
 }
 
+#ifdef P11S_CHECK_LOCKS
+/* In a child: SIGABRT when it takes these in this order. */
+static bool aborts(enum p11s_rank first, enum p11s_rank second)
+{
+  struct p11s_mutex a, b;
+  pid_t child;
+  int status;
+
+  p11s_mutex_init(&a, first);
+  p11s_mutex_init(&b, second);
+  child = fork();
+  if (child == 0) {
+    (void)close(STDERR_FILENO);
+    (void)signal(SIGABRT, SIG_DFL);
+    p11s_lock(&a);
+    p11s_lock(&b);
+    _exit(0);
+  }
+  assert_true(child > 0);
+  assert_int_equal(waitpid(child, &status, 0), child);
+  return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+}
+
+static void the_order_of_ranks_is_held(void **state)
+{
+  (void)state;
+  assert_false(aborts(P11S_RANK_TOKEN, P11S_RANK_KEY));
+  assert_false(aborts(P11S_RANK_ALONE, P11S_RANK_LOG));
+  assert_true(aborts(P11S_RANK_KEY, P11S_RANK_TOKEN));
+  assert_true(aborts(P11S_RANK_TOKEN, P11S_RANK_TOKEN));
+  assert_true(aborts(P11S_RANK_TOKEN, P11S_RANK_ALONE));
+}
+#endif
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
+#ifdef P11S_CHECK_LOCKS
+      cmocka_unit_test(the_order_of_ranks_is_held),
+#endif
       cmocka_unit_test(test_now_is_monotonic_time),
       cmocka_unit_test_setup_teardown(test_past_deadline, setup, teardown),
       cmocka_unit_test_setup_teardown(test_waits_until_deadline, setup, teardown),

@@ -128,9 +128,9 @@ static void settle(struct p11s_token *token)
   bool idle = false;
 
   while (!idle) {
-    pthread_mutex_lock(&token->lock);
+    p11s_lock(&token->lock);
     idle = token->idle == token->workers;
-    pthread_mutex_unlock(&token->lock);
+    p11s_unlock(&token->lock);
     sched_yield();
   }
 }
@@ -219,9 +219,9 @@ static unsigned waiters_of(struct p11s_token *token, struct p11s_job *job)
 {
   unsigned waiters;
 
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   waiters = job->waiters;
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
   return waiters;
 }
 
@@ -388,10 +388,10 @@ static void stop_gives_up_on_a_lock(void **state)
   void *result;
 
   (void)state;
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   assert_int_equal(pthread_create(&other, NULL, stop_in_thread, token), 0);
   assert_int_equal(pthread_join(other, &result), 0);
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
   assert_int_equal((intptr_t)result, false);
   free_token(token);
 }

@@ -594,9 +594,9 @@ static void until_idle(struct p11s_token *token, unsigned n)
   bool idle = false;
 
   while (!idle) {
-    pthread_mutex_lock(&token->lock);
+    p11s_lock(&token->lock);
     idle = token->idle == n;
-    pthread_mutex_unlock(&token->lock);
+    p11s_unlock(&token->lock);
     sched_yield();
   }
 }
@@ -964,9 +964,9 @@ static void idle_session_is_looked_after(void **state)
 static void pass_ms(struct p11s_token *token, unsigned ms)
 {
   atomic_fetch_sub(&clock_back_ms, ms);
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   pthread_cond_broadcast(&token->work);
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
 }
 
 /* Until the token has been looked at, which is due now. */
@@ -1015,9 +1015,9 @@ static void another_token_in_the_slot_is_noticed(void **state)
   (void)state;
   assert_int_equal(plain(token, RIG_PIN, NULL), P11S_OK);
   until_idle(token, 1);
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   ((char *)p11s_session_slot(token->list->session)->serial)[0] = '!';
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
   until_looked_at(token);
   assert_int_equal(rig_fake()->calls("C_OpenSession"), 2);
   free_token(token);

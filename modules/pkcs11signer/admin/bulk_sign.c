@@ -29,7 +29,7 @@ struct p11s_batch {
   unsigned thread_count;
   pthread_t *threads;
 
-  pthread_mutex_t lock;   /* guards the rest */
+  struct p11s_mutex lock; /* guards the rest */
   pthread_cond_t to_do;   /* there is an item, or it is over */
   pthread_cond_t changed; /* there is room, an item is done, or a thread has ended */
   struct item *first;
@@ -50,11 +50,11 @@ static bool rest(struct p11s_batch *b)
   uint64_t until = p11s_now_ms() + TRY_EVERY_MS;
   bool goes_on;
 
-  pthread_mutex_lock(&b->lock);
+  p11s_lock(&b->lock);
   while (!b->stopping && p11s_cond_wait_until(&b->to_do, &b->lock, until))
     ;
   goes_on = !b->stopping;
-  pthread_mutex_unlock(&b->lock);
+  p11s_unlock(&b->lock);
   return goes_on;
 }
 
@@ -111,12 +111,12 @@ static void do_item(struct p11s_batch *b, const struct item *item)
     result = sign_one(b, item, &error);
   if (result == P11S_OK && (!there || p11s_store_has_fleet(p11s_signer_store(b->signer))))
     let_the_store_write(b);
-  pthread_mutex_lock(&b->lock);
+  p11s_lock(&b->lock);
   if (result == P11S_OK)
     (there ? b->counts.there : b->counts.made)[item->kind]++;
   else
     give_up_locked(b, &error);
-  pthread_mutex_unlock(&b->lock);
+  p11s_unlock(&b->lock);
 }
 
 static void free_item(struct item *item)
@@ -142,25 +142,25 @@ static void *batch_main(void *arg)
   struct item *item;
 
   (void)pthread_setname_np(pthread_self(), "p11s/batch");
-  pthread_mutex_lock(&b->lock);
+  p11s_lock(&b->lock);
   for (;;) {
     while (b->first == NULL && !b->stopping)
-      pthread_cond_wait(&b->to_do, &b->lock);
+      p11s_cond_wait(&b->to_do, &b->lock);
     if (b->stopping)
       break;
     item = take_locked(b);
     b->busy++;
     pthread_cond_broadcast(&b->changed);
-    pthread_mutex_unlock(&b->lock);
+    p11s_unlock(&b->lock);
     do_item(b, item);
     free_item(item);
-    pthread_mutex_lock(&b->lock);
+    p11s_lock(&b->lock);
     b->busy--;
     pthread_cond_broadcast(&b->changed);
   }
   b->running--;
   pthread_cond_broadcast(&b->changed);
-  pthread_mutex_unlock(&b->lock);
+  p11s_unlock(&b->lock);
   return NULL;
 }
 
@@ -172,7 +172,7 @@ static void destroy(struct p11s_batch *b)
     free_item(take_locked(b));
   pthread_cond_destroy(&b->to_do);
   pthread_cond_destroy(&b->changed);
-  pthread_mutex_destroy(&b->lock);
+  p11s_mutex_destroy(&b->lock);
   free(b->threads);
   free(b);
 }
@@ -192,7 +192,7 @@ enum p11s_err p11s_batch_new(struct p11s_signer *signer, unsigned threads,
 
   if (b == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  pthread_mutex_init(&b->lock, NULL);
+  p11s_mutex_init(&b->lock, P11S_RANK_ALONE);
   p11s_cond_init(&b->to_do);
   p11s_cond_init(&b->changed);
   b->signer = signer;
@@ -202,9 +202,9 @@ enum p11s_err p11s_batch_new(struct p11s_signer *signer, unsigned threads,
   b->running = threads;
   if (b->threads != NULL)
     start_threads(b, threads);
-  pthread_mutex_lock(&b->lock);
+  p11s_lock(&b->lock);
   b->running -= threads - b->thread_count;
-  pthread_mutex_unlock(&b->lock);
+  p11s_unlock(&b->lock);
   if (b->thread_count > 0) {
     *ret_batch = b;
     return P11S_OK;
@@ -221,14 +221,14 @@ bool p11s_batch_add(struct p11s_batch *b, struct p11s_key *key, const unsigned c
   bool added;
 
   if (item == NULL) {
-    pthread_mutex_lock(&b->lock);
+    p11s_lock(&b->lock);
     give_up_locked(b, &no_memory);
-    pthread_mutex_unlock(&b->lock);
+    p11s_unlock(&b->lock);
     return false;
   }
   *item = (struct item){NULL, p11s_key_acquire(key), kind, len};
   memcpy(item->message, message, len);
-  pthread_mutex_lock(&b->lock);
+  p11s_lock(&b->lock);
   while (b->queued >= b->room && !b->stopping &&
          p11s_cond_wait_until(&b->changed, &b->lock, until_ms))
     ;
@@ -239,7 +239,7 @@ bool p11s_batch_add(struct p11s_batch *b, struct p11s_key *key, const unsigned c
     b->queued++;
     pthread_cond_signal(&b->to_do);
   }
-  pthread_mutex_unlock(&b->lock);
+  p11s_unlock(&b->lock);
   if (!added)
     free_item(item);
   return added;
@@ -249,12 +249,12 @@ bool p11s_batch_wait(struct p11s_batch *b, uint64_t until_ms)
 {
   bool done;
 
-  pthread_mutex_lock(&b->lock);
+  p11s_lock(&b->lock);
   while ((b->stopping ? b->running : b->queued + b->busy) > 0 &&
          p11s_cond_wait_until(&b->changed, &b->lock, until_ms))
     ;
   done = (b->stopping ? b->running : b->queued + b->busy) == 0;
-  pthread_mutex_unlock(&b->lock);
+  p11s_unlock(&b->lock);
   return done && p11s_store_flush(p11s_signer_store(b->signer), until_ms);
 }
 
@@ -262,9 +262,9 @@ enum p11s_err p11s_batch_error(struct p11s_batch *b, struct p11s_error *e)
 {
   struct p11s_error error;
 
-  pthread_mutex_lock(&b->lock);
+  p11s_lock(&b->lock);
   error = b->error;
-  pthread_mutex_unlock(&b->lock);
+  p11s_unlock(&b->lock);
   if (error.code != P11S_OK)
     (void)p11s_error_set(e, error.code, "%s", error.text);
   return error.code;
@@ -272,22 +272,22 @@ enum p11s_err p11s_batch_error(struct p11s_batch *b, struct p11s_error *e)
 
 void p11s_batch_get_counts(struct p11s_batch *b, struct p11s_batch_counts *ret)
 {
-  pthread_mutex_lock(&b->lock);
+  p11s_lock(&b->lock);
   *ret = b->counts;
-  pthread_mutex_unlock(&b->lock);
+  p11s_unlock(&b->lock);
 }
 
 bool p11s_batch_stop(struct p11s_batch *b, uint64_t until_ms)
 {
   bool all_back;
 
-  pthread_mutex_lock(&b->lock);
+  p11s_lock(&b->lock);
   b->stopping = true;
   pthread_cond_broadcast(&b->to_do);
   while (b->running > 0 && p11s_cond_wait_until(&b->changed, &b->lock, until_ms))
     ;
   all_back = b->running == 0;
-  pthread_mutex_unlock(&b->lock);
+  p11s_unlock(&b->lock);
   return p11s_store_flush(p11s_signer_store(b->signer), until_ms) && all_back;
 }
 
@@ -298,9 +298,9 @@ void p11s_batch_free(struct p11s_batch *b, uint64_t until_ms)
   if (b == NULL)
     return;
   (void)p11s_batch_stop(b, until_ms);
-  pthread_mutex_lock(&b->lock);
+  p11s_lock(&b->lock);
   all_back = b->running == 0;
-  pthread_mutex_unlock(&b->lock);
+  p11s_unlock(&b->lock);
   if (!all_back)
     return;
   for (unsigned i = 0; i < b->thread_count; i++)

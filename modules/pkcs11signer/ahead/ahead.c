@@ -21,10 +21,10 @@ static void wake_up(void *arg)
 {
   struct p11s_ahead *a = arg;
 
-  pthread_mutex_lock(&a->lock);
+  p11s_lock(&a->lock);
   a->woken = true;
   pthread_cond_signal(&a->wake);
-  pthread_mutex_unlock(&a->lock);
+  p11s_unlock(&a->lock);
 }
 
 static bool has_work(const struct p11s_ahead *a)
@@ -146,13 +146,13 @@ static bool rest(struct p11s_ahead *a, uint64_t wait_us)
   uint64_t until = p11s_now_ms() + (wait_us + 999) / 1000;
   bool stopping;
 
-  pthread_mutex_lock(&a->lock);
+  p11s_lock(&a->lock);
   while (!a->stopping && !a->woken && wait_us > 0 &&
          p11s_cond_wait_until(&a->wake, &a->lock, until))
     ;
   a->woken = false;
   stopping = a->stopping;
-  pthread_mutex_unlock(&a->lock);
+  p11s_unlock(&a->lock);
   return !stopping;
 }
 
@@ -170,10 +170,10 @@ static void *ahead_main(void *arg)
   p11s_zones_free(a->work.zones);
   p11s_gone_clear(&a->gone);
   p11s_retire_clear(&a->retire);
-  pthread_mutex_lock(&a->lock);
+  p11s_lock(&a->lock);
   a->ended = true;
   pthread_cond_broadcast(&a->wake);
-  pthread_mutex_unlock(&a->lock);
+  p11s_unlock(&a->lock);
   return NULL;
 }
 
@@ -191,7 +191,7 @@ struct p11s_ahead *p11s_ahead_start(const struct p11s_ahead_config *config)
                                      .shared = true,
                                      .ended = wake_up,
                                      .ended_arg = a};
-  pthread_mutex_init(&a->lock, NULL);
+  p11s_mutex_init(&a->lock, P11S_RANK_ALONE);
   p11s_cond_init(&a->wake);
   if (p11s_thread_start(&a->thread, ahead_main, a))
     return a;
@@ -216,7 +216,7 @@ bool p11s_ahead_stop(struct p11s_ahead *a, uint64_t deadline_ms)
   while (!a->ended && p11s_cond_wait_until(&a->wake, &a->lock, deadline_ms))
     ;
   ended = a->ended;
-  pthread_mutex_unlock(&a->lock);
+  p11s_unlock(&a->lock);
   if (ended && join)
     (void)pthread_join(a->thread, NULL);
   return ended;
@@ -227,7 +227,7 @@ void p11s_ahead_free(struct p11s_ahead *a)
   if (a == NULL)
     return;
   pthread_cond_destroy(&a->wake);
-  pthread_mutex_destroy(&a->lock);
+  p11s_mutex_destroy(&a->lock);
   free(a->tokens);
   free(a);
 }

@@ -2,6 +2,7 @@
 #ifndef P11S_AHEAD_INTERNAL_H
 #define P11S_AHEAD_INTERNAL_H
 
+#include "base/lock.h"
 #include "ahead/ahead.h"
 #include "ahead/gone.h"
 #include "ahead/key_locks.h"
@@ -22,8 +23,8 @@ struct p11s_ahead {
   _Atomic(uint64_t) missing;
   _Atomic(uint64_t) until;
 
-  pthread_mutex_t lock; /* guards the next three */
-  pthread_cond_t wake;  /* a signature is made, to stop, or the thread has ended */
+  struct p11s_mutex lock; /* guards the next three */
+  pthread_cond_t wake;    /* a signature is made, to stop, or the thread has ended */
   bool woken;
   bool stopping;
   bool ended;

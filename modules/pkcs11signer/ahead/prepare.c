@@ -33,7 +33,7 @@ struct p11s_prepare {
   pthread_t thread;
   atomic_bool stop; /* for who is in the middle of something */
 
-  pthread_mutex_t lock; /* guards the rest */
+  struct p11s_mutex lock; /* guards the rest */
   pthread_cond_t changed;
   struct token_keys *tokens;
   bool read; /* no more tokens will come */
@@ -64,12 +64,12 @@ static void note_end(enum p11s_err result, void *arg)
   struct token_keys *t = arg;
   struct p11s_prepare *p = t->prepare;
 
-  pthread_mutex_lock(&p->lock);
+  p11s_lock(&p->lock);
   t->under_way = false;
   t->tried = true;
   t->given_up = !is_about_key(result);
   pthread_cond_broadcast(&p->changed);
-  pthread_mutex_unlock(&p->lock);
+  p11s_unlock(&p->lock);
 }
 
 static bool is_waiting_locked(const struct token_keys *t)
@@ -104,14 +104,14 @@ static bool begin_one(struct p11s_prepare *p)
 {
   struct token_keys *t = NULL;
 
-  pthread_mutex_lock(&p->lock);
+  p11s_lock(&p->lock);
   if (!p->stopping && count_under_way_locked(p) < P11S_PREPARE_TOKENS)
     t = next_locked(p);
   if (t != NULL) {
     t->under_way = true;
     t->begun_ms = p11s_now_ms();
   }
-  pthread_mutex_unlock(&p->lock);
+  p11s_unlock(&p->lock);
   if (t == NULL)
     return false;
   p11s_key_prepare(t->keys[t->begun], note_end, t);
@@ -140,11 +140,11 @@ static void find_all(struct p11s_prepare *p)
 
   while (!done) {
     begin_all(p);
-    pthread_mutex_lock(&p->lock);
+    p11s_lock(&p->lock);
     done = is_done_locked(p) || p->stopping || p11s_now_ms() >= p->deadline_ms;
     if (!done)
       (void)p11s_cond_wait_until(&p->changed, &p->lock, p11s_now_ms() + P11S_PREPARE_TURN_MS);
-    pthread_mutex_unlock(&p->lock);
+    p11s_unlock(&p->lock);
   }
 }
 
@@ -161,10 +161,10 @@ static struct token_keys *token_of(struct p11s_prepare *p, struct p11s_token *to
   t = calloc(1, sizeof *t);
   if (t == NULL)
     return NULL;
-  pthread_mutex_lock(&p->lock);
+  p11s_lock(&p->lock);
   *t = (struct token_keys){.next = p->tokens, .prepare = p, .token = token};
   p->tokens = t;
-  pthread_mutex_unlock(&p->lock);
+  p11s_unlock(&p->lock);
   return t;
 }
 
@@ -270,18 +270,18 @@ static void *prepare_main(void *arg)
 
   (void)pthread_setname_np(pthread_self(), "p11s/prepare");
   read_database(p);
-  pthread_mutex_lock(&p->lock);
+  p11s_lock(&p->lock);
   p->read = true;
   pthread_cond_broadcast(&p->changed);
-  pthread_mutex_unlock(&p->lock);
+  p11s_unlock(&p->lock);
   find_all(p);
   for (struct token_keys *t = p->tokens; t != NULL; t = t->next)
     while (t->begun < t->count)
       p11s_key_release(t->keys[t->begun++]);
-  pthread_mutex_lock(&p->lock);
+  p11s_lock(&p->lock);
   p->ended = true;
   pthread_cond_broadcast(&p->changed);
-  pthread_mutex_unlock(&p->lock);
+  p11s_unlock(&p->lock);
   return NULL;
 }
 
@@ -293,7 +293,7 @@ struct p11s_prepare *p11s_prepare_start(const struct p11s_prepare_config *config
     return NULL;
   p->config = *config;
   p->deadline_ms = p11s_now_ms() + P11S_PREPARE_MS;
-  pthread_mutex_init(&p->lock, NULL);
+  p11s_mutex_init(&p->lock, P11S_RANK_ALONE);
   p11s_cond_init(&p->changed);
   if (p11s_thread_start(&p->thread, prepare_main, p))
     return p;
@@ -323,7 +323,7 @@ static bool wait_for(struct p11s_prepare *p, bool (*is_so_locked)(const struct p
   while (!p->ended && !is_so_locked(p) && p11s_cond_wait_until(&p->changed, &p->lock, deadline_ms))
     ;
   is_so = p->ended || is_so_locked(p);
-  pthread_mutex_unlock(&p->lock);
+  p11s_unlock(&p->lock);
   return is_so;
 }
 
@@ -354,7 +354,7 @@ bool p11s_prepare_stop(struct p11s_prepare *p, uint64_t deadline_ms)
   join = !p->stopping;
   p->stopping = true;
   pthread_cond_broadcast(&p->changed);
-  pthread_mutex_unlock(&p->lock);
+  p11s_unlock(&p->lock);
   if (!p11s_prepare_await_end(p, deadline_ms))
     return false;
   if (join)
@@ -374,6 +374,6 @@ void p11s_prepare_free(struct p11s_prepare *p)
     free(t);
   }
   pthread_cond_destroy(&p->changed);
-  pthread_mutex_destroy(&p->lock);
+  p11s_mutex_destroy(&p->lock);
   free(p);
 }

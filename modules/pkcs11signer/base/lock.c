@@ -2,7 +2,85 @@
 #include "base/lock.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
+
+/* -- ranks */
+
+#ifdef P11S_CHECK_LOCKS
+static _Thread_local unsigned held; /* a bit for each rank */
+
+static void check_order(const struct p11s_mutex *mutex)
+{
+  unsigned worse = mutex->rank == P11S_RANK_ALONE ? held : held >> mutex->rank;
+
+  if (worse == 0)
+    return;
+  (void)fprintf(stderr, "lock order: rank %d is taken with ranks %#x held\n", (int)mutex->rank,
+                held);
+  abort();
+}
+
+static void note_taken(const struct p11s_mutex *mutex)
+{
+  held |= 1u << mutex->rank;
+}
+
+static void note_given(const struct p11s_mutex *mutex)
+{
+  held &= ~(1u << mutex->rank);
+}
+#else
+static void check_order(const struct p11s_mutex *mutex)
+{
+  (void)mutex;
+}
+
+static void note_taken(const struct p11s_mutex *mutex)
+{
+  (void)mutex;
+}
+
+static void note_given(const struct p11s_mutex *mutex)
+{
+  (void)mutex;
+}
+#endif
+
+void p11s_mutex_init(struct p11s_mutex *mutex, enum p11s_rank rank)
+{
+  pthread_mutex_init(&mutex->mutex, NULL);
+  mutex->rank = rank;
+}
+
+void p11s_mutex_destroy(struct p11s_mutex *mutex)
+{
+  pthread_mutex_destroy(&mutex->mutex);
+}
+
+void p11s_lock(struct p11s_mutex *mutex)
+{
+  check_order(mutex);
+  pthread_mutex_lock(&mutex->mutex);
+  note_taken(mutex);
+}
+
+void p11s_unlock(struct p11s_mutex *mutex)
+{
+  note_given(mutex);
+  pthread_mutex_unlock(&mutex->mutex);
+}
+
+bool p11s_trylock(struct p11s_mutex *mutex)
+{
+  if (pthread_mutex_trylock(&mutex->mutex) != 0)
+    return false;
+  note_taken(mutex);
+  return true;
+}
+
+/* -- time */
 
 static struct timespec now_exactly(void)
 {
@@ -37,22 +115,33 @@ void p11s_cond_init(pthread_cond_t *cond)
   (void)pthread_condattr_destroy(&attr);
 }
 
-bool p11s_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ms)
+bool p11s_cond_wait_until(pthread_cond_t *cond, struct p11s_mutex *mutex, uint64_t deadline_ms)
 {
   struct timespec until;
+  bool in_time;
 
   until.tv_sec = (time_t)(deadline_ms / 1000);
   until.tv_nsec = (long)(deadline_ms % 1000) * 1000000;
   /* Names the clock once more: libfaketime, for the tests, knows better than the attribute. */
-  return pthread_cond_clockwait(cond, mutex, CLOCK_MONOTONIC, &until) != ETIMEDOUT;
+  note_given(mutex);
+  in_time = pthread_cond_clockwait(cond, &mutex->mutex, CLOCK_MONOTONIC, &until) != ETIMEDOUT;
+  note_taken(mutex);
+  return in_time;
+}
+
+void p11s_cond_wait(pthread_cond_t *cond, struct p11s_mutex *mutex)
+{
+  note_given(mutex);
+  (void)pthread_cond_wait(cond, &mutex->mutex);
+  note_taken(mutex);
 }
 
 /* Not pthread_mutex_clocklock(): ThreadSanitizer does not know it. */
-bool p11s_mutex_lock_until(pthread_mutex_t *mutex, uint64_t deadline_ms)
+bool p11s_mutex_lock_until(struct p11s_mutex *mutex, uint64_t deadline_ms)
 {
   static const struct timespec pause = {0, 1000000};
 
-  while (pthread_mutex_trylock(mutex) != 0) {
+  while (!p11s_trylock(mutex)) {
     if (p11s_now_ms() >= deadline_ms)
       return false;
     (void)nanosleep(&pause, NULL);

@@ -7,37 +7,49 @@
 #include <stdint.h>
 
 /*
- * Deadlines on the monotonic clock, and condition variables that use it.
+ * Deadlines on the monotonic clock, mutexes with a rank, and condition variables for both.
  *
- * Lock order of the whole core, outermost first; a thread holding one may only
- * take one further down, and holds none of them across a PKCS#11, database or
- * file call:
+ * A thread that holds a lock takes only locks of a later rank, and makes no PKCS#11, database or
+ * file call. In a build with a sanitizer (P11S_CHECK_LOCKS) the process aborts where a thread
+ * breaks the order. shim/settings.cc's lock has no rank: it is outermost, and under it the signer
+ * is made, once in a process.
  *
- *   1. struct p11s_key_table .lock  keys, their references
- *   1. struct p11s_tokens .lock     which tokens there are
- *   2. struct p11s_flights .lock   signatures under way (sign/sign.c)
- *   3. struct p11s_token   .lock   queue, workers, login state
- *   4. struct p11s_key     .lock   public key until it is known, token handle
- *   5. struct p11s_job     .lock   state of one job
- *   6. struct p11s_pinguard .lock  PINs refused and accepted
- *   7. struct p11s_crowd  .lock    queries that wait, by token
- *   8. base/log.c's own            what was logged when
- *
- * Some are taken by nobody who holds one of these, and their holders take none but the log's:
- * pkcs11/module.c's own (the list of modules), pkcs11/exclusive.c's (who is in which library),
- * token/status_file.c's (what its thread is to do), ahead/ahead.c's and ahead/prepare.c's (the
- * same), struct p11s_store's (what is to be written), struct p11s_lmdb's (read transactions at
- * hand), struct p11s_mysql's (look-ups and writes that wait) and struct p11s_batch's (what a
- * command has signed). struct p11s_pinguard's .hashing is taken by nobody who holds one of these,
- * and its holder takes that struct's .lock. shim/settings.cc's is outermost of all: under it the
- * signer is made, once in a process, which opens files, as nobody can go on without. A lock on
- * STATE_DIR/refused-pins.lock (pin/marks_file.h) is a file's, and held over C_Login: that is what
- * it is for. So is the one on ahead.lock (ahead/key_locks.h), held as long as a plan.
+ * A lock on STATE_DIR/refused-pins.lock (pin/marks_file.h) is a file's, and held over C_Login: that
+ * is what it is for. So is the one on ahead.lock (ahead/key_locks.h), held as long as a plan.
  *
  * Whoever waits on a condition variable does so until a deadline, but for three, and nobody waits
  * for these without one: workers wait for another to come back from C_Finalize or C_Initialize
  * (pkcs11/exclusive.h, pkcs11/module.h), and admin/bulk_sign.c's threads for something to do.
  */
+
+enum p11s_rank {
+  P11S_RANK_PIN_HASH,  /* one hash of a PIN at a time */
+  P11S_RANK_KEY_TABLE, /* keys, their references */
+  P11S_RANK_TOKENS,    /* which tokens there are */
+  P11S_RANK_FLIGHTS,   /* signatures under way */
+  P11S_RANK_TOKEN,     /* queue, workers, login state */
+  P11S_RANK_KEY,       /* token handle, the look-up under way */
+  P11S_RANK_JOB,       /* state of one job */
+  P11S_RANK_PINGUARD,  /* PINs refused and accepted */
+  P11S_RANK_CROWD,     /* queries that wait, by token */
+  P11S_RANK_ALONE,     /* any that nobody takes who holds another */
+  P11S_RANK_LOG,       /* what was logged when */
+};
+
+struct p11s_mutex {
+  pthread_mutex_t mutex;
+  enum p11s_rank rank;
+};
+#define P11S_MUTEX_INIT(rank)                                                                      \
+  {                                                                                                \
+    PTHREAD_MUTEX_INITIALIZER, rank                                                                \
+  }
+void p11s_mutex_init(struct p11s_mutex *mutex, enum p11s_rank rank);
+void p11s_mutex_destroy(struct p11s_mutex *mutex);
+void p11s_lock(struct p11s_mutex *mutex);
+void p11s_unlock(struct p11s_mutex *mutex);
+/* false: somebody has it. */
+bool p11s_trylock(struct p11s_mutex *mutex);
 
 /* Milliseconds since some fixed point (CLOCK_MONOTONIC). */
 uint64_t p11s_now_ms(void);
@@ -57,10 +69,13 @@ struct p11s_wait {
 void p11s_cond_init(pthread_cond_t *cond);
 
 /* Waits until signalled or until p11s_now_ms() reaches deadline_ms; false when it has. */
-bool p11s_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ms);
+bool p11s_cond_wait_until(pthread_cond_t *cond, struct p11s_mutex *mutex, uint64_t deadline_ms);
+
+/* Waits until signalled. */
+void p11s_cond_wait(pthread_cond_t *cond, struct p11s_mutex *mutex);
 
 /* Locks, or gives up at deadline_ms with false: for an exit handler, which may have interrupted the
    very thread that holds the lock. Looks again every millisecond. */
-bool p11s_mutex_lock_until(pthread_mutex_t *mutex, uint64_t deadline_ms);
+bool p11s_mutex_lock_until(struct p11s_mutex *mutex, uint64_t deadline_ms);
 
 #endif

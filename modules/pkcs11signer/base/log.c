@@ -25,7 +25,8 @@ struct cause {
 
 static _Atomic(p11s_log_sink) the_sink;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards causes; nothing is called */
+static struct p11s_mutex lock =
+    P11S_MUTEX_INIT(P11S_RANK_LOG); /* guards causes; nothing is called */
 static struct cause causes[CAUSES];
 
 void p11s_log_set_sink(p11s_log_sink sink)
@@ -112,7 +113,7 @@ static bool is_due(const char *name, unsigned long *ret_left_out)
   struct cause *cause;
   bool due;
 
-  pthread_mutex_lock(&lock);
+  p11s_lock(&lock);
   cause = find_cause_locked(name, now);
   due = is_old(cause, now);
   if (due) {
@@ -122,7 +123,7 @@ static bool is_due(const char *name, unsigned long *ret_left_out)
   } else {
     cause->left_out++;
   }
-  pthread_mutex_unlock(&lock);
+  p11s_unlock(&lock);
   return due;
 }
 

@@ -22,8 +22,8 @@ struct p11s_pinguard *p11s_pinguard_new(const char *state_dir)
 
   if (g == NULL)
     return NULL;
-  pthread_mutex_init(&g->hashing, NULL);
-  pthread_mutex_init(&g->lock, NULL);
+  p11s_mutex_init(&g->hashing, P11S_RANK_PIN_HASH);
+  p11s_mutex_init(&g->lock, P11S_RANK_PINGUARD);
   p11s_cond_init(&g->left);
   if (state_dir != NULL && state_dir[0] != '\0') {
     g->dir = strdup(state_dir);
@@ -43,13 +43,13 @@ void p11s_pinguard_free(struct p11s_pinguard *g)
   if (g == NULL)
     return;
   pthread_cond_destroy(&g->left);
-  pthread_mutex_destroy(&g->lock);
+  p11s_mutex_destroy(&g->lock);
   p11s_pinmarks_clear(&g->shared);
   p11s_pinmarks_clear(&g->own);
   free(g->accepted.entry);
   free(g->news.entry);
   free(g->slow.entry);
-  pthread_mutex_destroy(&g->hashing);
+  p11s_mutex_destroy(&g->hashing);
   free(g->dir);
   p11s_wipe(g, sizeof *g);
   free(g);
@@ -123,7 +123,7 @@ static bool find_slow(struct p11s_pinguard *g, const struct known *wanted, unsig
 {
   bool known = false;
 
-  pthread_mutex_lock(&g->lock);
+  p11s_lock(&g->lock);
   for (unsigned i = 0; i < g->slow.count && !known; i++) {
     const struct known *s = &g->slow.entry[i];
 
@@ -132,15 +132,15 @@ static bool find_slow(struct p11s_pinguard *g, const struct known *wanted, unsig
     if (known)
       memcpy(ret, s->hash, sizeof s->hash);
   }
-  pthread_mutex_unlock(&g->lock);
+  p11s_unlock(&g->lock);
   return known;
 }
 
 static void keep_slow(struct p11s_pinguard *g, const struct known *slow)
 {
-  pthread_mutex_lock(&g->lock);
+  p11s_lock(&g->lock);
   put(&g->slow, slow);
-  pthread_mutex_unlock(&g->lock);
+  p11s_unlock(&g->lock);
 }
 
 bool p11s_pinguard_hash(struct p11s_pinguard *g, const unsigned char *salt,
@@ -156,14 +156,14 @@ bool p11s_pinguard_hash(struct p11s_pinguard *g, const unsigned char *salt,
     return false;
   if (find_slow(g, &slow, ret))
     return true;
-  pthread_mutex_lock(&g->hashing);
+  p11s_lock(&g->hashing);
   known = find_slow(g, &slow, ret);
   if (!known && p11s_pinmarks_hash(salt, token->serial, pin, slow.hash)) {
     keep_slow(g, &slow);
     memcpy(ret, slow.hash, sizeof slow.hash);
     known = true;
   }
-  pthread_mutex_unlock(&g->hashing);
+  p11s_unlock(&g->hashing);
   return known;
 }
 
@@ -174,10 +174,10 @@ static void complain(struct p11s_pinguard *g, const char *what)
   int why = errno;
   bool first;
 
-  pthread_mutex_lock(&g->lock);
+  p11s_lock(&g->lock);
   first = !g->complained;
   g->complained = true;
-  pthread_mutex_unlock(&g->lock);
+  p11s_unlock(&g->lock);
   errno = why;
   if (first)
     p11s_log_event(P11S_LOG_WARNING,
@@ -189,9 +189,9 @@ static void complain(struct p11s_pinguard *g, const char *what)
 
 static void uncomplain(struct p11s_pinguard *g)
 {
-  pthread_mutex_lock(&g->lock);
+  p11s_lock(&g->lock);
   g->complained = false;
-  pthread_mutex_unlock(&g->lock);
+  p11s_unlock(&g->lock);
 }
 
 static void forget_news_locked(struct p11s_pinguard *g, const struct p11s_pin_token *token)
@@ -213,7 +213,7 @@ static void install(struct p11s_pinguard *g, struct p11s_pinmarks *marks,
 {
   struct p11s_pinmarks former;
 
-  pthread_mutex_lock(&g->lock);
+  p11s_lock(&g->lock);
   for (size_t i = 0; i < marks->count; i++) {
     const struct p11s_pinmark *mark = &marks->mark[i];
 
@@ -229,7 +229,7 @@ static void install(struct p11s_pinguard *g, struct p11s_pinmarks *marks,
   g->shared = *marks;
   g->shared_id = *id;
   *marks = former;
-  pthread_mutex_unlock(&g->lock);
+  p11s_unlock(&g->lock);
 }
 
 static bool is_current(struct p11s_pinguard *g)
@@ -238,17 +238,17 @@ static bool is_current(struct p11s_pinguard *g)
   bool same;
 
   (void)p11s_pinfile_id(g->dir, &id);
-  pthread_mutex_lock(&g->lock);
+  p11s_lock(&g->lock);
   same = memcmp(&id, &g->shared_id, sizeof id) == 0;
-  pthread_mutex_unlock(&g->lock);
+  p11s_unlock(&g->lock);
   return same;
 }
 
 static void copy_salt(struct p11s_pinguard *g, unsigned char *ret_salt)
 {
-  pthread_mutex_lock(&g->lock);
+  p11s_lock(&g->lock);
   memcpy(ret_salt, g->shared.salt, sizeof g->shared.salt);
-  pthread_mutex_unlock(&g->lock);
+  p11s_unlock(&g->lock);
 }
 
 /* Reads the file, which becomes an empty list where there is none; false when it cannot be used. */
@@ -294,9 +294,9 @@ static bool copy_shared(struct p11s_pinguard *g, struct p11s_pinmarks *ret)
 {
   bool copied;
 
-  pthread_mutex_lock(&g->lock);
+  p11s_lock(&g->lock);
   copied = p11s_pinmarks_copy(&g->shared, ret);
-  pthread_mutex_unlock(&g->lock);
+  p11s_unlock(&g->lock);
   return copied;
 }
 
@@ -344,13 +344,13 @@ bool p11s_pinguard_change(struct p11s_pinguard *g, struct p11s_pin_change *chang
   int why = errno;
   bool also;
 
-  pthread_mutex_lock(&g->lock);
+  p11s_lock(&g->lock);
   also = !written || g->own.count > 0;
-  pthread_mutex_unlock(&g->lock);
+  p11s_unlock(&g->lock);
   if (also && p11s_pinguard_hash(g, g->own.salt, change->token, change->pin, hash)) {
-    pthread_mutex_lock(&g->lock);
+    p11s_lock(&g->lock);
     change->apply(&g->own, hash, change);
-    pthread_mutex_unlock(&g->lock);
+    p11s_unlock(&g->lock);
   }
   errno = why;
   return written;
@@ -365,7 +365,7 @@ void p11s_pinguard_note_verdict(struct p11s_pinguard *g, const struct p11s_pin_t
 
   if (!digest_fast(g, token, pin, &now.fast))
     return;
-  pthread_mutex_lock(&g->lock);
+  p11s_lock(&g->lock);
   known = find_token(&g->accepted, &now.fast);
   if (accepted) {
     if (known != NULL)
@@ -376,7 +376,7 @@ void p11s_pinguard_note_verdict(struct p11s_pinguard *g, const struct p11s_pin_t
   } else if (known != NULL && CRYPTO_memcmp(known->fast.pin, now.fast.pin, MAC_LEN) == 0) {
     memset(known, 0, sizeof *known);
   }
-  pthread_mutex_unlock(&g->lock);
+  p11s_unlock(&g->lock);
 }
 
 /* In one list. The hash is made without a lock, and only when there is something to compare. */
@@ -387,15 +387,15 @@ static bool is_in(struct p11s_pinguard *g, const struct p11s_pinmarks *m,
   unsigned char salt[P11S_PIN_SALT_LEN], hash[P11S_PIN_HASH_LEN];
   bool any, found;
 
-  pthread_mutex_lock(&g->lock);
+  p11s_lock(&g->lock);
   any = p11s_pinmarks_find(m, kind, token, NULL) != NULL;
   memcpy(salt, m->salt, sizeof salt);
-  pthread_mutex_unlock(&g->lock);
+  p11s_unlock(&g->lock);
   if (!any || !p11s_pinguard_hash(g, salt, token, pin, hash))
     return false;
-  pthread_mutex_lock(&g->lock);
+  p11s_lock(&g->lock);
   found = p11s_pinmarks_find(m, kind, token, hash) != NULL;
-  pthread_mutex_unlock(&g->lock);
+  p11s_unlock(&g->lock);
   return found;
 }
 
@@ -415,12 +415,12 @@ enum p11s_pin_proof p11s_pinguard_proof(struct p11s_pinguard *g, const struct p1
 
   if (!digest_fast(g, &token, pin, &fast))
     return proof;
-  pthread_mutex_lock(&g->lock);
+  p11s_lock(&g->lock);
   known = find_token(&g->accepted, &fast);
   if (known != NULL)
     proof =
         CRYPTO_memcmp(known->fast.pin, fast.pin, MAC_LEN) == 0 ? P11S_PIN_PROVEN : P11S_PIN_OTHER;
-  pthread_mutex_unlock(&g->lock);
+  p11s_unlock(&g->lock);
   if (proof != P11S_PIN_OTHER || g->dir == NULL)
     return proof;
   /* It may have been changed, and another process may have logged in with the new one. */
@@ -441,11 +441,11 @@ bool p11s_pinguard_is_news(struct p11s_pinguard *g, const struct p11s_slot_info 
   if (!digest_fast(g, &token, pin, &now.fast))
     return true;
   now.fast.pin[0] = (unsigned char)reason; /* the other 31 bytes still tell PINs apart */
-  pthread_mutex_lock(&g->lock);
+  p11s_lock(&g->lock);
   for (unsigned i = 0; i < g->news.count && !known; i++)
     known = memcmp(&g->news.entry[i], &now, sizeof now) == 0;
   if (!known)
     put(&g->news, &now);
-  pthread_mutex_unlock(&g->lock);
+  p11s_unlock(&g->lock);
   return !known;
 }

@@ -2,6 +2,7 @@
 #ifndef P11S_PIN_GUARD_INTERNAL_H
 #define P11S_PIN_GUARD_INTERNAL_H
 
+#include "base/lock.h"
 #include "pin/marks_file.h"
 #include "pin/guard.h"
 #include "pin/marks.h"
@@ -37,10 +38,11 @@ struct p11s_pinguard {
   unsigned char key[MAC_LEN]; /* immutable, like dir */
   char *dir;                  /* NULL: none */
 
-  pthread_mutex_t hashing; /* guards nothing: held while a slow hash is made, which takes 16 MiB */
+  struct p11s_mutex
+      hashing; /* guards nothing: held while a slow hash is made, which takes 16 MiB */
 
-  pthread_mutex_t lock; /* guards the rest */
-  pthread_cond_t left;  /* a try has ended */
+  struct p11s_mutex lock; /* guards the rest */
+  pthread_cond_t left;    /* a try has ended */
   struct p11s_pin_try *tries;
   struct p11s_pinmarks shared; /* the file, when shared_id was its version */
   struct p11s_pinfile_id shared_id;

@@ -61,9 +61,9 @@ static void add_token_name(struct p11s_pinguard *g, const struct p11s_slot_info 
 {
   bool unique = slot->serial[0] != '\0';
 
-  pthread_mutex_lock(&g->lock);
+  p11s_lock(&g->lock);
   unique = unique && !has_namesake(&g->shared, slot) && !has_namesake(&g->own, slot);
-  pthread_mutex_unlock(&g->lock);
+  p11s_unlock(&g->lock);
   if (unique) {
     p11s_buf_add_shell(out, slot->serial);
     return;
@@ -116,11 +116,11 @@ static bool has_allowance(struct p11s_pinguard *g, const struct p11s_pin_token *
 {
   bool found;
 
-  pthread_mutex_lock(&g->lock);
+  p11s_lock(&g->lock);
   found = p11s_pinmarks_find(&g->shared, P11S_PINMARK_UNLOCKED, token, NULL) != NULL ||
           p11s_pinmarks_find(&g->shared, P11S_PINMARK_ONE_MORE, token, NULL) != NULL ||
           p11s_pinmarks_find(&g->own, P11S_PINMARK_ONE_MORE, token, NULL) != NULL;
-  pthread_mutex_unlock(&g->lock);
+  p11s_unlock(&g->lock);
   return found;
 }
 
@@ -220,7 +220,7 @@ enum p11s_err p11s_pinguard_enter(struct p11s_pinguard *g, const struct p11s_slo
                              .pin = pin,
                              .unasked = unasked,
                              .lock = -1};
-  pthread_mutex_lock(&g->lock);
+  p11s_lock(&g->lock);
   while ((busy = is_busy_locked(g, &t->token)) &&
          p11s_cond_wait_until(&g->left, &g->lock, deadline))
     ;
@@ -228,7 +228,7 @@ enum p11s_err p11s_pinguard_enter(struct p11s_pinguard *g, const struct p11s_slo
     t->next = g->tries;
     g->tries = t;
   }
-  pthread_mutex_unlock(&g->lock);
+  p11s_unlock(&g->lock);
   if (busy) {
     free(t);
     return p11s_error_set(e, P11S_ERR_TIMEOUT, "token '%s': another login does not end",
@@ -368,11 +368,11 @@ void p11s_pinguard_leave(struct p11s_pin_try *t, enum p11s_pin_outcome outcome)
   remember(t, outcome);
   if (t->lock >= 0)
     (void)close(t->lock);
-  pthread_mutex_lock(&g->lock);
+  p11s_lock(&g->lock);
   for (at = &g->tries; *at != t; at = &(*at)->next)
     ;
   *at = t->next;
   pthread_cond_broadcast(&g->left);
-  pthread_mutex_unlock(&g->lock);
+  p11s_unlock(&g->lock);
   free(t);
 }

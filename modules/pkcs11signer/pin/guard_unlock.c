@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* unlock-login: which tokens something is remembered of, and how it is forgotten (pin/guard.h). */
 #include "base/crypto.h"
+#include "base/lock.h"
 #include "pin/guard_internal.h"
 
 #include <stdlib.h>
@@ -23,7 +24,7 @@ enum p11s_err p11s_pinguard_subjects(struct p11s_pinguard *g, struct p11s_pin_su
   size_t count = 0;
 
   p11s_pinguard_refresh(g);
-  pthread_mutex_lock(&g->lock);
+  p11s_lock(&g->lock);
   found = calloc(g->shared.count + 1, sizeof *found);
   for (size_t i = 0; found != NULL && i < g->shared.count; i++) {
     const struct p11s_pinmark *mark = &g->shared.mark[i];
@@ -35,7 +36,7 @@ enum p11s_err p11s_pinguard_subjects(struct p11s_pinguard *g, struct p11s_pin_su
       found[count++] = (struct p11s_pin_subject){.token = mark->token, .refused = 0};
     found[j].refused += mark->kind == P11S_PINMARK_REFUSED || mark->kind == P11S_PINMARK_TRYING;
   }
-  pthread_mutex_unlock(&g->lock);
+  p11s_unlock(&g->lock);
   if (found == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   *ret = found;

@@ -15,7 +15,7 @@ struct p11s_gate {
 };
 
 /* Guards all gates. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct p11s_mutex lock = P11S_MUTEX_INIT(P11S_RANK_ALONE);
 static pthread_cond_t changed;
 static struct p11s_gate *gates;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -23,7 +23,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 /* Whoever was inside has not come along. */
 static void empty_in_child(void)
 {
-  static const pthread_mutex_t fresh_lock = PTHREAD_MUTEX_INITIALIZER;
+  static const struct p11s_mutex fresh_lock = P11S_MUTEX_INIT(P11S_RANK_ALONE);
 
   lock = fresh_lock;
   p11s_cond_init(&changed);
@@ -69,11 +69,11 @@ struct p11s_gate *p11s_gate_get(const char *name)
   struct p11s_gate *g;
 
   (void)pthread_once(&once, prepare);
-  pthread_mutex_lock(&lock);
+  p11s_lock(&lock);
   g = find_locked(name);
   if (g == NULL)
     g = make_locked(name);
-  pthread_mutex_unlock(&lock);
+  p11s_unlock(&lock);
   return g;
 }
 
@@ -81,21 +81,21 @@ void p11s_gate_enter(struct p11s_gate *g)
 {
   if (g == NULL)
     return;
-  pthread_mutex_lock(&lock);
+  p11s_lock(&lock);
   while (g->closed)
-    pthread_cond_wait(&changed, &lock);
+    p11s_cond_wait(&changed, &lock);
   g->inside++;
-  pthread_mutex_unlock(&lock);
+  p11s_unlock(&lock);
 }
 
 void p11s_gate_leave(struct p11s_gate *g)
 {
   if (g == NULL)
     return;
-  pthread_mutex_lock(&lock);
+  p11s_lock(&lock);
   g->inside--;
   pthread_cond_broadcast(&changed);
-  pthread_mutex_unlock(&lock);
+  p11s_unlock(&lock);
 }
 
 enum p11s_gate_result p11s_gate_close(struct p11s_gate *g, uint64_t deadline_ms)
@@ -104,15 +104,15 @@ enum p11s_gate_result p11s_gate_close(struct p11s_gate *g, uint64_t deadline_ms)
 
   if (g == NULL)
     return P11S_GATE_BUSY;
-  pthread_mutex_lock(&lock);
+  p11s_lock(&lock);
   if (g->closed) {
     /* Two who wait for each other to leave would both wait for ever. */
     g->inside--;
     pthread_cond_broadcast(&changed);
     while (g->closed)
-      pthread_cond_wait(&changed, &lock);
+      p11s_cond_wait(&changed, &lock);
     g->inside++;
-    pthread_mutex_unlock(&lock);
+    p11s_unlock(&lock);
     return P11S_GATE_AFTER;
   }
   g->closed = true;
@@ -123,14 +123,14 @@ enum p11s_gate_result p11s_gate_close(struct p11s_gate *g, uint64_t deadline_ms)
     g->closed = false;
     pthread_cond_broadcast(&changed);
   }
-  pthread_mutex_unlock(&lock);
+  p11s_unlock(&lock);
   return result;
 }
 
 void p11s_gate_open(struct p11s_gate *g)
 {
-  pthread_mutex_lock(&lock);
+  p11s_lock(&lock);
   g->closed = false;
   pthread_cond_broadcast(&changed);
-  pthread_mutex_unlock(&lock);
+  p11s_unlock(&lock);
 }

@@ -13,7 +13,7 @@
 #include <string.h>
 
 /* Guards all below. Nobody holds it while modules are loaded or initialized. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct p11s_mutex lock = P11S_MUTEX_INIT(P11S_RANK_ALONE);
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static struct p11s_p11mods *current;
 static bool loading;
@@ -32,7 +32,7 @@ void p11s_p11mod_on_load(void (*fn)(void))
    libraries whose locks other threads may have held: they are left behind. */
 static void forget_in_child(void)
 {
-  static const pthread_mutex_t fresh_lock = PTHREAD_MUTEX_INITIALIZER;
+  static const struct p11s_mutex fresh_lock = P11S_MUTEX_INIT(P11S_RANK_ALONE);
   static const pthread_cond_t fresh_cond = PTHREAD_COND_INITIALIZER;
 
   lock = fresh_lock;
@@ -57,15 +57,15 @@ static enum p11s_err load_locked(struct p11s_error *e)
   enum p11s_err result;
 
   while (loading)
-    pthread_cond_wait(&changed, &lock);
+    p11s_cond_wait(&changed, &lock);
   if (current != NULL)
     return P11S_OK;
   loading = true;
-  pthread_mutex_unlock(&lock);
+  p11s_unlock(&lock);
   result = p11s_p11mods_load(&loaded, e);
   if (on_load != NULL)
     on_load();
-  pthread_mutex_lock(&lock);
+  p11s_lock(&lock);
   loading = false;
   current = loaded;
   pthread_cond_broadcast(&changed);
@@ -143,7 +143,7 @@ static enum p11s_err start_unlocked(struct p11s_p11mod_entry *entry, struct p11s
   CK_RV rv = entry->lost ? initialize_again(entry) : initialize(entry);
   bool good = rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED;
 
-  pthread_mutex_lock(&lock);
+  p11s_lock(&lock);
   if (!entry->lost)
     entry->ours = rv == CKR_OK;
   if (good) {
@@ -155,7 +155,7 @@ static enum p11s_err start_unlocked(struct p11s_p11mod_entry *entry, struct p11s
   }
   entry->state = good ? P11S_P11MOD_READY : P11S_P11MOD_IDLE;
   pthread_cond_broadcast(&changed);
-  pthread_mutex_unlock(&lock);
+  p11s_unlock(&lock);
   if (good)
     return P11S_OK;
   p11s_rv_note(rv);
@@ -168,13 +168,13 @@ static enum p11s_err get_started(struct p11s_p11mod_entry *entry, struct p11s_er
 {
   bool start;
 
-  pthread_mutex_lock(&lock);
+  p11s_lock(&lock);
   while (entry->state == P11S_P11MOD_STARTING)
-    pthread_cond_wait(&changed, &lock);
+    p11s_cond_wait(&changed, &lock);
   start = entry->state == P11S_P11MOD_IDLE;
   if (start)
     entry->state = P11S_P11MOD_STARTING;
-  pthread_mutex_unlock(&lock);
+  p11s_unlock(&lock);
   return start ? start_unlocked(entry, e) : P11S_OK;
 }
 
@@ -206,13 +206,13 @@ static bool found_again_locked(struct p11s_p11mod_entry *entry)
       p11s_now_ms() - entry->tried_ms < P11S_P11MOD_RETRY_MS)
     return false;
   entry->state = P11S_P11MOD_STARTING;
-  pthread_mutex_unlock(&lock);
+  p11s_unlock(&lock);
   p11s_p11mod_load_again(entry->name, &found);
   if (found.module != NULL && on_load != NULL)
     on_load();
   if (found.module != NULL)
     p11s_log_event(P11S_LOG_NOTICE, "PKCS#11 module '%s' can be loaded now", entry->name);
-  pthread_mutex_lock(&lock);
+  p11s_lock(&lock);
   take_over_locked(entry, &found);
   return entry->module != NULL;
 }
@@ -223,7 +223,7 @@ enum p11s_err p11s_p11mod_get(const char *name, CK_FUNCTION_LIST **ret_module, s
   enum p11s_err result;
 
   (void)pthread_once(&once, watch_fork);
-  pthread_mutex_lock(&lock);
+  p11s_lock(&lock);
   result = load_locked(e);
   if (result == P11S_OK)
     entry = find_locked(name);
@@ -234,7 +234,7 @@ enum p11s_err p11s_p11mod_get(const char *name, CK_FUNCTION_LIST **ret_module, s
                             entry->reason != NULL ? entry->reason : "out of memory");
     entry = NULL;
   }
-  pthread_mutex_unlock(&lock);
+  p11s_unlock(&lock);
   if (entry == NULL)
     return result;
   result = get_started(entry, e);
@@ -247,13 +247,13 @@ void p11s_p11mod_lost(const char *name)
 {
   struct p11s_p11mod_entry *entry;
 
-  pthread_mutex_lock(&lock);
+  p11s_lock(&lock);
   entry = current != NULL ? find_locked(name) : NULL;
   if (entry != NULL && entry->state == P11S_P11MOD_READY) {
     entry->lost = true;
     entry->state = P11S_P11MOD_IDLE;
   }
-  pthread_mutex_unlock(&lock);
+  p11s_unlock(&lock);
 }
 
 uint64_t p11s_p11mod_life(const char *name)
@@ -261,10 +261,10 @@ uint64_t p11s_p11mod_life(const char *name)
   struct p11s_p11mod_entry *entry;
   uint64_t life;
 
-  pthread_mutex_lock(&lock);
+  p11s_lock(&lock);
   entry = current != NULL ? find_locked(name) : NULL;
   life = entry != NULL ? entry->life : 0;
-  pthread_mutex_unlock(&lock);
+  p11s_unlock(&lock);
   return life;
 }
 
@@ -273,10 +273,10 @@ bool p11s_p11mod_waits_for(const char *name, char *ret_names, size_t size)
   const struct p11s_p11mod_entry *entry;
   bool starts;
 
-  pthread_mutex_lock(&lock);
+  p11s_lock(&lock);
   entry = current != NULL ? find_locked(name) : NULL;
   starts = entry != NULL && entry->module != NULL && entry->state == P11S_P11MOD_STARTING;
-  pthread_mutex_unlock(&lock);
+  p11s_unlock(&lock);
   if (!starts)
     return p11s_modprobe_waits_for(ret_names, size);
   (void)snprintf(ret_names, size, "'%s'", name);
@@ -288,11 +288,11 @@ bool p11s_p11mod_is_old(const char *name, unsigned interval_ms)
   struct p11s_p11mod_entry *entry;
   bool old = false;
 
-  pthread_mutex_lock(&lock);
+  p11s_lock(&lock);
   entry = current != NULL ? find_locked(name) : NULL;
   if (entry != NULL && entry->state == P11S_P11MOD_READY)
     old = p11s_now_ms() - entry->ready_ms >= (entry->reread ? interval_ms : P11S_P11MOD_OLD_MS);
-  pthread_mutex_unlock(&lock);
+  p11s_unlock(&lock);
   return old;
 }
 
@@ -301,14 +301,14 @@ CK_FUNCTION_LIST *p11s_p11mod_in_use(size_t i, const char **ret_name, bool *ret_
   const struct p11s_p11mod_entry *entry;
   CK_FUNCTION_LIST *module = NULL;
 
-  pthread_mutex_lock(&lock);
+  p11s_lock(&lock);
   *ret_end = current == NULL || i >= current->count;
   if (!*ret_end) {
     entry = &current->entries[i];
     *ret_name = entry->name;
     module = entry->state != P11S_P11MOD_IDLE ? entry->module : NULL;
   }
-  pthread_mutex_unlock(&lock);
+  p11s_unlock(&lock);
   return module;
 }
 
@@ -316,19 +316,19 @@ struct p11s_p11mod_entry *p11s_p11mod_begin_anew(const char *name)
 {
   struct p11s_p11mod_entry *entry;
 
-  pthread_mutex_lock(&lock);
+  p11s_lock(&lock);
   entry = current != NULL ? find_locked(name) : NULL;
   if (entry != NULL && entry->state == P11S_P11MOD_READY)
     entry->reread = true;
   else
     entry = NULL;
-  pthread_mutex_unlock(&lock);
+  p11s_unlock(&lock);
   return entry;
 }
 
 void p11s_p11mod_set_idle(struct p11s_p11mod_entry *entry, CK_FUNCTION_LIST *alone)
 {
-  pthread_mutex_lock(&lock);
+  p11s_lock(&lock);
   if (alone != NULL) {
     entry->former = entry->single ? entry->module : NULL;
     entry->module = alone;
@@ -336,7 +336,7 @@ void p11s_p11mod_set_idle(struct p11s_p11mod_entry *entry, CK_FUNCTION_LIST *alo
     entry->ours = false;
   }
   entry->state = P11S_P11MOD_IDLE;
-  pthread_mutex_unlock(&lock);
+  p11s_unlock(&lock);
 }
 
 enum p11s_err p11s_p11mod_each_name(void (*fn)(const char *name, void *arg), void *arg,
@@ -346,11 +346,11 @@ enum p11s_err p11s_p11mod_each_name(void (*fn)(const char *name, void *arg), voi
   size_t count = 0;
 
   (void)pthread_once(&once, watch_fork);
-  pthread_mutex_lock(&lock);
+  p11s_lock(&lock);
   result = load_locked(e);
   if (result == P11S_OK)
     count = current->count;
-  pthread_mutex_unlock(&lock);
+  p11s_unlock(&lock);
   /* Entries and their names stay as they are until shutdown. */
   for (size_t i = 0; i < count; i++)
     fn(current->entries[i].name, arg);
@@ -361,11 +361,11 @@ const char *p11s_p11mod_warning(const char *name)
 {
   const char *warning = NULL;
 
-  pthread_mutex_lock(&lock);
+  p11s_lock(&lock);
   for (size_t i = 0; current != NULL && i < current->count; i++)
     if (strcmp(current->entries[i].name, name) == 0)
       warning = current->entries[i].warning;
-  pthread_mutex_unlock(&lock);
+  p11s_unlock(&lock);
   return warning;
 }
 
@@ -373,10 +373,10 @@ void p11s_p11mod_shutdown(void)
 {
   struct p11s_p11mods *m;
 
-  pthread_mutex_lock(&lock);
+  p11s_lock(&lock);
   m = current;
   current = NULL;
-  pthread_mutex_unlock(&lock);
+  p11s_unlock(&lock);
   for (size_t i = 0; m != NULL && i < m->count; i++)
     if (m->entries[i].ours && m->entries[i].alone)
       (void)m->entries[i].module->C_Finalize(NULL);

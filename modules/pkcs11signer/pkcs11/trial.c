@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "pkcs11/trial.h"
+#include "base/lock.h"
 
 #include "base/buf.h"
 #include "base/child.h"
@@ -14,25 +15,25 @@
 
 enum { FIELD_NAME, FIELD_PATH, FIELD_FLAGS, FIELD_RESERVED, FIELD_REASON, FIELDS };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct p11s_mutex lock = P11S_MUTEX_INIT(P11S_RANK_ALONE);
 static char late[256]; /* guarded by lock */
 
 bool p11s_modprobe_waits_for(char *ret_names, size_t size)
 {
   bool waits;
 
-  pthread_mutex_lock(&lock);
+  p11s_lock(&lock);
   waits = late[0] != 0;
   (void)snprintf(ret_names, size, "%s", late);
-  pthread_mutex_unlock(&lock);
+  p11s_unlock(&lock);
   return waits;
 }
 
 static void set_late(const char *names)
 {
-  pthread_mutex_lock(&lock);
+  p11s_lock(&lock);
   (void)snprintf(late, sizeof late, "%s", names);
-  pthread_mutex_unlock(&lock);
+  p11s_unlock(&lock);
 }
 
 /* The length of what tells of late modules, with its NUL. */

@@ -65,7 +65,7 @@ enum p11s_err p11s_key_new(const struct p11s_key_home *home, const struct p11s_k
 
   if (key == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  pthread_mutex_init(&key->lock, NULL);
+  p11s_mutex_init(&key->lock, P11S_RANK_KEY);
   p11s_cond_init(&key->found);
   key->home = *home;
   key->alg = p11s_algorithm_find(ref->algorithm);
@@ -88,7 +88,7 @@ void p11s_key_free(struct p11s_key *key)
   p11s_keyref_free(key->ref);
   p11s_pubkey_free(atomic_load(&key->public_key));
   pthread_cond_destroy(&key->found);
-  pthread_mutex_destroy(&key->lock);
+  p11s_mutex_destroy(&key->lock);
   free(key);
 }
 

@@ -2,6 +2,7 @@
 #ifndef P11S_SIGN_KEY_INTERNAL_H
 #define P11S_SIGN_KEY_INTERNAL_H
 
+#include "base/lock.h"
 #include "sign/key.h"
 #include "token/job.h"
 #include "pkcs11/keypair.h"
@@ -41,9 +42,9 @@ struct p11s_key {
   unsigned refs;
   uint64_t idle_since_ms;
 
-  pthread_mutex_t lock; /* guards the rest */
-  pthread_cond_t found; /* a worker has ended looking for the key */
-  unsigned finding;     /* workers that look for it, in that epoch */
+  struct p11s_mutex lock; /* guards the rest */
+  pthread_cond_t found;   /* a worker has ended looking for the key */
+  unsigned finding;       /* workers that look for it, in that epoch */
   uint64_t finding_epoch;
   struct p11s_job *resolving;
   bool have_handle;

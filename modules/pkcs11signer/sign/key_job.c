@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Asking a worker to do something with a key, and waiting for it (sign/key.h). */
 #include "sign/key_internal.h"
+#include "base/lock.h"
 #include "sign/key_table.h"
 
 #include <stdlib.h>
@@ -79,11 +80,11 @@ static void resolve_finished(struct p11s_job *job)
   struct p11s_key *key = ((struct key_job *)job)->key;
   bool ours;
 
-  pthread_mutex_lock(&key->lock);
+  p11s_lock(&key->lock);
   ours = key->resolving == job;
   if (ours)
     key->resolving = NULL;
-  pthread_mutex_unlock(&key->lock);
+  p11s_unlock(&key->lock);
   if (ours)
     p11s_job_release(job);
 }
@@ -145,12 +146,12 @@ static struct p11s_job *join_resolve(struct p11s_key *key, bool *ret_new)
 
   if (fresh == NULL)
     return NULL;
-  pthread_mutex_lock(&key->lock);
+  p11s_lock(&key->lock);
   *ret_new = key->resolving == NULL;
   if (*ret_new)
     key->resolving = p11s_job_acquire(fresh);
   job = p11s_job_acquire(key->resolving);
-  pthread_mutex_unlock(&key->lock);
+  p11s_unlock(&key->lock);
   p11s_job_release(fresh);
   return job;
 }
@@ -253,10 +254,10 @@ enum p11s_err p11s_key_undo_generate(struct p11s_key *key, uint64_t deadline_ms,
   bool ours = true;
 
   if (job != NULL) {
-    pthread_mutex_lock(&key->lock);
+    p11s_lock(&key->lock);
     ours = atomic_load(&key->pair.state) != P11S_PAIR_NONE;
     p11s_keypair_copy(&((struct key_job *)job)->pair, &key->pair);
-    pthread_mutex_unlock(&key->lock);
+    p11s_unlock(&key->lock);
   }
   if (!ours) {
     p11s_job_release(job);

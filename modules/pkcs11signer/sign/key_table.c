@@ -18,7 +18,7 @@ struct p11s_key_table {
   struct p11s_key_table_config config; /* immutable, as is */
   unsigned char secret[32]; /* keys are named by an HMAC, as their references hold PINs */
 
-  pthread_mutex_t lock; /* guards the rest */
+  struct p11s_mutex lock; /* guards the rest */
   struct p11s_key *bucket[BUCKETS];
   size_t count;
   uint64_t swept_ms;
@@ -31,7 +31,7 @@ struct p11s_key_table *p11s_key_table_new(const struct p11s_key_table_config *co
   if (t == NULL)
     return NULL;
   t->config = *config;
-  pthread_mutex_init(&t->lock, NULL);
+  p11s_mutex_init(&t->lock, P11S_RANK_KEY_TABLE);
   t->swept_ms = p11s_now_ms();
   if (p11s_random(t->secret, sizeof t->secret))
     return t;
@@ -74,9 +74,9 @@ struct p11s_key *p11s_key_table_find(struct p11s_key_table *t, const unsigned ch
 {
   struct p11s_key *key;
 
-  pthread_mutex_lock(&t->lock);
+  p11s_lock(&t->lock);
   key = find_locked(t, identity);
-  pthread_mutex_unlock(&t->lock);
+  p11s_unlock(&t->lock);
   return key;
 }
 
@@ -122,14 +122,14 @@ static struct p11s_key *intern(struct p11s_key_table *t, struct p11s_key *fresh,
 {
   struct p11s_key *key;
 
-  pthread_mutex_lock(&t->lock);
+  p11s_lock(&t->lock);
   key = find_locked(t, fresh->identity); /* another thread may have been quicker */
   if (key == NULL) {
     key = fresh;
     insert_locked(t, key);
   }
   *ret_old = sweep_locked(t);
-  pthread_mutex_unlock(&t->lock);
+  p11s_unlock(&t->lock);
   return key;
 }
 
@@ -185,9 +185,9 @@ struct p11s_key *p11s_key_acquire(struct p11s_key *key)
 {
   struct p11s_key_table *t = key->home.table;
 
-  pthread_mutex_lock(&t->lock);
+  p11s_lock(&t->lock);
   key->refs++;
-  pthread_mutex_unlock(&t->lock);
+  p11s_unlock(&t->lock);
   return key;
 }
 
@@ -199,11 +199,11 @@ void p11s_key_release(struct p11s_key *key)
   if (key == NULL)
     return;
   t = key->home.table;
-  pthread_mutex_lock(&t->lock);
+  p11s_lock(&t->lock);
   key->refs--;
   key->idle_since_ms = p11s_now_ms();
   unused = key->refs == 0 && !key->listed;
-  pthread_mutex_unlock(&t->lock);
+  p11s_unlock(&t->lock);
   if (unused)
     p11s_key_free(key);
 }
@@ -224,9 +224,9 @@ static void unlink_locked(struct p11s_key_table *t, struct p11s_key *key)
 
 void p11s_key_table_forget(struct p11s_key_table *t, struct p11s_key *key)
 {
-  pthread_mutex_lock(&t->lock);
+  p11s_lock(&t->lock);
   unlink_locked(t, key);
-  pthread_mutex_unlock(&t->lock);
+  p11s_unlock(&t->lock);
 }
 
 void p11s_key_table_free(struct p11s_key_table *t)
@@ -241,7 +241,7 @@ void p11s_key_table_free(struct p11s_key_table *t)
       p11s_key_free(key);
     }
   p11s_wipe(t->secret, sizeof t->secret);
-  pthread_mutex_destroy(&t->lock);
+  p11s_mutex_destroy(&t->lock);
   free(t);
 }
 
@@ -249,9 +249,9 @@ size_t p11s_key_table_count(struct p11s_key_table *t)
 {
   size_t count;
 
-  pthread_mutex_lock(&t->lock);
+  p11s_lock(&t->lock);
   count = t->count;
-  pthread_mutex_unlock(&t->lock);
+  p11s_unlock(&t->lock);
   return count;
 }
 
@@ -261,18 +261,18 @@ bool p11s_key_table_list(struct p11s_key_table *t, struct p11s_key_use **ret_use
   struct p11s_key_use *uses;
   size_t room, count = 0;
 
-  pthread_mutex_lock(&t->lock);
+  p11s_lock(&t->lock);
   room = t->count + 64; /* some may come meanwhile; what comes later is for the next time */
-  pthread_mutex_unlock(&t->lock);
+  p11s_unlock(&t->lock);
   uses = calloc(room, sizeof *uses);
   if (uses == NULL)
     return false;
-  pthread_mutex_lock(&t->lock);
+  p11s_lock(&t->lock);
   for (unsigned i = 0; i < BUCKETS; i++)
     for (struct p11s_key *key = t->bucket[i]; key != NULL && count < room; key = key->next)
       if (p11s_key_public(key) != NULL)
         uses[count++] = (struct p11s_key_use){key, key->refs++ > 0, key->idle_since_ms};
-  pthread_mutex_unlock(&t->lock);
+  p11s_unlock(&t->lock);
   *ret_uses = uses;
   *ret_count = count;
   return true;

@@ -147,7 +147,7 @@ static bool begin_finding(struct p11s_key *key, uint64_t epoch, struct p11s_grip
   uint64_t deadline = p11s_now_ms() + FIND_WAIT_MS;
   bool have, in_time = true;
 
-  pthread_mutex_lock(&key->lock);
+  p11s_lock(&key->lock);
   for (;;) {
     have = key->have_handle && key->handle_epoch == epoch;
     if (have || !in_time || key->finding == 0 || key->finding_epoch != epoch)
@@ -160,14 +160,14 @@ static bool begin_finding(struct p11s_key *key, uint64_t epoch, struct p11s_grip
     key->finding++;
     key->finding_epoch = epoch;
   }
-  pthread_mutex_unlock(&key->lock);
+  p11s_unlock(&key->lock);
   return have;
 }
 
 /* grip: what was found, or NULL. */
 static void end_finding(struct p11s_key *key, uint64_t epoch, const struct p11s_grip *grip)
 {
-  pthread_mutex_lock(&key->lock);
+  p11s_lock(&key->lock);
   if (grip != NULL) {
     key->have_handle = true;
     key->handle = grip->handle;
@@ -177,7 +177,7 @@ static void end_finding(struct p11s_key *key, uint64_t epoch, const struct p11s_
   }
   key->finding--;
   pthread_cond_broadcast(&key->found);
-  pthread_mutex_unlock(&key->lock);
+  p11s_unlock(&key->lock);
 }
 
 /* Where the token hides the key until a login: once more, after one. */
@@ -223,12 +223,12 @@ static enum p11s_err take_grip(struct p11s_key *key, struct p11s_work *work, str
 static void note_proof(struct p11s_key *key, struct p11s_work *work, const struct p11s_grip *grip,
                        bool good)
 {
-  pthread_mutex_lock(&key->lock);
+  p11s_lock(&key->lock);
   if (key->have_handle && key->handle == grip->handle && key->handle_epoch == work->epoch) {
     key->proven = good;
     key->have_handle = good; /* a handle that signs wrongly is looked up anew */
   }
-  pthread_mutex_unlock(&key->lock);
+  p11s_unlock(&key->lock);
 }
 
 /* PowerDNS logs a line for each query that failed; this is for who looks for the cause. */
@@ -329,18 +329,18 @@ enum p11s_err p11s_key_resolve_work(struct p11s_key *key, struct p11s_work *work
 enum p11s_err p11s_key_check_work(struct p11s_key *key, struct p11s_work *work,
                                   struct p11s_error *e)
 {
-  pthread_mutex_lock(&key->lock);
+  p11s_lock(&key->lock);
   key->have_handle = false; /* whoever asks for a check wants to know what is there now */
-  pthread_mutex_unlock(&key->lock);
+  p11s_unlock(&key->lock);
   return sign_test_message(key, work, e);
 }
 
 static void note_pair(struct p11s_key *key, const struct p11s_keypair *pair)
 {
-  pthread_mutex_lock(&key->lock);
+  p11s_lock(&key->lock);
   key->have_handle = false;
   p11s_keypair_copy(&key->pair, pair);
-  pthread_mutex_unlock(&key->lock);
+  p11s_unlock(&key->lock);
 }
 
 enum p11s_err p11s_key_generate_work(struct p11s_key *key, struct p11s_keypair *pair,

@@ -47,8 +47,8 @@ struct flight {
 };
 
 struct p11s_flights {
-  bool verify;          /* immutable */
-  pthread_mutex_t lock; /* guards the rest */
+  bool verify;            /* immutable */
+  struct p11s_mutex lock; /* guards the rest */
   struct flight *bucket[BUCKETS];
   struct flight *oldest;
   struct flight *newest;
@@ -63,7 +63,7 @@ struct p11s_flights *p11s_flights_new(bool verify)
   if (flights == NULL)
     return NULL;
   flights->verify = verify;
-  pthread_mutex_init(&flights->lock, NULL);
+  p11s_mutex_init(&flights->lock, P11S_RANK_FLIGHTS);
   return flights;
 }
 
@@ -126,9 +126,9 @@ static bool is_background(struct flight *f)
 {
   bool background;
 
-  pthread_mutex_lock(&f->flights->lock);
+  p11s_lock(&f->flights->lock);
   background = f->background;
-  pthread_mutex_unlock(&f->flights->lock);
+  p11s_unlock(&f->flights->lock);
   return background;
 }
 
@@ -161,7 +161,7 @@ static void flight_finished(struct p11s_job *job)
     else
       p11s_stats_latency(p11s_now_ms() - f->asked_ms);
   }
-  pthread_mutex_lock(&flights->lock);
+  p11s_lock(&flights->lock);
   give_back = f->claimed && job->error.code != P11S_OK;
   flights->under_way--;
   if (f->listed) {
@@ -172,7 +172,7 @@ static void flight_finished(struct p11s_job *job)
       drop = f;
     }
   }
-  pthread_mutex_unlock(&flights->lock);
+  p11s_unlock(&flights->lock);
   if (give_back)
     p11s_sign_abandon(f->key, f->message, f->message_len);
   if (f->ended != NULL)
@@ -238,7 +238,7 @@ static struct flight *join(struct p11s_flights *flights, struct p11s_key *key,
   fresh = make_flight(flights, key, id, message, len);
   if (fresh == NULL)
     return NULL;
-  pthread_mutex_lock(&flights->lock);
+  p11s_lock(&flights->lock);
   at = find_locked(flights, id);
   *ret_new = *at == NULL;
   if (*ret_new) {
@@ -257,17 +257,17 @@ static struct flight *join(struct p11s_flights *flights, struct p11s_key *key,
     unkeep_locked(flights, f); /* its reference goes to us */
   else
     (void)p11s_job_acquire(&f->job);
-  pthread_mutex_unlock(&flights->lock);
+  p11s_unlock(&flights->lock);
   p11s_job_release(&fresh->job);
   return f;
 }
 
 static void leave(struct p11s_flights *flights, struct flight *f, bool taken)
 {
-  pthread_mutex_lock(&flights->lock);
+  p11s_lock(&flights->lock);
   f->taken = f->taken || taken;
   f->waiters--;
-  pthread_mutex_unlock(&flights->lock);
+  p11s_unlock(&flights->lock);
   p11s_job_release(&f->job);
 }
 
@@ -325,7 +325,7 @@ enum p11s_err p11s_sign_in_background(struct p11s_flights *flights, struct p11s_
   f->background = f->job.background = true;
   f->ended = ended;
   f->ended_arg = arg;
-  pthread_mutex_lock(&flights->lock);
+  p11s_lock(&flights->lock);
   at = find_locked(flights, id);
   is_new = *at == NULL;
   if (is_new) {
@@ -335,7 +335,7 @@ enum p11s_err p11s_sign_in_background(struct p11s_flights *flights, struct p11s_
     (void)p11s_job_acquire(&f->job);
   }
   (*at)->claimed = (*at)->claimed || claimed;
-  pthread_mutex_unlock(&flights->lock);
+  p11s_unlock(&flights->lock);
   if (!is_new) {
     p11s_job_release(&f->job);
     return p11s_error_set(e, P11S_ERR_BUSY, "this is being signed already");
@@ -366,14 +366,14 @@ void p11s_flights_free(struct p11s_flights *flights)
   if (flights == NULL)
     return;
   drop_all(flights);
-  pthread_mutex_destroy(&flights->lock);
+  p11s_mutex_destroy(&flights->lock);
   free(flights);
 }
 
 void p11s_flights_get_stats(struct p11s_flights *flights, struct p11s_flights_stats *ret)
 {
-  pthread_mutex_lock(&flights->lock);
+  p11s_lock(&flights->lock);
   ret->under_way = flights->under_way;
   ret->kept = flights->kept;
-  pthread_mutex_unlock(&flights->lock);
+  p11s_unlock(&flights->lock);
 }

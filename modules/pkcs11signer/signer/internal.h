@@ -2,6 +2,7 @@
 #ifndef P11S_SIGNER_INTERNAL_H
 #define P11S_SIGNER_INTERNAL_H
 
+#include "base/lock.h"
 #include "signer/signer.h"
 #include "token/admission.h"
 
@@ -25,7 +26,7 @@ struct p11s_signer {
   atomic_bool prepare_asked;
   _Atomic(struct p11s_prepare *) prepare;
 
-  pthread_mutex_t lock; /* guards the rest */
+  struct p11s_mutex lock; /* guards the rest */
   bool stopped;
   struct p11s_report *report; /* from when a token is in use */
 };

@@ -37,9 +37,9 @@ static void start_ahead(void *arg)
   if (!s->config.ahead)
     return;
   atomic_store(&s->ahead, p11s_ahead_start(&config));
-  pthread_mutex_lock(&s->lock);
+  p11s_lock(&s->lock);
   stopped = s->stopped;
-  pthread_mutex_unlock(&s->lock);
+  p11s_unlock(&s->lock);
   if (stopped)
     (void)p11s_ahead_stop(atomic_load(&s->ahead), p11s_now_ms());
 }
@@ -65,11 +65,11 @@ static void start_report(void *arg)
   if (!s->config.report)
     return;
   report = p11s_report_start(s->tokens, s->state_dir, s->host_settings);
-  pthread_mutex_lock(&s->lock);
+  p11s_lock(&s->lock);
   stopped = s->stopped;
   if (!stopped)
     s->report = report;
-  pthread_mutex_unlock(&s->lock);
+  p11s_unlock(&s->lock);
   if (stopped)
     p11s_report_stop(report, p11s_now_ms());
 }
@@ -117,7 +117,7 @@ enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_sign
 
   if (s == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  pthread_mutex_init(&s->lock, NULL);
+  p11s_mutex_init(&s->lock, P11S_RANK_ALONE);
   s->config = *config;
   s->pin_source = strdup(config->pin_source != NULL ? config->pin_source : "");
   s->config.pin_source = s->pin_source;
@@ -146,7 +146,7 @@ bool p11s_signer_stop(struct p11s_signer *s, uint64_t deadline_ms)
   s->stopped = true;
   report = s->report;
   s->report = NULL;
-  pthread_mutex_unlock(&s->lock);
+  p11s_unlock(&s->lock);
   p11s_report_stop(report, deadline_ms);
   all_back = p11s_prepare_stop(atomic_load(&s->prepare), deadline_ms);
   all_back = p11s_ahead_stop(atomic_load(&s->ahead), deadline_ms) && all_back;
@@ -165,9 +165,9 @@ void p11s_signer_prepare(struct p11s_signer *s, uint64_t deadline_ms)
     return;
   prepare = p11s_prepare_start(&config);
   atomic_store(&s->prepare, prepare);
-  pthread_mutex_lock(&s->lock);
+  p11s_lock(&s->lock);
   stopped = s->stopped;
-  pthread_mutex_unlock(&s->lock);
+  p11s_unlock(&s->lock);
   if (stopped)
     (void)p11s_prepare_stop(prepare, p11s_now_ms());
   else
@@ -189,7 +189,7 @@ void p11s_signer_free(struct p11s_signer *s)
   p11s_lazy_store_free(s->store);
   p11s_pinguard_free(s->guard);
   p11s_crowd_fini(&s->crowd);
-  pthread_mutex_destroy(&s->lock);
+  p11s_mutex_destroy(&s->lock);
   free(s->pin_source);
   p11s_mysql_config_free(s->fleet);
   free(s->state_dir);

@@ -13,7 +13,7 @@ struct p11s_lazy_store {
   atomic_bool asked;                    /* somebody has opened it, or tried to */
   _Atomic(struct p11s_store *) store;
 
-  pthread_mutex_t lock; /* guards the rest */
+  struct p11s_mutex lock; /* guards the rest */
   pthread_cond_t done;
   pthread_t opener;
   bool opener_runs; /* and is to be joined */
@@ -27,7 +27,7 @@ struct p11s_lazy_store *p11s_lazy_store_new(const struct p11s_lazy_store_config 
   if (lazy == NULL)
     return NULL;
   lazy->config = *config;
-  pthread_mutex_init(&lazy->lock, NULL);
+  p11s_mutex_init(&lazy->lock, P11S_RANK_ALONE);
   p11s_cond_init(&lazy->done);
   return lazy;
 }
@@ -75,10 +75,10 @@ static void *open_main(void *arg)
 
   (void)pthread_setname_np(pthread_self(), "p11s/store-open");
   p11s_store_connect(open_store(lazy, true));
-  pthread_mutex_lock(&lazy->lock);
+  p11s_lock(&lazy->lock);
   lazy->opening = false;
   pthread_cond_broadcast(&lazy->done);
-  pthread_mutex_unlock(&lazy->lock);
+  p11s_unlock(&lazy->lock);
   return NULL;
 }
 
@@ -92,7 +92,7 @@ static bool await_opener(struct p11s_lazy_store *lazy, uint64_t deadline_ms)
   while (lazy->opening && p11s_cond_wait_until(&lazy->done, &lazy->lock, deadline_ms))
     ;
   done = !lazy->opening;
-  pthread_mutex_unlock(&lazy->lock);
+  p11s_unlock(&lazy->lock);
   return done;
 }
 
@@ -102,11 +102,11 @@ void p11s_lazy_store_open(struct p11s_lazy_store *lazy, uint64_t deadline_ms)
 
   if (!is_to_be_opened(lazy))
     return;
-  pthread_mutex_lock(&lazy->lock);
+  p11s_lock(&lazy->lock);
   lazy->opening = true;
   started = lazy->config.wanted && p11s_thread_start(&lazy->opener, open_main, lazy);
   lazy->opening = lazy->opener_runs = started;
-  pthread_mutex_unlock(&lazy->lock);
+  p11s_unlock(&lazy->lock);
   if (started)
     (void)await_opener(lazy, deadline_ms);
   else
@@ -136,6 +136,6 @@ void p11s_lazy_store_free(struct p11s_lazy_store *lazy)
     return;
   p11s_store_close(atomic_load(&lazy->store), p11s_now_ms() + P11S_STORE_STOP_MS);
   pthread_cond_destroy(&lazy->done);
-  pthread_mutex_destroy(&lazy->lock);
+  p11s_mutex_destroy(&lazy->lock);
   free(lazy);
 }

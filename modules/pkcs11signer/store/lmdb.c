@@ -134,7 +134,7 @@ enum p11s_err p11s_lmdb_open(const struct p11s_store_file *file, struct p11s_lmd
 
   if (db == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  pthread_mutex_init(&db->lock, NULL);
+  p11s_mutex_init(&db->lock, P11S_RANK_ALONE);
   db->file = file;
   atomic_fetch_add(file->inside, 1);
   rc = open_env(db);
@@ -158,7 +158,7 @@ void p11s_lmdb_close(struct p11s_lmdb *db)
     mdb_txn_abort(db->pool[--db->pooled]);
   if (db->env != NULL)
     mdb_env_close(db->env);
-  pthread_mutex_destroy(&db->lock);
+  p11s_mutex_destroy(&db->lock);
   free(db);
 }
 
@@ -178,10 +178,10 @@ MDB_txn *p11s_lmdb_begin_read(struct p11s_lmdb *db)
 
   if (!p11s_lmdb_enter(db))
     return NULL;
-  pthread_mutex_lock(&db->lock);
+  p11s_lock(&db->lock);
   if (db->pooled > 0)
     txn = db->pool[--db->pooled];
-  pthread_mutex_unlock(&db->lock);
+  p11s_unlock(&db->lock);
   if (txn == NULL) {
     rc = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
   } else {
@@ -199,12 +199,12 @@ MDB_txn *p11s_lmdb_begin_read(struct p11s_lmdb *db)
 void p11s_lmdb_end_read(struct p11s_lmdb *db, MDB_txn *txn)
 {
   mdb_txn_reset(txn);
-  pthread_mutex_lock(&db->lock);
+  p11s_lock(&db->lock);
   if (db->pooled < P11S_LMDB_POOL) {
     db->pool[db->pooled++] = txn;
     txn = NULL;
   }
-  pthread_mutex_unlock(&db->lock);
+  p11s_unlock(&db->lock);
   if (txn != NULL)
     mdb_txn_abort(txn);
   p11s_lmdb_leave(db);

@@ -2,6 +2,7 @@
 #ifndef P11S_STORE_LMDB_INTERNAL_H
 #define P11S_STORE_LMDB_INTERNAL_H
 
+#include "base/lock.h"
 #include "store/lmdb.h"
 
 #include <lmdb.h>
@@ -23,7 +24,7 @@ struct p11s_lmdb {
   atomic_bool broken;
   atomic_llong file_bytes; /* the largest size seen */
 
-  pthread_mutex_t lock; /* guards the rest */
+  struct p11s_mutex lock; /* guards the rest */
   MDB_txn *pool[P11S_LMDB_POOL];
   unsigned pooled;
 };

@@ -35,9 +35,9 @@ struct p11s_store {
   atomic_bool stopped;
   atomic_bool crowded; /* room.crowded, for others */
 
-  pthread_mutex_t lock; /* guards the rest */
-  pthread_cond_t wake;  /* there is something to write, or to stop for */
-  pthread_cond_t done;  /* a batch is done, or the thread has ended */
+  struct p11s_mutex lock; /* guards the rest */
+  pthread_cond_t wake;    /* there is something to write, or to stop for */
+  pthread_cond_t done;    /* a batch is done, or the thread has ended */
   struct p11s_op *first;
   struct p11s_op **last;
   size_t count;
@@ -64,7 +64,7 @@ void p11s_store_queue(struct p11s_store *s, struct p11s_op *op)
   bool queued = false, wake = false;
 
   if (op != NULL) {
-    pthread_mutex_lock(&s->lock);
+    p11s_lock(&s->lock);
     queued = !s->stopping && s->count < QUEUE_MAX && s->bytes + op->len <= QUEUE_BYTES;
     if (queued) {
       *s->last = op;
@@ -75,7 +75,7 @@ void p11s_store_queue(struct p11s_store *s, struct p11s_op *op)
         s->first_ms = p11s_now_ms();
       wake = s->count == 1 || s->count == BATCH || s->bytes >= BATCH_BYTES;
     }
-    pthread_mutex_unlock(&s->lock);
+    p11s_unlock(&s->lock);
     if (wake)
       pthread_cond_signal(&s->wake);
   }
@@ -118,7 +118,7 @@ static bool await_batch(struct p11s_store *s, struct p11s_op **ret_batch, size_t
   uint64_t until = p11s_now_ms() + WITHIN_MS;
   bool goes_on = true;
 
-  pthread_mutex_lock(&s->lock);
+  p11s_lock(&s->lock);
   while (!s->stopping && !(s->hurry && s->count > 0) && s->count < BATCH &&
          s->bytes < BATCH_BYTES) {
     if (s->count > 0 && s->first_ms + WITHIN_MS < until)
@@ -128,7 +128,7 @@ static bool await_batch(struct p11s_store *s, struct p11s_op **ret_batch, size_t
   }
   *ret_batch = take_batch_locked(s, ret_count);
   goes_on = !s->stopping || *ret_count > 0;
-  pthread_mutex_unlock(&s->lock);
+  p11s_unlock(&s->lock);
   return goes_on;
 }
 
@@ -156,10 +156,10 @@ static void write_batch(struct p11s_store *s, struct p11s_op *batch, size_t coun
     free(batch);
     batch = next;
   }
-  pthread_mutex_lock(&s->lock);
+  p11s_lock(&s->lock);
   s->out += count;
   pthread_cond_broadcast(&s->done);
-  pthread_mutex_unlock(&s->lock);
+  p11s_unlock(&s->lock);
 }
 
 static bool is_not_stopping(void *arg)
@@ -167,9 +167,9 @@ static bool is_not_stopping(void *arg)
   struct p11s_store *s = arg;
   bool stopping;
 
-  pthread_mutex_lock(&s->lock);
+  p11s_lock(&s->lock);
   stopping = s->stopping;
-  pthread_mutex_unlock(&s->lock);
+  p11s_unlock(&s->lock);
   return !stopping;
 }
 
@@ -205,10 +205,10 @@ static void *store_main(void *arg)
   }
   (void)p11s_lmdb_stop(s->db, p11s_now_ms() + LEAVE_MS);
   p11s_store_file_release(&s->file);
-  pthread_mutex_lock(&s->lock);
+  p11s_lock(&s->lock);
   s->ended = true;
   pthread_cond_broadcast(&s->done);
-  pthread_mutex_unlock(&s->lock);
+  p11s_unlock(&s->lock);
   return NULL;
 }
 
@@ -222,7 +222,7 @@ static void free_store(struct p11s_store *s)
   p11s_store_file_free(&s->file);
   pthread_cond_destroy(&s->wake);
   pthread_cond_destroy(&s->done);
-  pthread_mutex_destroy(&s->lock);
+  p11s_mutex_destroy(&s->lock);
   free(s->directory);
   free(s);
 }
@@ -233,7 +233,7 @@ static struct p11s_store *make_store(const struct p11s_store_config *config)
 
   if (s == NULL)
     return NULL;
-  pthread_mutex_init(&s->lock, NULL);
+  p11s_mutex_init(&s->lock, P11S_RANK_ALONE);
   p11s_cond_init(&s->wake);
   p11s_cond_init(&s->done);
   s->last = &s->first;
@@ -303,7 +303,7 @@ bool p11s_store_stop(struct p11s_store *s, uint64_t deadline_ms)
   ended = s->ended;
   if (ended)
     atomic_store_explicit(&s->stopped, true, memory_order_release);
-  pthread_mutex_unlock(&s->lock);
+  p11s_unlock(&s->lock);
   if (ended && join)
     (void)pthread_join(s->thread, NULL);
   return p11s_mysql_stop(s->fleet, deadline_ms) && ended;
@@ -330,14 +330,14 @@ bool p11s_store_flush(struct p11s_store *s, uint64_t deadline_ms)
 
   if (!is_open(s))
     return s == NULL;
-  pthread_mutex_lock(&s->lock);
+  p11s_lock(&s->lock);
   until = s->in;
   s->hurry = true;
   pthread_cond_signal(&s->wake);
   while (s->out < until && p11s_cond_wait_until(&s->done, &s->lock, deadline_ms))
     ;
   done = s->out >= until;
-  pthread_mutex_unlock(&s->lock);
+  p11s_unlock(&s->lock);
   return p11s_mysql_flush(s->fleet, deadline_ms) && done;
 }
 
@@ -353,9 +353,9 @@ struct p11s_mysql *p11s_store_fleet(struct p11s_store *s)
 
 void p11s_store_get_queue(struct p11s_store *s, struct p11s_store_stats *ret)
 {
-  pthread_mutex_lock(&s->lock);
+  p11s_lock(&s->lock);
   ret->queued = s->in - s->out;
-  pthread_mutex_unlock(&s->lock);
+  p11s_unlock(&s->lock);
   ret->limit_bytes = s->room.limit_bytes;
   ret->crowded = atomic_load(&s->crowded);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "token/admission.h"
+#include "base/lock.h"
 
 #define MANY_THREADS 8
 #define PER_THREAD 1000 /* thousandths */
@@ -57,19 +58,19 @@ static void leave(struct p11s_crowd_account *account, struct terms terms, uint64
 void p11s_crowd_init(struct p11s_crowd *crowd, unsigned threads, bool dealt)
 {
   *crowd = (struct p11s_crowd){.threads = threads, .dealt = dealt};
-  pthread_mutex_init(&crowd->lock, NULL);
+  p11s_mutex_init(&crowd->lock, P11S_RANK_CROWD);
 }
 
 void p11s_crowd_fini(struct p11s_crowd *crowd)
 {
-  pthread_mutex_destroy(&crowd->lock);
+  p11s_mutex_destroy(&crowd->lock);
 }
 
 void p11s_crowd_add_token(struct p11s_crowd *crowd, bool more)
 {
-  pthread_mutex_lock(&crowd->lock);
+  p11s_lock(&crowd->lock);
   crowd->tokens += more ? 1U : -1U;
-  pthread_mutex_unlock(&crowd->lock);
+  p11s_unlock(&crowd->lock);
 }
 
 static bool is_recent(uint64_t refused_ms, uint64_t now_ms)
@@ -163,9 +164,9 @@ bool p11s_crowd_enter(struct p11s_crowd *crowd, struct p11s_crowd_token *token, 
 
   if (crowd->threads == 0)
     return true;
-  pthread_mutex_lock(&crowd->lock);
+  p11s_lock(&crowd->lock);
   entered = enter_locked(crowd, token, lane, now_ms, signature_ms, wait);
-  pthread_mutex_unlock(&crowd->lock);
+  p11s_unlock(&crowd->lock);
   return entered;
 }
 
@@ -177,11 +178,11 @@ void p11s_crowd_leave(struct p11s_crowd *crowd, struct p11s_crowd_token *token, 
 
   if (crowd->threads == 0)
     return;
-  pthread_mutex_lock(&crowd->lock);
+  p11s_lock(&crowd->lock);
   leave(&token->account, terms_for(crowd, crowd->tokens), waited_ms, now_ms);
   leave(&crowd->all, terms_for(crowd, 1), waited_ms, now_ms);
   zone->waiting--;
   if (waited_ms > P11S_CROWD_SHORT_MS && is_recent(zone->refused_ms, now_ms))
     came_back_ms = now_ms;
-  pthread_mutex_unlock(&crowd->lock);
+  p11s_unlock(&crowd->lock);
 }

@@ -58,7 +58,7 @@ struct p11s_crowd_token {
 
 /* One per process. */
 struct p11s_crowd {
-  pthread_mutex_t lock;
+  struct p11s_mutex lock;
   unsigned threads; /* immutable, as is the next; 0: nobody is counted or refused */
   bool dealt;
   unsigned tokens;

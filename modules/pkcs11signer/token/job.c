@@ -14,7 +14,7 @@ void p11s_job_init(struct p11s_job *job, const struct p11s_job_ops *ops, struct 
   job->waiters = 0;
   job->in = NULL;
   job->before = job->next = NULL;
-  pthread_mutex_init(&job->lock, NULL);
+  p11s_mutex_init(&job->lock, P11S_RANK_JOB);
   p11s_cond_init(&job->changed);
   job->done = false;
   job->error.code = P11S_OK;
@@ -25,7 +25,7 @@ void p11s_job_fini(struct p11s_job *job)
 {
   p11s_secret_release(job->pin);
   pthread_cond_destroy(&job->changed);
-  pthread_mutex_destroy(&job->lock);
+  p11s_mutex_destroy(&job->lock);
 }
 
 struct p11s_job *p11s_job_acquire(struct p11s_job *job)
@@ -44,10 +44,10 @@ void p11s_job_release(struct p11s_job *job)
 
 void p11s_job_finish(struct p11s_job *job, const struct p11s_error *result)
 {
-  pthread_mutex_lock(&job->lock);
+  p11s_lock(&job->lock);
   job->error = *result;
   job->done = true;
-  pthread_mutex_unlock(&job->lock);
+  p11s_unlock(&job->lock);
   /* Behind the unlock, so that who wakes up does not have to wait for it. The caller holds a
      reference. */
   pthread_cond_broadcast(&job->changed);
@@ -59,9 +59,9 @@ bool p11s_job_is_done(struct p11s_job *job)
 {
   bool done;
 
-  pthread_mutex_lock(&job->lock);
+  p11s_lock(&job->lock);
   done = job->done;
-  pthread_mutex_unlock(&job->lock);
+  p11s_unlock(&job->lock);
   return done;
 }
 
@@ -69,7 +69,7 @@ enum p11s_err p11s_job_wait(struct p11s_job *job, uint64_t deadline_ms, struct p
 {
   enum p11s_err result;
 
-  pthread_mutex_lock(&job->lock);
+  p11s_lock(&job->lock);
   while (!job->done && p11s_cond_wait_until(&job->changed, &job->lock, deadline_ms))
     ;
   if (!job->done)
@@ -81,6 +81,6 @@ enum p11s_err p11s_job_wait(struct p11s_job *job, uint64_t deadline_ms, struct p
       *e = job->error;
     result = job->error.code;
   }
-  pthread_mutex_unlock(&job->lock);
+  p11s_unlock(&job->lock);
   return result;
 }

@@ -2,6 +2,7 @@
 #ifndef P11S_TOKEN_JOB_H
 #define P11S_TOKEN_JOB_H
 
+#include "base/lock.h"
 #include "base/err.h"
 #include "base/secret.h"
 #include "pkcs11/session.h"
@@ -84,7 +85,7 @@ struct p11s_job {
   struct p11s_job *before;
   struct p11s_job *next;
 
-  pthread_mutex_t lock; /* guards the rest */
+  struct p11s_mutex lock; /* guards the rest */
   pthread_cond_t changed;
   bool done;
   struct p11s_error error; /* code P11S_OK: success */

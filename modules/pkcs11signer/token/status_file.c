@@ -32,7 +32,7 @@ struct p11s_report {
   char *temporary;
   pthread_t thread;
 
-  pthread_mutex_t lock; /* guards the two below */
+  struct p11s_mutex lock; /* guards the two below */
   pthread_cond_t changed;
   bool stopping;
   bool ended;
@@ -185,27 +185,27 @@ static void *report_main(void *arg)
   (void)p11s_report_read(r->state_dir, NULL, NULL, &servers, NULL);
   while (!stopping) {
     write_if_new(r);
-    pthread_mutex_lock(&r->lock);
+    p11s_lock(&r->lock);
     if (!r->stopping)
       (void)p11s_cond_wait_until(&r->changed, &r->lock, p11s_now_ms() + LOOK_EVERY_MS);
     stopping = r->stopping;
-    pthread_mutex_unlock(&r->lock);
+    p11s_unlock(&r->lock);
   }
   if (r->fd >= 0) {
     (void)unlink(r->path);
     (void)close(r->fd);
   }
-  pthread_mutex_lock(&r->lock);
+  p11s_lock(&r->lock);
   r->ended = true;
   pthread_cond_broadcast(&r->changed);
-  pthread_mutex_unlock(&r->lock);
+  p11s_unlock(&r->lock);
   return NULL;
 }
 
 static void report_free(struct p11s_report *r)
 {
   pthread_cond_destroy(&r->changed);
-  pthread_mutex_destroy(&r->lock);
+  p11s_mutex_destroy(&r->lock);
   free(r->path);
   free(r->temporary);
   free(r->states);
@@ -233,7 +233,7 @@ struct p11s_report *p11s_report_start(struct p11s_tokens *tokens, const char *di
   r->state_dir = directory;
   r->host_settings = host_settings;
   r->fd = -1;
-  pthread_mutex_init(&r->lock, NULL);
+  p11s_mutex_init(&r->lock, P11S_RANK_ALONE);
   p11s_cond_init(&r->changed);
   /* Two processes may have the same number, each in a namespace of its own. */
   if (p11s_random(&random, sizeof random) &&
@@ -259,7 +259,7 @@ void p11s_report_stop(struct p11s_report *r, uint64_t deadline_ms)
   while (!r->ended && p11s_cond_wait_until(&r->changed, &r->lock, deadline_ms))
     ;
   ended = r->ended;
-  pthread_mutex_unlock(&r->lock);
+  p11s_unlock(&r->lock);
   if (!ended)
     return; /* it waits for a disk: left behind */
   (void)pthread_join(r->thread, NULL);

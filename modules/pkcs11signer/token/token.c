@@ -11,7 +11,7 @@
 
 static void init_sync(struct p11s_token *token)
 {
-  pthread_mutex_init(&token->lock, NULL);
+  p11s_mutex_init(&token->lock, P11S_RANK_TOKEN);
   p11s_cond_init(&token->work);
   p11s_cond_init(&token->change);
 }
@@ -53,7 +53,7 @@ void p11s_token_free(struct p11s_token *token)
   p11s_secret_release(token->no_login_pin);
   pthread_cond_destroy(&token->work);
   pthread_cond_destroy(&token->change);
-  pthread_mutex_destroy(&token->lock);
+  p11s_mutex_destroy(&token->lock);
   free(token->engine);
   free(token->slot);
   free(token);
@@ -108,14 +108,14 @@ static enum p11s_err submit(struct p11s_token *token, struct p11s_job *job, bool
   enum p11s_err result;
   bool wake;
 
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   if (waits)
     job->waiters++;
   result = queue_locked(token, job, e);
   if (result == P11S_OK)
     excess = p11s_queue_take_excess(token->queue, job);
   wake = result == P11S_OK && token->idle > 0;
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
   if (wake)
     pthread_cond_signal(&token->work);
   drop(excess);
@@ -131,11 +131,11 @@ enum p11s_err p11s_token_submit(struct p11s_token *token, struct p11s_job *job,
 /* One more waits for a job that others have submitted, */
 static void join(struct p11s_token *token, struct p11s_job *job)
 {
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   job->waiters++;
   job->background = false;
   p11s_queue_move(token->queue, job);
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
 }
 
 /* or one less. */
@@ -143,11 +143,11 @@ static void leave(struct p11s_token *token, struct p11s_job *job)
 {
   struct p11s_job *excess;
 
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   job->waiters--;
   p11s_queue_move(token->queue, job);
   excess = p11s_queue_take_excess(token->queue, job);
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
   drop(excess);
 }
 
@@ -239,13 +239,13 @@ bool p11s_token_is_free(struct p11s_token *token, uint64_t *ret_idle_us)
 {
   bool is_free;
 
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   *ret_idle_us = token->idle_us;
   if (token->idle_from_us != 0)
     *ret_idle_us += p11s_now_us() - token->idle_from_us;
   is_free = token->idle_from_us != 0 && p11s_queue_length(token->queue) == 0 && !token->stopping &&
             !token->stuck && token->state != P11S_TOKEN_AWAY;
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
   return is_free;
 }
 
@@ -261,7 +261,7 @@ bool p11s_token_stop(struct p11s_token *token, uint64_t deadline_ms)
   token->stopping = true;
   pthread_cond_broadcast(&token->work);
   while ((job = p11s_queue_pop(token->queue)) != NULL) {
-    pthread_mutex_unlock(&token->lock);
+    p11s_unlock(&token->lock);
     p11s_job_finish(job, &stopped);
     p11s_job_release(job);
     if (!p11s_mutex_lock_until(&token->lock, deadline_ms))
@@ -274,7 +274,7 @@ bool p11s_token_stop(struct p11s_token *token, uint64_t deadline_ms)
   last = token->ended;
   if (join)
     token->have_ended = false;
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
   /* It waits for nothing but those before it, which have as little left to do. */
   if (join)
     (void)pthread_join(last, NULL);
@@ -283,7 +283,7 @@ bool p11s_token_stop(struct p11s_token *token, uint64_t deadline_ms)
 
 void p11s_token_get_stats(struct p11s_token *token, struct p11s_token_stats *ret)
 {
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   *ret = token->stats;
   ret->workers = token->workers;
   ret->room = token->limit_known ? token->limit : 0;
@@ -299,5 +299,5 @@ void p11s_token_get_stats(struct p11s_token *token, struct p11s_token_stats *ret
     ret->since_ms = token->no_login_ms;
     memcpy(ret->trouble, token->no_login.text, sizeof ret->trouble);
   }
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
 }

@@ -2,6 +2,7 @@
 #ifndef P11S_TOKEN_TOKEN_INTERNAL_H
 #define P11S_TOKEN_TOKEN_INTERNAL_H
 
+#include "base/lock.h"
 #include "token/admission.h"
 #include "pin/guard.h"
 #include "token/queue.h"
@@ -35,9 +36,9 @@ struct p11s_token {
   struct p11s_token_config config;
   struct p11s_crowd_token crowd; /* guarded by config.crowd's lock */
 
-  pthread_mutex_t lock;  /* guards everything below */
-  pthread_cond_t work;   /* a job was queued, the state changed, or stopping was set */
-  pthread_cond_t change; /* a worker ended, or one of the two …_busy was cleared */
+  struct p11s_mutex lock; /* guards everything below */
+  pthread_cond_t work;    /* a job was queued, the state changed, or stopping was set */
+  pthread_cond_t change;  /* a worker ended, or one of the two …_busy was cleared */
   bool stopping;
   struct p11s_queue *queue;
   bool limit_known;    /* a session has been open: the token has said how many it has */

@@ -16,7 +16,7 @@ static enum p11s_err enter(struct p11s_token *token, bool *busy, struct p11s_err
   uint64_t deadline = p11s_now_ms() + LOGIN_WAIT_MS;
   enum p11s_err result = P11S_OK;
 
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   while (*busy && p11s_cond_wait_until(&token->change, &token->lock, deadline))
     ;
   if (*busy)
@@ -26,16 +26,16 @@ static enum p11s_err enter(struct p11s_token *token, bool *busy, struct p11s_err
     token->login_tries++;
   if (result == P11S_OK)
     *busy = true;
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
   return result;
 }
 
 static void leave(struct p11s_token *token, bool *busy)
 {
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   *busy = false;
   pthread_cond_broadcast(&token->change);
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
 }
 
 static enum p11s_err login_with(struct p11s_token *token, struct p11s_session *session,
@@ -46,9 +46,9 @@ static enum p11s_err login_with(struct p11s_token *token, struct p11s_session *s
   enum p11s_err result = p11s_login(token->config.guard, session, how, pin, &tried, e);
 
   if (tried) {
-    pthread_mutex_lock(&token->lock);
+    p11s_lock(&token->lock);
     token->stats.logins++;
-    pthread_mutex_unlock(&token->lock);
+    p11s_unlock(&token->lock);
   }
   return result;
 }
@@ -85,10 +85,10 @@ static void note_login(struct p11s_token *token, const struct p11s_session *sess
 {
   struct p11s_secret *former;
 
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   token->found.flags = p11s_session_slot(session)->flags;
   former = note_login_locked(token, given, result, why);
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
   p11s_secret_release(former);
 }
 
@@ -214,16 +214,16 @@ bool p11s_token_review_login(struct p11s_token *token, CK_FUNCTION_LIST *module,
   enum p11s_err before, result;
   uint64_t tries;
 
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   before = token->no_login.text[0] == '\0' ? P11S_OK : token->no_login.code;
   given = p11s_secret_acquire(token->no_login_pin);
   tries = token->login_tries;
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
   result = before == P11S_OK ? P11S_OK : foresee_login(token, module, info, before, given, &error);
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   if (before != P11S_OK && !token->login_busy && token->login_tries == tries)
     former = note_login_locked(token, given, result, &error);
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
   p11s_secret_release(former);
   p11s_secret_release(given);
   return !says_nothing(result);

@@ -29,9 +29,9 @@ bool p11s_token_probe_due_locked(struct p11s_token *token, struct p11s_worker *w
 
 void p11s_token_note_found(struct p11s_token *token, const struct p11s_slot_info *info)
 {
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   token->found = *info;
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
 }
 
 void p11s_worker_probe(struct p11s_worker *w)
@@ -41,10 +41,10 @@ void p11s_worker_probe(struct p11s_worker *w)
   struct p11s_secret *pin;
   enum p11s_err result;
 
-  pthread_mutex_lock(&w->token->lock);
+  p11s_lock(&w->token->lock);
   pin = p11s_secret_acquire(w->token->probe_pin);
   w->unasked = !w->token->asked;
-  pthread_mutex_unlock(&w->token->lock);
+  p11s_unlock(&w->token->lock);
   p11s_worker_drop_session(w);
   p11s_rv_note(CKR_OK);
   result = p11s_worker_new_session(w, false, pin, &session, &error);
@@ -85,9 +85,9 @@ static void look_without_session(struct p11s_worker *w)
     if (!p11s_token_review_login(w->token, module, &info))
       return;
   }
-  pthread_mutex_lock(&w->token->lock);
+  p11s_lock(&w->token->lock);
   pin = p11s_secret_acquire(w->token->no_login_pin);
-  pthread_mutex_unlock(&w->token->lock);
+  p11s_unlock(&w->token->lock);
   p11s_owner_explain(&error);
   p11s_token_note_outcome(w->token, result, &error, NULL, pin);
   p11s_secret_release(pin);
@@ -97,9 +97,9 @@ void p11s_worker_look(struct p11s_worker *w)
 {
   struct p11s_slot_info info;
 
-  pthread_mutex_lock(&w->token->lock);
+  p11s_lock(&w->token->lock);
   w->token->probe_ms = p11s_now_ms() + P11S_LOOK_EVERY_MS;
-  pthread_mutex_unlock(&w->token->lock);
+  p11s_unlock(&w->token->lock);
   if (w->session == NULL) {
     look_without_session(w);
   } else if (!p11s_worker_session_is_good(w, &info)) {

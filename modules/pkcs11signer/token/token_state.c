@@ -169,7 +169,7 @@ void p11s_token_note_outcome(struct p11s_token *token, enum p11s_err result,
 
   if (verdict == SAYS_NOTHING)
     return;
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   if (token->retired) {
     /* who looked for it was still out there */
   } else if (verdict == IS_THERE) {
@@ -182,7 +182,7 @@ void p11s_token_note_outcome(struct p11s_token *token, enum p11s_err result,
     go_away_locked(token, error, pin, &change);
     note_seen_locked(token);
   }
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
   refuse_all(change.refused, error);
   p11s_secret_release(change.pin);
   if (change.happened)
@@ -243,7 +243,7 @@ bool p11s_token_note_end(struct p11s_token *token, struct p11s_worker *w, bool e
   uint64_t now = p11s_now_ms(), took, silent;
   bool was_stuck, hung;
 
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   silent = now - token->progress_ms;
   was_stuck = token->stuck;
   /* Before a query needs it, on a busy machine: what a session takes to be there is no sign that it
@@ -259,7 +259,7 @@ bool p11s_token_note_end(struct p11s_token *token, struct p11s_worker *w, bool e
   token->stats.jobs += ended ? 1 : 0;
   w->comes_back = ended && good && !hung;
   token->idle += w->comes_back;
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
   if (was_stuck)
     p11s_log_event(P11S_LOG_NOTICE, "token '%s' (module %s) answers again after %llu s",
                    token->slot, token->engine, (unsigned long long)((silent + 500) / 1000));
@@ -271,7 +271,7 @@ void p11s_token_note_overdue(struct p11s_token *token)
   uint64_t silent;
   bool news;
 
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   token->overdue++;
   silent = p11s_now_ms() - token->progress_ms;
   news = !token->stuck && token->config.stuck_ms != 0 && token->overdue >= OVERDUE_MANY &&
@@ -281,7 +281,7 @@ void p11s_token_note_overdue(struct p11s_token *token)
     token->stuck = true;
     token->tried_ms = p11s_now_ms();
   }
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
   if (news)
     p11s_log_event(P11S_LOG_ERROR,
                    "token '%s' (module %s) has not answered for %llu ms: queries that need a new "
@@ -314,10 +314,10 @@ enum p11s_err p11s_token_admit(struct p11s_token *token, bool query, uint64_t *r
 {
   enum p11s_err result;
 
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   *ret_signature_ms = p11s_rate_mean_us(&token->stats.rate) / 1000;
   result = admit_locked(token, query, error);
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
   return result;
 }
 
@@ -328,7 +328,7 @@ bool p11s_token_retire(struct p11s_token *token)
   struct p11s_secret *pin = NULL, *no_login_pin = NULL;
   bool retires;
 
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   retires = !token->retired && !token->stopping && p11s_queue_length(token->queue) == 0 &&
             (token->stuck || !has_busy_worker_locked(token));
   if (retires) {
@@ -347,7 +347,7 @@ bool p11s_token_retire(struct p11s_token *token)
     token->no_login_pin = NULL;
     pthread_cond_broadcast(&token->work);
   }
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
   p11s_secret_release(pin);
   p11s_secret_release(no_login_pin);
   if (retires)
@@ -383,7 +383,7 @@ void p11s_token_revive(struct p11s_token *token)
 {
   if (!atomic_load_explicit(&token->retired, memory_order_relaxed))
     return;
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   atomic_store(&token->retired, false);
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
 }

@@ -15,8 +15,8 @@ struct entry {
 struct p11s_tokens {
   struct p11s_tokens_config config; /* immutable */
 
-  pthread_mutex_t lock;  /* guards the rest */
-  struct entry *entries; /* they stay until the end */
+  struct p11s_mutex lock; /* guards the rest */
+  struct entry *entries;  /* they stay until the end */
   size_t count;
   bool stopped;
 };
@@ -28,7 +28,7 @@ struct p11s_tokens *p11s_tokens_new(const struct p11s_tokens_config *config)
   if (tokens == NULL)
     return NULL;
   tokens->config = *config;
-  pthread_mutex_init(&tokens->lock, NULL);
+  p11s_mutex_init(&tokens->lock, P11S_RANK_TOKENS);
   return tokens;
 }
 
@@ -43,7 +43,7 @@ bool p11s_tokens_stop(struct p11s_tokens *tokens, uint64_t deadline_ms)
     return false;
   tokens->stopped = true;
   t = tokens->entries;
-  pthread_mutex_unlock(&tokens->lock);
+  p11s_unlock(&tokens->lock);
   for (; t != NULL; t = t->next)
     if (!p11s_token_stop(t->token, deadline_ms))
       all_back = false;
@@ -61,7 +61,7 @@ void p11s_tokens_free(struct p11s_tokens *tokens)
     p11s_token_free(t->token);
     free(t);
   }
-  pthread_mutex_destroy(&tokens->lock);
+  p11s_mutex_destroy(&tokens->lock);
   free(tokens);
 }
 
@@ -98,14 +98,14 @@ enum p11s_err p11s_tokens_get(struct p11s_tokens *tokens, const char *engine, co
   struct p11s_token *token = NULL;
   bool stopped, first;
 
-  pthread_mutex_lock(&tokens->lock);
+  p11s_lock(&tokens->lock);
   stopped = tokens->stopped;
   first = tokens->count == 0;
   if (!stopped)
     token = find_locked(tokens, engine, slot);
   if (!stopped && token == NULL)
     token = add_locked(tokens, engine, slot);
-  pthread_mutex_unlock(&tokens->lock);
+  p11s_unlock(&tokens->lock);
   if (stopped)
     return p11s_error_set(e, P11S_ERR_STOPPED, "the server is going down");
   if (token == NULL)
@@ -123,12 +123,12 @@ void p11s_tokens_each(struct p11s_tokens *tokens,
 {
   struct p11s_token_stats stats;
 
-  pthread_mutex_lock(&tokens->lock);
+  p11s_lock(&tokens->lock);
   for (const struct entry *t = tokens->entries; t != NULL; t = t->next) {
     p11s_token_get_stats(t->token, &stats);
     fn(t->token, &stats, arg);
   }
-  pthread_mutex_unlock(&tokens->lock);
+  p11s_unlock(&tokens->lock);
 }
 
 bool p11s_tokens_list(struct p11s_tokens *tokens, struct p11s_token ***ret_tokens,
@@ -138,14 +138,14 @@ bool p11s_tokens_list(struct p11s_tokens *tokens, struct p11s_token ***ret_token
   struct p11s_token **list;
   size_t count = 0;
 
-  pthread_mutex_lock(&tokens->lock);
+  p11s_lock(&tokens->lock);
   list = calloc(tokens->count + 1, sizeof(struct p11s_token *));
   for (const struct entry *t = tokens->entries; list != NULL && t != NULL; t = t->next) {
     p11s_token_get_stats(t->token, &stats);
     if (!stats.retired)
       list[count++] = t->token;
   }
-  pthread_mutex_unlock(&tokens->lock);
+  p11s_unlock(&tokens->lock);
   *ret_tokens = list;
   *ret_count = count;
   return list != NULL;

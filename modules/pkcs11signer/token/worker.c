@@ -39,9 +39,9 @@ static bool was_logged_out(const struct p11s_worker *w, const struct attempt *at
 
   if (w->session == NULL || !p11s_session_logged_in(w->session))
     return w->session != NULL;
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   others = attempt->login_busy || token->login_tries != attempt->login_tries;
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
   return others;
 }
 
@@ -80,13 +80,13 @@ static enum p11s_err try_job(struct p11s_worker *w, struct p11s_job *job, struct
     return result;
   }
   attempt->had_session = true;
-  pthread_mutex_lock(&w->token->lock);
+  p11s_lock(&w->token->lock);
   work.epoch = w->token->epoch;
   attempt->generation = w->token->generation;
   attempt->epoch = work.epoch;
   attempt->login_busy = w->token->login_busy;
   attempt->login_tries = w->token->login_tries;
-  pthread_mutex_unlock(&w->token->lock);
+  p11s_unlock(&w->token->lock);
   result = job->ops->run(job, &work, e);
   p11s_worker_look_after_module(w, result);
   if (job->ops->rw) {
@@ -108,7 +108,7 @@ static bool hand_back(struct p11s_worker *w, struct p11s_job *job)
 
   if (p11s_rv_last() != CKR_SESSION_COUNT || w->session != NULL || job->ops->rw)
     return false;
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   if (token->with_session > 0 && !token->stopping && p11s_queue_push(token->queue, job)) {
     token->limit = token->with_session;
     token->limited_ms = p11s_now_ms();
@@ -116,7 +116,7 @@ static bool hand_back(struct p11s_worker *w, struct p11s_job *job)
     count_out_locked(w);
     handed = true;
   }
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
   return handed;
 }
 
@@ -179,9 +179,9 @@ static void note_rate(struct p11s_worker *w, const struct p11s_job *job,
 
   if (!job->signs || attempt->fresh || error->code != P11S_OK)
     return;
-  pthread_mutex_lock(&w->token->lock);
+  p11s_lock(&w->token->lock);
   p11s_rate_add(&w->token->stats.rate, w->sharing, took);
-  pthread_mutex_unlock(&w->token->lock);
+  p11s_unlock(&w->token->lock);
 }
 
 /* Takes over the worker's reference. */
@@ -256,7 +256,7 @@ static enum step next_step(struct p11s_worker *w, struct p11s_job **ret_job)
   struct p11s_token *token = w->token;
   enum step step;
 
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   step = next_step_locked(w, ret_job);
   if (step == STEP_JOB || step == STEP_LOOK) {
     p11s_token_note_begin_locked(token, w);
@@ -267,7 +267,7 @@ static enum step next_step(struct p11s_worker *w, struct p11s_job **ret_job)
   /* Under the same lock as the last look at the queue, so that no job counts on this worker. */
   if (step == STEP_END)
     count_out_locked(w);
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
   return step;
 }
 
@@ -301,10 +301,10 @@ static void work(struct p11s_worker *w)
 
 static void enlist(struct p11s_worker *w)
 {
-  pthread_mutex_lock(&w->token->lock);
+  p11s_lock(&w->token->lock);
   w->next = w->token->list;
   w->token->list = w;
-  pthread_mutex_unlock(&w->token->lock);
+  p11s_unlock(&w->token->lock);
 }
 
 static void delist_locked(struct p11s_worker *w)
@@ -333,7 +333,7 @@ static void *worker_main(void *arg)
   p11s_worker_drop_session(&w);
   p11s_gate_leave(w.gate);
   OPENSSL_thread_stop(); /* for a stop that does not wait long enough to join this thread */
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   delist_locked(&w);
   join_before = token->have_ended;
   before = token->ended;
@@ -341,7 +341,7 @@ static void *worker_main(void *arg)
   token->ended = pthread_self();
   token->alive--;
   pthread_cond_broadcast(&token->change);
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
   /* So whoever joins the last one knows that all have ended: exit() takes OpenSSL and the PKCS#11
      library away from under a thread that is still ending. */
   if (join_before)

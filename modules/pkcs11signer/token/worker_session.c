@@ -21,11 +21,11 @@ void p11s_worker_drop_session(struct p11s_worker *w)
   else
     p11s_session_forget(w->session);
   w->session = NULL;
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   token->with_session--;
   /* Closing the last session logs out, which takes private handles with it. */
   token->epoch++;
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
 }
 
 static void note_token_locked(struct p11s_token *token, const struct p11s_slot_info *slot,
@@ -70,23 +70,23 @@ static enum p11s_err open_session(struct p11s_token *token, bool rw, struct p11s
   if (result == P11S_OK) {
     p11s_stats_count(P11S_STAT_SESSIONS);
     quirks = p11s_quirks(module);
-    pthread_mutex_lock(&token->lock);
+    p11s_lock(&token->lock);
     token->stats.sessions++;
     if (token->life != *ret_life)
       token->epoch++;
     token->life = *ret_life;
     note_token_locked(token, p11s_session_slot(*ret), quirks);
     start_more_locked(token);
-    pthread_mutex_unlock(&token->lock);
+    p11s_unlock(&token->lock);
   }
   return result;
 }
 
 static void count_session(struct p11s_token *token, int more)
 {
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   token->with_session += (unsigned)more;
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
 }
 
 /* Opens and logs in a session, read/write for one job alone, or else for the worker to keep. */
@@ -98,9 +98,9 @@ enum p11s_err p11s_worker_new_session(struct p11s_worker *w, bool rw, struct p11
   enum p11s_err result;
   uint64_t generation, life;
 
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   generation = token->generation;
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
   /* Counted beforehand: another worker may find no session left before this one is logged in. */
   if (!rw)
     count_session(token, 1);
@@ -116,9 +116,9 @@ enum p11s_err p11s_worker_new_session(struct p11s_worker *w, bool rw, struct p11
       count_session(token, -1);
     return result;
   }
-  pthread_mutex_lock(&token->lock);
+  p11s_lock(&token->lock);
   pin = p11s_token_set_probe_pin_locked(token, pin);
-  pthread_mutex_unlock(&token->lock);
+  p11s_unlock(&token->lock);
   p11s_secret_release(pin);
   if (!rw) {
     w->session = session;
@@ -136,9 +136,9 @@ static void drop_stale_session(struct p11s_worker *w)
 {
   bool stale;
 
-  pthread_mutex_lock(&w->token->lock);
+  p11s_lock(&w->token->lock);
   stale = w->session != NULL && w->generation != w->token->generation;
-  pthread_mutex_unlock(&w->token->lock);
+  p11s_unlock(&w->token->lock);
   stale = stale || (w->session != NULL && w->life != p11s_p11mod_life(w->token->engine));
   if (stale)
     p11s_worker_drop_session(w);
@@ -183,11 +183,11 @@ static void log_out_once(struct p11s_worker *w, uint64_t epoch)
 
   if (w->session == NULL || (quirks_of(w) & P11S_QUIRK_LOG_OUT) == 0)
     return;
-  pthread_mutex_lock(&w->token->lock);
+  p11s_lock(&w->token->lock);
   first = w->token->epoch == epoch;
   if (first)
     w->token->epoch++;
-  pthread_mutex_unlock(&w->token->lock);
+  p11s_unlock(&w->token->lock);
   if (first)
     p11s_session_log_out(w->session);
 }

@@ -214,9 +214,9 @@ static void ask_batch(struct batch *b)
   struct p11s_error error;
   bool answered = ask(b, &error) == P11S_MYSQL_DONE;
 
-  pthread_mutex_lock(&b->my->lock);
+  p11s_lock(&b->my->lock);
   answer_locked(b, answered);
-  pthread_mutex_unlock(&b->my->lock);
+  p11s_unlock(&b->my->lock);
   if (answered)
     p11s_mysql_note_answer(b->my, p11s_now_ms() - began);
   else
@@ -294,7 +294,7 @@ static enum step await_step(struct p11s_mysql *my, struct batch *b)
   uint64_t probe_ms = p11s_now_ms() + PROBE_MS, until;
   enum step step = ASK;
 
-  pthread_mutex_lock(&my->lock);
+  p11s_lock(&my->lock);
   for (;;) {
     bool down = my->breaker.state == P11S_BREAKER_DOWN;
 
@@ -310,7 +310,7 @@ static enum step await_step(struct p11s_mysql *my, struct batch *b)
     }
     (void)p11s_cond_wait_until(&my->find.wake, &my->lock, until);
   }
-  pthread_mutex_unlock(&my->lock);
+  p11s_unlock(&my->lock);
   return step;
 }
 

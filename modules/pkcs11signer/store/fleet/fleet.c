@@ -80,7 +80,7 @@ static void free_mysql(struct p11s_mysql *my)
   pthread_cond_destroy(&my->find.wake);
   pthread_cond_destroy(&my->write.wake);
   pthread_cond_destroy(&my->done);
-  pthread_mutex_destroy(&my->lock);
+  p11s_mutex_destroy(&my->lock);
   p11s_mysql_config_free(my->config);
   free(my->where);
   free(my);
@@ -99,7 +99,7 @@ enum p11s_err p11s_mysql_open(const struct p11s_mysql_config *config, struct p11
   my = calloc(1, sizeof *my);
   if (my == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  pthread_mutex_init(&my->lock, NULL);
+  p11s_mutex_init(&my->lock, P11S_RANK_ALONE);
   p11s_cond_init(&my->find.wake);
   p11s_cond_init(&my->write.wake);
   p11s_cond_init(&my->done);
@@ -122,10 +122,10 @@ void p11s_mysql_get_stats(struct p11s_mysql *my, struct p11s_mysql_stats *ret)
   memset(ret, 0, sizeof *ret);
   if (!p11s_mysql_is_ours(my))
     return;
-  pthread_mutex_lock(&my->lock);
+  p11s_lock(&my->lock);
   ret->connected = my->breaker.state == P11S_BREAKER_UP && !my->stopping;
   ret->queued = my->in - my->out;
-  pthread_mutex_unlock(&my->lock);
+  p11s_unlock(&my->lock);
 }
 
 /* -- stopping */
@@ -134,11 +134,11 @@ void p11s_mysql_begin_stop(struct p11s_mysql *my)
 {
   /* The exit handler's thread may hold the lock: p11s_mysql_stop() waits for it no longer than its
      deadline. */
-  if (!p11s_mysql_is_ours(my) || pthread_mutex_trylock(&my->lock) != 0)
+  if (!p11s_mysql_is_ours(my) || !p11s_trylock(&my->lock))
     return;
   my->stopping = true;
   p11s_mysql_wake_all_locked(my);
-  pthread_mutex_unlock(&my->lock);
+  p11s_unlock(&my->lock);
 }
 
 static bool is_back_locked(const struct p11s_mysql_link *link)
@@ -163,10 +163,10 @@ static void join(struct p11s_mysql *my, struct p11s_mysql_link *link)
 {
   bool do_join;
 
-  pthread_mutex_lock(&my->lock);
+  p11s_lock(&my->lock);
   do_join = link->running && link->ended && !link->joined;
   link->joined = link->joined || do_join;
-  pthread_mutex_unlock(&my->lock);
+  p11s_unlock(&my->lock);
   if (do_join)
     (void)pthread_join(link->thread, NULL);
 }
@@ -188,7 +188,7 @@ bool p11s_mysql_stop(struct p11s_mysql *my, uint64_t deadline_ms)
   cut_locked(&my->write);
   await_both_locked(my, deadline_ms);
   back = is_back_locked(&my->find) && is_back_locked(&my->write);
-  pthread_mutex_unlock(&my->lock);
+  p11s_unlock(&my->lock);
   if (back) {
     join(my, &my->find);
     join(my, &my->write);

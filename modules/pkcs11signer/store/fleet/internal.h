@@ -2,6 +2,7 @@
 #ifndef P11S_STORE_FLEET_INTERNAL_H
 #define P11S_STORE_FLEET_INTERNAL_H
 
+#include "base/lock.h"
 #include "store/fleet/fleet.h"
 #include "store/fleet/health.h"
 #include "store/fleet/connection.h"
@@ -43,7 +44,7 @@ struct p11s_mysql {
   unsigned no_claims_ms;
   uint64_t no_claims_until_ms;
 
-  pthread_mutex_t lock; /* guards the rest */
+  struct p11s_mutex lock; /* guards the rest */
   bool stopping;
   pthread_cond_t done; /* writes are, or a thread has ended */
   struct p11s_breaker breaker;

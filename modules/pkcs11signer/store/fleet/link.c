@@ -21,11 +21,11 @@ static void start_link(struct p11s_mysql *my, struct p11s_mysql_link *link)
   bool started;
 
   started = p11s_thread_start(&thread, link->main, my);
-  pthread_mutex_lock(&my->lock);
+  p11s_lock(&my->lock);
   link->running = started;
   if (started)
     link->thread = thread;
-  pthread_mutex_unlock(&my->lock);
+  p11s_unlock(&my->lock);
 }
 
 void p11s_mysql_start(struct p11s_mysql *my)
@@ -53,9 +53,9 @@ enum p11s_err p11s_mysql_connect(struct p11s_mysql *my, struct p11s_mysql_link *
 
   if (result != P11S_OK)
     return result;
-  pthread_mutex_lock(&my->lock);
+  p11s_lock(&my->lock);
   link->conn = conn;
-  pthread_mutex_unlock(&my->lock);
+  p11s_unlock(&my->lock);
   return P11S_OK;
 }
 
@@ -63,20 +63,20 @@ void p11s_mysql_disconnect(struct p11s_mysql *my, struct p11s_mysql_link *link)
 {
   struct p11s_mysqlconn *conn;
 
-  pthread_mutex_lock(&my->lock);
+  p11s_lock(&my->lock);
   conn = link->conn;
   link->conn = NULL;
-  pthread_mutex_unlock(&my->lock);
+  p11s_unlock(&my->lock);
   p11s_mysqlconn_close(conn);
 }
 
 void p11s_mysql_end_link(struct p11s_mysql *my, struct p11s_mysql_link *link)
 {
   p11s_mysql_disconnect(my, link);
-  pthread_mutex_lock(&my->lock);
+  p11s_lock(&my->lock);
   link->ended = true;
   pthread_cond_broadcast(&my->done);
-  pthread_mutex_unlock(&my->lock);
+  p11s_unlock(&my->lock);
 }
 
 /* -- whether it is there */
@@ -86,7 +86,7 @@ void p11s_mysql_note_answer(struct p11s_mysql *my, uint64_t took_ms)
   uint64_t now = p11s_now_ms(), away_ms = 0;
   bool is_first = false, is_back = false;
 
-  pthread_mutex_lock(&my->lock);
+  p11s_lock(&my->lock);
   if (my->reason[0] != '\0')
     away_ms = now - my->breaker.since_ms;
   if (p11s_breaker_answered(&my->breaker, now, took_ms, my->config->timeout_ms)) {
@@ -96,7 +96,7 @@ void p11s_mysql_note_answer(struct p11s_mysql *my, uint64_t took_ms)
     my->reason[0] = '\0';
     pthread_cond_signal(&my->write.wake);
   }
-  pthread_mutex_unlock(&my->lock);
+  p11s_unlock(&my->lock);
   if (is_back)
     p11s_log_event(P11S_LOG_NOTICE,
                    "fleet store %s is back after %llu s: signatures are shared again", my->where,
@@ -121,7 +121,7 @@ void p11s_mysql_note_late(struct p11s_mysql *my)
   char reason[P11S_ERROR_SIZE];
   bool changed;
 
-  pthread_mutex_lock(&my->lock);
+  p11s_lock(&my->lock);
   changed = p11s_breaker_late(&my->breaker, p11s_now_ms(), my->config->timeout_ms);
   if (changed) {
     (void)snprintf(my->reason, sizeof my->reason, "no answer within %u ms, %d times in a row",
@@ -129,29 +129,29 @@ void p11s_mysql_note_late(struct p11s_mysql *my)
     memcpy(reason, my->reason, sizeof reason);
     p11s_mysql_wake_all_locked(my);
   }
-  pthread_mutex_unlock(&my->lock);
+  p11s_unlock(&my->lock);
   if (changed)
     say_down(my, reason);
 }
 
 void p11s_mysql_note_lost(struct p11s_mysql *my)
 {
-  pthread_mutex_lock(&my->lock);
+  p11s_lock(&my->lock);
   (void)p11s_breaker_failed(&my->breaker, p11s_now_ms());
   p11s_mysql_wake_all_locked(my);
-  pthread_mutex_unlock(&my->lock);
+  p11s_unlock(&my->lock);
 }
 
 void p11s_mysql_note_failure(struct p11s_mysql *my, const struct p11s_error *why)
 {
   bool is_news;
 
-  pthread_mutex_lock(&my->lock);
+  p11s_lock(&my->lock);
   (void)p11s_breaker_failed(&my->breaker, p11s_now_ms());
   is_news = strcmp(my->reason, why->text) != 0 && !my->stopping;
   memcpy(my->reason, why->text, sizeof my->reason);
   p11s_mysql_wake_all_locked(my);
-  pthread_mutex_unlock(&my->lock);
+  p11s_unlock(&my->lock);
   if (is_news)
     say_down(my, why->text);
 }

@@ -114,7 +114,7 @@ enum p11s_store_found p11s_mysql_find(struct p11s_mysql *my, const unsigned char
   fresh = make_request(key, message, message_len, ask->claim, *signature_len);
   if (fresh == NULL)
     return P11S_STORE_ABSENT;
-  pthread_mutex_lock(&my->lock);
+  p11s_lock(&my->lock);
   if (!my->stopping && p11s_breaker_allows(&my->breaker)) {
     r = queue_locked(my, fresh);
     if (r == fresh)
@@ -126,7 +126,7 @@ enum p11s_store_found p11s_mysql_find(struct p11s_mysql *my, const unsigned char
     found = take_locked(r, signature, signature_len);
     p11s_mysql_request_release_locked(my, r);
   }
-  pthread_mutex_unlock(&my->lock);
+  p11s_unlock(&my->lock);
   if (fresh != NULL)
     p11s_mysql_request_free(fresh);
   if (!in_time) {

@@ -34,7 +34,7 @@ static void queue(struct p11s_mysql *my, struct p11s_mysql_op *op)
   if (op != NULL) {
     size_t size = p11s_mysql_op_size(op);
 
-    pthread_mutex_lock(&my->lock);
+    p11s_lock(&my->lock);
     queued = !my->stopping && my->count < QUEUE_MAX && my->bytes + size <= QUEUE_BYTES;
     if (queued) {
       *my->last = op;
@@ -45,7 +45,7 @@ static void queue(struct p11s_mysql *my, struct p11s_mysql_op *op)
       if (my->count == 1)
         pthread_cond_signal(&my->write.wake);
     }
-    pthread_mutex_unlock(&my->lock);
+    p11s_unlock(&my->lock);
   }
   if (queued)
     return;
@@ -132,13 +132,13 @@ bool p11s_mysql_flush(struct p11s_mysql *my, uint64_t deadline_ms)
 
   if (!p11s_mysql_is_ours(my))
     return my == NULL;
-  pthread_mutex_lock(&my->lock);
+  p11s_lock(&my->lock);
   until = my->in;
   while (my->out < until && p11s_breaker_allows(&my->breaker) &&
          p11s_cond_wait_until(&my->done, &my->lock, deadline_ms))
     ;
   done = my->out >= until;
-  pthread_mutex_unlock(&my->lock);
+  p11s_unlock(&my->lock);
   return done;
 }
 
@@ -174,7 +174,7 @@ static void drop_batch(struct writer *w)
 {
   struct p11s_mysql *my = w->my;
 
-  pthread_mutex_lock(&my->lock);
+  p11s_lock(&my->lock);
   for (size_t i = 0; i < w->count; i++) {
     struct p11s_mysql_op *op = my->first;
 
@@ -187,7 +187,7 @@ static void drop_batch(struct writer *w)
   if (my->first == NULL)
     my->last = &my->first;
   pthread_cond_broadcast(&my->done);
-  pthread_mutex_unlock(&my->lock);
+  p11s_unlock(&my->lock);
   w->count = 0;
   w->tries = 0;
 }
@@ -200,7 +200,7 @@ static bool await_work(struct writer *w)
   uint64_t until;
   bool goes_on;
 
-  pthread_mutex_lock(&my->lock);
+  p11s_lock(&my->lock);
   for (;;) {
     uint64_t now = p11s_now_ms();
     bool up = my->breaker.state == P11S_BREAKER_UP;
@@ -212,7 +212,7 @@ static bool await_work(struct writer *w)
     (void)p11s_cond_wait_until(&my->write.wake, &my->lock, up ? until : now + TIDY_MS);
   }
   look_at_batch_locked(w);
-  pthread_mutex_unlock(&my->lock);
+  p11s_unlock(&my->lock);
   return goes_on;
 }
 

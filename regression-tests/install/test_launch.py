@@ -80,8 +80,8 @@ def test_the_module_needs_only_libraries_that_it_is_known_to_need(library):
     out = subprocess.run(["readelf", "-d", programs.our_shim().parent / library], check=True, capture_output=True,
                          text=True, timeout=60).stdout
     needed = {line.split("[")[1].split(".so")[0] for line in out.splitlines() if "NEEDED" in line}
-    assert needed <= {"libp11-kit", "libcrypto", "liblmdb", "libmariadb", "libstdc++", "libgcc_s", "libc", "libm",
-                      "libpthread", "ld-linux-x86-64", "libasan", "libubsan", "libtsan"}
+    assert needed <= {"libp11-kit", "libcrypto", "libsodium", "liblmdb", "libmariadb", "libstdc++", "libgcc_s", "libc",
+                      "libm", "libpthread", "ld-linux-x86-64", "libasan", "libubsan", "libtsan"}
 
 
 def test_the_server_serves_zones_without_any_token(site):

@@ -115,6 +115,7 @@ static void absence_is_of_all_names(void **state)
   assert_groups(lines, 3, "1 7 dns away; ");
   names = sorted(lines, 3);
   assert_int_equal(names.lines[2].since, 120);
+  assert_string_equal(names.lines[2].trouble, "why");
   p11s_status_names_clear(&names);
   lines[0].seen = 121; /* it is there, and that name is wrong */
   assert_groups(lines, 3, "1 7 away; dns ready; ");

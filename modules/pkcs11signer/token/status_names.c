@@ -81,6 +81,23 @@ static bool is_away(const struct p11s_report_line *line)
   return strcmp(line->state, away) == 0;
 }
 
+/* By that name it has not been missed yet. */
+static void take_over_absence(struct p11s_report_line *line, const struct p11s_report_line *gone)
+{
+  char *state = strdup(gone->state), *trouble = strdup(gone->trouble);
+
+  if (state == NULL || trouble == NULL) {
+    free(state);
+    free(trouble);
+    return;
+  }
+  free((char *)line->state);
+  free((char *)line->trouble);
+  line->state = state;
+  line->trouble = trouble;
+  line->since = gone->since;
+}
+
 /* Of the count lines of one token: those seen last before it was found gone. */
 static void spread_absence(struct p11s_report_line *lines, size_t count)
 {
@@ -89,15 +106,9 @@ static void spread_absence(struct p11s_report_line *lines, size_t count)
   for (size_t i = 0; i < count; i++)
     if (is_away(&lines[i]) && (gone == NULL || lines[i].since > gone->since))
       gone = &lines[i];
-  for (size_t i = 0; gone != NULL && i < count; i++) {
-    char *state = !is_away(&lines[i]) && lines[i].seen <= gone->since ? strdup(away) : NULL;
-
-    if (state == NULL)
-      continue;
-    free((char *)lines[i].state);
-    lines[i].state = state;
-    lines[i].since = gone->since;
-  }
+  for (size_t i = 0; gone != NULL && i < count; i++)
+    if (!is_away(&lines[i]) && lines[i].seen <= gone->since)
+      take_over_absence(&lines[i], gone);
 }
 
 void p11s_status_names_sort(struct p11s_status_names *names)

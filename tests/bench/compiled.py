@@ -31,10 +31,11 @@ def rawsign(directory: Path) -> Path:
 
 
 def with_core(name: str, directory: Path) -> Path:
-    """NAME.c with the core as it was built."""
-    from harness import programs
-    libraries = subprocess.run(["pkg-config", "--libs", "lmdb", "libmariadb", "p11-kit-1", "libcrypto", "libsodium"], check=True,
-                               capture_output=True, text=True, timeout=60).stdout.split()
-    return compile_c(HERE / f"{name}.c", directory / name, "-D_GNU_SOURCE",
+    """NAME.c with the core as it was built, with a sanitizer too."""
+    from harness import programs, sanitizer
+    libraries = subprocess.run(["pkg-config", "--libs", "lmdb", "libmariadb", "p11-kit-1", "libcrypto", "libsodium"],
+                               check=True, capture_output=True, text=True, timeout=60).stdout.split()
+    sanitizers = {"": [], "address": ["-fsanitize=address,undefined"], "thread": ["-fsanitize=thread"]}
+    return compile_c(HERE / f"{name}.c", directory / name, "-D_GNU_SOURCE", *sanitizers[sanitizer.name()],
                      "-I", str(HERE.parents[1] / "modules/pkcs11signer"),
                      str(programs.module_dir() / "libp11score.a"), *libraries)

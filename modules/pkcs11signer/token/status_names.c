@@ -115,6 +115,8 @@ void p11s_status_names_sort(struct p11s_status_names *names)
 {
   size_t first = 0;
 
+  if (names->count == 0)
+    return; /* qsort() wants an array */
   qsort(names->lines, names->count, sizeof *names->lines, compare_lines);
   for (size_t i = 1; i <= names->count; i++)
     if (i == names->count || compare_tokens(&names->lines[first], &names->lines[i]) != 0) {

@@ -21,7 +21,7 @@
 
 static struct p11s_signer *signer;
 static struct p11s_key *key;
-static struct p11s_batch *batch;
+static struct p11s_bulk_sign *batch;
 
 static void open_signer(void)
 {
@@ -52,14 +52,14 @@ static int setup(void **state)
   (void)store_rig_empty(state);
   rig_make_key("batch");
   open_signer();
-  assert_int_equal(p11s_batch_new(signer, SESSIONS, &batch, NULL), P11S_OK);
+  assert_int_equal(p11s_bulk_sign_new(signer, SESSIONS, &batch, NULL), P11S_OK);
   return 0;
 }
 
 static int teardown(void **state)
 {
   (void)state;
-  p11s_batch_free(batch, rig_later());
+  p11s_bulk_sign_free(batch, rig_later());
   close_signer();
   if (rig_objects("batch") > 0)
     rig_remove_key("batch");
@@ -82,7 +82,7 @@ static bool add(unsigned number, unsigned kind, uint64_t until_ms)
   unsigned char message[LEN];
 
   message_of(number, message);
-  return p11s_batch_add(batch, key, message, LEN, kind, until_ms);
+  return p11s_bulk_sign_add(batch, key, message, LEN, kind, until_ms);
 }
 
 static void must_add(unsigned first, unsigned last, unsigned kind)
@@ -99,37 +99,37 @@ static bool is_stored(unsigned number)
   return p11s_sign_is_stored(key, message, LEN);
 }
 
-static struct p11s_batch_counts counts(void)
+static struct p11s_bulk_sign_counts counts(void)
 {
-  struct p11s_batch_counts c;
+  struct p11s_bulk_sign_counts c;
 
-  p11s_batch_get_counts(batch, &c);
+  p11s_bulk_sign_get_counts(batch, &c);
   return c;
 }
 
 static void what_is_signed_is_stored_and_not_signed_again(void **state)
 {
-  uint64_t dropped = p11s_stats_get(P11S_STAT_STORE_DROPPED);
+  uint64_t dropped = p11s_counter_get(P11S_STAT_STORE_DROPPED);
   unsigned made;
 
   (void)state;
   must_add(0, 3000, 0);
   must_add(3000, 3500, 3);
-  assert_true(p11s_batch_wait(batch, rig_later()));
+  assert_true(p11s_bulk_sign_wait(batch, rig_later()));
   assert_int_equal(counts().made[0], 3000);
   assert_int_equal(counts().made[3], 500);
   assert_int_equal(counts().there[0], 0);
   for (unsigned i = 0; i < 3500; i++)
     assert_true(is_stored(i));
   assert_false(is_stored(3500));
-  assert_int_equal(p11s_stats_get(P11S_STAT_STORE_DROPPED), dropped);
+  assert_int_equal(p11s_counter_get(P11S_STAT_STORE_DROPPED), dropped);
   made = rig_fake()->calls("C_Sign");
   must_add(2000, 3501, 1);
-  assert_true(p11s_batch_wait(batch, rig_later()));
+  assert_true(p11s_bulk_sign_wait(batch, rig_later()));
   assert_int_equal(counts().there[1], 1500);
   assert_int_equal(counts().made[1], 1);
   assert_int_equal(rig_fake()->calls("C_Sign"), made + 1);
-  assert_int_equal(p11s_batch_error(batch, NULL), P11S_OK);
+  assert_int_equal(p11s_bulk_sign_error(batch, NULL), P11S_OK);
 }
 
 static void all_sessions_sign(void **state)
@@ -138,9 +138,9 @@ static void all_sessions_sign(void **state)
   rig_fake()->block("C_Sign", 1, FAKEP11_EVER);
   must_add(0, 2 * SESSIONS, 0);
   assert_true(rig_fake()->wait_blocked("C_Sign", SESSIONS));
-  assert_false(p11s_batch_wait(batch, p11s_now_ms()));
+  assert_false(p11s_bulk_sign_wait(batch, p11s_now_ms()));
   rig_fake()->release("C_Sign");
-  assert_true(p11s_batch_wait(batch, rig_later()));
+  assert_true(p11s_bulk_sign_wait(batch, rig_later()));
   assert_int_equal(counts().made[0], 2 * SESSIONS);
 }
 
@@ -153,10 +153,10 @@ static void who_adds_waits_for_room_until_the_deadline(void **state)
   while (add(added, 0, p11s_now_ms() + 50))
     added++;
   assert_in_range(added, SESSIONS, 20 * SESSIONS);
-  assert_int_equal(p11s_batch_error(batch, NULL), P11S_OK);
+  assert_int_equal(p11s_bulk_sign_error(batch, NULL), P11S_OK);
   rig_fake()->release("C_Sign");
   must_add(added, added + 1, 0);
-  assert_true(p11s_batch_wait(batch, rig_later()));
+  assert_true(p11s_bulk_sign_wait(batch, rig_later()));
   assert_int_equal(counts().made[0], added + 1);
 }
 
@@ -165,11 +165,11 @@ static void a_token_that_fails_for_a_while_is_waited_for(void **state)
 {
   (void)state;
   must_add(0, 1, 0);
-  assert_true(p11s_batch_wait(batch, rig_later()));
+  assert_true(p11s_bulk_sign_wait(batch, rig_later()));
   rig_fake()->refuse("C_Sign", 1, 2, CKR_DEVICE_ERROR);
   must_add(1, 2, 0);
-  assert_true(p11s_batch_wait(batch, rig_later()));
-  assert_int_equal(p11s_batch_error(batch, NULL), P11S_OK);
+  assert_true(p11s_bulk_sign_wait(batch, rig_later()));
+  assert_int_equal(p11s_bulk_sign_error(batch, NULL), P11S_OK);
   assert_int_equal(counts().made[0], 2);
   assert_int_equal(rig_fake()->calls("C_Sign"), 1 + 1 + 3); /* resolve's own is the first */
 }
@@ -183,9 +183,9 @@ static void a_key_that_is_not_there_ends_it(void **state)
   rig_remove_key("batch");
   while (add(added, 0, rig_later()))
     added++;
-  assert_int_equal(p11s_batch_error(batch, &e), P11S_ERR_NO_KEY);
+  assert_int_equal(p11s_bulk_sign_error(batch, &e), P11S_ERR_NO_KEY);
   assert_non_null(strstr(e.text, "batch"));
-  assert_true(p11s_batch_wait(batch, rig_later()));
+  assert_true(p11s_bulk_sign_wait(batch, rig_later()));
   assert_false(add(added, 0, rig_later()));
   assert_int_equal(counts().made[0], 0);
 }
@@ -196,9 +196,9 @@ static void what_has_not_begun_is_dropped_when_it_stops(void **state)
   rig_fake()->block("C_Sign", 1, FAKEP11_EVER);
   must_add(0, 3 * SESSIONS, 0);
   assert_true(rig_fake()->wait_blocked("C_Sign", SESSIONS));
-  assert_false(p11s_batch_stop(batch, p11s_now_ms()));
+  assert_false(p11s_bulk_sign_stop(batch, p11s_now_ms()));
   rig_fake()->release("C_Sign");
-  assert_true(p11s_batch_stop(batch, rig_later()));
+  assert_true(p11s_bulk_sign_stop(batch, rig_later()));
   assert_int_equal(counts().made[0], SESSIONS);
   for (unsigned i = 0; i < 3 * SESSIONS; i++)
     assert_int_equal(is_stored(i), i < SESSIONS);

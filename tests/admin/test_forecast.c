@@ -24,7 +24,7 @@ static struct p11s_forecast_input input(uint64_t week, uint64_t of_keys)
 static void measured(struct p11s_forecast_input *in, unsigned sessions, uint64_t us)
 {
   for (unsigned i = 0; i < 20; i++)
-    p11s_rate_add(&in->rate, sessions, us);
+    p11s_speed_add(&in->rate, sessions, us);
 }
 
 static struct p11s_forecast make(const struct p11s_forecast_input *in)

@@ -13,12 +13,12 @@
 
 #include <cmocka.h>
 
-static struct p11s_spool *make(const char *directory)
+static struct p11s_message_file *make(const char *directory)
 {
-  struct p11s_spool *spool = NULL;
+  struct p11s_message_file *spool = NULL;
   struct p11s_error e;
 
-  if (p11s_spool_new(directory, &spool, &e) != P11S_OK)
+  if (p11s_message_file_new(directory, &spool, &e) != P11S_OK)
     fail_msg("%s", e.text);
   return spool;
 }
@@ -33,7 +33,7 @@ static size_t data_of(unsigned number, unsigned char *data)
   return len;
 }
 
-static void put(struct p11s_spool *spool, unsigned first, unsigned last)
+static void put(struct p11s_message_file *spool, unsigned first, unsigned last)
 {
   unsigned char data[3001];
   struct p11s_error e;
@@ -41,51 +41,51 @@ static void put(struct p11s_spool *spool, unsigned first, unsigned last)
   for (unsigned i = first; i < last; i++) {
     size_t len = data_of(i, data);
 
-    if (p11s_spool_add(spool, i, (int)(i % 10) - 1, data, len, &e) != P11S_OK)
+    if (p11s_message_file_add(spool, i, (int)(i % 10) - 1, data, len, &e) != P11S_OK)
       fail_msg("%s", e.text);
   }
 }
 
-static void must_hold(struct p11s_spool *spool, unsigned count)
+static void must_hold(struct p11s_message_file *spool, unsigned count)
 {
   unsigned char data[3001];
-  struct p11s_spool_record r;
+  struct p11s_message_file_record r;
 
-  assert_int_equal(p11s_spool_rewind(spool, NULL), P11S_OK);
+  assert_int_equal(p11s_message_file_rewind(spool, NULL), P11S_OK);
   for (unsigned i = 0; i < count; i++) {
-    assert_true(p11s_spool_next(spool, &r));
+    assert_true(p11s_message_file_next(spool, &r));
     assert_int_equal(r.key, i);
     assert_int_equal(r.week, (int)(i % 10) - 1);
     assert_int_equal(r.len, data_of(i, data));
     assert_memory_equal(r.data, data, r.len);
     memset(r.data, 0, r.len); /* it is the reader's to change */
   }
-  assert_false(p11s_spool_next(spool, &r));
-  assert_false(p11s_spool_failed(spool));
-  assert_int_equal(p11s_spool_count(spool), count);
+  assert_false(p11s_message_file_next(spool, &r));
+  assert_false(p11s_message_file_failed(spool));
+  assert_int_equal(p11s_message_file_count(spool), count);
 }
 
 static void what_is_written_is_read_again_and_again(void **state)
 {
-  struct p11s_spool *spool = make("/tmp");
+  struct p11s_message_file *spool = make("/tmp");
 
   (void)state;
   must_hold(spool, 0);
   put(spool, 0, 2000);
   must_hold(spool, 2000);
   must_hold(spool, 2000);
-  p11s_spool_free(spool);
-  p11s_spool_free(NULL);
+  p11s_message_file_free(spool);
+  p11s_message_file_free(NULL);
 }
 
 static void there_is_another_place_when_the_directory_will_not_do(void **state)
 {
-  struct p11s_spool *spool = make("/nonexistent/directory");
+  struct p11s_message_file *spool = make("/nonexistent/directory");
 
   (void)state;
   put(spool, 0, 10);
   must_hold(spool, 10);
-  p11s_spool_free(spool);
+  p11s_message_file_free(spool);
 }
 
 int main(void)

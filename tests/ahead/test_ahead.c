@@ -274,9 +274,9 @@ static void *ask(void *arg)
 /* At the week's turn: a query for what waits in the background goes before what else is there. */
 static void a_query_takes_over_what_is_in_the_background(void **state)
 {
-  uint64_t before = p11s_stats_get(P11S_STAT_SIGNATURES), deadline = rig_later();
-  uint64_t ahead = p11s_stats_get(P11S_STAT_AHEAD_SIGNATURES);
-  uint64_t shared = p11s_stats_get(P11S_STAT_SHARED);
+  uint64_t before = p11s_counter_get(P11S_STAT_SIGNATURES), deadline = rig_later();
+  uint64_t ahead = p11s_counter_get(P11S_STAT_AHEAD_SIGNATURES);
+  uint64_t shared = p11s_counter_get(P11S_STAT_SHARED);
   struct p11s_job *job[3];
   pthread_t thread;
   size_t len;
@@ -290,7 +290,7 @@ static void a_query_takes_over_what_is_in_the_background(void **state)
   job[2] = sign_in_background(2, 1);
   len = make(2, 1);
   assert_int_equal(pthread_create(&thread, NULL, ask, &len), 0);
-  while (p11s_stats_get(P11S_STAT_SHARED) == shared) {
+  while (p11s_counter_get(P11S_STAT_SHARED) == shared) {
     assert_true(p11s_now_ms() < deadline);
     (void)usleep(1000);
   }
@@ -298,8 +298,8 @@ static void a_query_takes_over_what_is_in_the_background(void **state)
   assert_int_equal(pthread_join(thread, NULL), 0);
   assert_int_equal(len, 1);
   rig_event_wait(&ended, 3);
-  assert_int_equal(p11s_stats_get(P11S_STAT_SIGNATURES) - before, 3);
-  assert_int_equal(p11s_stats_get(P11S_STAT_AHEAD_SIGNATURES) - ahead, 2);
+  assert_int_equal(p11s_counter_get(P11S_STAT_SIGNATURES) - before, 3);
+  assert_int_equal(p11s_counter_get(P11S_STAT_AHEAD_SIGNATURES) - ahead, 2);
   for (unsigned i = 0; i < 3; i++)
     p11s_job_release(job[i]);
 }
@@ -329,7 +329,7 @@ static void a_failure_is_not_tried_again_at_once(void **state)
 
 static void the_thread_does_it(void **state)
 {
-  uint64_t deadline = rig_later(), before = p11s_stats_get(P11S_STAT_AHEAD_SIGNATURES);
+  uint64_t deadline = rig_later(), before = p11s_counter_get(P11S_STAT_AHEAD_SIGNATURES);
   struct p11s_signer_stats stats;
 
   (void)state;
@@ -343,7 +343,7 @@ static void the_thread_does_it(void **state)
     (void)usleep(20000);
     p11s_signer_get_stats(signer, &stats);
   } while (stats.ahead_until != this_week() + 2 * P11S_WEEK_SECONDS);
-  assert_int_equal(p11s_stats_get(P11S_STAT_AHEAD_SIGNATURES) - before, 10);
+  assert_int_equal(p11s_counter_get(P11S_STAT_AHEAD_SIGNATURES) - before, 10);
   assert_int_equal(stats.ahead_missing, 0);
   assert_true(stats.ahead_seconds > P11S_WEEK_SECONDS - 60);
 }

@@ -16,52 +16,52 @@
 /* Two openings of the file are as two processes. */
 static void one_has_a_key(void **state)
 {
-  struct p11s_claims one = {-1}, other = {-1};
+  struct p11s_key_locks one = {-1}, other = {-1};
 
   (void)state;
-  p11s_claims_renew(&one, store_rig_directory());
-  p11s_claims_renew(&other, store_rig_directory());
-  assert_true(p11s_claims_take(&one, store_rig_key(1)));
-  assert_true(p11s_claims_take(&one, store_rig_key(1)));
-  assert_false(p11s_claims_take(&other, store_rig_key(1)));
-  assert_true(p11s_claims_take(&other, store_rig_key(255)));
-  assert_false(p11s_claims_take(&one, store_rig_key(255)));
-  p11s_claims_drop(&one);
-  assert_true(p11s_claims_take(&other, store_rig_key(1)));
-  p11s_claims_drop(&other);
-  p11s_claims_drop(&other);
+  p11s_key_locks_renew(&one, store_rig_directory());
+  p11s_key_locks_renew(&other, store_rig_directory());
+  assert_true(p11s_key_locks_take(&one, store_rig_key(1)));
+  assert_true(p11s_key_locks_take(&one, store_rig_key(1)));
+  assert_false(p11s_key_locks_take(&other, store_rig_key(1)));
+  assert_true(p11s_key_locks_take(&other, store_rig_key(255)));
+  assert_false(p11s_key_locks_take(&one, store_rig_key(255)));
+  p11s_key_locks_drop(&one);
+  assert_true(p11s_key_locks_take(&other, store_rig_key(1)));
+  p11s_key_locks_drop(&other);
+  p11s_key_locks_drop(&other);
 }
 
 static void a_process_that_dies_lets_go(void **state)
 {
-  struct p11s_claims mine = {-1};
+  struct p11s_key_locks mine = {-1};
   int status;
   pid_t pid;
 
   (void)state;
-  p11s_claims_renew(&mine, store_rig_directory());
+  p11s_key_locks_renew(&mine, store_rig_directory());
   pid = fork();
   assert_true(pid >= 0);
   if (pid == 0) {
-    struct p11s_claims its = {-1};
+    struct p11s_key_locks its = {-1};
 
-    p11s_claims_renew(&its, store_rig_directory());
-    _exit(p11s_claims_take(&its, store_rig_key(1)) ? 0 : 1);
+    p11s_key_locks_renew(&its, store_rig_directory());
+    _exit(p11s_key_locks_take(&its, store_rig_key(1)) ? 0 : 1);
   }
   assert_int_equal(waitpid(pid, &status, 0), pid);
   assert_int_equal(status, 0);
-  assert_true(p11s_claims_take(&mine, store_rig_key(1)));
-  p11s_claims_drop(&mine);
+  assert_true(p11s_key_locks_take(&mine, store_rig_key(1)));
+  p11s_key_locks_drop(&mine);
 }
 
 static void without_a_file_all_is_allowed(void **state)
 {
-  struct p11s_claims claims = {-1};
+  struct p11s_key_locks claims = {-1};
 
   (void)state;
-  p11s_claims_renew(&claims, "/nonexistent/directory");
-  assert_true(p11s_claims_take(&claims, store_rig_key(1)));
-  p11s_claims_drop(&claims);
+  p11s_key_locks_renew(&claims, "/nonexistent/directory");
+  assert_true(p11s_key_locks_take(&claims, store_rig_key(1)));
+  p11s_key_locks_drop(&claims);
 }
 
 int main(void)

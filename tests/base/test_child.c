@@ -40,8 +40,8 @@ static void one_that_goes_on_may_go_on(void **state)
 
   (void)state;
   assert_int_equal(
-      p11s_helper_follow(shell("for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo $i; sleep 0.25; done"),
-                         SILENCE_MS, count, &times, &output, NULL),
+      p11s_child_follow(shell("for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo $i; sleep 0.25; done"),
+                        SILENCE_MS, count, &times, &output, NULL),
       P11S_OK);
   assert_true(times > 1);
   assert_non_null(strstr(p11s_buf_text(&output), "12\n"));
@@ -55,7 +55,7 @@ static void one_that_falls_silent_is_ended(void **state)
 
   (void)state;
   assert_int_equal(
-      p11s_helper_follow(shell("echo 1; sleep 600"), SILENCE_MS, count, &times, &output, NULL),
+      p11s_child_follow(shell("echo 1; sleep 600"), SILENCE_MS, count, &times, &output, NULL),
       P11S_ERR_TIMEOUT);
   assert_int_equal(times, 1);
   p11s_buf_clear(&output);
@@ -67,10 +67,10 @@ static void one_that_is_late_is_ended(void **state)
 
   (void)state;
   assert_int_equal(
-      p11s_helper_run(shell("while sleep 0.1; do echo 1; done"), 100, NULL, NULL, &output, NULL),
+      p11s_child_run(shell("while sleep 0.1; do echo 1; done"), 100, NULL, NULL, &output, NULL),
       P11S_ERR_TIMEOUT);
   p11s_buf_clear(&output);
-  assert_int_equal(p11s_helper_run(shell("echo good"), 60000, NULL, NULL, &output, NULL), P11S_OK);
+  assert_int_equal(p11s_child_run(shell("echo good"), 60000, NULL, NULL, &output, NULL), P11S_OK);
   assert_string_equal(p11s_buf_text(&output), "good\n");
   p11s_buf_clear(&output);
 }

@@ -79,7 +79,7 @@ static int teardown(void **state)
   (void)state;
   command_signer_free();
   fakehost_reset();
-  p11s_p11mod_shutdown();
+  p11s_module_shutdown();
   return 0;
 }
 
@@ -87,7 +87,7 @@ static int teardown(void **state)
 static void log_out(const char *pin_source, bool store_pins)
 {
   command_signer_free();
-  p11s_p11mod_shutdown();
+  p11s_module_shutdown();
   command_signer(pin_source, store_pins);
 }
 
@@ -125,7 +125,7 @@ static void tokens(void **state)
 static void module_that_fails(void **state)
 {
   (void)state;
-  p11s_p11mod_shutdown();
+  p11s_module_shutdown();
   softhsm_add_config("trust", "module: p11-kit-trust.so\n");
   assert_int_equal(setenv("SOFTHSM2_CONF", "/nowhere", 1), 0);
   assert_has(command_good("tokens"), "does not initialize");

@@ -18,7 +18,7 @@ static void assert_stored(const char *plain, const char *stored)
 {
   struct p11s_buf out = P11S_BUF_INIT;
 
-  p11s_stored_from_plain(plain, strlen(plain), &out);
+  p11s_keyref_lmdb_from_plain(plain, strlen(plain), &out);
   assert_false(out.failed);
   assert_string_equal(p11s_buf_text(&out), stored);
   assert_int_equal(out.len, strlen(stored));
@@ -29,7 +29,7 @@ static void assert_plain(const char *stored, const char *plain)
 {
   struct p11s_buf out = P11S_BUF_INIT;
 
-  assert_true(p11s_stored_to_plain(stored, strlen(stored), &out));
+  assert_true(p11s_keyref_lmdb_to_plain(stored, strlen(stored), &out));
   assert_false(out.failed);
   assert_string_equal(p11s_buf_text(&out), plain);
   p11s_buf_wipe(&out);
@@ -39,7 +39,7 @@ static void assert_taken_as_it_is(const char *content)
 {
   struct p11s_buf out = P11S_BUF_INIT;
 
-  assert_false(p11s_stored_to_plain(content, strlen(content), &out));
+  assert_false(p11s_keyref_lmdb_to_plain(content, strlen(content), &out));
   assert_int_equal(out.len, 0);
   p11s_buf_wipe(&out);
 }

@@ -158,7 +158,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_secrecy(line, &out, &e);
   p11s_signer_free(signer);
   fuzz_must(nonsense_sessions() == 0, "a session is left open");
-  p11s_p11mod_shutdown();
+  p11s_module_shutdown();
   fakehost_reset();
   p11s_buf_clear(&out);
   free(row);

@@ -24,7 +24,7 @@
 
 static void works_by_itself(const char *where)
 {
-  struct p11s_pinguard *g = pin_guard(where);
+  struct p11s_pin_guard *g = pin_guard(where);
 
   pin_lines = 0;
   pin_wrong(g, "a1", "pin~1234");
@@ -35,7 +35,7 @@ static void works_by_itself(const char *where)
   assert_int_equal(pin_login(g, "a1", PIN_LOW, "pin~5678", P11S_PIN_ACCEPTED), P11S_ERR_PIN_LOCKED);
   assert_int_equal(pin_lines, 1); /* said once */
   assert_non_null(strstr(pin_last_line, where));
-  p11s_pinguard_free(g);
+  p11s_pin_guard_free(g);
 }
 
 static void directory_that_is_no_help(void **state)
@@ -49,7 +49,7 @@ static void directory_that_is_no_help(void **state)
 
 static void full_disk(void **state)
 {
-  struct p11s_pinguard *g = pin_guard(pin_dir);
+  struct p11s_pin_guard *g = pin_guard(pin_dir);
   struct rlimit before, tiny = {20, 20};
   char text[PIN_TEXT_MAX], then[PIN_TEXT_MAX];
   size_t len;
@@ -76,12 +76,12 @@ static void full_disk(void **state)
   assert_true(pin_refused(g, "a1", "pin~1234"));
   (void)pin_unlock(g, "a1");
   assert_false(pin_refused(g, "a1", "pin~1234"));
-  p11s_pinguard_free(g);
+  p11s_pin_guard_free(g);
 }
 
 static void unlock_reaches_what_was_not_written(void **state)
 {
-  struct p11s_pinguard *g = pin_guard(pin_dir), *tool = pin_guard(pin_dir);
+  struct p11s_pin_guard *g = pin_guard(pin_dir), *tool = pin_guard(pin_dir);
   char away[128];
 
   (void)state;
@@ -92,13 +92,13 @@ static void unlock_reaches_what_was_not_written(void **state)
   assert_true(pin_refused(g, "a1", "pin~1234"));
   assert_int_equal(pin_unlock(tool, "a1"), 0);
   assert_false(pin_refused(g, "a1", "pin~1234"));
-  p11s_pinguard_free(g);
-  p11s_pinguard_free(tool);
+  p11s_pin_guard_free(g);
+  p11s_pin_guard_free(tool);
 }
 
 static void damaged(const char *text, size_t len)
 {
-  struct p11s_pinguard *g = pin_guard(pin_dir);
+  struct p11s_pin_guard *g = pin_guard(pin_dir);
 
   pin_overwrite("refused-pins", text, len);
   pin_lines = 0;
@@ -109,23 +109,23 @@ static void damaged(const char *text, size_t len)
   pin_wrong(g, "a1", "pin~1234");
   assert_true(pin_refused(g, "a1", "pin~1234"));
   assert_int_equal(pin_lines, 1);
-  p11s_pinguard_free(g);
+  p11s_pin_guard_free(g);
   g = pin_guard(pin_dir); /* a new file was made */
   assert_true(pin_refused(g, "a1", "pin~1234"));
-  p11s_pinguard_free(g);
+  p11s_pin_guard_free(g);
 }
 
 static void damaged_file(void **state)
 {
   static const char newer[] = "pkcs11signer refused-pins 2\nsalt 00\n";
-  static char big[P11S_PINMARKS_TEXT_MAX + 1];
-  struct p11s_pinguard *g = pin_guard(pin_dir);
+  static char big[P11S_PIN_MARKS_TEXT_MAX + 1];
+  struct p11s_pin_guard *g = pin_guard(pin_dir);
   char text[PIN_TEXT_MAX];
   size_t len;
 
   (void)state;
   pin_wrong(g, "b1", "pin~1234");
-  p11s_pinguard_free(g);
+  p11s_pin_guard_free(g);
   len = pin_content(text, sizeof text);
   damaged("", 0);
   damaged("\0\0\0\0", 4);
@@ -138,16 +138,16 @@ static void damaged_file(void **state)
 
 static void directory_instead_of_the_file(void **state)
 {
-  struct p11s_pinguard *g = pin_guard(pin_dir);
+  struct p11s_pin_guard *g = pin_guard(pin_dir);
 
   (void)state;
   assert_int_equal(mkdir(pin_path("refused-pins"), 0700), 0);
   pin_wrong(g, "a1", "pin~1234");
   assert_int_equal(pin_lines, 1);
-  p11s_pinguard_free(g);
+  p11s_pin_guard_free(g);
   g = pin_guard(pin_dir);
   assert_true(pin_refused(g, "a1", "pin~1234"));
-  p11s_pinguard_free(g);
+  p11s_pin_guard_free(g);
 }
 
 /* -- several at once */
@@ -169,7 +169,7 @@ static void many_processes_make_one_login(void **state)
     child[i] = fork();
     assert_true(child[i] >= 0);
     if (child[i] == 0) {
-      struct p11s_pinguard *g = p11s_pinguard_new(pin_dir);
+      struct p11s_pin_guard *g = p11s_pin_guard_new(pin_dir);
       struct p11s_slot_info slot = pin_token("a1", 0);
       struct p11s_secret *s = p11s_secret_new("pin~1234", 8);
       struct p11s_pin_try *t = NULL;
@@ -179,18 +179,18 @@ static void many_processes_make_one_login(void **state)
       (void)close(start[1]);
       if (read(start[0], &c, 1) != 0) /* until it is closed */
         _exit(4);
-      if (p11s_pinguard_enter(g, &slot, s, false, &t, NULL) != P11S_OK)
+      if (p11s_pin_guard_enter(g, &slot, s, false, &t, NULL) != P11S_OK)
         _exit(1);
-      result = p11s_pinguard_permit(t, NULL);
+      result = p11s_pin_guard_permit(t, NULL);
       if (result == P11S_OK && write(done[1], "L", 1) != 1)
         _exit(2);
-      p11s_pinguard_leave(t, result == P11S_OK ? P11S_PIN_REFUSED : P11S_PIN_NO_VERDICT);
+      p11s_pin_guard_leave(t, result == P11S_OK ? P11S_PIN_REFUSED : P11S_PIN_NO_VERDICT);
       /* and one of its own, which no other must lose */
       (void)snprintf(slot.serial, sizeof slot.serial, "own%d", i);
-      if (p11s_pinguard_enter(g, &slot, s, false, &t, NULL) != P11S_OK ||
-          p11s_pinguard_permit(t, NULL) != P11S_OK)
+      if (p11s_pin_guard_enter(g, &slot, s, false, &t, NULL) != P11S_OK ||
+          p11s_pin_guard_permit(t, NULL) != P11S_OK)
         _exit(3);
-      p11s_pinguard_leave(t, P11S_PIN_REFUSED);
+      p11s_pin_guard_leave(t, P11S_PIN_REFUSED);
       _exit(0);
     }
   }
@@ -208,7 +208,7 @@ static void many_processes_make_one_login(void **state)
   (void)close(done[0]);
   assert_int_equal(count, 1);
   {
-    struct p11s_pinguard *g = pin_guard(pin_dir);
+    struct p11s_pin_guard *g = pin_guard(pin_dir);
     char serial[16];
 
     assert_true(pin_refused(g, "a1", "pin~1234"));
@@ -216,7 +216,7 @@ static void many_processes_make_one_login(void **state)
       (void)snprintf(serial, sizeof serial, "own%d", i);
       assert_true(pin_refused(g, serial, "pin~1234"));
     }
-    p11s_pinguard_free(g);
+    p11s_pin_guard_free(g);
   }
 }
 
@@ -232,7 +232,7 @@ static void *wrong_in_a_thread(void *arg)
 
 static void threads_make_one_login(const char *where)
 {
-  struct p11s_pinguard *g = pin_guard(where);
+  struct p11s_pin_guard *g = pin_guard(where);
   pthread_t threads[8];
 
   atomic_store(&permitted, 0);
@@ -241,7 +241,7 @@ static void threads_make_one_login(const char *where)
   for (int i = 0; i < 8; i++)
     assert_int_equal(pthread_join(threads[i], NULL), 0);
   assert_int_equal(atomic_load(&permitted), 1);
-  p11s_pinguard_free(g);
+  p11s_pin_guard_free(g);
 }
 
 static void many_threads_make_one_login(void **state)
@@ -256,14 +256,14 @@ static void a_lock_has_a_deadline_and_ends_with_its_holder(void **state)
   int first, second;
 
   (void)state;
-  first = p11s_pinfile_lock(pin_dir, 7, p11s_now_ms());
+  first = p11s_marks_file_lock(pin_dir, 7, p11s_now_ms());
   assert_true(first >= 0);
-  assert_int_equal(p11s_pinfile_lock(pin_dir, 7, p11s_now_ms() + 20), -1);
-  second = p11s_pinfile_lock(pin_dir, 8, p11s_now_ms()); /* another token */
+  assert_int_equal(p11s_marks_file_lock(pin_dir, 7, p11s_now_ms() + 20), -1);
+  second = p11s_marks_file_lock(pin_dir, 8, p11s_now_ms()); /* another token */
   assert_true(second >= 0);
   assert_int_equal(close(first), 0);
   assert_int_equal(close(second), 0);
-  first = p11s_pinfile_lock(pin_dir, 7, p11s_now_ms());
+  first = p11s_marks_file_lock(pin_dir, 7, p11s_now_ms());
   assert_true(first >= 0);
   assert_int_equal(close(first), 0);
 }
@@ -283,5 +283,5 @@ int main(void)
   };
 #undef TEST
 
-  return cmocka_run_group_tests_name("pinguard_dir", tests, NULL, NULL);
+  return cmocka_run_group_tests_name("pin_guard_dir", tests, NULL, NULL);
 }

@@ -15,7 +15,7 @@
 
 /* -- a token that says a wrong PIN was given lately */
 
-static void count_low(struct p11s_pinguard *g)
+static void count_low(struct p11s_pin_guard *g)
 {
   /* somebody else's fault */
   assert_int_equal(pin_login(g, "a1", PIN_LOW, "pin~1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_LOCKED);
@@ -38,37 +38,37 @@ static void count_low(struct p11s_pinguard *g)
 
 static void count_low_in_memory(void **state)
 {
-  struct p11s_pinguard *g = pin_guard(NULL);
+  struct p11s_pin_guard *g = pin_guard(NULL);
 
   (void)state;
   count_low(g);
-  p11s_pinguard_free(g);
+  p11s_pin_guard_free(g);
 }
 
 static void count_low_over_a_restart(void **state)
 {
-  struct p11s_pinguard *g = pin_guard(pin_dir);
+  struct p11s_pin_guard *g = pin_guard(pin_dir);
 
   (void)state;
   count_low(g);
   pin_right(g, "a4", "pin~1234");
   pin_wrong(g, "a5", "pin~1111");
-  p11s_pinguard_free(g);
+  p11s_pin_guard_free(g);
   g = pin_guard(pin_dir);
   assert_int_equal(pin_login(g, "a4", PIN_LOW, "pin~1234", P11S_PIN_ACCEPTED), P11S_OK);
   assert_int_equal(pin_login(g, "a4", PIN_LOW, "pin~4321", P11S_PIN_ACCEPTED), P11S_ERR_PIN_LOCKED);
   assert_int_equal(pin_login(g, "a5", PIN_LOW, "pin~2222", P11S_PIN_REFUSED), P11S_OK);
-  p11s_pinguard_free(g);
+  p11s_pin_guard_free(g);
   g = pin_guard(pin_dir);
   assert_int_equal(pin_login(g, "a5", PIN_LOW, "pin~3333", P11S_PIN_ACCEPTED), P11S_ERR_PIN_LOCKED);
-  p11s_pinguard_free(g);
+  p11s_pin_guard_free(g);
 }
 
 /* -- unlock-login */
 
 static void unlock_reaches_a_running_process(void **state)
 {
-  struct p11s_pinguard *server = pin_guard(pin_dir), *tool = pin_guard(pin_dir);
+  struct p11s_pin_guard *server = pin_guard(pin_dir), *tool = pin_guard(pin_dir);
 
   (void)state;
   pin_wrong(server, "a1", "pin~1111");
@@ -85,29 +85,29 @@ static void unlock_reaches_a_running_process(void **state)
   assert_int_equal(pin_login(server, "a3", PIN_LOW, "pin~1111", P11S_PIN_ACCEPTED), P11S_OK);
   assert_int_equal(pin_login(server, "a3", PIN_LOW, "pin~2222", P11S_PIN_ACCEPTED),
                    P11S_ERR_PIN_LOCKED);
-  p11s_pinguard_free(server);
-  p11s_pinguard_free(tool);
+  p11s_pin_guard_free(server);
+  p11s_pin_guard_free(tool);
 }
 
 static void unlock_needs_the_directory(void **state)
 {
-  struct p11s_pinguard *g = pin_guard(NULL);
+  struct p11s_pin_guard *g = pin_guard(NULL);
   struct p11s_pin_token which = {"a1", "l"};
   struct p11s_error e = {P11S_OK, ""};
   size_t forgotten;
 
   (void)state;
-  assert_int_equal(p11s_pinguard_unlock(g, &which, &forgotten, &e), P11S_ERR_HOST);
-  p11s_pinguard_free(g);
+  assert_int_equal(p11s_pin_guard_unlock(g, &which, &forgotten, &e), P11S_ERR_HOST);
+  p11s_pin_guard_free(g);
   g = pin_guard("/nonexistent/directory");
-  assert_int_equal(p11s_pinguard_unlock(g, &which, &forgotten, &e), P11S_ERR_HOST);
+  assert_int_equal(p11s_pin_guard_unlock(g, &which, &forgotten, &e), P11S_ERR_HOST);
   assert_non_null(strstr(e.text, "No such file"));
-  p11s_pinguard_free(g);
+  p11s_pin_guard_free(g);
 }
 
 static void subjects_are_listed(void **state)
 {
-  struct p11s_pinguard *g = pin_guard(pin_dir);
+  struct p11s_pin_guard *g = pin_guard(pin_dir);
   struct p11s_pin_subject *subjects = NULL;
   size_t count = 0;
 
@@ -115,7 +115,7 @@ static void subjects_are_listed(void **state)
   pin_right(g, "a1", "pin~1111");
   pin_wrong(g, "a2", "pin~1111");
   pin_wrong(g, "a2", "pin~2222");
-  assert_int_equal(p11s_pinguard_subjects(g, &subjects, &count, NULL), P11S_OK);
+  assert_int_equal(p11s_pin_guard_subjects(g, &subjects, &count, NULL), P11S_OK);
   assert_int_equal(count, 2);
   assert_string_equal(subjects[0].token.serial, "a1");
   assert_int_equal(subjects[0].refused, 0);
@@ -123,14 +123,14 @@ static void subjects_are_listed(void **state)
   assert_string_equal(subjects[1].token.label, "a token");
   assert_int_equal(subjects[1].refused, 2);
   free(subjects);
-  p11s_pinguard_free(g);
+  p11s_pin_guard_free(g);
 }
 
 /* -- a process that dies */
 
 static void a_login_cut_short_is_not_tried_again(void **state)
 {
-  struct p11s_pinguard *g;
+  struct p11s_pin_guard *g;
 
   (void)state;
   pin_die_in_login("a1", "pin~1234");
@@ -139,21 +139,21 @@ static void a_login_cut_short_is_not_tried_again(void **state)
   assert_int_equal(pin_login(g, "a1", 0, "pin~4321", P11S_PIN_NO_VERDICT), P11S_OK);
   assert_int_equal(pin_unlock(g, "a1"), 1);
   pin_right(g, "a1", "pin~1234");
-  p11s_pinguard_free(g);
+  p11s_pin_guard_free(g);
   pin_die_in_login("a1", "pin~1234"); /* a PIN that the token took before is trusted */
   g = pin_guard(pin_dir);
   pin_right(g, "a1", "pin~1234");
-  p11s_pinguard_free(g);
+  p11s_pin_guard_free(g);
 }
 
 /* -- a token that does not say what is wrong */
 
-static void unclear(struct p11s_pinguard *g, const char *serial, const char *pin)
+static void unclear(struct p11s_pin_guard *g, const char *serial, const char *pin)
 {
   assert_int_equal(pin_login(g, serial, 0, pin, P11S_PIN_UNCLEAR), P11S_OK);
 }
 
-static void twice_unclear(struct p11s_pinguard *g)
+static void twice_unclear(struct p11s_pin_guard *g)
 {
   unclear(g, "a1", "pin~1234");
   unclear(g, "a2", "pin~1234"); /* another token */
@@ -176,35 +176,35 @@ static void twice_unclear(struct p11s_pinguard *g)
 
 static void unclear_in_memory(void **state)
 {
-  struct p11s_pinguard *g = pin_guard(NULL);
+  struct p11s_pin_guard *g = pin_guard(NULL);
 
   (void)state;
   twice_unclear(g);
-  p11s_pinguard_free(g);
+  p11s_pin_guard_free(g);
 }
 
 static void unclear_over_a_restart(void **state)
 {
-  struct p11s_pinguard *g = pin_guard(pin_dir);
+  struct p11s_pin_guard *g = pin_guard(pin_dir);
 
   (void)state;
   twice_unclear(g);
   unclear(g, "a4", "pin~1234");
-  p11s_pinguard_free(g);
+  p11s_pin_guard_free(g);
   g = pin_guard(pin_dir);
   unclear(g, "a4", "pin~1234");
-  p11s_pinguard_free(g);
+  p11s_pin_guard_free(g);
   g = pin_guard(pin_dir);
   assert_int_equal(pin_login(g, "a4", 0, "pin~1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_REFUSED);
   assert_int_equal(pin_unlock(g, "a4"), 1);
   unclear(g, "a4", "pin~1234"); /* as if nothing had been */
   pin_right(g, "a4", "pin~1234");
   unclear(g, "a5", "pin~1234"); /* one, and then the process dies */
-  p11s_pinguard_free(g);
+  p11s_pin_guard_free(g);
   pin_die_in_login("a5", "pin~1234");
   g = pin_guard(pin_dir);
   assert_int_equal(pin_login(g, "a5", 0, "pin~1234", P11S_PIN_ACCEPTED), P11S_ERR_PIN_REFUSED);
-  p11s_pinguard_free(g);
+  p11s_pin_guard_free(g);
 }
 
 /* What the shell makes of the command, for pdnsutil, and what the module makes of that. */
@@ -214,7 +214,7 @@ static void the_command_can_be_pasted(void **state)
   static const char *const serials[] = {"a1", "a 1", "it's $HOME `x`", "\"\\\\;#*", "", "00"};
   static const char *const uris[] = {"pkcs11:token=it%27s%20%24me;serial=",
                                      "pkcs11:token=it%27s%20%24me;serial=00"};
-  struct p11s_pinguard *g = pin_guard(pin_dir);
+  struct p11s_pin_guard *g = pin_guard(pin_dir);
 
   (void)state;
   pin_right(g, "00/other label", "pin~1234");
@@ -226,7 +226,7 @@ static void the_command_can_be_pasted(void **state)
     FILE *out;
 
     (void)snprintf(token.serial, sizeof token.serial, "%s", serials[i]);
-    (void)p11s_pinguard_refused_error(g, &token, &e);
+    (void)p11s_pin_guard_refused_error(g, &token, &e);
     assert_non_null(strstr(e.text, "say: pdnsutil "));
     (void)snprintf(line, sizeof line, "pdnsutil() { test $# = 3 && printf %%s \"$3\"; }; %s",
                    strstr(e.text, "say: ") + strlen("say: "));
@@ -240,7 +240,7 @@ static void the_command_can_be_pasted(void **state)
     assert_string_equal(words.word[1], i < 4 ? serials[i] : uris[i - 4]);
     p11s_words_clear(&words);
   }
-  p11s_pinguard_free(g);
+  p11s_pin_guard_free(g);
 }
 
 int main(void)
@@ -259,5 +259,5 @@ int main(void)
   };
 #undef TEST
 
-  return cmocka_run_group_tests_name("pinguard_tries", tests, NULL, NULL);
+  return cmocka_run_group_tests_name("pin_guard_tries", tests, NULL, NULL);
 }

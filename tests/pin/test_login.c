@@ -24,7 +24,7 @@ static CK_FLAGS flags_of_failure; /* what the token says after a failed login */
 static bool failed;
 static unsigned logins;
 
-static struct p11s_pinguard *guard;
+static struct p11s_pin_guard *guard;
 static struct p11s_session *session;
 static unsigned lines;
 static char last_line[1024];
@@ -86,7 +86,7 @@ static int each_setup(void **state)
   failed = false;
   logins = lines = 0;
   p11s_log_set_sink(sink);
-  guard = p11s_pinguard_new(NULL);
+  guard = p11s_pin_guard_new(NULL);
   if (guard == NULL ||
       p11s_session_open(&wrapped, "token", P11S_SESSION_READ, &session, &e) != P11S_OK)
     return -1;
@@ -97,7 +97,7 @@ static int each_teardown(void **state)
 {
   (void)state;
   p11s_session_close(session);
-  p11s_pinguard_free(guard);
+  p11s_pin_guard_free(guard);
   return 0;
 }
 

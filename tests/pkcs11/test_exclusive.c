@@ -36,57 +36,57 @@ static void test_one_for_each_name(void **state)
   char name[] = "a";
 
   (void)state;
-  assert_ptr_equal(p11s_gate_get("a"), p11s_gate_get(name));
-  assert_ptr_not_equal(p11s_gate_get("a"), p11s_gate_get("b"));
+  assert_ptr_equal(p11s_exclusive_get("a"), p11s_exclusive_get(name));
+  assert_ptr_not_equal(p11s_exclusive_get("a"), p11s_exclusive_get("b"));
 }
 
 static void test_alone_at_once(void **state)
 {
-  struct p11s_gate *g = p11s_gate_get("alone");
+  struct p11s_exclusive *g = p11s_exclusive_get("alone");
 
   (void)state;
   for (int i = 0; i < 2; i++) {
-    p11s_gate_enter(g);
-    assert_int_equal(p11s_gate_close(g, 0), P11S_GATE_ALONE);
-    p11s_gate_open(g);
-    p11s_gate_leave(g);
+    p11s_exclusive_enter(g);
+    assert_int_equal(p11s_exclusive_close(g, 0), P11S_EXCLUSIVE_ALONE);
+    p11s_exclusive_open(g);
+    p11s_exclusive_leave(g);
   }
 }
 
 static void test_busy_while_another_is_inside(void **state)
 {
-  struct p11s_gate *g = p11s_gate_get("busy");
+  struct p11s_exclusive *g = p11s_exclusive_get("busy");
 
   (void)state;
-  p11s_gate_enter(g);
-  p11s_gate_enter(g); /* another */
-  assert_int_equal(p11s_gate_close(g, p11s_now_ms() + 10), P11S_GATE_BUSY);
+  p11s_exclusive_enter(g);
+  p11s_exclusive_enter(g); /* another */
+  assert_int_equal(p11s_exclusive_close(g, p11s_now_ms() + 10), P11S_EXCLUSIVE_BUSY);
   /* Who gave up keeps nobody out. */
-  p11s_gate_enter(g);
-  p11s_gate_leave(g);
-  p11s_gate_leave(g);
-  assert_int_equal(p11s_gate_close(g, 0), P11S_GATE_ALONE);
-  p11s_gate_open(g);
-  p11s_gate_leave(g);
+  p11s_exclusive_enter(g);
+  p11s_exclusive_leave(g);
+  p11s_exclusive_leave(g);
+  assert_int_equal(p11s_exclusive_close(g, 0), P11S_EXCLUSIVE_ALONE);
+  p11s_exclusive_open(g);
+  p11s_exclusive_leave(g);
 }
 
 struct other {
-  struct p11s_gate *gate;
+  struct p11s_exclusive *gate;
   atomic_bool inside;
   atomic_bool may_leave;
-  enum p11s_gate_result result;
+  enum p11s_exclusive_result result;
 };
 
 static void *come_and_go(void *data)
 {
   struct other *o = data;
 
-  p11s_gate_enter(o->gate);
+  p11s_exclusive_enter(o->gate);
   atomic_store(&o->inside, true);
   while (!atomic_load(&o->may_leave))
     usleep(100);
   atomic_store(&o->inside, false);
-  p11s_gate_leave(o->gate);
+  p11s_exclusive_leave(o->gate);
   return NULL;
 }
 
@@ -98,59 +98,59 @@ static void wait_until_inside(struct other *o)
 
 static void test_waits_for_the_last_to_leave(void **state)
 {
-  struct other o = {.gate = p11s_gate_get("last")};
+  struct other o = {.gate = p11s_exclusive_get("last")};
   pthread_t thread;
 
   (void)state;
   assert_int_equal(pthread_create(&thread, NULL, come_and_go, &o), 0);
   wait_until_inside(&o);
-  p11s_gate_enter(o.gate);
-  assert_int_equal(p11s_gate_close(o.gate, p11s_now_ms() + 10), P11S_GATE_BUSY);
+  p11s_exclusive_enter(o.gate);
+  assert_int_equal(p11s_exclusive_close(o.gate, p11s_now_ms() + 10), P11S_EXCLUSIVE_BUSY);
   atomic_store(&o.may_leave, true);
-  assert_int_equal(p11s_gate_close(o.gate, in_a_while()), P11S_GATE_ALONE);
+  assert_int_equal(p11s_exclusive_close(o.gate, in_a_while()), P11S_EXCLUSIVE_ALONE);
   assert_false(atomic_load(&o.inside));
-  p11s_gate_open(o.gate);
-  p11s_gate_leave(o.gate);
+  p11s_exclusive_open(o.gate);
+  p11s_exclusive_leave(o.gate);
   assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
 static void test_nobody_comes_in_meanwhile(void **state)
 {
-  struct other o = {.gate = p11s_gate_get("meanwhile")};
+  struct other o = {.gate = p11s_exclusive_get("meanwhile")};
   pthread_t thread;
 
   (void)state;
-  p11s_gate_enter(o.gate);
-  assert_int_equal(p11s_gate_close(o.gate, 0), P11S_GATE_ALONE);
+  p11s_exclusive_enter(o.gate);
+  assert_int_equal(p11s_exclusive_close(o.gate, 0), P11S_EXCLUSIVE_ALONE);
   assert_int_equal(pthread_create(&thread, NULL, come_and_go, &o), 0);
   usleep(20000); /* it can only be too early to fail */
   assert_false(atomic_load(&o.inside));
-  p11s_gate_open(o.gate);
+  p11s_exclusive_open(o.gate);
   wait_until_inside(&o);
   atomic_store(&o.may_leave, true);
   assert_int_equal(pthread_join(thread, NULL), 0);
-  p11s_gate_leave(o.gate);
+  p11s_exclusive_leave(o.gate);
 }
 
 static void *close_and_open(void *data)
 {
   struct other *o = data;
 
-  p11s_gate_enter(o->gate);
+  p11s_exclusive_enter(o->gate);
   atomic_store(&o->inside, true);
   while (!atomic_load(&o->may_leave))
     usleep(100);
-  o->result = p11s_gate_close(o->gate, in_a_while());
-  if (o->result == P11S_GATE_ALONE)
-    p11s_gate_open(o->gate);
-  p11s_gate_leave(o->gate);
+  o->result = p11s_exclusive_close(o->gate, in_a_while());
+  if (o->result == P11S_EXCLUSIVE_ALONE)
+    p11s_exclusive_open(o->gate);
+  p11s_exclusive_leave(o->gate);
   return NULL;
 }
 
 /* Each is inside, and in the way of the other. */
 static void test_two_who_want_to_be_alone(void **state)
 {
-  struct other o[2] = {{.gate = p11s_gate_get("two")}, {.gate = p11s_gate_get("two")}};
+  struct other o[2] = {{.gate = p11s_exclusive_get("two")}, {.gate = p11s_exclusive_get("two")}};
   pthread_t threads[2];
 
   (void)state;
@@ -162,29 +162,29 @@ static void test_two_who_want_to_be_alone(void **state)
     atomic_store(&o[i].may_leave, true);
   for (int i = 0; i < 2; i++)
     assert_int_equal(pthread_join(threads[i], NULL), 0);
-  assert_true(o[0].result == P11S_GATE_ALONE || o[1].result == P11S_GATE_ALONE);
-  assert_true(o[0].result != P11S_GATE_BUSY && o[1].result != P11S_GATE_BUSY);
+  assert_true(o[0].result == P11S_EXCLUSIVE_ALONE || o[1].result == P11S_EXCLUSIVE_ALONE);
+  assert_true(o[0].result != P11S_EXCLUSIVE_BUSY && o[1].result != P11S_EXCLUSIVE_BUSY);
 }
 
 static void test_a_child_is_alone(void **state)
 {
-  struct p11s_gate *g = p11s_gate_get("child");
+  struct p11s_exclusive *g = p11s_exclusive_get("child");
   int status;
   pid_t pid;
 
   (void)state;
-  p11s_gate_enter(g);
-  p11s_gate_enter(g);
+  p11s_exclusive_enter(g);
+  p11s_exclusive_enter(g);
   pid = fork();
   if (pid == 0) {
-    p11s_gate_enter(g);
-    _exit(p11s_gate_close(g, 0) == P11S_GATE_ALONE ? 0 : 1);
+    p11s_exclusive_enter(g);
+    _exit(p11s_exclusive_close(g, 0) == P11S_EXCLUSIVE_ALONE ? 0 : 1);
   }
   assert_true(pid > 0);
   assert_int_equal(waitpid(pid, &status, 0), pid);
   assert_int_equal(status, 0);
-  p11s_gate_leave(g);
-  p11s_gate_leave(g);
+  p11s_exclusive_leave(g);
+  p11s_exclusive_leave(g);
 }
 
 /* Another worker is in C_Finalize, say, and does not come back. */
@@ -192,18 +192,18 @@ static void test_who_waits_is_waited_for_until_a_deadline(void **state)
 {
   struct p11s_signer *signer = rig_signer(1);
   struct p11s_key *key = rig_key(signer, "a key", RIG_PIN);
-  struct p11s_gate *g = p11s_gate_get(RIG_MODULE);
+  struct p11s_exclusive *g = p11s_exclusive_get(RIG_MODULE);
   struct p11s_error e = {P11S_OK, ""};
 
   (void)state;
   (void)rig_reset(NULL);
-  p11s_gate_enter(g);
-  assert_int_equal(p11s_gate_close(g, in_a_while()), P11S_GATE_ALONE);
+  p11s_exclusive_enter(g);
+  assert_int_equal(p11s_exclusive_close(g, in_a_while()), P11S_EXCLUSIVE_ALONE);
   assert_int_equal(p11s_key_check(key, p11s_now_ms() + 20, &e), P11S_ERR_TIMEOUT);
   assert_false(p11s_signer_stop(signer, p11s_now_ms() + 20));
   assert_int_equal(rig_fake()->calls("C_OpenSession"), 0);
-  p11s_gate_open(g);
-  p11s_gate_leave(g);
+  p11s_exclusive_open(g);
+  p11s_exclusive_leave(g);
   p11s_key_release(key);
   rig_signer_free(signer); /* with the worker, which got in */
 }
@@ -211,9 +211,9 @@ static void test_who_waits_is_waited_for_until_a_deadline(void **state)
 static void test_without_a_gate(void **state)
 {
   (void)state;
-  p11s_gate_enter(NULL);
-  assert_int_equal(p11s_gate_close(NULL, in_a_while()), P11S_GATE_BUSY);
-  p11s_gate_leave(NULL);
+  p11s_exclusive_enter(NULL);
+  assert_int_equal(p11s_exclusive_close(NULL, in_a_while()), P11S_EXCLUSIVE_BUSY);
+  p11s_exclusive_leave(NULL);
 }
 
 int main(void)
@@ -230,5 +230,5 @@ int main(void)
       cmocka_unit_test(test_without_a_gate),
   };
 
-  return cmocka_run_group_tests_name("p11gate", tests, setup, rig_teardown);
+  return cmocka_run_group_tests_name("exclusive", tests, setup, rig_teardown);
 }

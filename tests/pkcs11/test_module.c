@@ -56,7 +56,7 @@ static void *get_in_thread(void *arg)
   CK_FUNCTION_LIST *module = NULL;
 
   (void)pthread_barrier_wait(arg);
-  if (p11s_p11mod_get("softhsm2", &module, NULL) != P11S_OK || list_slots(module) != CKR_OK)
+  if (p11s_module_get("softhsm2", &module, NULL) != P11S_OK || list_slots(module) != CKR_OK)
     return NULL;
   return module;
 }
@@ -86,12 +86,12 @@ static void unknown_module_names_the_known(void **state)
   struct p11s_error e;
 
   (void)state;
-  assert_int_equal(p11s_p11mod_get("softhsm", &module, &e), P11S_ERR_NO_MODULE);
+  assert_int_equal(p11s_module_get("softhsm", &module, &e), P11S_ERR_NO_MODULE);
   assert_null(module);
   assert_non_null(strstr(e.text, "'softhsm'"));
   assert_non_null(strstr(e.text, "softhsm2"));
   assert_null(strstr(e.text, "libsofthsm2.so"));
-  assert_int_equal(p11s_p11mod_get("", &module, &e), P11S_ERR_NO_MODULE);
+  assert_int_equal(p11s_module_get("", &module, &e), P11S_ERR_NO_MODULE);
 }
 
 static void module_that_does_not_load(void **state)
@@ -100,18 +100,18 @@ static void module_that_does_not_load(void **state)
   struct p11s_error e;
 
   (void)state;
-  assert_int_equal(p11s_p11mod_get("absent", &module, &e), P11S_ERR_NO_MODULE);
-  assert_int_equal(p11s_p11mod_get("nopkcs11", &module, &e), P11S_ERR_NO_MODULE);
+  assert_int_equal(p11s_module_get("absent", &module, &e), P11S_ERR_NO_MODULE);
+  assert_int_equal(p11s_module_get("nopkcs11", &module, &e), P11S_ERR_NO_MODULE);
   /* p11-kit's last words on loading */
   assert_non_null(strstr(e.text, "it says: "));
 }
 
 struct seen {
-  struct p11s_p11mod_info last;
+  struct p11s_module_info last;
   int count;
 };
 
-static void note_module(const struct p11s_p11mod_info *info, void *arg)
+static void note_module(const struct p11s_module_info *info, void *arg)
 {
   struct seen *seen = arg;
 
@@ -127,27 +127,27 @@ static void module_that_does_not_initialize(void **state)
   struct p11s_error e;
 
   (void)state;
-  p11s_p11mod_shutdown();
+  p11s_module_shutdown();
   softhsm_add_config("trust", "module: " TRUST_MODULE "\n");
   assert_int_equal(setenv("SOFTHSM2_CONF", "/nonexistent/softhsm2.conf", 1), 0);
   for (int i = 0; i < 2; i++) {
-    assert_int_equal(p11s_p11mod_get("softhsm2", &module, &e), P11S_ERR_NO_MODULE);
+    assert_int_equal(p11s_module_get("softhsm2", &module, &e), P11S_ERR_NO_MODULE);
     assert_non_null(strstr(e.text, "'softhsm2' does not initialize: CKR_"));
     assert_null(module);
   }
-  assert_int_equal(p11s_p11mod_get("trust", &module, &e), P11S_OK);
+  assert_int_equal(p11s_module_get("trust", &module, &e), P11S_OK);
   assert_int_equal(list_slots(module), CKR_OK);
-  assert_int_equal(p11s_p11mod_each(note_module, &seen, NULL), P11S_OK);
+  assert_int_equal(p11s_module_each(note_module, &seen, NULL), P11S_OK);
   assert_int_equal(seen.count, 1);
   assert_string_equal(seen.last.name, "trust");
   /* It is tried again each time. */
   assert_int_equal(setenv("SOFTHSM2_CONF", softhsm_conf(), 1), 0);
-  assert_int_equal(p11s_p11mod_get("softhsm2", &module, &e), P11S_OK);
+  assert_int_equal(p11s_module_get("softhsm2", &module, &e), P11S_OK);
   assert_int_equal(list_slots(module), CKR_OK);
-  assert_int_equal(p11s_p11mod_get("unknown", &module, &e), P11S_ERR_NO_MODULE);
+  assert_int_equal(p11s_module_get("unknown", &module, &e), P11S_ERR_NO_MODULE);
   assert_non_null(strstr(e.text, "softhsm2"));
   assert_non_null(strstr(e.text, "trust"));
-  p11s_p11mod_shutdown();
+  p11s_module_shutdown();
   softhsm_remove_config("trust");
 }
 
@@ -158,14 +158,14 @@ static void unmanaged_module(void **state)
   CK_SESSION_HANDLE session;
 
   (void)state;
-  p11s_p11mod_shutdown();
+  p11s_module_shutdown();
   softhsm_add_config("raw", "module: " SOFTHSM_MODULE "\nmanaged: no\n");
   softhsm_remove_config("softhsm2");
-  assert_int_equal(p11s_p11mod_get("raw", &module, NULL), P11S_OK);
+  assert_int_equal(p11s_module_get("raw", &module, NULL), P11S_OK);
   assert_int_equal(list_slots(module), CKR_OK);
   assert_int_equal(module->C_OpenSession(0, CKF_SERIAL_SESSION, NULL, NULL, &session),
                    CKR_TOKEN_NOT_RECOGNIZED);
-  p11s_p11mod_shutdown();
+  p11s_module_shutdown();
   softhsm_remove_config("raw");
   softhsm_add_config("softhsm2", "module: " SOFTHSM_MODULE "\n");
   assert_int_equal(list_slots(softhsm_module()), CKR_OK);
@@ -176,7 +176,7 @@ static void each_lists_what_works(void **state)
   struct seen seen = {.count = 0};
 
   (void)state;
-  assert_int_equal(p11s_p11mod_each(note_module, &seen, NULL), P11S_OK);
+  assert_int_equal(p11s_module_each(note_module, &seen, NULL), P11S_OK);
   assert_int_equal(seen.count, 1);
   assert_string_equal(seen.last.name, "softhsm2");
   assert_non_null(strstr(seen.last.path, "libsofthsm2.so"));
@@ -206,7 +206,7 @@ static void another_user_of_p11_kit(void **state)
   theirs = p11_kit_modules_load_and_initialize(0);
   assert_non_null(theirs);
   their = p11_kit_module_for_name(theirs, "softhsm2");
-  p11s_p11mod_shutdown();
+  p11s_module_shutdown();
   assert_int_equal(list_slots(their), CKR_OK);
   assert_int_equal(list_slots(softhsm_module()), CKR_OK);
   p11_kit_modules_finalize_and_release(theirs);
@@ -217,11 +217,11 @@ static void shutdown_and_again(void **state)
 {
   (void)state;
   for (int i = 0; i < 3; i++) {
-    p11s_p11mod_shutdown();
+    p11s_module_shutdown();
     assert_int_equal(list_slots(softhsm_module()), CKR_OK);
   }
-  p11s_p11mod_shutdown();
-  p11s_p11mod_shutdown();
+  p11s_module_shutdown();
+  p11s_module_shutdown();
 }
 
 /* 0 when all is well; cmocka is not for children. */
@@ -232,7 +232,7 @@ static int in_child(const CK_FUNCTION_LIST *parents)
   CK_SLOT_ID slots[16];
   CK_ULONG count = 16;
 
-  if (p11s_p11mod_get("softhsm2", &module, NULL) != P11S_OK)
+  if (p11s_module_get("softhsm2", &module, NULL) != P11S_OK)
     return 1;
   if (module == parents)
     return 2;
@@ -240,7 +240,7 @@ static int in_child(const CK_FUNCTION_LIST *parents)
     return 3;
   if (module->C_OpenSession(slots[0], CKF_SERIAL_SESSION, NULL, NULL, &session) != CKR_OK)
     return 4;
-  p11s_p11mod_shutdown();
+  p11s_module_shutdown();
   return 0;
 }
 
@@ -274,7 +274,7 @@ static void *miss_modules(void *arg)
   CK_FUNCTION_LIST *module;
 
   while (!atomic_load(stop))
-    (void)p11s_p11mod_get("unknown", &module, NULL);
+    (void)p11s_module_get("unknown", &module, NULL);
   return NULL;
 }
 
@@ -295,7 +295,7 @@ static void fork_while_busy(void **state)
     assert_int_not_equal(pid, -1);
     if (pid == 0) {
       (void)alarm(20);
-      p11s_p11mod_shutdown();
+      p11s_module_shutdown();
       _exit(0);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -343,7 +343,7 @@ static void probe_says(const char *text)
 static int probed_setup(void **state)
 {
   (void)state;
-  p11s_p11mod_shutdown();
+  p11s_module_shutdown();
   logged[0] = 0;
   p11s_log_set_sink(note_line);
   return 0;
@@ -352,7 +352,7 @@ static int probed_setup(void **state)
 static int probed_teardown(void **state)
 {
   (void)state;
-  p11s_p11mod_shutdown();
+  p11s_module_shutdown();
   p11s_log_set_sink(NULL);
   return setenv("PKCS11SIGNER_PROBE", "/nonexistent/probe", 1);
 }
@@ -362,7 +362,7 @@ static void assert_refused(const char *name, const char *reason)
   CK_FUNCTION_LIST *module = NULL;
   struct p11s_error e;
 
-  assert_int_equal(p11s_p11mod_get(name, &module, &e), P11S_ERR_NO_MODULE);
+  assert_int_equal(p11s_module_get(name, &module, &e), P11S_ERR_NO_MODULE);
   assert_null(module);
   if (strstr(e.text, reason) == NULL)
     fail_msg("'%s' is not in: %s", reason, e.text);
@@ -385,7 +385,7 @@ static void crashing_module_is_left_out(void **state)
   assert_int_equal(list_slots(softhsm_module()), CKR_OK);
   assert_refused("bad", "PKCS#11 module 'bad' (/none/bad.so) crashed when loaded: it is left out");
   assert_refused("worse", "it knows: bad, softhsm2");
-  assert_int_equal(p11s_p11mod_each_name(note_name, names, NULL), P11S_OK);
+  assert_int_equal(p11s_module_each_name(note_name, names, NULL), P11S_OK);
   assert_string_equal(names, "bad softhsm2 ");
   /* Once. */
   assert_non_null(strstr(logged, "'bad'"));
@@ -407,7 +407,7 @@ static void crashing_module_is_tried_again(void **state)
   probe_says("bad\\0" SOFTHSM_MODULE "\\0-e\\0\\0\\0");
   assert_refused("bad", "is no library");
   atomic_fetch_add(&later, 31000);
-  assert_int_equal(p11s_p11mod_get("bad", &module, NULL), P11S_OK);
+  assert_int_equal(p11s_module_get("bad", &module, NULL), P11S_OK);
   assert_int_equal(list_slots(module), CKR_OK);
   assert_non_null(strstr(logged, "'bad' can be loaded now"));
 }
@@ -418,7 +418,7 @@ static void critical_module_that_does_not_load(void **state)
   (void)state;
   softhsm_add_config("absent", "module: /nonexistent/libabsent.so\ncritical: yes\n");
   assert_refused("softhsm2", "marked as critical");
-  p11s_p11mod_shutdown();
+  p11s_module_shutdown();
   probe_says("absent\\0/nonexistent/libabsent.so\\0-ecU\\0\\0does not load\\0" GOOD_ONE);
   assert_int_equal(list_slots(softhsm_module()), CKR_OK);
   assert_refused("absent", "does not load: install it");
@@ -435,13 +435,13 @@ static void modules_for_this_program_only(void **state)
   probe_says(CRASHING("") GOOD_ONE);
   assert_int_equal(list_slots(softhsm_module()), CKR_OK);
   assert_refused("bad", "it is left out");
-  p11s_p11mod_shutdown();
+  p11s_module_shutdown();
   probe_says("softhsm2\\0" SOFTHSM_MODULE "\\0-u\\0\\0\\0remote\\0\\0-\\0\\0\\0");
   assert_int_equal(list_slots(softhsm_module()), CKR_OK);
   assert_refused("remote", "a process of its own");
   softhsm_add_config("softhsm2", "module: " SOFTHSM_MODULE "\n");
-  p11s_p11mod_shutdown();
-  assert_int_equal(p11s_p11mod_get("softhsm2", &module, NULL), P11S_OK);
+  p11s_module_shutdown();
+  assert_int_equal(p11s_module_get("softhsm2", &module, NULL), P11S_OK);
 }
 
 /* What is in the process anyway is not left out. */
@@ -454,7 +454,7 @@ static void module_that_powerdns_loaded_already(void **state)
   probe_says("softhsm2\\0" SOFTHSM_MODULE "\\0-eD\\0\\0does not come back\\0");
   assert_int_equal(list_slots(softhsm_module()), CKR_OK);
   assert_string_equal(logged, "");
-  p11s_p11mod_shutdown();
+  p11s_module_shutdown();
   p11_kit_modules_finalize_and_release(theirs);
 }
 
@@ -472,33 +472,33 @@ static void finalize_behind_our_back(void)
 static void *lose_in_thread(void *arg)
 {
   (void)pthread_barrier_wait(arg);
-  p11s_p11mod_lost("softhsm2");
+  p11s_module_lost("softhsm2");
   return get_in_thread(arg);
 }
 
 static void library_that_was_finalized(void **state)
 {
   CK_FUNCTION_LIST *module = softhsm_module();
-  uint64_t life = p11s_p11mod_life("softhsm2");
+  uint64_t life = p11s_module_life("softhsm2");
   pthread_barrier_t barrier;
   pthread_t threads[THREADS];
 
   (void)state;
-  p11s_p11mod_lost("unknown");
-  assert_int_equal(p11s_p11mod_life("unknown"), 0);
+  p11s_module_lost("unknown");
+  assert_int_equal(p11s_module_life("unknown"), 0);
   assert_int_not_equal(life, 0);
   finalize_behind_our_back();
   assert_int_equal(list_slots(module), CKR_CRYPTOKI_NOT_INITIALIZED);
   assert_int_equal(list_slots(softhsm_module()), CKR_CRYPTOKI_NOT_INITIALIZED);
-  p11s_p11mod_lost("softhsm2");
+  p11s_module_lost("softhsm2");
   assert_ptr_equal(softhsm_module(), module);
   assert_int_equal(list_slots(module), CKR_OK);
-  assert_int_not_equal(p11s_p11mod_life("softhsm2"), life);
-  life = p11s_p11mod_life("softhsm2");
+  assert_int_not_equal(p11s_module_life("softhsm2"), life);
+  life = p11s_module_life("softhsm2");
   /* Said for nothing, and by many. */
-  p11s_p11mod_lost("softhsm2");
+  p11s_module_lost("softhsm2");
   assert_int_equal(list_slots(softhsm_module()), CKR_OK);
-  assert_int_equal(p11s_p11mod_life("softhsm2"), life);
+  assert_int_equal(p11s_module_life("softhsm2"), life);
   finalize_behind_our_back();
   assert_int_equal(pthread_barrier_init(&barrier, NULL, THREADS), 0);
   for (int i = 0; i < THREADS; i++)
@@ -511,7 +511,7 @@ static void library_that_was_finalized(void **state)
   }
   assert_int_equal(pthread_barrier_destroy(&barrier), 0);
   /* It is still ours to finalize. */
-  p11s_p11mod_shutdown();
+  p11s_module_shutdown();
   assert_int_equal(list_slots(softhsm_module()), CKR_OK);
 }
 
@@ -521,7 +521,7 @@ static void library_that_was_finalized_and_does_not_start(void **state)
 
   (void)state;
   finalize_behind_our_back();
-  p11s_p11mod_lost("softhsm2");
+  p11s_module_lost("softhsm2");
   assert_int_equal(setenv("SOFTHSM2_CONF", "/nonexistent/softhsm2.conf", 1), 0);
   assert_refused("softhsm2", "does not initialize");
   assert_int_equal(setenv("SOFTHSM2_CONF", softhsm_conf(), 1), 0);
@@ -536,45 +536,45 @@ static void library_that_is_finalized_here(void **state)
   CK_FUNCTION_LIST *module;
 
   (void)state;
-  p11s_p11mod_shutdown();
+  p11s_module_shutdown();
   atomic_store(&later, 0);
-  assert_false(p11s_p11mod_is_old("softhsm2", REREAD_MS));
+  assert_false(p11s_module_is_old("softhsm2", REREAD_MS));
   module = softhsm_module();
-  assert_false(p11s_p11mod_is_old("unknown", REREAD_MS));
-  assert_false(p11s_p11mod_is_old("softhsm2", REREAD_MS));
-  atomic_store(&later, P11S_P11MOD_OLD_MS);
-  assert_true(p11s_p11mod_is_old("softhsm2", REREAD_MS));
-  assert_true(p11s_p11mod_finalize_library("softhsm2"));
+  assert_false(p11s_module_is_old("unknown", REREAD_MS));
+  assert_false(p11s_module_is_old("softhsm2", REREAD_MS));
+  atomic_store(&later, P11S_MODULE_OLD_MS);
+  assert_true(p11s_module_is_old("softhsm2", REREAD_MS));
+  assert_true(p11s_module_finalize_library("softhsm2"));
   assert_int_equal(list_slots(module), CKR_CRYPTOKI_NOT_INITIALIZED);
-  assert_false(p11s_p11mod_finalize_library("softhsm2"));
+  assert_false(p11s_module_finalize_library("softhsm2"));
   assert_ptr_equal(softhsm_module(), module);
   assert_int_equal(list_slots(module), CKR_OK);
   /* Not again soon. */
-  atomic_store(&later, 2 * P11S_P11MOD_OLD_MS);
-  assert_false(p11s_p11mod_is_old("softhsm2", REREAD_MS));
-  atomic_store(&later, P11S_P11MOD_OLD_MS + REREAD_MS);
-  assert_true(p11s_p11mod_is_old("softhsm2", REREAD_MS));
+  atomic_store(&later, 2 * P11S_MODULE_OLD_MS);
+  assert_false(p11s_module_is_old("softhsm2", REREAD_MS));
+  atomic_store(&later, P11S_MODULE_OLD_MS + REREAD_MS);
+  assert_true(p11s_module_is_old("softhsm2", REREAD_MS));
   atomic_store(&later, 0);
 }
 
 static void a_library_that_has_nothing_to_lose_is_started_anew(void **state)
 {
-  struct p11s_gate *gate = p11s_gate_get("softhsm2");
+  struct p11s_exclusive *gate = p11s_exclusive_get("softhsm2");
   CK_FUNCTION_LIST *module;
   CK_SESSION_HANDLE session;
   CK_SESSION_INFO info;
 
   (void)state;
-  p11s_p11mod_shutdown();
+  p11s_module_shutdown();
   atomic_store(&later, 0);
   module = softhsm_module();
   session = softhsm_session(softhsm_token("t", USER_PIN), false, USER_PIN);
-  p11s_gate_enter(gate);
-  assert_false(p11s_p11mod_restart("softhsm2", gate, REREAD_MS));
+  p11s_exclusive_enter(gate);
+  assert_false(p11s_module_restart("softhsm2", gate, REREAD_MS));
   atomic_store(&later, 3 * REREAD_MS);
-  assert_true(p11s_p11mod_restart("softhsm2", gate, REREAD_MS));
-  assert_false(p11s_p11mod_restart("softhsm2", gate, REREAD_MS));
-  p11s_gate_leave(gate);
+  assert_true(p11s_module_restart("softhsm2", gate, REREAD_MS));
+  assert_false(p11s_module_restart("softhsm2", gate, REREAD_MS));
+  p11s_exclusive_leave(gate);
   assert_int_equal(module->C_GetSessionInfo(session, &info), CKR_SESSION_HANDLE_INVALID);
   atomic_store(&later, 0);
 }
@@ -582,14 +582,14 @@ static void a_library_that_has_nothing_to_lose_is_started_anew(void **state)
 static void only_opensc_is_made_to_look_again(void **state)
 {
   CK_FUNCTION_LIST *module = softhsm_module();
-  struct p11s_gate *gate = p11s_gate_get("softhsm2");
+  struct p11s_exclusive *gate = p11s_exclusive_get("softhsm2");
 
   (void)state;
   atomic_store(&later, 2 * REREAD_MS);
-  assert_true(p11s_p11mod_is_old("softhsm2", REREAD_MS));
-  p11s_gate_enter(gate);
-  assert_false(p11s_p11mod_reread("softhsm2", gate, 0));
-  p11s_gate_leave(gate);
+  assert_true(p11s_module_is_old("softhsm2", REREAD_MS));
+  p11s_exclusive_enter(gate);
+  assert_false(p11s_module_reread("softhsm2", gate, 0));
+  p11s_exclusive_leave(gate);
   assert_int_equal(list_slots(module), CKR_OK);
   atomic_store(&later, 0);
 }
@@ -673,5 +673,5 @@ int main(void)
       cmocka_unit_test(padded_strings),
   };
 
-  return cmocka_run_group_tests_name("p11mod", tests, setup, teardown);
+  return cmocka_run_group_tests_name("module", tests, setup, teardown);
 }

@@ -52,49 +52,49 @@ static void program_is(const char *text)
 
 static void assert_nothing_known(const char *text)
 {
-  struct p11s_modprobe probe = {NULL, 0};
+  struct p11s_trial probe = {NULL, 0};
 
   if (text != NULL)
     program_is(text);
-  assert_false(p11s_modprobe_run(NULL, 100, &probe));
+  assert_false(p11s_trial_run(NULL, 100, &probe));
   assert_null(probe.modules);
 }
 
 static void every_field(void **state)
 {
-  const struct p11s_modprobe_module *m;
-  struct p11s_modprobe probe;
+  const struct p11s_trial_module *m;
+  struct p11s_trial probe;
 
   (void)state;
   program_is("printf 'one\\0/a.so\\0-e\\0\\0\\0two\\0\\0-ucrD\\0with=this\\0crashed\\0three\\0/c.so"
              "\\0-rU\\0\\0is no library\\0\\0end\\0'");
-  assert_true(p11s_modprobe_run(NULL, 60000, &probe));
+  assert_true(p11s_trial_run(NULL, 60000, &probe));
   assert_int_equal(probe.count, 3);
-  m = p11s_modprobe_find(&probe, "one");
+  m = p11s_trial_find(&probe, "one");
   assert_string_equal(m->path, "/a.so");
   assert_true(m->enabled && !m->unmanaged && !m->critical);
   assert_null(m->reserved);
-  assert_int_equal(m->verdict, P11S_MODPROBE_GOOD);
-  m = p11s_modprobe_find(&probe, "two");
+  assert_int_equal(m->verdict, P11S_TRIAL_GOOD);
+  m = p11s_trial_find(&probe, "two");
   assert_string_equal(m->path, "");
   assert_true(!m->enabled && m->unmanaged && m->critical);
   assert_string_equal(m->reserved, "with=this");
   assert_string_equal(m->reason, "crashed");
-  assert_int_equal(m->verdict, P11S_MODPROBE_DANGEROUS);
-  m = p11s_modprobe_find(&probe, "three");
+  assert_int_equal(m->verdict, P11S_TRIAL_DANGEROUS);
+  m = p11s_trial_find(&probe, "three");
   assert_string_equal(m->reserved, "");
-  assert_int_equal(m->verdict, P11S_MODPROBE_UNLOADABLE);
-  assert_null(p11s_modprobe_find(&probe, "four"));
-  p11s_modprobe_clear(&probe);
+  assert_int_equal(m->verdict, P11S_TRIAL_UNLOADABLE);
+  assert_null(p11s_trial_find(&probe, "four"));
+  p11s_trial_clear(&probe);
   assert_int_equal(probe.count, 0);
 }
 
 static void *run_in_thread(void *ret_good)
 {
-  struct p11s_modprobe probe = {NULL, 0};
+  struct p11s_trial probe = {NULL, 0};
 
-  *(bool *)ret_good = p11s_modprobe_run(NULL, 60000, &probe) && probe.count == 1;
-  p11s_modprobe_clear(&probe);
+  *(bool *)ret_good = p11s_trial_run(NULL, 60000, &probe) && probe.count == 1;
+  p11s_trial_clear(&probe);
   return NULL;
 }
 
@@ -110,9 +110,9 @@ static void late_modules_are_named_as_long_as_they_are_waited_for(void **state)
   assert_int_equal(mkfifo(fifo, 0600), 0);
   program_is("printf '\\001%s\\0' \"'one', 'two'\"; cat \"$0.go\" >/dev/null\n"
              "printf 'one\\0/a.so\\0-e\\0\\0\\0\\0end\\0'");
-  assert_false(p11s_modprobe_waits_for(names, sizeof names));
+  assert_false(p11s_trial_waits_for(names, sizeof names));
   assert_int_equal(pthread_create(&thread, NULL, run_in_thread, &good), 0);
-  while (!p11s_modprobe_waits_for(names, sizeof names))
+  while (!p11s_trial_waits_for(names, sizeof names))
     (void)usleep(1000);
   assert_string_equal(names, "'one', 'two'");
   go = fopen(fifo, "w");
@@ -120,19 +120,19 @@ static void late_modules_are_named_as_long_as_they_are_waited_for(void **state)
   assert_int_equal(fclose(go), 0);
   assert_int_equal(pthread_join(thread, NULL), 0);
   assert_true(good);
-  assert_false(p11s_modprobe_waits_for(names, sizeof names));
+  assert_false(p11s_trial_waits_for(names, sizeof names));
   assert_int_equal(unlink(fifo), 0);
 }
 
 static void no_modules_at_all(void **state)
 {
-  struct p11s_modprobe probe;
+  struct p11s_trial probe;
 
   (void)state;
   program_is("printf '\\0end\\0'");
-  assert_true(p11s_modprobe_run(NULL, 60000, &probe));
+  assert_true(p11s_trial_run(NULL, 60000, &probe));
   assert_int_equal(probe.count, 0);
-  p11s_modprobe_clear(&probe);
+  p11s_trial_clear(&probe);
 }
 
 static void output_that_is_not_complete(void **state)
@@ -189,15 +189,15 @@ static void program_that_does_not_end(void **state)
 /* What it said counts. */
 static void program_that_closes_its_output_and_does_not_end(void **state)
 {
-  struct p11s_modprobe probe;
+  struct p11s_trial probe;
 
   (void)state;
   program_is("printf '\\0end\\0'; exec sleep 60 >&-");
   (void)alarm(20);
-  assert_true(p11s_modprobe_run(NULL, 100, &probe));
+  assert_true(p11s_trial_run(NULL, 100, &probe));
   (void)alarm(0);
   assert_int_equal(probe.count, 0);
-  p11s_modprobe_clear(&probe);
+  p11s_trial_clear(&probe);
   assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
   assert_int_equal(errno, ECHILD);
 }
@@ -205,7 +205,7 @@ static void program_that_closes_its_output_and_does_not_end(void **state)
 /* Its parent may block and ignore signals, which a program inherits. */
 static void arguments_and_signals(void **state)
 {
-  struct p11s_modprobe probe;
+  struct p11s_trial probe;
   sigset_t all, before;
 
   (void)state;
@@ -217,13 +217,13 @@ static void arguments_and_signals(void **state)
   assert_true(signal(SIGPIPE, SIG_IGN) != SIG_ERR && signal(SIGCHLD, SIG_IGN) != SIG_ERR);
   (void)sigfillset(&all);
   assert_int_equal(pthread_sigmask(SIG_SETMASK, &all, &before), 0);
-  assert_true(p11s_modprobe_run("that one", 1234, &probe));
+  assert_true(p11s_trial_run("that one", 1234, &probe));
   assert_int_equal(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
   assert_true(signal(SIGPIPE, SIG_DFL) != SIG_ERR && signal(SIGCHLD, SIG_DFL) != SIG_ERR);
   assert_int_equal(probe.count, 1);
   assert_string_equal(probe.modules[0].name, "1234/that one");
   assert_int_equal(strspn(probe.modules[0].path, "0"), 23);
-  p11s_modprobe_clear(&probe);
+  p11s_trial_clear(&probe);
   /* Nothing is left to wait for. */
   assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
   assert_int_equal(errno, ECHILD);

@@ -95,7 +95,7 @@ struct p11s_slot_info pin_token(const char *name, CK_FLAGS flags)
   return info;
 }
 
-enum p11s_err pin_login(struct p11s_pinguard *g, const char *serial, CK_FLAGS flags,
+enum p11s_err pin_login(struct p11s_pin_guard *g, const char *serial, CK_FLAGS flags,
                         const char *pin, enum p11s_pin_outcome outcome)
 {
   struct p11s_secret *s = p11s_secret_new(pin, strlen(pin));
@@ -104,60 +104,60 @@ enum p11s_err pin_login(struct p11s_pinguard *g, const char *serial, CK_FLAGS fl
   struct p11s_pin_try *t = NULL;
   enum p11s_err result;
 
-  assert_int_equal(p11s_pinguard_enter(g, &slot, s, false, &t, &e), P11S_OK);
-  result = p11s_pinguard_permit(t, &e);
+  assert_int_equal(p11s_pin_guard_enter(g, &slot, s, false, &t, &e), P11S_OK);
+  result = p11s_pin_guard_permit(t, &e);
   if (result != P11S_OK)
     assert_null(strstr(e.text, pin));
-  p11s_pinguard_leave(t, result == P11S_OK ? outcome : P11S_PIN_NO_VERDICT);
+  p11s_pin_guard_leave(t, result == P11S_OK ? outcome : P11S_PIN_NO_VERDICT);
   p11s_secret_release(s);
   return result;
 }
 
-void pin_wrong(struct p11s_pinguard *g, const char *serial, const char *pin)
+void pin_wrong(struct p11s_pin_guard *g, const char *serial, const char *pin)
 {
   assert_int_equal(pin_login(g, serial, 0, pin, P11S_PIN_REFUSED), P11S_OK);
 }
 
-void pin_right(struct p11s_pinguard *g, const char *serial, const char *pin)
+void pin_right(struct p11s_pin_guard *g, const char *serial, const char *pin)
 {
   assert_int_equal(pin_login(g, serial, 0, pin, P11S_PIN_ACCEPTED), P11S_OK);
 }
 
-bool pin_refused(struct p11s_pinguard *g, const char *serial, const char *pin)
+bool pin_refused(struct p11s_pin_guard *g, const char *serial, const char *pin)
 {
   struct p11s_secret *s = p11s_secret_new(pin, strlen(pin));
   struct p11s_slot_info slot = pin_token(serial, 0);
-  bool result = p11s_pinguard_refused(g, &slot, s);
+  bool result = p11s_pin_guard_refused(g, &slot, s);
 
   p11s_secret_release(s);
   return result;
 }
 
-enum p11s_pin_proof pin_proof(struct p11s_pinguard *g, const char *serial, const char *pin)
+enum p11s_pin_proof pin_proof(struct p11s_pin_guard *g, const char *serial, const char *pin)
 {
   struct p11s_secret *s = p11s_secret_new(pin, strlen(pin));
   struct p11s_slot_info slot = pin_token(serial, 0);
-  enum p11s_pin_proof result = p11s_pinguard_proof(g, &slot, s);
+  enum p11s_pin_proof result = p11s_pin_guard_proof(g, &slot, s);
 
   p11s_secret_release(s);
   return result;
 }
 
-size_t pin_unlock(struct p11s_pinguard *g, const char *serial)
+size_t pin_unlock(struct p11s_pin_guard *g, const char *serial)
 {
   struct p11s_slot_info slot = pin_token(serial, 0);
-  struct p11s_pin_token which = p11s_pinguard_token(&slot);
+  struct p11s_pin_token which = p11s_pin_guard_token(&slot);
   struct p11s_error e = {P11S_OK, ""};
   size_t forgotten = 99;
 
-  if (p11s_pinguard_unlock(g, &which, &forgotten, &e) != P11S_OK)
+  if (p11s_pin_guard_unlock(g, &which, &forgotten, &e) != P11S_OK)
     fail_msg("%s", e.text);
   return forgotten;
 }
 
-struct p11s_pinguard *pin_guard(const char *where)
+struct p11s_pin_guard *pin_guard(const char *where)
 {
-  struct p11s_pinguard *g = p11s_pinguard_new(where);
+  struct p11s_pin_guard *g = p11s_pin_guard_new(where);
 
   assert_non_null(g);
   return g;
@@ -170,13 +170,13 @@ void pin_die_in_login(const char *serial, const char *pin)
 
   assert_true(child >= 0);
   if (child == 0) {
-    struct p11s_pinguard *g = p11s_pinguard_new(pin_dir);
+    struct p11s_pin_guard *g = p11s_pin_guard_new(pin_dir);
     struct p11s_secret *s = p11s_secret_new(pin, strlen(pin));
     struct p11s_slot_info slot = pin_token(serial, 0);
     struct p11s_pin_try *t = NULL;
 
-    _exit(p11s_pinguard_enter(g, &slot, s, false, &t, NULL) != P11S_OK ||
-          p11s_pinguard_permit(t, NULL) != P11S_OK);
+    _exit(p11s_pin_guard_enter(g, &slot, s, false, &t, NULL) != P11S_OK ||
+          p11s_pin_guard_permit(t, NULL) != P11S_OK);
   }
   assert_int_equal(waitpid(child, &status, 0), child);
   assert_int_equal(status, 0);

@@ -31,20 +31,20 @@ size_t pin_content(char *to, size_t size);
 
 struct p11s_slot_info pin_token(const char *name, CK_FLAGS flags);
 /* where NULL: without a directory. */
-struct p11s_pinguard *pin_guard(const char *where);
+struct p11s_pin_guard *pin_guard(const char *where);
 
 /* The result of permit; a login follows when that is good. */
-enum p11s_err pin_login(struct p11s_pinguard *g, const char *serial, CK_FLAGS flags,
+enum p11s_err pin_login(struct p11s_pin_guard *g, const char *serial, CK_FLAGS flags,
                         const char *pin, enum p11s_pin_outcome outcome);
 /* One that is permitted, and what the token says then. */
-void pin_wrong(struct p11s_pinguard *g, const char *serial, const char *pin);
-void pin_right(struct p11s_pinguard *g, const char *serial, const char *pin);
+void pin_wrong(struct p11s_pin_guard *g, const char *serial, const char *pin);
+void pin_right(struct p11s_pin_guard *g, const char *serial, const char *pin);
 /* A process dies between permit and leave. */
 void pin_die_in_login(const char *serial, const char *pin);
 
-bool pin_refused(struct p11s_pinguard *g, const char *serial, const char *pin);
-enum p11s_pin_proof pin_proof(struct p11s_pinguard *g, const char *serial, const char *pin);
+bool pin_refused(struct p11s_pin_guard *g, const char *serial, const char *pin);
+enum p11s_pin_proof pin_proof(struct p11s_pin_guard *g, const char *serial, const char *pin);
 /* How many were forgotten. */
-size_t pin_unlock(struct p11s_pinguard *g, const char *serial);
+size_t pin_unlock(struct p11s_pin_guard *g, const char *serial);
 
 #endif

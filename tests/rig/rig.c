@@ -72,24 +72,24 @@ int rig_setup(void **state)
   return 0;
 }
 
-static struct p11s_pinguard *guard;
+static struct p11s_pin_guard *guard;
 /* Tokens of a test may outlive its rig_reset(), and use their guard. */
-static struct p11s_pinguard *old_guards[1024];
+static struct p11s_pin_guard *old_guards[1024];
 static size_t old_guard_count;
 
-struct p11s_pinguard *rig_guard(void)
+struct p11s_pin_guard *rig_guard(void)
 {
   if (guard == NULL)
-    guard = p11s_pinguard_new(NULL);
+    guard = p11s_pin_guard_new(NULL);
   assert_non_null(guard);
   return guard;
 }
 
 int rig_teardown(void **state)
 {
-  p11s_pinguard_free(guard);
+  p11s_pin_guard_free(guard);
   while (old_guard_count > 0)
-    p11s_pinguard_free(old_guards[--old_guard_count]);
+    p11s_pin_guard_free(old_guards[--old_guard_count]);
   (void)state;
   softhsm_teardown();
   return 0;

@@ -79,7 +79,7 @@ uint64_t rig_later(void);
 struct p11s_wait rig_wait(uint64_t deadline_ms);
 
 /* What is known of PINs since the last rig_reset(). For tokens made without a signer. */
-struct p11s_pinguard *rig_guard(void);
+struct p11s_pin_guard *rig_guard(void);
 
 /* -- waiting */
 

@@ -140,7 +140,7 @@ static int remove_one(const char *path, const struct stat *st, int flag, struct 
 
 void softhsm_teardown(void)
 {
-  p11s_p11mod_shutdown();
+  p11s_module_shutdown();
   if (nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0)
     fail_msg("cannot remove %s: %s", dir, strerror(errno));
 }
@@ -185,7 +185,7 @@ CK_FUNCTION_LIST *softhsm_module(void)
   CK_FUNCTION_LIST *module = NULL;
   struct p11s_error e;
 
-  if (p11s_p11mod_get("softhsm2", &module, &e) != P11S_OK)
+  if (p11s_module_get("softhsm2", &module, &e) != P11S_OK)
     fail_msg("%s", e.text);
   return module;
 }

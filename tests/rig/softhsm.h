@@ -29,7 +29,7 @@ const char *softhsm_conf(void);
 void softhsm_add_config(const char *name, const char *text);
 void softhsm_remove_config(const char *name);
 
-/* The module as p11s_p11mod_get() gives it. */
+/* The module as p11s_module_get() gives it. */
 CK_FUNCTION_LIST *softhsm_module(void);
 
 /* Makes a token; pin NULL: its user PIN stays unset. The slot is another one after a shutdown. */

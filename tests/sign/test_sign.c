@@ -740,7 +740,7 @@ static int setup(void **state)
 /* Four workers with a session each want it. */
 static void one_worker_looks_for_the_key_of_all(void **state)
 {
-  uint64_t before = p11s_stats_get(P11S_STAT_KEY_LOOKUPS);
+  uint64_t before = p11s_counter_get(P11S_STAT_KEY_LOOKUPS);
   struct bench b;
 
   (void)state;
@@ -756,14 +756,14 @@ static void one_worker_looks_for_the_key_of_all(void **state)
   rig_event_wait(&finished, 4);
   for (unsigned i = 0; i < 4; i++)
     must_sign(&b, i);
-  assert_int_equal(p11s_stats_get(P11S_STAT_KEY_LOOKUPS), before + 1);
+  assert_int_equal(p11s_counter_get(P11S_STAT_KEY_LOOKUPS), before + 1);
   tear_down(&b);
   atomic_store(&clock_ahead_ms, 0);
 }
 
 static void nobody_waits_long_for_one_who_looks_for_the_key(void **state)
 {
-  uint64_t before = p11s_stats_get(P11S_STAT_KEY_LOOKUPS);
+  uint64_t before = p11s_counter_get(P11S_STAT_KEY_LOOKUPS);
   struct bench b = set_up(4, "signing", RIG_PIN);
 
   (void)state;
@@ -772,7 +772,7 @@ static void nobody_waits_long_for_one_who_looks_for_the_key(void **state)
     ask(&b, i);
   assert_true(rig_fake()->wait_blocked("C_FindObjectsInit", 1));
   rig_event_wait(&finished, 3);
-  assert_true(p11s_stats_get(P11S_STAT_KEY_LOOKUPS) > before + 1);
+  assert_true(p11s_counter_get(P11S_STAT_KEY_LOOKUPS) > before + 1);
   rig_fake()->release("C_FindObjectsInit");
   rig_event_wait(&finished, 4);
   tear_down(&b);

@@ -132,14 +132,14 @@ static void what_is_too_large_is_dropped(void **state)
   struct p11s_store *store = store_rig_open(8);
   unsigned char *message = calloc(1, P11S_STORE_MAX_MESSAGE + 1),
                 signature[P11S_STORE_MAX_SIGNATURE];
-  uint64_t dropped = p11s_stats_get(P11S_STAT_STORE_DROPPED);
+  uint64_t dropped = p11s_counter_get(P11S_STAT_STORE_DROPPED);
   size_t len = sizeof signature;
 
   (void)state;
   assert_non_null(message);
   memset(signature, 7, sizeof signature);
   p11s_store_put(store, store_rig_key(1), message, P11S_STORE_MAX_MESSAGE + 1, signature, 1);
-  assert_int_equal(p11s_stats_get(P11S_STAT_STORE_DROPPED), dropped + 1);
+  assert_int_equal(p11s_counter_get(P11S_STAT_STORE_DROPPED), dropped + 1);
   p11s_store_put(store, store_rig_key(1), message, P11S_STORE_MAX_MESSAGE, signature, len);
   store_rig_flush(store);
   assert_true(p11s_store_find_here(store, store_rig_key(1), message, P11S_STORE_MAX_MESSAGE,
@@ -209,7 +209,7 @@ static bool count_key(const struct p11s_store_record *record, void *arg)
 static void a_full_store_makes_room(void **state)
 {
   struct p11s_store *store = store_rig_open(4);
-  uint64_t evicted = p11s_stats_get(P11S_STAT_STORE_EVICTED), most = 0;
+  uint64_t evicted = p11s_counter_get(P11S_STAT_STORE_EVICTED), most = 0;
   unsigned best[5] = {0};
 
   (void)state;
@@ -229,8 +229,8 @@ static void a_full_store_makes_room(void **state)
     }
   }
   assert_true(most > 2000 && most < 10000);
-  assert_true(p11s_stats_get(P11S_STAT_STORE_EVICTED) > evicted);
-  assert_int_equal(p11s_stats_get(P11S_STAT_STORE_FAILED), 0);
+  assert_true(p11s_counter_get(P11S_STAT_STORE_EVICTED) > evicted);
+  assert_int_equal(p11s_counter_get(P11S_STAT_STORE_FAILED), 0);
   assert_true(store_rig_has(store, 4, 39999, store_rig_later()));
   for (unsigned key = 1; key <= 4; key++)
     assert_true(best[key] * 8 >= most);
@@ -256,7 +256,7 @@ static void a_full_store_half_of_which_expires_keeps_the_rest(void **state)
     }
   }
   assert_true(full > 0);
-  assert_int_equal(p11s_stats_get(P11S_STAT_STORE_FAILED), 0);
+  assert_int_equal(p11s_counter_get(P11S_STAT_STORE_FAILED), 0);
   assert_true(store_rig_has(store, 1, 39998, store_rig_later()));
   store_rig_close(store);
 }
@@ -285,17 +285,17 @@ static void the_expired_go_first(void **state)
 static void the_expired_always_go(void **state)
 {
   struct p11s_store *store = store_rig_open(8);
-  uint64_t before = p11s_stats_get(P11S_STAT_STORE_EXPIRED);
+  uint64_t before = p11s_counter_get(P11S_STAT_STORE_EXPIRED);
 
   (void)state;
   for (unsigned i = 0; i < 100; i++)
     store_rig_put(store, 1, i, i < 60 ? 1000 : store_rig_later());
   store_rig_close(store);
   store = store_rig_open(8);
-  usleep(3000000);                                                   /* it looks each second */
-  assert_int_equal(p11s_stats_get(P11S_STAT_STORE_EXPIRED), before); /* not in the first hour */
+  usleep(3000000);                                                     /* it looks each second */
+  assert_int_equal(p11s_counter_get(P11S_STAT_STORE_EXPIRED), before); /* not in the first hour */
   store_rig_set_uptime(3601);
-  while (p11s_stats_get(P11S_STAT_STORE_EXPIRED) < before + 60)
+  while (p11s_counter_get(P11S_STAT_STORE_EXPIRED) < before + 60)
     usleep(10000); /* the program's watchdog ends it */
   assert_false(store_rig_has(store, 1, 0, 1000));
   assert_true(store_rig_has(store, 1, 60, store_rig_later()));

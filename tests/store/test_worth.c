@@ -302,7 +302,7 @@ static void what_a_zone_has_lost_keeps_out_what_is_worth_no_more(void **state)
                key = add_dnskey("large.example", WEEKS(3), 0),
                lie = add_lie("small.example", 1, 2, WEEK, 1);
   const unsigned char zone[] = "\5large\7example";
-  struct p11s_bar bar = {P11S_IDMAP_INIT, false};
+  struct p11s_bar bar = {P11S_ID_TABLE_INIT, false};
 
   (void)state;
   for (size_t i = next; i <= lie; i++)

@@ -12,13 +12,13 @@
 #define LONG_MS 2000 /* how long a query would wait */
 #define NEVER UINT64_MAX
 
-static struct p11s_crowd crowd;
+static struct p11s_admission crowd;
 static uint64_t now;
 
 /* Queries that are asked for one token again and again, as many at a time as there are free threads
    for them, and how long its signatures take. */
 struct flood {
-  struct p11s_crowd_token token;
+  struct p11s_admission_token token;
   uint64_t lane;
   uint64_t takes_ms;
   unsigned asks; /* at the same time */
@@ -32,9 +32,9 @@ struct flood {
 
 static void begin(unsigned threads, bool dealt, unsigned tokens)
 {
-  p11s_crowd_init(&crowd, threads, dealt);
+  p11s_admission_init(&crowd, threads, dealt);
   for (unsigned i = 0; i < tokens; i++)
-    p11s_crowd_add_token(&crowd, true);
+    p11s_admission_add_token(&crowd, true);
   now = 1000;
 }
 
@@ -43,7 +43,7 @@ static bool enter(struct flood *f)
   struct p11s_wait wait = {.deadline_ms = now + LONG_MS, .query = true};
   uint64_t done = f->takes_ms == NEVER ? NEVER : now + f->takes_ms;
 
-  if (!p11s_crowd_enter(&crowd, &f->token, f->lane, now, 0, &wait)) {
+  if (!p11s_admission_enter(&crowd, &f->token, f->lane, now, 0, &wait)) {
     f->refused++;
     return false;
   }
@@ -55,7 +55,7 @@ static bool enter(struct flood *f)
 
 static void leave(struct flood *f, unsigned i)
 {
-  p11s_crowd_leave(&crowd, &f->token, f->lane, f->entered[i], now);
+  p11s_admission_leave(&crowd, &f->token, f->lane, f->entered[i], now);
   f->served += f->takes_ms != NEVER && now - f->entered[i] >= f->takes_ms;
   f->waits--;
   f->entered[i] = f->entered[f->waits];
@@ -98,7 +98,7 @@ static void a_burst_may_have_all_threads_then_some_are_free(void **state)
   begin(8, false, 1);
   go_on((struct flood *[]){&hung}, 1, 8);
   assert_int_equal(hung.waits, 8);
-  run(2 * P11S_CROWD_BURST_MS, (struct flood *[]){&hung}, 1, 8);
+  run(2 * P11S_ADMISSION_BURST_MS, (struct flood *[]){&hung}, 1, 8);
   assert_int_equal(hung.waits, 6);
   assert_true(hung.refused > 0);
   for (unsigned i = 0; i < 20000; i++) {
@@ -135,7 +135,7 @@ static void who_keeps_up_refuses_nobody(void **state)
   (void)state;
   for (unsigned dealt = 0; dealt < 2; dealt++)
     for (unsigned i = 0; i < 4; i++) {
-      struct flood fast = {.takes_ms = P11S_CROWD_SHORT_MS, .asks = 64};
+      struct flood fast = {.takes_ms = P11S_ADMISSION_SHORT_MS, .asks = 64};
 
       begin(threads[i], dealt != 0, 10);
       run(20000, (struct flood *[]){&fast}, 1, threads[i]);
@@ -164,7 +164,7 @@ static void of_dealt_threads_one_waits_and_not_for_long(void **state)
           slow.leaves[k] - slow.entered[k] > longest ? slow.leaves[k] - slow.entered[k] : longest;
   }
   assert_in_range(waited, 10000, 20000);
-  assert_in_range(longest, 1, P11S_CROWD_BURST_MS);
+  assert_in_range(longest, 1, P11S_ADMISSION_BURST_MS);
   assert_int_equal(fast.refused, 0);
 }
 
@@ -185,10 +185,10 @@ static void the_first_query_of_a_zone_may_wait(void **state)
       uint64_t entered = now;
 
       wait.deadline_ms = now + LONG_MS;
-      assert_true(p11s_crowd_enter(&crowd, &flood.token, 2, now, 800, &wait));
+      assert_true(p11s_admission_enter(&crowd, &flood.token, 2, now, 800, &wait));
       assert_in_range(wait.deadline_ms, now + 500, now + LONG_MS);
       run(400, (struct flood *[]){&flood}, 1, crowd.threads);
-      p11s_crowd_leave(&crowd, &flood.token, 2, entered, now);
+      p11s_admission_leave(&crowd, &flood.token, 2, entered, now);
       run(60, (struct flood *[]){&flood}, 1, crowd.threads);
     }
   }
@@ -197,10 +197,10 @@ static void the_first_query_of_a_zone_may_wait(void **state)
 static bool is_let_in(struct flood *f, uint64_t lane, bool queued)
 {
   struct p11s_wait wait = {.query = true, .queued = queued};
-  bool entered = p11s_crowd_enter(&crowd, &f->token, lane, now, 200, &wait);
+  bool entered = p11s_admission_enter(&crowd, &f->token, lane, now, 200, &wait);
 
   if (entered)
-    p11s_crowd_leave(&crowd, &f->token, lane, now, now);
+    p11s_admission_leave(&crowd, &f->token, lane, now, now);
   return entered;
 }
 
@@ -223,7 +223,7 @@ static void who_came_while_the_thread_waited_does_not_wait(void **state)
   assert_false(is_let_in(&two, 2, true));
   assert_true(is_let_in(&one, 3, true));
   assert_true(is_let_in(&one, 1, false));
-  now += P11S_CROWD_HURRY_MS;
+  now += P11S_ADMISSION_HURRY_MS;
   assert_true(is_let_in(&one, 1, true));
 }
 
@@ -259,15 +259,15 @@ static void after_a_flood_a_new_name_is_waited_for(void **state)
       go_on((struct flood *[]){&slow}, 1, crowd.threads);
     now++;
     wait.deadline_ms = now + LONG_MS;
-    assert_true(p11s_crowd_enter(&crowd, &slow.token, 0, now, 700, &wait));
+    assert_true(p11s_admission_enter(&crowd, &slow.token, 0, now, 700, &wait));
     assert_in_range(wait.deadline_ms, now + 700, now + LONG_MS);
-    p11s_crowd_leave(&crowd, &slow.token, 0, now, now + 700);
+    p11s_admission_leave(&crowd, &slow.token, 0, now, now + 700);
     wait = (struct p11s_wait){.deadline_ms = now + 700 + LONG_MS, .query = true, .waited_ms = 700};
-    assert_true(p11s_crowd_enter(&crowd, &slow.token, 0, now + 700, 700, &wait));
-    p11s_crowd_leave(&crowd, &slow.token, 0, now + 700, now + 1400);
+    assert_true(p11s_admission_enter(&crowd, &slow.token, 0, now + 700, 700, &wait));
+    p11s_admission_leave(&crowd, &slow.token, 0, now + 700, now + 1400);
     now += 5000;
     wait = (struct p11s_wait){.deadline_ms = now + LONG_MS, .query = true};
-    assert_true(p11s_crowd_enter(&crowd, &slow.token, 0, now, 700, &wait));
+    assert_true(p11s_admission_enter(&crowd, &slow.token, 0, now, 700, &wait));
     assert_int_equal(wait.deadline_ms, now + LONG_MS);
   }
 }

@@ -28,13 +28,13 @@ struct seen {
   unsigned lines;
   pid_t pid;
   char module[64], slot[256], state[16], pin[16], trouble[1024];
-  struct p11s_rate rate;
+  struct p11s_speed rate;
   unsigned room;
   int64_t since, last;
   struct p11s_slot_info found;
 };
 
-static void see(const struct p11s_report_line *line, void *arg)
+static void see(const struct p11s_status_line *line, void *arg)
 {
   struct seen *seen = arg;
 
@@ -57,7 +57,7 @@ static unsigned read_all(struct seen *seen)
   unsigned servers = 0;
 
   memset(seen, 0, sizeof *seen);
-  assert_int_equal(p11s_report_read(directory, see, seen, &servers, NULL), P11S_OK);
+  assert_int_equal(p11s_status_read(directory, see, seen, &servers, NULL), P11S_OK);
   return servers;
 }
 
@@ -205,10 +205,10 @@ static void leftovers_are_not_believed(void **state)
 
   (void)state;
   /* That number is given out, but to nobody who holds the file. */
-  (void)snprintf(text, sizeof text, "%s\t%ld\nm\ts\tready\t1\t0\t0\tok\t\t\n", P11S_REPORT_HEAD,
+  (void)snprintf(text, sizeof text, "%s\t%ld\nm\ts\tready\t1\t0\t0\tok\t\t\n", P11S_STATUS_HEAD,
                  (long)getpid());
   put(names[0], text);
-  put(names[1], P11S_REPORT_HEAD "\t0\n");
+  put(names[1], P11S_STATUS_HEAD "\t0\n");
   put(names[2], "");
   put(names[3], "half a l");
   put("other", "not ours");
@@ -218,12 +218,12 @@ static void leftovers_are_not_believed(void **state)
     assert_false(is_there(names[i]));
   assert_true(is_there("other"));
   (void)snprintf(text, sizeof text, "%s\t%ld\nm\ts\tready\nm\ts\tready\t1\t0\t0\tok\twhy\t\n",
-                 P11S_REPORT_HEAD, (long)getpid());
+                 P11S_STATUS_HEAD, (long)getpid());
   fd = put_locked("status.5", text);
   assert_int_equal(read_all(&seen), 1);
   assert_int_equal(seen.lines, 1); /* a line cut short is left out */
   assert_string_equal(seen.trouble, "why");
-  assert_int_equal(p11s_rate_best(&seen.rate), P11S_RATE_LEVELS); /* it does not say */
+  assert_int_equal(p11s_speed_best(&seen.rate), P11S_SPEED_LEVELS); /* it does not say */
   release("status.5", fd);
   fd = put_locked("status.6", "pkcs11signer status 9\n");
   assert_int_equal(read_all(&seen), 0);
@@ -234,7 +234,7 @@ static void leftovers_are_not_believed(void **state)
 /* In another namespace of processes: its number means nobody here, and another one's as well. */
 static void a_running_server_is_known_by_its_lock(void **state)
 {
-  static const char text[] = P11S_REPORT_HEAD "\t999999999\nm\ts\tready\t1\t0\t0\tok\t\t\n";
+  static const char text[] = P11S_STATUS_HEAD "\t999999999\nm\ts\tready\t1\t0\t0\tok\t\t\n";
   struct seen seen;
   int one, other;
 
@@ -260,7 +260,7 @@ static void a_server_tidies_up(void **state)
   struct seen seen;
 
   (void)state;
-  put("status.1.00000000", P11S_REPORT_HEAD "\t1\n");
+  put("status.1.00000000", P11S_STATUS_HEAD "\t1\n");
   put(".status.1.00000000", "");
   signer = reporting_signer(directory);
   key = rig_key(signer, "reported", RIG_PIN);
@@ -280,7 +280,7 @@ static void rates_are_read(void **state)
   (void)state;
   (void)snprintf(text, sizeof text,
                  "%s\t%ld\nm\ts\tready\t1\t0\t0\tok\t\t0:20:20:400000\t5\tmore\t\n",
-                 P11S_REPORT_HEAD, (long)getpid());
+                 P11S_STATUS_HEAD, (long)getpid());
   fd = put_locked("status.6", text);
   assert_int_equal(read_all(&seen), 1);
   assert_int_equal(seen.lines, 1);
@@ -293,7 +293,7 @@ static void rates_are_read(void **state)
   (void)snprintf(text, sizeof text,
                  "%s\t%ld\nm\ts\tready\t1\t0\t0\tok\t\t-\t5\t1700000000\t7\tserial\tlabel\tmaker\t"
                  "model\tmore\t\n",
-                 P11S_REPORT_HEAD, (long)getpid());
+                 P11S_STATUS_HEAD, (long)getpid());
   fd = put_locked("status.6", text);
   assert_int_equal(read_all(&seen), 1);
   assert_int_equal(seen.room, 5);
@@ -324,7 +324,7 @@ static void signatures_are_measured(void **state)
   } while (seen.rate.level[0].count < 4);
   assert_int_equal(seen.rate.level[0].count, 4);
   assert_true(seen.rate.level[0].us >= 4 * 20000);
-  assert_true(p11s_rate_at(&seen.rate, 0) <= 50);
+  assert_true(p11s_speed_at(&seen.rate, 0) <= 50);
   assert_true(seen.room > 0);
   rig_fake()->reset();
   rig_signer_free(signer);
@@ -362,15 +362,15 @@ static void settings_are_said(void **state)
   key = rig_key(signer, "reported", RIG_PIN);
   until_state("untried", &seen);
   assert_int_equal(seen.lines, 1);
-  older = put_locked("status.7", P11S_REPORT_HEAD "\t7\nm\ts\tready\t1\t0\t0\tok\t\t\n");
-  p11s_report_each_settings(directory, hear, &said);
+  older = put_locked("status.7", P11S_STATUS_HEAD "\t7\nm\ts\tready\t1\t0\t0\tok\t\t\n");
+  p11s_status_each_settings(directory, hear, &said);
   assert_int_equal(said.servers, 1); /* another version says none */
   assert_int_equal(said.pid, getpid());
   assert_string_equal(said.settings, config.host_settings);
   release("status.7", older);
   p11s_key_release(key);
   rig_signer_free(signer);
-  p11s_report_each_settings("/nonexistent/state", hear, &said);
+  p11s_status_each_settings("/nonexistent/state", hear, &said);
   assert_int_equal(said.servers, 1);
 }
 
@@ -383,7 +383,7 @@ static void no_directory(void **state)
 
   (void)state;
   assert_int_equal(p11s_key_check(key, rig_later(), &e), P11S_OK);
-  assert_int_equal(p11s_report_read("/nonexistent/state", see, NULL, &servers, &e), P11S_ERR_HOST);
+  assert_int_equal(p11s_status_read("/nonexistent/state", see, NULL, &servers, &e), P11S_ERR_HOST);
   p11s_key_release(key);
   rig_signer_free(signer);
 }

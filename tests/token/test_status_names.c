@@ -12,10 +12,10 @@
 #include <cmocka.h>
 
 /* A name of the card "dns", serial 1, in slot 7, as the first server knows it. */
-static struct p11s_report_line line(const char *name, const char *state, int64_t since,
+static struct p11s_status_line line(const char *name, const char *state, int64_t since,
                                     int64_t seen)
 {
-  return (struct p11s_report_line){.server = 0,
+  return (struct p11s_status_line){.server = 0,
                                    .pid = 1,
                                    .module = "opensc",
                                    .slot = name,
@@ -27,7 +27,7 @@ static struct p11s_report_line line(const char *name, const char *state, int64_t
                                    .found = {.id = 7, .label = "dns", .serial = "1"}};
 }
 
-static struct p11s_status_names sorted(const struct p11s_report_line *lines, size_t count)
+static struct p11s_status_names sorted(const struct p11s_status_line *lines, size_t count)
 {
   struct p11s_status_names names = {NULL, 0, 0, false};
 
@@ -40,7 +40,7 @@ static struct p11s_status_names sorted(const struct p11s_report_line *lines, siz
 }
 
 /* What all names are, as "NAME NAME state; NAME state; ". */
-static void assert_groups(const struct p11s_report_line *lines, size_t count, const char *expected)
+static void assert_groups(const struct p11s_status_line *lines, size_t count, const char *expected)
 {
   struct p11s_status_names names = sorted(lines, count);
   struct p11s_buf text = P11S_BUF_INIT;
@@ -59,7 +59,7 @@ static void assert_groups(const struct p11s_report_line *lines, size_t count, co
 
 static void names_of_one_token(void **state)
 {
-  struct p11s_report_line lines[] = {line("dns", "ready", 10, 100), line("1", "ready", 20, 90),
+  struct p11s_status_line lines[] = {line("dns", "ready", 10, 100), line("1", "ready", 20, 90),
                                      line("pkcs11:serial=1", "ready", 5, 80),
                                      line("7", "ready", 30, 70)};
 
@@ -73,7 +73,7 @@ static void names_of_one_token(void **state)
 /* Each of these is something else than dns. */
 static void other_tokens_stay_apart(void **state)
 {
-  struct p11s_report_line lines[] = {line("dns", "ready", 1, 100), line("other", "ready", 1, 100)};
+  struct p11s_status_line lines[] = {line("dns", "ready", 1, 100), line("other", "ready", 1, 100)};
 
   (void)state;
   (void)strcpy(lines[1].found.label, "other"); /* two of a TPM's tokens have one serial */
@@ -95,7 +95,7 @@ static void other_tokens_stay_apart(void **state)
 /* Nobody knows whether they are names of one token. */
 static void names_that_have_found_none(void **state)
 {
-  struct p11s_report_line lines[] = {line("dns", "away", 1, 100), line("1", "away", 1, 100),
+  struct p11s_status_line lines[] = {line("dns", "away", 1, 100), line("1", "away", 1, 100),
                                      line("7", "untried", 0, 0)};
 
   (void)state;
@@ -107,7 +107,7 @@ static void names_that_have_found_none(void **state)
 /* The token was there when it was seen by one name, and has been found gone by another since. */
 static void absence_is_of_all_names(void **state)
 {
-  struct p11s_report_line lines[] = {line("dns", "ready", 10, 100), line("1", "away", 120, 130),
+  struct p11s_status_line lines[] = {line("dns", "ready", 10, 100), line("1", "away", 120, 130),
                                      line("7", "ready", 10, 120)};
   struct p11s_status_names names;
 

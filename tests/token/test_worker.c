@@ -37,11 +37,12 @@ uint64_t __wrap_p11s_now_ms(void)
   return __real_p11s_now_ms() - atomic_load(&clock_back_ms);
 }
 
-/* Linked in place of p11s_p11mod_restart(): SoftHSM's token would be in another slot afterwards. */
-bool __wrap_p11s_p11mod_restart(const char *name, struct p11s_gate *gate, unsigned interval_ms);
+/* Linked in place of p11s_module_restart(): SoftHSM's token would be in another slot afterwards. */
+bool __wrap_p11s_module_restart(const char *name, struct p11s_exclusive *gate,
+                                unsigned interval_ms);
 static atomic_uint restarts;
 
-bool __wrap_p11s_p11mod_restart(const char *name, struct p11s_gate *gate, unsigned interval_ms)
+bool __wrap_p11s_module_restart(const char *name, struct p11s_exclusive *gate, unsigned interval_ms)
 {
   (void)name;
   (void)gate;

@@ -23,7 +23,7 @@ struct item {
   unsigned char message[];
 };
 
-struct p11s_batch {
+struct p11s_bulk_sign {
   struct p11s_signer *signer; /* immutable, like room */
   size_t room;
   unsigned thread_count;
@@ -39,13 +39,13 @@ struct p11s_batch {
   unsigned running; /* threads */
   bool stopping;
   struct p11s_error error;
-  struct p11s_batch_counts counts;
+  struct p11s_bulk_sign_counts counts;
 };
 
 /* -- threads */
 
 /* false: it is time to end. */
-static bool rest(struct p11s_batch *b)
+static bool rest(struct p11s_bulk_sign *b)
 {
   uint64_t until = p11s_now_ms() + TRY_EVERY_MS;
   bool goes_on;
@@ -64,9 +64,10 @@ static bool may_pass(enum p11s_err result)
          result == P11S_ERR_BUSY || result == P11S_ERR_SIGNATURE;
 }
 
-static enum p11s_err sign_one(struct p11s_batch *b, const struct item *item, struct p11s_error *e)
+static enum p11s_err sign_one(struct p11s_bulk_sign *b, const struct item *item,
+                              struct p11s_error *e)
 {
-  uint64_t give_up_ms = p11s_now_ms() + P11S_BATCH_PATIENCE_MS;
+  uint64_t give_up_ms = p11s_now_ms() + P11S_BULK_SIGN_PATIENCE_MS;
   unsigned char signature[P11S_SIGNATURE_MAX];
   enum p11s_err result;
 
@@ -82,7 +83,7 @@ static enum p11s_err sign_one(struct p11s_batch *b, const struct item *item, str
 }
 
 /* The store takes no more than it can write: a full queue would drop the signature. */
-static void let_the_store_write(struct p11s_batch *b)
+static void let_the_store_write(struct p11s_bulk_sign *b)
 {
   struct p11s_store *store = p11s_signer_store(b->signer);
   struct p11s_store_stats stats;
@@ -92,7 +93,7 @@ static void let_the_store_write(struct p11s_batch *b)
     (void)p11s_store_flush(store, p11s_signer_admin_deadline(b->signer));
 }
 
-static void give_up_locked(struct p11s_batch *b, const struct p11s_error *error)
+static void give_up_locked(struct p11s_bulk_sign *b, const struct p11s_error *error)
 {
   if (b->stopping)
     return;
@@ -101,7 +102,7 @@ static void give_up_locked(struct p11s_batch *b, const struct p11s_error *error)
   pthread_cond_broadcast(&b->to_do);
 }
 
-static void do_item(struct p11s_batch *b, const struct item *item)
+static void do_item(struct p11s_bulk_sign *b, const struct item *item)
 {
   bool there = p11s_sign_is_stored(item->key, item->message, item->len);
   enum p11s_err result = P11S_OK;
@@ -125,7 +126,7 @@ static void free_item(struct item *item)
   free(item);
 }
 
-static struct item *take_locked(struct p11s_batch *b)
+static struct item *take_locked(struct p11s_bulk_sign *b)
 {
   struct item *item = b->first;
 
@@ -138,7 +139,7 @@ static struct item *take_locked(struct p11s_batch *b)
 
 static void *batch_main(void *arg)
 {
-  struct p11s_batch *b = arg;
+  struct p11s_bulk_sign *b = arg;
   struct item *item;
 
   (void)pthread_setname_np(pthread_self(), "p11s/batch");
@@ -166,7 +167,7 @@ static void *batch_main(void *arg)
 
 /* -- the one who adds */
 
-static void destroy(struct p11s_batch *b)
+static void destroy(struct p11s_bulk_sign *b)
 {
   while (b->first != NULL)
     free_item(take_locked(b));
@@ -178,17 +179,17 @@ static void destroy(struct p11s_batch *b)
 }
 
 /* Signals are for the command's own thread. */
-static void start_threads(struct p11s_batch *b, unsigned threads)
+static void start_threads(struct p11s_bulk_sign *b, unsigned threads)
 {
   while (b->thread_count < threads &&
          p11s_thread_start(&b->threads[b->thread_count], batch_main, b))
     b->thread_count++;
 }
 
-enum p11s_err p11s_batch_new(struct p11s_signer *signer, unsigned threads,
-                             struct p11s_batch **ret_batch, struct p11s_error *e)
+enum p11s_err p11s_bulk_sign_new(struct p11s_signer *signer, unsigned threads,
+                                 struct p11s_bulk_sign **ret_batch, struct p11s_error *e)
 {
-  struct p11s_batch *b = calloc(1, sizeof *b);
+  struct p11s_bulk_sign *b = calloc(1, sizeof *b);
 
   if (b == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
@@ -213,8 +214,8 @@ enum p11s_err p11s_batch_new(struct p11s_signer *signer, unsigned threads,
   return p11s_error_set(e, P11S_ERR_NOMEM, "no thread could be started");
 }
 
-bool p11s_batch_add(struct p11s_batch *b, struct p11s_key *key, const unsigned char *message,
-                    size_t len, unsigned kind, uint64_t until_ms)
+bool p11s_bulk_sign_add(struct p11s_bulk_sign *b, struct p11s_key *key,
+                        const unsigned char *message, size_t len, unsigned kind, uint64_t until_ms)
 {
   static const struct p11s_error no_memory = {P11S_ERR_NOMEM, "out of memory"};
   struct item *item = malloc(sizeof *item + len);
@@ -245,7 +246,7 @@ bool p11s_batch_add(struct p11s_batch *b, struct p11s_key *key, const unsigned c
   return added;
 }
 
-bool p11s_batch_wait(struct p11s_batch *b, uint64_t until_ms)
+bool p11s_bulk_sign_wait(struct p11s_bulk_sign *b, uint64_t until_ms)
 {
   bool done;
 
@@ -258,7 +259,7 @@ bool p11s_batch_wait(struct p11s_batch *b, uint64_t until_ms)
   return done && p11s_store_flush(p11s_signer_store(b->signer), until_ms);
 }
 
-enum p11s_err p11s_batch_error(struct p11s_batch *b, struct p11s_error *e)
+enum p11s_err p11s_bulk_sign_error(struct p11s_bulk_sign *b, struct p11s_error *e)
 {
   struct p11s_error error;
 
@@ -270,14 +271,14 @@ enum p11s_err p11s_batch_error(struct p11s_batch *b, struct p11s_error *e)
   return error.code;
 }
 
-void p11s_batch_get_counts(struct p11s_batch *b, struct p11s_batch_counts *ret)
+void p11s_bulk_sign_get_counts(struct p11s_bulk_sign *b, struct p11s_bulk_sign_counts *ret)
 {
   p11s_lock(&b->lock);
   *ret = b->counts;
   p11s_unlock(&b->lock);
 }
 
-bool p11s_batch_stop(struct p11s_batch *b, uint64_t until_ms)
+bool p11s_bulk_sign_stop(struct p11s_bulk_sign *b, uint64_t until_ms)
 {
   bool all_back;
 
@@ -291,13 +292,13 @@ bool p11s_batch_stop(struct p11s_batch *b, uint64_t until_ms)
   return p11s_store_flush(p11s_signer_store(b->signer), until_ms) && all_back;
 }
 
-void p11s_batch_free(struct p11s_batch *b, uint64_t until_ms)
+void p11s_bulk_sign_free(struct p11s_bulk_sign *b, uint64_t until_ms)
 {
   bool all_back;
 
   if (b == NULL)
     return;
-  (void)p11s_batch_stop(b, until_ms);
+  (void)p11s_bulk_sign_stop(b, until_ms);
   p11s_lock(&b->lock);
   all_back = b->running == 0;
   p11s_unlock(&b->lock);

@@ -16,46 +16,46 @@
  * that it has already costs no signature. Nothing is dropped because it comes faster than the store
  * can write.
  *
- * A token that is away, or does not answer, is waited for (P11S_BATCH_PATIENCE_MS); then, and at
- * once for any other failure, the batch gives up: what was not begun is not signed.
+ * A token that is away, or does not answer, is waited for (P11S_BULK_SIGN_PATIENCE_MS); then, and
+ * at once for any other failure, the batch gives up: what was not begun is not signed.
  *
  * batch->lock guards the queue, the counts and the error; it is held for no call. One thread adds
  * and waits.
  */
-struct p11s_batch;
+struct p11s_bulk_sign;
 
-#define P11S_BATCH_KINDS 16
-#define P11S_BATCH_PATIENCE_MS 60000
+#define P11S_BULK_SIGN_KINDS 16
+#define P11S_BULK_SIGN_PATIENCE_MS 60000
 
-struct p11s_batch_counts {
-  uint64_t made[P11S_BATCH_KINDS];  /* by the token */
-  uint64_t there[P11S_BATCH_KINDS]; /* the store had them */
+struct p11s_bulk_sign_counts {
+  uint64_t made[P11S_BULK_SIGN_KINDS];  /* by the token */
+  uint64_t there[P11S_BULK_SIGN_KINDS]; /* the store had them */
 };
 
 /* The signer has a store. P11S_ERR_NOMEM: no memory, or not one thread. */
-enum p11s_err p11s_batch_new(struct p11s_signer *signer, unsigned threads,
-                             struct p11s_batch **ret_batch, struct p11s_error *e);
+enum p11s_err p11s_bulk_sign_new(struct p11s_signer *signer, unsigned threads,
+                                 struct p11s_bulk_sign **ret_batch, struct p11s_error *e);
 
 /* Takes a copy of the message, and a reference of the key. kind: how it is counted. false: no room
-   until until_ms (p11s_now_ms()), or the batch has given up: see p11s_batch_error(). */
-bool p11s_batch_add(struct p11s_batch *batch, struct p11s_key *key, const unsigned char *message,
-                    size_t len, unsigned kind, uint64_t until_ms);
+   until until_ms (p11s_now_ms()), or the batch has given up: see p11s_bulk_sign_error(). */
+bool p11s_bulk_sign_add(struct p11s_bulk_sign *batch, struct p11s_key *key,
+                        const unsigned char *message, size_t len, unsigned kind, uint64_t until_ms);
 
 /* Waits until all is signed and written to the store, or the batch has given up. false: not until
    until_ms. */
-bool p11s_batch_wait(struct p11s_batch *batch, uint64_t until_ms);
+bool p11s_bulk_sign_wait(struct p11s_bulk_sign *batch, uint64_t until_ms);
 
 /* Why it has given up; P11S_OK when it has not. */
-enum p11s_err p11s_batch_error(struct p11s_batch *batch, struct p11s_error *e);
+enum p11s_err p11s_bulk_sign_error(struct p11s_bulk_sign *batch, struct p11s_error *e);
 
-void p11s_batch_get_counts(struct p11s_batch *batch, struct p11s_batch_counts *ret);
+void p11s_bulk_sign_get_counts(struct p11s_bulk_sign *batch, struct p11s_bulk_sign_counts *ret);
 
 /* Drops what has not begun, waits for the rest until until_ms, and has the store written. The
    counts are final then, unless it gives false: not all came back. */
-bool p11s_batch_stop(struct p11s_batch *batch, uint64_t until_ms);
+bool p11s_bulk_sign_stop(struct p11s_bulk_sign *batch, uint64_t until_ms);
 
 /* Stops it and frees it; a thread that is not back by then is left behind with it. NULL is allowed.
  */
-void p11s_batch_free(struct p11s_batch *batch, uint64_t until_ms);
+void p11s_bulk_sign_free(struct p11s_bulk_sign *batch, uint64_t until_ms);
 
 #endif

@@ -19,13 +19,13 @@ static uint64_t seconds_for(uint64_t signatures, double rate)
 
 void p11s_forecast_make(const struct p11s_forecast_input *in, struct p11s_forecast *ret)
 {
-  unsigned best = p11s_rate_best(&in->rate);
+  unsigned best = p11s_speed_best(&in->rate);
   struct p11s_forecast f;
 
   memset(&f, 0, sizeof f);
-  if (best < P11S_RATE_LEVELS) {
-    f.rate = p11s_rate_at(&in->rate, best);
-    f.sessions = p11s_rate_sessions(&in->rate, best);
+  if (best < P11S_SPEED_LEVELS) {
+    f.rate = p11s_speed_at(&in->rate, best);
+    f.sessions = p11s_speed_sessions(&in->rate, best);
     f.refill_s = seconds_for(in->week, f.rate);
     f.ahead_s = seconds_for(in->week, f.rate / 2);
     f.keys_refill_s = seconds_for(in->of_keys, f.rate);
@@ -100,42 +100,42 @@ static void advise_ksk_only(const struct p11s_forecast_input *in, const struct p
   end(out);
 }
 
-/* The highest level that was measured below this one; P11S_RATE_LEVELS: none. */
-static unsigned level_below(const struct p11s_rate *rate, unsigned level)
+/* The highest level that was measured below this one; P11S_SPEED_LEVELS: none. */
+static unsigned level_below(const struct p11s_speed *rate, unsigned level)
 {
   while (level-- > 0)
-    if (p11s_rate_at(rate, level) > 0)
+    if (p11s_speed_at(rate, level) > 0)
       return level;
-  return P11S_RATE_LEVELS;
+  return P11S_SPEED_LEVELS;
 }
 
-static unsigned highest_level(const struct p11s_rate *rate)
+static unsigned highest_level(const struct p11s_speed *rate)
 {
-  return level_below(rate, P11S_RATE_LEVELS);
+  return level_below(rate, P11S_SPEED_LEVELS);
 }
 
 static void advise_sessions(const struct p11s_forecast_input *in, struct p11s_buf *out)
 {
   unsigned high = highest_level(&in->rate), low = level_below(&in->rate, high);
-  double rate = p11s_rate_at(&in->rate, high), sessions = p11s_rate_sessions(&in->rate, high);
+  double rate = p11s_speed_at(&in->rate, high), sessions = p11s_speed_sessions(&in->rate, high);
 
-  if (low == P11S_RATE_LEVELS) {
+  if (low == P11S_SPEED_LEVELS) {
     p11s_buf_addf(out,
                   "more sessions: not known. It has signed with %.0f at once only; forecast "
                   "--measure tries",
                   sessions);
-  } else if (rate < HELPS * p11s_rate_at(&in->rate, low)) {
-    p11s_buf_addf(out,
-                  "more sessions do not help: %.1f signatures a second with %.0f, %.1f with %.0f",
-                  rate, sessions, p11s_rate_at(&in->rate, low), p11s_rate_sessions(&in->rate, low));
+  } else if (rate < HELPS * p11s_speed_at(&in->rate, low)) {
+    p11s_buf_addf(
+        out, "more sessions do not help: %.1f signatures a second with %.0f, %.1f with %.0f", rate,
+        sessions, p11s_speed_at(&in->rate, low), p11s_speed_sessions(&in->rate, low));
   } else if (in->room != 0 && in->room < in->sessions) {
     p11s_buf_addf(out, "more sessions: the token has no more than %u", in->room);
   } else if (in->sessions < 64) {
     p11s_buf_addf(out,
                   "more sessions may help: %.1f signatures a second with %.0f, %.1f with %.0f. Try "
                   "pkcs11signer-sessions=%u",
-                  rate, sessions, p11s_rate_at(&in->rate, low), p11s_rate_sessions(&in->rate, low),
-                  in->sessions < 32 ? in->sessions * 2 : 64);
+                  rate, sessions, p11s_speed_at(&in->rate, low),
+                  p11s_speed_sessions(&in->rate, low), in->sessions < 32 ? in->sessions * 2 : 64);
   } else {
     return;
   }

@@ -21,7 +21,7 @@ struct p11s_forecast_input {
   unsigned sessions; /* pkcs11signer-sessions */
   unsigned room;     /* sessions that the token has; 0: not known */
   unsigned ahead;    /* pkcs11signer-sign-ahead */
-  struct p11s_rate rate;
+  struct p11s_speed rate;
 };
 
 enum p11s_keeps_up {

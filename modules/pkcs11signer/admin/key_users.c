@@ -22,7 +22,7 @@ struct use {
   char *label;
 };
 
-struct p11s_usage {
+struct p11s_key_users {
   const char *engine; /* borrowed, while reading */
   struct slot_spec *specs;
   size_t spec_count;
@@ -31,7 +31,7 @@ struct p11s_usage {
   bool failed; /* out of memory */
 };
 
-void p11s_usage_free(struct p11s_usage *usage)
+void p11s_key_users_free(struct p11s_key_users *usage)
 {
   if (usage == NULL)
     return;
@@ -59,7 +59,7 @@ static void *grow(void **array, size_t count, size_t size)
 }
 
 /* The index of text among the specs; the number of specs when there is no memory. */
-static size_t intern_spec(struct p11s_usage *usage, const char *text)
+static size_t intern_spec(struct p11s_key_users *usage, const char *text)
 {
   void *specs = usage->specs;
   struct slot_spec *spec;
@@ -75,7 +75,7 @@ static size_t intern_spec(struct p11s_usage *usage, const char *text)
   return usage->spec_count++;
 }
 
-static bool add_use(struct p11s_usage *usage, const struct p11s_row *row,
+static bool add_use(struct p11s_key_users *usage, const struct p11s_row *row,
                     const struct p11s_keyref *ref)
 {
   void *uses = usage->uses;
@@ -94,7 +94,7 @@ static bool add_use(struct p11s_usage *usage, const struct p11s_row *row,
 
 static bool read_row(const struct p11s_row *row, void *arg)
 {
-  struct p11s_usage *usage = arg;
+  struct p11s_key_users *usage = arg;
   struct p11s_keyref *ref = NULL;
 
   /* Rows that cannot be read are for `check` to complain about. */
@@ -116,7 +116,7 @@ static bool keep_zone(const char *zone, void *arg)
   return !zones->failed;
 }
 
-static enum p11s_err read_rows(struct p11s_usage *usage, const struct p11s_host *host,
+static enum p11s_err read_rows(struct p11s_key_users *usage, const struct p11s_host *host,
                                struct p11s_error *e)
 {
   struct p11s_buf zones = P11S_BUF_INIT;
@@ -132,11 +132,11 @@ static enum p11s_err read_rows(struct p11s_usage *usage, const struct p11s_host 
   return err;
 }
 
-enum p11s_err p11s_usage_read(const struct p11s_host *host, const char *engine,
-                              CK_FUNCTION_LIST *module, CK_SLOT_ID slot,
-                              struct p11s_usage **ret_usage, struct p11s_error *e)
+enum p11s_err p11s_key_users_read(const struct p11s_host *host, const char *engine,
+                                  CK_FUNCTION_LIST *module, CK_SLOT_ID slot,
+                                  struct p11s_key_users **ret_usage, struct p11s_error *e)
 {
-  struct p11s_usage *usage = calloc(1, sizeof *usage);
+  struct p11s_key_users *usage = calloc(1, sizeof *usage);
   enum p11s_err err;
 
   if (usage == NULL)
@@ -145,7 +145,7 @@ enum p11s_err p11s_usage_read(const struct p11s_host *host, const char *engine,
   err = read_rows(usage, host, e);
   usage->engine = NULL;
   if (err != P11S_OK) {
-    p11s_usage_free(usage);
+    p11s_key_users_free(usage);
     return err;
   }
   for (size_t i = 0; i < usage->spec_count; i++) {
@@ -192,8 +192,8 @@ static bool names_key(const char *text, const struct p11s_object_info *key)
   return named;
 }
 
-void p11s_usage_each(const struct p11s_usage *usage, const struct p11s_object_info *key,
-                     void (*fn)(const char *zone, unsigned id, void *arg), void *arg)
+void p11s_key_users_each(const struct p11s_key_users *usage, const struct p11s_object_info *key,
+                         void (*fn)(const char *zone, unsigned id, void *arg), void *arg)
 {
   for (size_t i = 0; i < usage->use_count; i++) {
     const struct use *use = &usage->uses[i];

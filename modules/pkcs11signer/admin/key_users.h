@@ -18,15 +18,15 @@
  *
  * Reads all zones and asks the module for its slots: administrative use only. No locks.
  */
-struct p11s_usage;
+struct p11s_key_users;
 
-enum p11s_err p11s_usage_read(const struct p11s_host *host, const char *engine,
-                              CK_FUNCTION_LIST *module, CK_SLOT_ID slot,
-                              struct p11s_usage **ret_usage, struct p11s_error *e);
-void p11s_usage_free(struct p11s_usage *usage);
+enum p11s_err p11s_key_users_read(const struct p11s_host *host, const char *engine,
+                                  CK_FUNCTION_LIST *module, CK_SLOT_ID slot,
+                                  struct p11s_key_users **ret_usage, struct p11s_error *e);
+void p11s_key_users_free(struct p11s_key_users *usage);
 
 /* Calls fn for each row that names the key, in the order of the database. */
-void p11s_usage_each(const struct p11s_usage *usage, const struct p11s_object_info *key,
-                     void (*fn)(const char *zone, unsigned id, void *arg), void *arg);
+void p11s_key_users_each(const struct p11s_key_users *usage, const struct p11s_object_info *key,
+                         void (*fn)(const char *zone, unsigned id, void *arg), void *arg);
 
 #endif

@@ -57,7 +57,7 @@ static enum p11s_err try_at_once(struct p11s_signer *signer, struct p11s_key *ke
 }
 
 enum p11s_err p11s_measure(struct p11s_signer *signer, struct p11s_key *key,
-                           struct p11s_rate *ret_rate, unsigned *ret_room, struct p11s_error *e)
+                           struct p11s_speed *ret_rate, unsigned *ret_room, struct p11s_error *e)
 {
   struct trial alone = {.signer = signer, .key = key, .count = SINGLE, .result = P11S_OK};
   unsigned sessions = p11s_signer_config(signer)->sessions;

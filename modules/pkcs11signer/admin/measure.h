@@ -18,6 +18,6 @@ struct p11s_signer;
  * p11s_key_try().
  */
 enum p11s_err p11s_measure(struct p11s_signer *signer, struct p11s_key *key,
-                           struct p11s_rate *ret_rate, unsigned *ret_room, struct p11s_error *e);
+                           struct p11s_speed *ret_rate, unsigned *ret_room, struct p11s_error *e);
 
 #endif

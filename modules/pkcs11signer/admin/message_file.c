@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-struct p11s_spool {
+struct p11s_message_file {
   FILE *file;
   uint64_t count;
   unsigned char *data;
@@ -38,10 +38,10 @@ static enum p11s_err fail(struct p11s_error *e)
   return p11s_error_set(e, P11S_ERR_HOST, "a temporary file cannot be used: %s", strerror(errno));
 }
 
-enum p11s_err p11s_spool_new(const char *directory, struct p11s_spool **ret_spool,
-                             struct p11s_error *e)
+enum p11s_err p11s_message_file_new(const char *directory, struct p11s_message_file **ret_spool,
+                                    struct p11s_error *e)
 {
-  struct p11s_spool *s = calloc(1, sizeof *s);
+  struct p11s_message_file *s = calloc(1, sizeof *s);
 
   if (s == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
@@ -54,7 +54,7 @@ enum p11s_err p11s_spool_new(const char *directory, struct p11s_spool **ret_spoo
   return P11S_OK;
 }
 
-void p11s_spool_free(struct p11s_spool *s)
+void p11s_message_file_free(struct p11s_message_file *s)
 {
   if (s == NULL)
     return;
@@ -63,8 +63,8 @@ void p11s_spool_free(struct p11s_spool *s)
   free(s);
 }
 
-enum p11s_err p11s_spool_add(struct p11s_spool *s, unsigned key, int week, const void *data,
-                             size_t len, struct p11s_error *e)
+enum p11s_err p11s_message_file_add(struct p11s_message_file *s, unsigned key, int week,
+                                    const void *data, size_t len, struct p11s_error *e)
 {
   struct head head;
 
@@ -78,14 +78,14 @@ enum p11s_err p11s_spool_add(struct p11s_spool *s, unsigned key, int week, const
   return P11S_OK;
 }
 
-enum p11s_err p11s_spool_rewind(struct p11s_spool *s, struct p11s_error *e)
+enum p11s_err p11s_message_file_rewind(struct p11s_message_file *s, struct p11s_error *e)
 {
   if (fflush(s->file) != 0 || fseek(s->file, 0, SEEK_SET) != 0)
     return fail(e);
   return P11S_OK;
 }
 
-bool p11s_spool_next(struct p11s_spool *s, struct p11s_spool_record *ret)
+bool p11s_message_file_next(struct p11s_message_file *s, struct p11s_message_file_record *ret)
 {
   struct head head;
   unsigned char *data;
@@ -103,16 +103,16 @@ bool p11s_spool_next(struct p11s_spool *s, struct p11s_spool_record *ret)
     s->room = head.len;
   }
   s->failed = fread(s->data, 1, head.len, s->file) != head.len;
-  *ret = (struct p11s_spool_record){head.key, head.week, head.len, s->data};
+  *ret = (struct p11s_message_file_record){head.key, head.week, head.len, s->data};
   return !s->failed;
 }
 
-bool p11s_spool_failed(const struct p11s_spool *s)
+bool p11s_message_file_failed(const struct p11s_message_file *s)
 {
   return s->failed;
 }
 
-uint64_t p11s_spool_count(const struct p11s_spool *s)
+uint64_t p11s_message_file_count(const struct p11s_message_file *s)
 {
   return s->count;
 }

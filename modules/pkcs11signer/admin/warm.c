@@ -19,7 +19,7 @@ struct p11s_warm {
   struct p11s_signer *signer;
   unsigned weeks;
   uint32_t start;
-  struct p11s_spool *spool;
+  struct p11s_message_file *spool;
   struct p11s_buf left_out;
   struct p11s_key **keys; /* each with a reference */
   unsigned key_count;
@@ -52,7 +52,8 @@ static bool take_demand(const struct p11s_demand *demand, void *arg)
   if (key == w->key_count)
     (void)p11s_error_set(&w->error, P11S_ERR_NOMEM, "out of memory");
   else
-    (void)p11s_spool_add(w->spool, key, demand->week, demand->message, demand->len, &w->error);
+    (void)p11s_message_file_add(w->spool, key, demand->week, demand->message, demand->len,
+                                &w->error);
   return w->error.code == P11S_OK;
 }
 
@@ -76,7 +77,7 @@ static enum p11s_err read_zone(struct p11s_warm *w, const struct p11s_host *host
         "no "
         "pkcs11signer-state-dir, or it cannot be opened (then a line above says why)");
   p11s_store_connect(p11s_signer_store(w->signer));
-  result = p11s_spool_new(p11s_signer_config(w->signer)->state_dir, &w->spool, e);
+  result = p11s_message_file_new(p11s_signer_config(w->signer)->state_dir, &w->spool, e);
   if (result == P11S_OK)
     result = host->zone_check(host->ctx, zone, e);
   if (result == P11S_OK)
@@ -115,7 +116,7 @@ void p11s_warm_free(struct p11s_warm *w)
   for (unsigned i = 0; i < w->key_count; i++)
     p11s_key_release(w->keys[i]);
   free(w->keys);
-  p11s_spool_free(w->spool);
+  p11s_message_file_free(w->spool);
   p11s_buf_clear(&w->left_out);
   free(w);
 }
@@ -129,21 +130,21 @@ typedef bool (*message_fn)(struct p11s_warm *w, struct p11s_key *key, const unsi
 static enum p11s_err each_message(struct p11s_warm *w, message_fn fn, void *arg,
                                   struct p11s_error *e)
 {
-  struct p11s_spool_record r;
+  struct p11s_message_file_record r;
 
   for (unsigned week = 0; week <= w->weeks; week++) {
-    enum p11s_err result = p11s_spool_rewind(w->spool, e);
+    enum p11s_err result = p11s_message_file_rewind(w->spool, e);
 
     if (result != P11S_OK)
       return result;
-    while (p11s_spool_next(w->spool, &r)) {
+    while (p11s_message_file_next(w->spool, &r)) {
       if (r.week != P11S_EVERY_WEEK && r.week != (int)week)
         continue;
       p11s_message_advance(r.data, (int)week);
       if (!fn(w, w->keys[r.key], r.data, r.len, week, arg))
         return P11S_OK;
     }
-    if (p11s_spool_failed(w->spool))
+    if (p11s_message_file_failed(w->spool))
       return p11s_error_set(e, P11S_ERR_HOST, "the temporary file cannot be read to its end");
   }
   return P11S_OK;
@@ -181,7 +182,7 @@ enum p11s_err p11s_warm_plan(struct p11s_warm *w, struct p11s_warm_plan *ret, st
 /* -- signing */
 
 struct run {
-  struct p11s_batch *batch;
+  struct p11s_bulk_sign *batch;
   bool (*progress)(uint64_t made, void *arg);
   void *arg;
   bool stopped;
@@ -189,10 +190,10 @@ struct run {
 
 static bool look(struct run *run)
 {
-  struct p11s_batch_counts counts;
+  struct p11s_bulk_sign_counts counts;
   uint64_t made = 0;
 
-  p11s_batch_get_counts(run->batch, &counts);
+  p11s_bulk_sign_get_counts(run->batch, &counts);
   for (unsigned i = 0; i < P11S_WARM_WEEKS; i++)
     made += counts.made[i];
   run->stopped = !run->progress(made, run->arg);
@@ -205,8 +206,8 @@ static bool sign_one(struct p11s_warm *w, struct p11s_key *key, const unsigned c
   struct run *run = arg;
 
   (void)w;
-  while (!p11s_batch_add(run->batch, key, message, len, week, p11s_now_ms() + LOOK_EVERY_MS))
-    if (p11s_batch_error(run->batch, NULL) != P11S_OK || !look(run))
+  while (!p11s_bulk_sign_add(run->batch, key, message, len, week, p11s_now_ms() + LOOK_EVERY_MS))
+    if (p11s_bulk_sign_error(run->batch, NULL) != P11S_OK || !look(run))
       return false;
   return look(run);
 }
@@ -231,28 +232,28 @@ enum p11s_err p11s_warm_run(struct p11s_warm *w, bool (*progress)(uint64_t made,
                             void *arg, struct p11s_warm_result *ret, struct p11s_error *e)
 {
   struct run run = {NULL, progress, arg, false};
-  struct p11s_batch_counts counts;
+  struct p11s_bulk_sign_counts counts;
   enum p11s_err result;
 
   memset(ret, 0, sizeof *ret);
   if (w->key_count == 0)
     return P11S_OK;
-  result = p11s_batch_new(w->signer, threads_for(w), &run.batch, e);
+  result = p11s_bulk_sign_new(w->signer, threads_for(w), &run.batch, e);
   if (result != P11S_OK)
     return result;
   result = each_message(w, sign_one, &run, e);
   while (result == P11S_OK && !run.stopped &&
-         !p11s_batch_wait(run.batch, p11s_now_ms() + LOOK_EVERY_MS))
+         !p11s_bulk_sign_wait(run.batch, p11s_now_ms() + LOOK_EVERY_MS))
     (void)look(&run);
   if (result == P11S_OK)
-    result = p11s_batch_error(run.batch, e);
+    result = p11s_bulk_sign_error(run.batch, e);
   if (result == P11S_OK && run.stopped)
     result = p11s_error_set(e, P11S_ERR_STOPPED, "interrupted");
-  (void)p11s_batch_stop(run.batch, p11s_now_ms() + STOP_WITHIN_MS);
-  p11s_batch_get_counts(run.batch, &counts);
+  (void)p11s_bulk_sign_stop(run.batch, p11s_now_ms() + STOP_WITHIN_MS);
+  p11s_bulk_sign_get_counts(run.batch, &counts);
   memcpy(ret->made, counts.made, sizeof ret->made);
   memcpy(ret->there, counts.there, sizeof ret->there);
-  p11s_batch_free(run.batch, p11s_now_ms());
+  p11s_bulk_sign_free(run.batch, p11s_now_ms());
   return result;
 }
 

@@ -31,7 +31,7 @@ struct p11s_ahead {
 
   /* the thread's own */
   struct p11s_ahead_work work; /* plan: NULL when there is nothing to be done */
-  struct p11s_claims claims;
+  struct p11s_key_locks claims;
   struct p11s_ahead_token *tokens;
   size_t token_count;
   uint32_t week; /* of the last look */

@@ -8,23 +8,23 @@
 #include <string.h>
 #include <unistd.h>
 
-void p11s_claims_drop(struct p11s_claims *claims)
+void p11s_key_locks_drop(struct p11s_key_locks *claims)
 {
   if (claims->fd >= 0)
     (void)close(claims->fd);
   claims->fd = -1;
 }
 
-void p11s_claims_renew(struct p11s_claims *claims, const char *directory)
+void p11s_key_locks_renew(struct p11s_key_locks *claims, const char *directory)
 {
   char path[4096];
 
-  p11s_claims_drop(claims);
+  p11s_key_locks_drop(claims);
   if (snprintf(path, sizeof path, "%s/ahead.lock", directory) < (int)sizeof path)
     claims->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 }
 
-bool p11s_claims_take(struct p11s_claims *claims, const unsigned char *key_id)
+bool p11s_key_locks_take(struct p11s_key_locks *claims, const unsigned char *key_id)
 {
   struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
   uint64_t place;

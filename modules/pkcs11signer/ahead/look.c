@@ -27,8 +27,8 @@
    and tokens made the others. Tokens that come back count, as their keys were left out. */
 static uint64_t count_activity(void)
 {
-  return p11s_stats_get(P11S_STAT_STORE_HITS) + p11s_stats_get(P11S_STAT_SIGNATURES) -
-         p11s_stats_get(P11S_STAT_AHEAD_SIGNATURES) + p11s_stats_get(P11S_STAT_RECONNECTS);
+  return p11s_counter_get(P11S_STAT_STORE_HITS) + p11s_counter_get(P11S_STAT_SIGNATURES) -
+         p11s_counter_get(P11S_STAT_AHEAD_SIGNATURES) + p11s_counter_get(P11S_STAT_RECONNECTS);
 }
 
 /* -- a look through the store */
@@ -44,7 +44,7 @@ void p11s_ahead_drop_plan(struct p11s_ahead *a)
   p11s_ahead_keys_release(&a->work.keys);
   p11s_plan_free(a->work.plan);
   a->work.plan = NULL;
-  p11s_claims_drop(&a->claims);
+  p11s_key_locks_drop(&a->claims);
 }
 
 static bool add(const struct p11s_store_record *record, void *arg)
@@ -84,12 +84,12 @@ static void assign_tokens(struct p11s_ahead *a)
 {
   struct p11s_plan *plan = a->work.plan;
 
-  p11s_claims_renew(&a->claims, a->config.state_dir);
+  p11s_key_locks_renew(&a->claims, a->config.state_dir);
   for (size_t i = 0; i < a->work.keys.count; i++) {
     struct p11s_key *key = a->work.keys.key[i];
 
     if (key != NULL && is_there(p11s_key_token(key)) &&
-        p11s_claims_take(&a->claims, p11s_plan_key_id(plan, i)))
+        p11s_key_locks_take(&a->claims, p11s_plan_key_id(plan, i)))
       p11s_plan_set_token(plan, i, number_of(a, p11s_key_token(key)));
   }
   for (size_t i = 0; i < a->token_count; i++) {
@@ -178,7 +178,7 @@ static enum p11s_gone_answer ask_again(const unsigned char *name, const unsigned
              : P11S_GONE_NOT;
 }
 
-static void note_server(const struct p11s_report_line *line, void *arg)
+static void note_server(const struct p11s_status_line *line, void *arg)
 {
   (void)line;
   (void)arg;
@@ -189,7 +189,7 @@ static bool is_alone(const struct p11s_ahead *a)
 {
   unsigned servers = 0;
 
-  return p11s_report_read(a->config.state_dir, note_server, NULL, &servers, NULL) == P11S_OK &&
+  return p11s_status_read(a->config.state_dir, note_server, NULL, &servers, NULL) == P11S_OK &&
          servers <= 1;
 }
 

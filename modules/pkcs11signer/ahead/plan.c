@@ -37,11 +37,11 @@ void p11s_plan_free(struct p11s_plan *plan)
   if (plan == NULL)
     return;
   EVP_MD_CTX_free(plan->ctx);
-  p11s_idmap_clear(&plan->line_of);
-  p11s_idmap_clear(&plan->set_of);
-  p11s_idmap_clear(&plan->use_of);
-  p11s_idmap_clear(&plan->key_of);
-  p11s_idmap_clear(&plan->zone_of);
+  p11s_id_table_clear(&plan->line_of);
+  p11s_id_table_clear(&plan->set_of);
+  p11s_id_table_clear(&plan->use_of);
+  p11s_id_table_clear(&plan->key_of);
+  p11s_id_table_clear(&plan->zone_of);
   free(plan->lines.data);
   free(plan->sets.data);
   free(plan->uses.data);
@@ -106,15 +106,15 @@ void *p11s_plan_append(struct p11s_plan_list *list, size_t size)
 }
 
 /* The number of the item of that id; *ret_item when it is a new one, to be filled. */
-static bool number_of(struct p11s_idmap *map, uint64_t id, struct p11s_plan_list *list, size_t size,
-                      uint32_t *ret_number, void **ret_item)
+static bool number_of(struct p11s_id_table *map, uint64_t id, struct p11s_plan_list *list,
+                      size_t size, uint32_t *ret_number, void **ret_item)
 {
-  uint32_t *at = p11s_idmap_at(map, id);
+  uint32_t *at = p11s_id_table_at(map, id);
 
   *ret_item = NULL;
   if (at == NULL)
     return false;
-  if (*at == P11S_IDMAP_NONE) {
+  if (*at == P11S_ID_TABLE_NONE) {
     *ret_item = p11s_plan_append(list, size);
     if (*ret_item == NULL) {
       *at = 0; /* no hole in the table; the plan is of no use any more */
@@ -173,7 +173,7 @@ static bool find_set(struct p11s_plan *plan, const struct p11s_message *m, uint3
     return false;
   set = item;
   if (set != NULL)
-    *set = (struct p11s_plan_set){.id = id, .line = P11S_IDMAP_NONE};
+    *set = (struct p11s_plan_set){.id = id, .line = P11S_ID_TABLE_NONE};
   return true;
 }
 
@@ -220,8 +220,8 @@ uint32_t p11s_plan_find_use(const struct p11s_plan *plan, uint32_t key, uint32_t
 {
   uint64_t id;
 
-  return make_use_id(plan, key, zone, purpose, &id) ? p11s_idmap_find(&plan->use_of, id)
-                                                    : P11S_IDMAP_NONE;
+  return make_use_id(plan, key, zone, purpose, &id) ? p11s_id_table_find(&plan->use_of, id)
+                                                    : P11S_ID_TABLE_NONE;
 }
 
 static bool find_use(struct p11s_plan *plan, const unsigned char *key_id,
@@ -301,7 +301,7 @@ static bool note_use(struct p11s_plan *plan, struct p11s_line *line, const struc
   struct p11s_line now = {.last_used = record->last_used, .soa = line->soa};
   uint32_t days = line->days + (record->days_used < DAYS_MOST ? record->days_used : DAYS_MOST);
 
-  if (set->line == P11S_IDMAP_NONE)
+  if (set->line == P11S_ID_TABLE_NONE)
     set->line = (uint32_t)(line - p11s_plan_line(plan, 0));
   set->several |= p11s_plan_line(plan, set->line)->content != line->content;
   (void)p11s_message_serial(&f->m, &now.serial);

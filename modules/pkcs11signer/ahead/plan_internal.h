@@ -41,7 +41,7 @@ struct p11s_line {
 /* An RRset: owner and type. */
 struct p11s_plan_set {
   uint64_t id;
-  uint32_t line; /* one that was used, that is missing if one is; P11S_IDMAP_NONE: none was */
+  uint32_t line; /* one that was used, that is missing if one is; P11S_ID_TABLE_NONE: none was */
   bool several;  /* contents of it were used lately */
   bool missing;  /* one that may recur is not stored for this week */
   bool told;     /* what the zone has now: */
@@ -99,7 +99,7 @@ struct p11s_plan {
   EVP_MD_CTX *ctx;
   uint32_t extension;
   struct p11s_plan_list lines, sets, uses, keys, zones, soas;
-  struct p11s_idmap line_of, set_of, use_of, key_of, zone_of;
+  struct p11s_id_table line_of, set_of, use_of, key_of, zone_of;
   uint32_t *order; /* those lines that recur */
   size_t ordered;
   size_t dnskeys; /* how many of these are, they come first */
@@ -143,7 +143,7 @@ bool p11s_plan_content_id(const struct p11s_plan *plan, const unsigned char *mes
 /* A new item of that size, all zeros; NULL: no memory. */
 void *p11s_plan_append(struct p11s_plan_list *list, size_t size);
 
-/* What the key has signed for the zone for that purpose; P11S_IDMAP_NONE: nothing. */
+/* What the key has signed for the zone for that purpose; P11S_ID_TABLE_NONE: nothing. */
 uint32_t p11s_plan_find_use(const struct p11s_plan *plan, uint32_t key, uint32_t zone,
                             enum p11s_purpose purpose);
 

@@ -20,7 +20,7 @@ static uint64_t rrset_of(const struct p11s_plan *plan, const struct p11s_line *l
          (p11s_plan_use(plan, line->use)->key + 1) * 0x9e3779b97f4a7c15u;
 }
 
-static bool find_newest(struct p11s_plan *plan, struct p11s_idmap *newest)
+static bool find_newest(struct p11s_plan *plan, struct p11s_id_table *newest)
 {
   for (size_t i = 0; i < plan->lines.count; i++) {
     const struct p11s_line *line = p11s_plan_line(plan, i);
@@ -28,10 +28,10 @@ static bool find_newest(struct p11s_plan *plan, struct p11s_idmap *newest)
 
     if (line->used == 0)
       continue;
-    at = p11s_idmap_at(newest, rrset_of(plan, line));
+    at = p11s_id_table_at(newest, rrset_of(plan, line));
     if (at == NULL)
       return false;
-    if (*at == P11S_IDMAP_NONE || p11s_plan_is_newer(line, p11s_plan_line(plan, *at)))
+    if (*at == P11S_ID_TABLE_NONE || p11s_plan_is_newer(line, p11s_plan_line(plan, *at)))
       *at = (uint32_t)i;
   }
   return true;
@@ -57,7 +57,7 @@ static bool signs_nothing_else(const struct p11s_plan *plan, const struct p11s_p
   for (size_t i = 0; i < 2; i++) {
     uint32_t other = p11s_plan_find_use(plan, use->key, use->zone, others[i]);
 
-    if (other == P11S_IDMAP_NONE)
+    if (other == P11S_ID_TABLE_NONE)
       continue;
     if (!is_out_of_use(plan, p11s_plan_use(plan, other)))
       return false;
@@ -87,7 +87,7 @@ static bool is_believed(const struct p11s_plan *plan, const struct p11s_plan_set
 }
 
 /* What the zone has is known, or which of its contents were used lately is all that is. */
-static bool is_current(const struct p11s_plan *plan, const struct p11s_idmap *newest,
+static bool is_current(const struct p11s_plan *plan, const struct p11s_id_table *newest,
                        const struct p11s_line *line)
 {
   const struct p11s_plan_set *set = p11s_plan_set(plan, line->set);
@@ -98,7 +98,7 @@ static bool is_current(const struct p11s_plan *plan, const struct p11s_idmap *ne
     return line->content == set->content;
   if (set->told && !line->soa)
     return true;
-  return !p11s_plan_is_newer(p11s_plan_line(plan, p11s_idmap_find(newest, rrset_of(plan, line))),
+  return !p11s_plan_is_newer(p11s_plan_line(plan, p11s_id_table_find(newest, rrset_of(plan, line))),
                              line);
 }
 
@@ -134,25 +134,25 @@ static int compare(const void *a, const void *b, void *arg)
 /* Of an RRset that is made up for each who asks, only the hottest. The order is theirs. */
 static bool limit_contents(struct p11s_plan *plan)
 {
-  struct p11s_idmap seen = P11S_IDMAP_INIT;
+  struct p11s_id_table seen = P11S_ID_TABLE_INIT;
   size_t kept = 0, dnskeys = plan->dnskeys;
   bool good = true;
 
   for (size_t i = 0; good && i < plan->ordered; i++) {
     struct p11s_line *line = p11s_plan_line(plan, plan->order[i]);
-    uint32_t *count = p11s_idmap_at(&seen, rrset_of(plan, line));
+    uint32_t *count = p11s_id_table_at(&seen, rrset_of(plan, line));
 
     good = count != NULL;
     if (!good)
       break;
-    *count = *count == P11S_IDMAP_NONE ? 1 : *count + 1;
+    *count = *count == P11S_ID_TABLE_NONE ? 1 : *count + 1;
     line->recurs = *count <= P11S_PLAN_CONTENTS_MOST;
     if (line->recurs)
       plan->order[kept++] = plan->order[i];
     else
       dnskeys -= line->dnskey;
   }
-  p11s_idmap_clear(&seen);
+  p11s_id_table_clear(&seen);
   plan->ordered = kept;
   plan->dnskeys = dnskeys;
   return good;
@@ -160,7 +160,7 @@ static bool limit_contents(struct p11s_plan *plan)
 
 bool p11s_plan_finish(struct p11s_plan *plan)
 {
-  struct p11s_idmap newest = P11S_IDMAP_INIT;
+  struct p11s_id_table newest = P11S_ID_TABLE_INIT;
   bool good;
 
   free(plan->order);
@@ -178,7 +178,7 @@ bool p11s_plan_finish(struct p11s_plan *plan)
     plan->order[plan->ordered++] = (uint32_t)i;
     plan->dnskeys += line->dnskey;
   }
-  p11s_idmap_clear(&newest);
+  p11s_id_table_clear(&newest);
   if (good)
     qsort_r(plan->order, plan->ordered, sizeof *plan->order, compare, plan);
   return good && limit_contents(plan);

@@ -14,7 +14,7 @@
 
 static void forget_all(struct p11s_zones *zones)
 {
-  p11s_idmap_clear(&zones->answer_of);
+  p11s_id_table_clear(&zones->answer_of);
   zones->answer_count = 0;
 }
 
@@ -30,9 +30,9 @@ static struct p11s_zones_answer *answer_of(struct p11s_zones *zones, uint64_t id
 {
   size_t room = zones->answer_room > 0 ? zones->answer_room * 2 : 64;
   struct p11s_zones_answer *more;
-  uint32_t at = p11s_idmap_find(&zones->answer_of, id), *place;
+  uint32_t at = p11s_id_table_find(&zones->answer_of, id), *place;
 
-  if (at != P11S_IDMAP_NONE)
+  if (at != P11S_ID_TABLE_NONE)
     return &zones->answers[at];
   if (zones->answer_count >= ANSWERS_MOST)
     forget_all(zones);
@@ -43,7 +43,7 @@ static struct p11s_zones_answer *answer_of(struct p11s_zones *zones, uint64_t id
     zones->answers = more;
     zones->answer_room = room;
   }
-  place = p11s_idmap_at(&zones->answer_of, id);
+  place = p11s_id_table_at(&zones->answer_of, id);
   if (place == NULL)
     return NULL;
   *place = (uint32_t)zones->answer_count++;

@@ -37,7 +37,7 @@ struct p11s_zones {
   bool changed;
 
   /* ahead/zones_doubt.c */
-  struct p11s_idmap answer_of;
+  struct p11s_id_table answer_of;
   struct p11s_zones_answer *answers;
   size_t answer_count, answer_room;
 };

@@ -81,7 +81,7 @@ static int spawn(const char *const *argument, int output, pid_t *ret_pid)
 struct watch {
   uint64_t deadline;
   unsigned silence_ms; /* how far each output moves the deadline; 0: it does not */
-  p11s_helper_fn fn;   /* may be NULL */
+  p11s_child_fn fn;    /* may be NULL */
   void *arg;
 };
 
@@ -151,17 +151,16 @@ static enum p11s_err run(const char *const *argument, struct watch *watch, struc
   return P11S_OK;
 }
 
-enum p11s_err p11s_helper_run(const char *const *argument, unsigned deadline_ms, p11s_helper_fn fn,
-                              void *arg, struct p11s_buf *output, struct p11s_error *e)
+enum p11s_err p11s_child_run(const char *const *argument, unsigned deadline_ms, p11s_child_fn fn,
+                             void *arg, struct p11s_buf *output, struct p11s_error *e)
 {
   struct watch watch = {p11s_now_ms() + deadline_ms + GRACE_MS, 0, fn, arg};
 
   return run(argument, &watch, output, e);
 }
 
-enum p11s_err p11s_helper_follow(const char *const *argument, unsigned silence_ms,
-                                 p11s_helper_fn fn, void *arg, struct p11s_buf *output,
-                                 struct p11s_error *e)
+enum p11s_err p11s_child_follow(const char *const *argument, unsigned silence_ms, p11s_child_fn fn,
+                                void *arg, struct p11s_buf *output, struct p11s_error *e)
 {
   struct watch watch = {p11s_now_ms() + silence_ms, silence_ms, fn, arg};
 

@@ -19,18 +19,17 @@
 
 /* Called, in the calling thread, with the output so far whenever there is more; it may take from
    it. */
-typedef void (*p11s_helper_fn)(struct p11s_buf *output, void *arg);
+typedef void (*p11s_child_fn)(struct p11s_buf *output, void *arg);
 
 /* argument: what follows the program's name, NULL behind the last. fn: may be NULL. At the latest
    it ends two seconds after the deadline. P11S_ERR_HOST: it could not be started; P11S_ERR_TIMEOUT:
    it did not finish. A crash is not seen here: the output is incomplete. */
-enum p11s_err p11s_helper_run(const char *const *argument, unsigned deadline_ms, p11s_helper_fn fn,
-                              void *arg, struct p11s_buf *output, struct p11s_error *e);
+enum p11s_err p11s_child_run(const char *const *argument, unsigned deadline_ms, p11s_child_fn fn,
+                             void *arg, struct p11s_buf *output, struct p11s_error *e);
 
 /* The same for what takes as long as it takes, but says so: it may go on until it has written
    nothing for so long. */
-enum p11s_err p11s_helper_follow(const char *const *argument, unsigned silence_ms,
-                                 p11s_helper_fn fn, void *arg, struct p11s_buf *output,
-                                 struct p11s_error *e);
+enum p11s_err p11s_child_follow(const char *const *argument, unsigned silence_ms, p11s_child_fn fn,
+                                void *arg, struct p11s_buf *output, struct p11s_error *e);
 
 #endif

@@ -50,37 +50,37 @@ static const struct {
     [P11S_STAT_LATENCY_SLOW] = {"signed-slower", "signatures that took longer than 2000 ms"},
 };
 
-void p11s_stats_count(enum p11s_counter counter)
+void p11s_counter_count(enum p11s_counter counter)
 {
-  p11s_stats_add(counter, 1);
+  p11s_counter_add(counter, 1);
 }
 
-void p11s_stats_add(enum p11s_counter counter, uint64_t number)
+void p11s_counter_add(enum p11s_counter counter, uint64_t number)
 {
   atomic_fetch_add_explicit(&value[counter], number, memory_order_relaxed);
 }
 
-void p11s_stats_latency(uint64_t ms)
+void p11s_counter_latency(uint64_t ms)
 {
   static const unsigned limit[] = {1, 5, 20, 100, 500, 2000};
   unsigned i = 0;
 
   while (i < sizeof limit / sizeof limit[0] && ms > limit[i])
     i++;
-  p11s_stats_count((enum p11s_counter)(P11S_STAT_LATENCY_1 + i));
+  p11s_counter_count((enum p11s_counter)(P11S_STAT_LATENCY_1 + i));
 }
 
-uint64_t p11s_stats_get(enum p11s_counter counter)
+uint64_t p11s_counter_get(enum p11s_counter counter)
 {
   return atomic_load_explicit(&value[counter], memory_order_relaxed);
 }
 
-const char *p11s_stats_name(enum p11s_counter counter)
+const char *p11s_counter_name(enum p11s_counter counter)
 {
   return about[counter].name;
 }
 
-const char *p11s_stats_explain(enum p11s_counter counter)
+const char *p11s_counter_explain(enum p11s_counter counter)
 {
   return about[counter].text;
 }

@@ -50,14 +50,14 @@ enum p11s_counter {
   P11S_STAT_COUNT,
 };
 
-void p11s_stats_count(enum p11s_counter counter);
-void p11s_stats_add(enum p11s_counter counter, uint64_t number);
+void p11s_counter_count(enum p11s_counter counter);
+void p11s_counter_add(enum p11s_counter counter, uint64_t number);
 /* Counts into the P11S_STAT_LATENCY_… that ms falls into. */
-void p11s_stats_latency(uint64_t ms);
-uint64_t p11s_stats_get(enum p11s_counter counter);
+void p11s_counter_latency(uint64_t ms);
+uint64_t p11s_counter_get(enum p11s_counter counter);
 
 /* Name ("signatures") and one line of explanation, for P11S_STAT_… below P11S_STAT_COUNT. */
-const char *p11s_stats_name(enum p11s_counter counter);
-const char *p11s_stats_explain(enum p11s_counter counter);
+const char *p11s_counter_name(enum p11s_counter counter);
+const char *p11s_counter_explain(enum p11s_counter counter);
 
 #endif

@@ -254,7 +254,7 @@ static void check_row(const struct p11s_check *check, void *arg)
 static void print_warning(const char *module, void *arg)
 {
   const struct p11s_command_ctx *ctx = arg;
-  const char *warning = p11s_p11mod_warning(module);
+  const char *warning = p11s_module_warning(module);
 
   if (warning != NULL)
     p11s_buf_addf(ctx->out, "Warning: %s\n", warning);
@@ -283,7 +283,7 @@ enum p11s_err p11s_command_check(const struct p11s_command_ctx *ctx, struct p11s
   if (p11s_table_print(run.table, ctx->json, ctx->out, err == P11S_OK ? &failure : NULL) != P11S_OK)
     err = P11S_ERR_NOMEM;
   if (!ctx->json && run.checked > 0)
-    (void)p11s_p11mod_each_name(print_warning, (void *)ctx, NULL);
+    (void)p11s_module_each_name(print_warning, (void *)ctx, NULL);
   if (!ctx->json)
     p11s_buf_addf(ctx->out, "%u key%s checked, %u failed\n", run.checked, p11s_plural(run.checked),
                   run.failed);

@@ -163,14 +163,14 @@ static void choose_counts(const struct work *w, struct entry *entry)
 
 /* -- how fast they are */
 
-static void take_report(const struct p11s_report_line *line, void *arg)
+static void take_report(const struct p11s_status_line *line, void *arg)
 {
   struct work *w = arg;
 
   for (size_t i = 0; i < w->count; i++)
     if (strcmp(w->entries[i].module, line->module) == 0 &&
         strcmp(w->entries[i].slot, line->slot) == 0) {
-      p11s_rate_merge(&w->entries[i].in.rate, &line->rate);
+      p11s_speed_merge(&w->entries[i].in.rate, &line->rate);
       w->entries[i].in.room = line->room;
     }
 }
@@ -183,7 +183,7 @@ static enum p11s_err find_rates(struct work *w, struct p11s_error *e)
   if (!w->measure) {
     /* Without reports the speed is not known: that is said. */
     if (config->state_dir != NULL && config->state_dir[0] != '\0')
-      (void)p11s_report_read(config->state_dir, take_report, w, &servers, NULL);
+      (void)p11s_status_read(config->state_dir, take_report, w, &servers, NULL);
     return P11S_OK;
   }
   for (size_t i = 0; i < w->count; i++) {

@@ -18,7 +18,7 @@ enum { LABEL, ID, TYPE, PRIVATE, PUBLIC, ZONES };
 
 struct keys {
   struct p11s_table *table;
-  const struct p11s_usage *usage;
+  const struct p11s_key_users *usage;
 };
 
 static void keys_zone(const char *zone, unsigned id, void *arg)
@@ -43,7 +43,7 @@ static void keys_row(const struct p11s_object_info *info, void *arg)
   p11s_table_bool(t, PRIVATE, info->has_private);
   p11s_table_bool(t, PUBLIC, info->has_public);
   p11s_table_item(t, ZONES, NULL);
-  p11s_usage_each(keys->usage, info, keys_zone, t);
+  p11s_key_users_each(keys->usage, info, keys_zone, t);
 }
 
 static void note_private(const struct p11s_object_info *info, void *arg)
@@ -89,7 +89,7 @@ static enum p11s_err keys_login(const struct p11s_command_ctx *ctx, struct p11s_
   if (err == P11S_OK)
     err = p11s_pin_get(given, source, token, &pin, e);
   if (err == P11S_OK)
-    err = p11s_login(p11s_signer_pinguard(ctx->signer), session,
+    err = p11s_login(p11s_signer_pin_guard(ctx->signer), session,
                      (struct p11s_login_how){.user = CKU_USER}, pin, &tried, e);
   p11s_secret_release(pin);
   p11s_secret_release(given);
@@ -107,7 +107,7 @@ static const char *not_logged_in(const struct p11s_session *session)
 }
 
 static enum p11s_err keys_list(const struct p11s_command_ctx *ctx, struct p11s_session *session,
-                               const struct p11s_usage *usage, struct p11s_error *e)
+                               const struct p11s_key_users *usage, struct p11s_error *e)
 {
   static const char *const columns[] = {"label", "id", "type", "private", "public", "zones", NULL};
   struct keys keys = {p11s_table_new(columns), usage};
@@ -131,23 +131,23 @@ enum p11s_err p11s_command_keys(const struct p11s_command_ctx *ctx, struct p11s_
 {
   CK_FUNCTION_LIST *module = NULL;
   struct p11s_session *session = NULL;
-  struct p11s_usage *usage = NULL;
+  struct p11s_key_users *usage = NULL;
   bool as_owner = p11s_owner_act(true);
-  enum p11s_err err = p11s_p11mod_get(ctx->arg[0], &module, e);
+  enum p11s_err err = p11s_module_get(ctx->arg[0], &module, e);
 
   if (err == P11S_OK)
     err = p11s_session_open(module, ctx->arg[1], P11S_SESSION_READ, &session, e);
   if (err == P11S_OK) {
     (void)p11s_owner_act(as_owner); /* the database is for whoever runs the command */
-    err =
-        p11s_usage_read(ctx->host, ctx->arg[0], module, p11s_session_slot(session)->id, &usage, e);
+    err = p11s_key_users_read(ctx->host, ctx->arg[0], module, p11s_session_slot(session)->id,
+                              &usage, e);
     (void)p11s_owner_act(true);
   }
   if (err == P11S_OK)
     err = keys_list(ctx, session, usage, e);
   if (err != P11S_OK)
     p11s_owner_explain(e);
-  p11s_usage_free(usage);
+  p11s_key_users_free(usage);
   p11s_session_close(session);
   (void)p11s_owner_act(as_owner);
   return err;

@@ -24,9 +24,9 @@ static enum p11s_err finish(struct p11s_table *t, const struct p11s_command_ctx 
 /* The columns of `modules`. */
 enum { NAME, PATH, DESCRIPTION, MADE_BY, VERSION, WARNING, MODULE_ERROR };
 
-static void modules_row(const struct p11s_p11mod_info *info, void *arg)
+static void modules_row(const struct p11s_module_info *info, void *arg)
 {
-  const char *warning = p11s_p11mod_warning(info->name);
+  const char *warning = p11s_module_warning(info->name);
   struct p11s_table *t = arg;
 
   p11s_table_row(t);
@@ -45,7 +45,7 @@ static void modules_failed_row(const char *name, void *arg)
   CK_FUNCTION_LIST *module = NULL;
   struct p11s_error failure;
 
-  if (p11s_p11mod_get(name, &module, &failure) == P11S_OK)
+  if (p11s_module_get(name, &module, &failure) == P11S_OK)
     return;
   p11s_table_row(t);
   p11s_table_string(t, NAME, name);
@@ -57,10 +57,10 @@ static enum p11s_err list_modules(const struct p11s_command_ctx *ctx, struct p11
   static const char *const columns[] = {"name",    "path",    "description", "manufacturer",
                                         "version", "warning", "error",       NULL};
   struct p11s_table *t = p11s_table_new(columns);
-  enum p11s_err err = p11s_p11mod_each(modules_row, t, e);
+  enum p11s_err err = p11s_module_each(modules_row, t, e);
 
   if (err == P11S_OK)
-    err = p11s_p11mod_each_name(modules_failed_row, t, e);
+    err = p11s_module_each_name(modules_failed_row, t, e);
   if (err != P11S_OK) {
     p11s_table_free(t);
     return err;
@@ -127,7 +127,7 @@ static enum p11s_err list_tokens(const struct p11s_command_ctx *ctx, struct p11s
                                         "model",  "flags", "error", NULL};
   struct tokens tokens = {p11s_table_new(columns), NULL};
   struct p11s_buf names = P11S_BUF_INIT;
-  enum p11s_err err = p11s_p11mod_each_name(keep_name, &names, e);
+  enum p11s_err err = p11s_module_each_name(keep_name, &names, e);
 
   if (err == P11S_OK && names.failed)
     err = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
@@ -137,7 +137,7 @@ static enum p11s_err list_tokens(const struct p11s_command_ctx *ctx, struct p11s
     CK_FUNCTION_LIST *module = NULL;
     struct p11s_error failure;
     tokens.module = names.data + at;
-    if (p11s_p11mod_get(tokens.module, &module, &failure) != P11S_OK ||
+    if (p11s_module_get(tokens.module, &module, &failure) != P11S_OK ||
         p11s_slot_each(module, tokens_row, &tokens, &failure) != P11S_OK) {
       p11s_table_row(tokens.table);
       p11s_table_string(tokens.table, MODULE, tokens.module);

@@ -51,7 +51,7 @@ bool p11s_command_servers_differ(const struct p11s_command_ctx *ctx, struct p11s
   struct comparison c = {config->host_settings, why};
 
   if (config->state_dir[0] != '\0')
-    p11s_report_each_settings(config->state_dir, compare, &c);
+    p11s_status_each_settings(config->state_dir, compare, &c);
   return why->len > 0;
 }
 

@@ -75,7 +75,7 @@ static void set_found(const struct listing *listing, const struct p11s_slot_info
   set_string(t, MODEL, found->model);
 }
 
-static void set_state(const struct listing *listing, const struct p11s_report_line *line)
+static void set_state(const struct listing *listing, const struct p11s_status_line *line)
 {
   bool is_old = line->seen != 0 && llabs(time(NULL) - line->seen) > OLD_S;
   char text[32];
@@ -88,10 +88,10 @@ static void set_state(const struct listing *listing, const struct p11s_report_li
 }
 
 /* The lines of one token in one state. What changes from name to name is as it was seen last. */
-static void status_row(const struct listing *listing, const struct p11s_report_line *lines,
+static void status_row(const struct listing *listing, const struct p11s_status_line *lines,
                        size_t count)
 {
-  const struct p11s_report_line *line = &lines[0]; /* the one that has seen it last */
+  const struct p11s_status_line *line = &lines[0]; /* the one that has seen it last */
   struct p11s_table *t = listing->table;
   uint64_t reconnects = 0;
   int64_t since = line->since;
@@ -124,7 +124,7 @@ static enum p11s_err list_tokens(struct listing *listing, const char *directory,
                                  unsigned *ret_servers, struct p11s_error *e)
 {
   struct p11s_status_names *names = &listing->names;
-  enum p11s_err err = p11s_report_read(directory, p11s_status_names_add, names, ret_servers, e);
+  enum p11s_err err = p11s_status_read(directory, p11s_status_names_add, names, ret_servers, e);
   size_t count;
 
   if (err == P11S_OK && names->failed)

@@ -14,7 +14,7 @@
 enum { TOKEN, SERIAL, FORGOTTEN };
 
 struct unlock {
-  struct p11s_pinguard *guard;
+  struct p11s_pin_guard *guard;
   struct p11s_table *table;
   struct p11s_buf text;
 };
@@ -24,7 +24,7 @@ static enum p11s_err unlock_one(struct unlock *u, const struct p11s_pin_token *t
 {
   const char *serial = token->serial, *label = token->label;
   size_t forgotten = 0;
-  enum p11s_err err = p11s_pinguard_unlock(u->guard, token, &forgotten, e);
+  enum p11s_err err = p11s_pin_guard_unlock(u->guard, token, &forgotten, e);
 
   if (err != P11S_OK)
     return err;
@@ -118,19 +118,19 @@ struct search {
   struct p11s_slot_info info;
 };
 
-static void search_module(const struct p11s_p11mod_info *module, void *arg)
+static void search_module(const struct p11s_module_info *module, void *arg)
 {
   struct search *search = arg;
   CK_FUNCTION_LIST *functions = NULL;
 
-  if (!search->found && p11s_p11mod_get(module->name, &functions, NULL) == P11S_OK)
+  if (!search->found && p11s_module_get(module->name, &functions, NULL) == P11S_OK)
     search->found = p11s_slot_find(functions, search->spec, &search->info, NULL) == P11S_OK;
 }
 
 static enum p11s_err unlock_found(struct unlock *u, const struct p11s_slot_info *slot,
                                   struct p11s_error *e)
 {
-  struct p11s_pin_token token = p11s_pinguard_token(slot);
+  struct p11s_pin_token token = p11s_pin_guard_token(slot);
 
   return unlock_one(u, &token, e);
 }
@@ -154,7 +154,7 @@ static enum p11s_err unlock_named(struct unlock *u, const char *name,
   if (at < count)
     return unlock_one(u, &known[at].token, e);
   as_owner = p11s_owner_act(true);
-  (void)p11s_p11mod_each(search_module, &search, NULL);
+  (void)p11s_module_each(search_module, &search, NULL);
   (void)p11s_owner_act(as_owner);
   if (search.found)
     return unlock_found(u, &search.info, e);
@@ -173,10 +173,10 @@ static enum p11s_err unlock_named(struct unlock *u, const char *name,
 enum p11s_err p11s_command_unlock_login(const struct p11s_command_ctx *ctx, struct p11s_error *e)
 {
   static const char *const columns[] = {"token", "serial", "forgotten", NULL};
-  struct unlock u = {p11s_signer_pinguard(ctx->signer), p11s_table_new(columns), P11S_BUF_INIT};
+  struct unlock u = {p11s_signer_pin_guard(ctx->signer), p11s_table_new(columns), P11S_BUF_INIT};
   struct p11s_pin_subject *known = NULL;
   size_t count = 0;
-  enum p11s_err err = p11s_pinguard_subjects(u.guard, &known, &count, e);
+  enum p11s_err err = p11s_pin_guard_subjects(u.guard, &known, &count, e);
 
   if (err == P11S_OK && strcmp(ctx->arg[0], "--all") == 0)
     err = unlock_all(&u, known, count, e);

@@ -9,7 +9,7 @@
 
 #define ALGORITHM "Algorithm:"
 #define PLAIN "Engine:"
-#define STORED P11S_STORED_ENGINE ":"
+#define STORED P11S_KEYREF_LMDB_ENGINE ":"
 #define MAX_DIGITS 6
 
 static bool begins_with(const char *line, size_t len, const char *name)
@@ -71,7 +71,7 @@ static void convert(const char *content, size_t len, bool to_plain, struct p11s_
   }
 }
 
-void p11s_stored_from_plain(const char *content, size_t len, struct p11s_buf *out)
+void p11s_keyref_lmdb_from_plain(const char *content, size_t len, struct p11s_buf *out)
 {
   convert(content, len, false, out);
 }
@@ -90,7 +90,7 @@ static bool is_stored(const char *content, size_t len)
   return false;
 }
 
-bool p11s_stored_to_plain(const char *content, size_t len, struct p11s_buf *out)
+bool p11s_keyref_lmdb_to_plain(const char *content, size_t len, struct p11s_buf *out)
 {
   if (!is_stored(content, len))
     return false;

@@ -21,12 +21,12 @@
  * byte by byte, when the reference has an `Engine:` and an `Algorithm:` line of the plain form.
  * No locks. The text may hold a PIN: wipe the buffer (p11s_buf_wipe()).
  */
-#define P11S_STORED_ENGINE "Pkcs11signer-Engine"
+#define P11S_KEYREF_LMDB_ENGINE "Pkcs11signer-Engine"
 
 /* Appends the reference as it is to be stored. */
-void p11s_stored_from_plain(const char *content, size_t len, struct p11s_buf *out);
+void p11s_keyref_lmdb_from_plain(const char *content, size_t len, struct p11s_buf *out);
 /* Appends what stands in a database as a plain reference. false, and nothing appended: it is no
    reference in that form, and to be taken as it is. */
-bool p11s_stored_to_plain(const char *content, size_t len, struct p11s_buf *out);
+bool p11s_keyref_lmdb_to_plain(const char *content, size_t len, struct p11s_buf *out);
 
 #endif

@@ -16,9 +16,9 @@
 
 #define CHANGE_WAIT_MS 2000
 
-struct p11s_pinguard *p11s_pinguard_new(const char *state_dir)
+struct p11s_pin_guard *p11s_pin_guard_new(const char *state_dir)
 {
-  struct p11s_pinguard *g = calloc(1, sizeof *g);
+  struct p11s_pin_guard *g = calloc(1, sizeof *g);
 
   if (g == NULL)
     return NULL;
@@ -30,22 +30,22 @@ struct p11s_pinguard *p11s_pinguard_new(const char *state_dir)
     if (g->dir == NULL)
       goto failed;
   }
-  if (p11s_random(g->key, sizeof g->key) && p11s_pinmarks_init(&g->shared) &&
-      p11s_pinmarks_init(&g->own))
+  if (p11s_random(g->key, sizeof g->key) && p11s_pin_marks_init(&g->shared) &&
+      p11s_pin_marks_init(&g->own))
     return g;
 failed:
-  p11s_pinguard_free(g);
+  p11s_pin_guard_free(g);
   return NULL;
 }
 
-void p11s_pinguard_free(struct p11s_pinguard *g)
+void p11s_pin_guard_free(struct p11s_pin_guard *g)
 {
   if (g == NULL)
     return;
   pthread_cond_destroy(&g->left);
   p11s_mutex_destroy(&g->lock);
-  p11s_pinmarks_clear(&g->shared);
-  p11s_pinmarks_clear(&g->own);
+  p11s_pin_marks_clear(&g->shared);
+  p11s_pin_marks_clear(&g->own);
   free(g->accepted.entry);
   free(g->news.entry);
   free(g->slow.entry);
@@ -57,7 +57,7 @@ void p11s_pinguard_free(struct p11s_pinguard *g)
 
 /* -- fast hashes: of this process, in memory only */
 
-struct p11s_pin_token p11s_pinguard_token(const struct p11s_slot_info *slot)
+struct p11s_pin_token p11s_pin_guard_token(const struct p11s_slot_info *slot)
 {
   struct p11s_pin_token token;
 
@@ -67,7 +67,7 @@ struct p11s_pin_token p11s_pinguard_token(const struct p11s_slot_info *slot)
   return token;
 }
 
-static bool digest_fast(const struct p11s_pinguard *g, const struct p11s_pin_token *token,
+static bool digest_fast(const struct p11s_pin_guard *g, const struct p11s_pin_token *token,
                         const struct p11s_secret *pin, struct fast *ret)
 {
   char both[sizeof *token];
@@ -119,7 +119,7 @@ static void put(struct ring *ring, const struct known *known)
 
 /* -- slow hashes: each made once, and one at a time */
 
-static bool find_slow(struct p11s_pinguard *g, const struct known *wanted, unsigned char *ret)
+static bool find_slow(struct p11s_pin_guard *g, const struct known *wanted, unsigned char *ret)
 {
   bool known = false;
 
@@ -136,16 +136,16 @@ static bool find_slow(struct p11s_pinguard *g, const struct known *wanted, unsig
   return known;
 }
 
-static void keep_slow(struct p11s_pinguard *g, const struct known *slow)
+static void keep_slow(struct p11s_pin_guard *g, const struct known *slow)
 {
   p11s_lock(&g->lock);
   put(&g->slow, slow);
   p11s_unlock(&g->lock);
 }
 
-bool p11s_pinguard_hash(struct p11s_pinguard *g, const unsigned char *salt,
-                        const struct p11s_pin_token *token, const struct p11s_secret *pin,
-                        unsigned char *ret)
+bool p11s_pin_guard_hash(struct p11s_pin_guard *g, const unsigned char *salt,
+                         const struct p11s_pin_token *token, const struct p11s_secret *pin,
+                         unsigned char *ret)
 {
   struct known slow;
   bool known;
@@ -158,7 +158,7 @@ bool p11s_pinguard_hash(struct p11s_pinguard *g, const unsigned char *salt,
     return true;
   p11s_lock(&g->hashing);
   known = find_slow(g, &slow, ret);
-  if (!known && p11s_pinmarks_hash(salt, token->serial, pin, slow.hash)) {
+  if (!known && p11s_pin_marks_hash(salt, token->serial, pin, slow.hash)) {
     keep_slow(g, &slow);
     memcpy(ret, slow.hash, sizeof slow.hash);
     known = true;
@@ -169,7 +169,7 @@ bool p11s_pinguard_hash(struct p11s_pinguard *g, const unsigned char *salt,
 
 /* -- the file */
 
-static void complain(struct p11s_pinguard *g, const char *what)
+static void complain(struct p11s_pin_guard *g, const char *what)
 {
   int why = errno;
   bool first;
@@ -187,14 +187,14 @@ static void complain(struct p11s_pinguard *g, const char *what)
                    g->dir, what);
 }
 
-static void uncomplain(struct p11s_pinguard *g)
+static void uncomplain(struct p11s_pin_guard *g)
 {
   p11s_lock(&g->lock);
   g->complained = false;
   p11s_unlock(&g->lock);
 }
 
-static void forget_news_locked(struct p11s_pinguard *g, const struct p11s_pin_token *token)
+static void forget_news_locked(struct p11s_pin_guard *g, const struct p11s_pin_token *token)
 {
   struct ring *news = &g->news;
   struct fast fast;
@@ -208,21 +208,21 @@ static void forget_news_locked(struct p11s_pinguard *g, const struct p11s_pin_to
 
 /* Takes a list read from the file, or written to it, for the one that counts. What unlock-login has
    put there since holds for what could not be written, too. *marks is the former list then. */
-static void install(struct p11s_pinguard *g, struct p11s_pinmarks *marks,
-                    const struct p11s_pinfile_id *id)
+static void install(struct p11s_pin_guard *g, struct p11s_pin_marks *marks,
+                    const struct p11s_marks_file_id *id)
 {
-  struct p11s_pinmarks former;
+  struct p11s_pin_marks former;
 
   p11s_lock(&g->lock);
   for (size_t i = 0; i < marks->count; i++) {
-    const struct p11s_pinmark *mark = &marks->mark[i];
+    const struct p11s_pin_mark *mark = &marks->mark[i];
 
-    if (mark->kind != P11S_PINMARK_UNLOCKED ||
-        p11s_pinmarks_find(&g->shared, mark->kind, &mark->token, mark->hash) != NULL)
+    if (mark->kind != P11S_PIN_MARK_UNLOCKED ||
+        p11s_pin_marks_find(&g->shared, mark->kind, &mark->token, mark->hash) != NULL)
       continue;
-    (void)p11s_pinmarks_remove(&g->own, P11S_PINMARK_REFUSED, &mark->token, NULL);
-    (void)p11s_pinmarks_remove(&g->own, P11S_PINMARK_TRYING, &mark->token, NULL);
-    (void)p11s_pinmarks_remove(&g->own, P11S_PINMARK_UNCLEAR, &mark->token, NULL);
+    (void)p11s_pin_marks_remove(&g->own, P11S_PIN_MARK_REFUSED, &mark->token, NULL);
+    (void)p11s_pin_marks_remove(&g->own, P11S_PIN_MARK_TRYING, &mark->token, NULL);
+    (void)p11s_pin_marks_remove(&g->own, P11S_PIN_MARK_UNCLEAR, &mark->token, NULL);
     forget_news_locked(g, &mark->token);
   }
   former = g->shared;
@@ -232,19 +232,19 @@ static void install(struct p11s_pinguard *g, struct p11s_pinmarks *marks,
   p11s_unlock(&g->lock);
 }
 
-static bool is_current(struct p11s_pinguard *g)
+static bool is_current(struct p11s_pin_guard *g)
 {
-  struct p11s_pinfile_id id;
+  struct p11s_marks_file_id id;
   bool same;
 
-  (void)p11s_pinfile_id(g->dir, &id);
+  (void)p11s_marks_file_id(g->dir, &id);
   p11s_lock(&g->lock);
   same = memcmp(&id, &g->shared_id, sizeof id) == 0;
   p11s_unlock(&g->lock);
   return same;
 }
 
-static void copy_salt(struct p11s_pinguard *g, unsigned char *ret_salt)
+static void copy_salt(struct p11s_pin_guard *g, unsigned char *ret_salt)
 {
   p11s_lock(&g->lock);
   memcpy(ret_salt, g->shared.salt, sizeof g->shared.salt);
@@ -252,77 +252,77 @@ static void copy_salt(struct p11s_pinguard *g, unsigned char *ret_salt)
 }
 
 /* Reads the file, which becomes an empty list where there is none; false when it cannot be used. */
-static bool load(struct p11s_pinguard *g)
+static bool load(struct p11s_pin_guard *g)
 {
-  struct p11s_pinmarks m = {0};
-  struct p11s_pinfile_id id;
+  struct p11s_pin_marks m = {0};
+  struct p11s_marks_file_id id;
 
   memset(&id, 0, sizeof id);
-  switch (p11s_pinfile_read(g->dir, &m, &id)) {
-  case P11S_PINFILE_OK:
+  switch (p11s_marks_file_read(g->dir, &m, &id)) {
+  case P11S_MARKS_FILE_OK:
     install(g, &m, &id);
-    p11s_pinmarks_clear(&m);
+    p11s_pin_marks_clear(&m);
     return true;
-  case P11S_PINFILE_CORRUPT:
+  case P11S_MARKS_FILE_CORRUPT:
     p11s_log_event(P11S_LOG_WARNING,
                    "%s/refused-pins is damaged or of another version: it was renamed to "
                    "refused-pins.corrupt; which PINs were refused is not known any more, so wrong "
                    "ones may be tried again: check the PINs",
                    g->dir);
     break;
-  case P11S_PINFILE_NONE:
+  case P11S_MARKS_FILE_NONE:
     break;
-  case P11S_PINFILE_UNUSABLE:
+  case P11S_MARKS_FILE_UNUSABLE:
     complain(g, "refused-pins cannot be read");
     return false; /* what was read before still holds */
   }
-  if (!p11s_pinmarks_init(&m))
+  if (!p11s_pin_marks_init(&m))
     return false;
   copy_salt(g, m.salt);
   install(g, &m, &id);
-  p11s_pinmarks_clear(&m);
+  p11s_pin_marks_clear(&m);
   return true;
 }
 
-void p11s_pinguard_refresh(struct p11s_pinguard *g)
+void p11s_pin_guard_refresh(struct p11s_pin_guard *g)
 {
   if (g->dir != NULL && !is_current(g))
     (void)load(g);
 }
 
-static bool copy_shared(struct p11s_pinguard *g, struct p11s_pinmarks *ret)
+static bool copy_shared(struct p11s_pin_guard *g, struct p11s_pin_marks *ret)
 {
   bool copied;
 
   p11s_lock(&g->lock);
-  copied = p11s_pinmarks_copy(&g->shared, ret);
+  copied = p11s_pin_marks_copy(&g->shared, ret);
   p11s_unlock(&g->lock);
   return copied;
 }
 
 /* In the file; false when it could not be written. */
-static bool change_shared(struct p11s_pinguard *g, struct p11s_pin_change *change)
+static bool change_shared(struct p11s_pin_guard *g, struct p11s_pin_change *change)
 {
   unsigned char salt[P11S_PIN_SALT_LEN], hash[P11S_PIN_HASH_LEN];
-  struct p11s_pinmarks m = {0};
-  struct p11s_pinfile_id id;
+  struct p11s_pin_marks m = {0};
+  struct p11s_marks_file_id id;
   bool done = false;
   int why, lock;
 
   /* Others wait for the file: the hash is made before it is locked, as a rule. */
-  p11s_pinguard_refresh(g);
+  p11s_pin_guard_refresh(g);
   copy_salt(g, salt);
-  (void)p11s_pinguard_hash(g, salt, change->token, change->pin, hash);
-  lock = p11s_pinfile_lock(g->dir, P11S_PINFILE_CHANGE, p11s_now_ms() + CHANGE_WAIT_MS);
+  (void)p11s_pin_guard_hash(g, salt, change->token, change->pin, hash);
+  lock = p11s_marks_file_lock(g->dir, P11S_MARKS_FILE_CHANGE, p11s_now_ms() + CHANGE_WAIT_MS);
   if (lock < 0) {
     complain(g, "refused-pins.lock cannot be locked");
     return false;
   }
   if (load(g) && copy_shared(g, &m) &&
-      p11s_pinguard_hash(g, m.salt, change->token, change->pin, hash)) {
+      p11s_pin_guard_hash(g, m.salt, change->token, change->pin, hash)) {
     change->apply(&m, hash, change);
     done = !m.changed;
-    if (!done && p11s_pinfile_write(g->dir, &m, &id) == P11S_PINFILE_OK) {
+    if (!done && p11s_marks_file_write(g->dir, &m, &id) == P11S_MARKS_FILE_OK) {
       install(g, &m, &id);
       uncomplain(g);
       done = true;
@@ -331,13 +331,13 @@ static bool change_shared(struct p11s_pinguard *g, struct p11s_pin_change *chang
     }
   }
   why = errno;
-  p11s_pinmarks_clear(&m);
+  p11s_pin_marks_clear(&m);
   (void)close(lock);
   errno = why;
   return done;
 }
 
-bool p11s_pinguard_change(struct p11s_pinguard *g, struct p11s_pin_change *change)
+bool p11s_pin_guard_change(struct p11s_pin_guard *g, struct p11s_pin_change *change)
 {
   unsigned char hash[P11S_PIN_HASH_LEN];
   bool written = g->dir != NULL && change_shared(g, change);
@@ -347,7 +347,7 @@ bool p11s_pinguard_change(struct p11s_pinguard *g, struct p11s_pin_change *chang
   p11s_lock(&g->lock);
   also = !written || g->own.count > 0;
   p11s_unlock(&g->lock);
-  if (also && p11s_pinguard_hash(g, g->own.salt, change->token, change->pin, hash)) {
+  if (also && p11s_pin_guard_hash(g, g->own.salt, change->token, change->pin, hash)) {
     p11s_lock(&g->lock);
     change->apply(&g->own, hash, change);
     p11s_unlock(&g->lock);
@@ -358,8 +358,8 @@ bool p11s_pinguard_change(struct p11s_pinguard *g, struct p11s_pin_change *chang
 
 /* -- what the process itself has seen */
 
-void p11s_pinguard_note_verdict(struct p11s_pinguard *g, const struct p11s_pin_token *token,
-                                const struct p11s_secret *pin, bool accepted)
+void p11s_pin_guard_note_verdict(struct p11s_pin_guard *g, const struct p11s_pin_token *token,
+                                 const struct p11s_secret *pin, bool accepted)
 {
   struct known now = {0}, *known;
 
@@ -380,35 +380,36 @@ void p11s_pinguard_note_verdict(struct p11s_pinguard *g, const struct p11s_pin_t
 }
 
 /* In one list. The hash is made without a lock, and only when there is something to compare. */
-static bool is_in(struct p11s_pinguard *g, const struct p11s_pinmarks *m,
-                  enum p11s_pinmark_kind kind, const struct p11s_pin_token *token,
+static bool is_in(struct p11s_pin_guard *g, const struct p11s_pin_marks *m,
+                  enum p11s_pin_mark_kind kind, const struct p11s_pin_token *token,
                   const struct p11s_secret *pin)
 {
   unsigned char salt[P11S_PIN_SALT_LEN], hash[P11S_PIN_HASH_LEN];
   bool any, found;
 
   p11s_lock(&g->lock);
-  any = p11s_pinmarks_find(m, kind, token, NULL) != NULL;
+  any = p11s_pin_marks_find(m, kind, token, NULL) != NULL;
   memcpy(salt, m->salt, sizeof salt);
   p11s_unlock(&g->lock);
-  if (!any || !p11s_pinguard_hash(g, salt, token, pin, hash))
+  if (!any || !p11s_pin_guard_hash(g, salt, token, pin, hash))
     return false;
   p11s_lock(&g->lock);
-  found = p11s_pinmarks_find(m, kind, token, hash) != NULL;
+  found = p11s_pin_marks_find(m, kind, token, hash) != NULL;
   p11s_unlock(&g->lock);
   return found;
 }
 
-bool p11s_pinguard_is_marked(struct p11s_pinguard *g, enum p11s_pinmark_kind kind,
-                             const struct p11s_pin_token *token, const struct p11s_secret *pin)
+bool p11s_pin_guard_is_marked(struct p11s_pin_guard *g, enum p11s_pin_mark_kind kind,
+                              const struct p11s_pin_token *token, const struct p11s_secret *pin)
 {
   return is_in(g, &g->shared, kind, token, pin) || is_in(g, &g->own, kind, token, pin);
 }
 
-enum p11s_pin_proof p11s_pinguard_proof(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
-                                        const struct p11s_secret *pin)
+enum p11s_pin_proof p11s_pin_guard_proof(struct p11s_pin_guard *g,
+                                         const struct p11s_slot_info *slot,
+                                         const struct p11s_secret *pin)
 {
-  struct p11s_pin_token token = p11s_pinguard_token(slot);
+  struct p11s_pin_token token = p11s_pin_guard_token(slot);
   enum p11s_pin_proof proof = P11S_PIN_UNKNOWN;
   struct known *known;
   struct fast fast;
@@ -424,17 +425,17 @@ enum p11s_pin_proof p11s_pinguard_proof(struct p11s_pinguard *g, const struct p1
   if (proof != P11S_PIN_OTHER || g->dir == NULL)
     return proof;
   /* It may have been changed, and another process may have logged in with the new one. */
-  p11s_pinguard_refresh(g);
-  if (!p11s_pinguard_is_marked(g, P11S_PINMARK_PROVEN, &token, pin))
+  p11s_pin_guard_refresh(g);
+  if (!p11s_pin_guard_is_marked(g, P11S_PIN_MARK_PROVEN, &token, pin))
     return proof;
-  p11s_pinguard_note_verdict(g, &token, pin, true);
+  p11s_pin_guard_note_verdict(g, &token, pin, true);
   return P11S_PIN_PROVEN;
 }
 
-bool p11s_pinguard_is_news(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
-                           const struct p11s_secret *pin, enum p11s_err reason)
+bool p11s_pin_guard_is_news(struct p11s_pin_guard *g, const struct p11s_slot_info *slot,
+                            const struct p11s_secret *pin, enum p11s_err reason)
 {
-  struct p11s_pin_token token = p11s_pinguard_token(slot);
+  struct p11s_pin_token token = p11s_pin_guard_token(slot);
   struct known now = {0};
   bool known = false;
 

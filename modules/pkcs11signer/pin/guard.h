@@ -41,45 +41,45 @@
  *
  * Threads: any. guard->lock is the innermost but base/log.c's; no file is touched under it.
  */
-struct p11s_pinguard;
+struct p11s_pin_guard;
 struct p11s_pin_try;
 
 /* What a PIN is remembered by. */
-struct p11s_pin_token p11s_pinguard_token(const struct p11s_slot_info *slot);
+struct p11s_pin_token p11s_pin_guard_token(const struct p11s_slot_info *slot);
 
 /* state_dir NULL or "": none. Touches no file. */
-struct p11s_pinguard *p11s_pinguard_new(const char *state_dir);
-void p11s_pinguard_free(struct p11s_pinguard *g);
+struct p11s_pin_guard *p11s_pin_guard_new(const char *state_dir);
+void p11s_pin_guard_free(struct p11s_pin_guard *g);
 
 /* Whether the token has refused this PIN. Costs a slow hash the first time, then a stat(). */
-bool p11s_pinguard_refused(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
-                           const struct p11s_secret *pin);
+bool p11s_pin_guard_refused(struct p11s_pin_guard *g, const struct p11s_slot_info *slot,
+                            const struct p11s_secret *pin);
 
 /* P11S_ERR_PIN_REFUSED with what to do: it was refused, or failed twice for no reason given. */
-enum p11s_err p11s_pinguard_refused_error(struct p11s_pinguard *g,
-                                          const struct p11s_slot_info *slot, struct p11s_error *e);
-enum p11s_err p11s_pinguard_unclear_error(struct p11s_pinguard *g,
-                                          const struct p11s_slot_info *slot, struct p11s_error *e);
+enum p11s_err p11s_pin_guard_refused_error(struct p11s_pin_guard *g,
+                                           const struct p11s_slot_info *slot, struct p11s_error *e);
+enum p11s_err p11s_pin_guard_unclear_error(struct p11s_pin_guard *g,
+                                           const struct p11s_slot_info *slot, struct p11s_error *e);
 
 /* Waits for logins of others to this token. P11S_ERR_TIMEOUT when one does not end in this process;
-   after that of another process is not waited for longer than P11S_PINGUARD_PATIENCE_MS. What is
+   after that of another process is not waited for longer than P11S_PIN_GUARD_PATIENCE_MS. What is
    given must outlive the try. unasked: it is made in the background, and no query waits for it. */
-#define P11S_PINGUARD_PATIENCE_MS 5000
-enum p11s_err p11s_pinguard_enter(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
-                                  const struct p11s_secret *pin, bool unasked,
-                                  struct p11s_pin_try **ret_try, struct p11s_error *e);
+#define P11S_PIN_GUARD_PATIENCE_MS 5000
+enum p11s_err p11s_pin_guard_enter(struct p11s_pin_guard *g, const struct p11s_slot_info *slot,
+                                   const struct p11s_secret *pin, bool unasked,
+                                   struct p11s_pin_try **ret_try, struct p11s_error *e);
 /* Whether C_Login may be called; slot->flags are the token's, read behind enter.
    P11S_ERR_PIN_REFUSED, P11S_ERR_PIN_LOCKED (count_low), P11S_ERR_TIMEOUT (another process is at
    it), P11S_ERR_NO_PIN (unasked). */
-enum p11s_err p11s_pinguard_permit(struct p11s_pin_try *t, struct p11s_error *e);
+enum p11s_err p11s_pin_guard_permit(struct p11s_pin_try *t, struct p11s_error *e);
 
 /* What permit would say, for one who only wants to know: it waits for nobody and changes nothing.
    P11S_ERR_TIMEOUT, too, for a PIN whose login began and has not ended: it may be under way. */
-enum p11s_err p11s_pinguard_foresee(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
-                                    const struct p11s_secret *pin, struct p11s_error *e);
+enum p11s_err p11s_pin_guard_foresee(struct p11s_pin_guard *g, const struct p11s_slot_info *slot,
+                                     const struct p11s_secret *pin, struct p11s_error *e);
 
 /* Behind a C_Login that failed for such a reason: whether that was the second time. */
-bool p11s_pinguard_was_unclear(struct p11s_pin_try *t);
+bool p11s_pin_guard_was_unclear(struct p11s_pin_try *t);
 
 enum p11s_pin_outcome {
   P11S_PIN_ACCEPTED,
@@ -88,19 +88,20 @@ enum p11s_pin_outcome {
   P11S_PIN_NO_VERDICT, /* not tried, or the token failed otherwise */
 };
 /* Ends and frees the try. */
-void p11s_pinguard_leave(struct p11s_pin_try *t, enum p11s_pin_outcome outcome);
+void p11s_pin_guard_leave(struct p11s_pin_try *t, enum p11s_pin_outcome outcome);
 
 /* Whether this reason not to log in is met for the first time since the token last took a PIN. */
-bool p11s_pinguard_is_news(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
-                           const struct p11s_secret *pin, enum p11s_err reason);
+bool p11s_pin_guard_is_news(struct p11s_pin_guard *g, const struct p11s_slot_info *slot,
+                            const struct p11s_secret *pin, enum p11s_err reason);
 
 enum p11s_pin_proof {
   P11S_PIN_UNKNOWN, /* no login to this token was ours */
   P11S_PIN_PROVEN,  /* it is logged in with this one, or took it from another process since */
   P11S_PIN_OTHER,   /* a token has one PIN at a time: while it is logged in, this one is wrong */
 };
-enum p11s_pin_proof p11s_pinguard_proof(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
-                                        const struct p11s_secret *pin);
+enum p11s_pin_proof p11s_pin_guard_proof(struct p11s_pin_guard *g,
+                                         const struct p11s_slot_info *slot,
+                                         const struct p11s_secret *pin);
 
 /* -- unlock-login */
 
@@ -110,12 +111,12 @@ struct p11s_pin_subject {
   size_t refused; /* PINs refused, or whose login was cut short */
 };
 /* The longest known first; the array is the caller's to free. P11S_ERR_NOMEM. */
-enum p11s_err p11s_pinguard_subjects(struct p11s_pinguard *g, struct p11s_pin_subject **ret,
-                                     size_t *ret_count, struct p11s_error *e);
+enum p11s_err p11s_pin_guard_subjects(struct p11s_pin_guard *g, struct p11s_pin_subject **ret,
+                                      size_t *ret_count, struct p11s_error *e);
 
 /* Forgets the token's refused PINs and allows one try, in all processes that share the state
    directory. P11S_ERR_HOST when that cannot be written. */
-enum p11s_err p11s_pinguard_unlock(struct p11s_pinguard *g, const struct p11s_pin_token *token,
-                                   size_t *ret_refused, struct p11s_error *e);
+enum p11s_err p11s_pin_guard_unlock(struct p11s_pin_guard *g, const struct p11s_pin_token *token,
+                                    size_t *ret_refused, struct p11s_error *e);
 
 #endif

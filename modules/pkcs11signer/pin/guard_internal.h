@@ -34,7 +34,7 @@ struct ring {
   unsigned next;
 };
 
-struct p11s_pinguard {
+struct p11s_pin_guard {
   unsigned char key[MAC_LEN]; /* immutable, like dir */
   char *dir;                  /* NULL: none */
 
@@ -44,31 +44,32 @@ struct p11s_pinguard {
   struct p11s_mutex lock; /* guards the rest */
   pthread_cond_t left;    /* a try has ended */
   struct p11s_pin_try *tries;
-  struct p11s_pinmarks shared; /* the file, when shared_id was its version */
-  struct p11s_pinfile_id shared_id;
-  struct p11s_pinmarks own; /* what could not be written; its salt is immutable */
-  bool complained;          /* that the directory cannot be used */
-  struct ring accepted;     /* the PIN of the last login, one a token */
-  struct ring news;         /* what was logged; pin[0] is the reason */
-  struct ring slow;         /* slow hashes that were made */
+  struct p11s_pin_marks shared; /* the file, when shared_id was its version */
+  struct p11s_marks_file_id shared_id;
+  struct p11s_pin_marks own; /* what could not be written; its salt is immutable */
+  bool complained;           /* that the directory cannot be used */
+  struct ring accepted;      /* the PIN of the last login, one a token */
+  struct ring news;          /* what was logged; pin[0] is the reason */
+  struct ring slow;          /* slow hashes that were made */
 };
 
 /* The slow hash, from memory when it was made before. Waits for those that others are making. */
-bool p11s_pinguard_hash(struct p11s_pinguard *g, const unsigned char *salt,
-                        const struct p11s_pin_token *token, const struct p11s_secret *pin,
-                        unsigned char *ret);
+bool p11s_pin_guard_hash(struct p11s_pin_guard *g, const unsigned char *salt,
+                         const struct p11s_pin_token *token, const struct p11s_secret *pin,
+                         unsigned char *ret);
 
 /* Reads the file anew if it is another one than last time. */
-void p11s_pinguard_refresh(struct p11s_pinguard *g);
+void p11s_pin_guard_refresh(struct p11s_pin_guard *g);
 
 /* As far as it was read. */
-bool p11s_pinguard_is_marked(struct p11s_pinguard *g, enum p11s_pinmark_kind kind,
-                             const struct p11s_pin_token *token, const struct p11s_secret *pin);
+bool p11s_pin_guard_is_marked(struct p11s_pin_guard *g, enum p11s_pin_mark_kind kind,
+                              const struct p11s_pin_token *token, const struct p11s_secret *pin);
 
 /* A change to what is known of one PIN, or of a token's (pin NULL). */
 struct p11s_pin_change {
   /* hash: the PIN's, with the salt of m. May be called twice, and under a lock: makes no call. */
-  void (*apply)(struct p11s_pinmarks *m, const unsigned char *hash, struct p11s_pin_change *change);
+  void (*apply)(struct p11s_pin_marks *m, const unsigned char *hash,
+                struct p11s_pin_change *change);
   const struct p11s_pin_token *token;
   const struct p11s_secret *pin;
   bool one_more;               /* a corrected PIN may be tried */
@@ -77,14 +78,14 @@ struct p11s_pin_change {
 };
 /* Changes the list in the file; where that is not possible, the process's own, and returns false.
  */
-bool p11s_pinguard_change(struct p11s_pinguard *g, struct p11s_pin_change *change);
+bool p11s_pin_guard_change(struct p11s_pin_guard *g, struct p11s_pin_change *change);
 
 /* Takes away what allows a try although the token's count is low. */
-void p11s_pinguard_drop_allowances(struct p11s_pinmarks *m, const struct p11s_pin_token *token);
+void p11s_pin_guard_drop_allowances(struct p11s_pin_marks *m, const struct p11s_pin_token *token);
 
 /* The token took the PIN from this process, or takes it no more: it was changed there, and which
    one is right is not known. */
-void p11s_pinguard_note_verdict(struct p11s_pinguard *g, const struct p11s_pin_token *token,
-                                const struct p11s_secret *pin, bool accepted);
+void p11s_pin_guard_note_verdict(struct p11s_pin_guard *g, const struct p11s_pin_token *token,
+                                 const struct p11s_secret *pin, bool accepted);
 
 #endif

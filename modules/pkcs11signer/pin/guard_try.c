@@ -14,7 +14,7 @@
 
 struct p11s_pin_try {
   struct p11s_pin_try *next; /* guarded by the guard's lock */
-  struct p11s_pinguard *g;   /* immutable, like the next four */
+  struct p11s_pin_guard *g;  /* immutable, like the next four */
   const struct p11s_slot_info *slot;
   struct p11s_pin_token token;
   const struct p11s_secret *pin;
@@ -29,23 +29,23 @@ struct p11s_pin_try {
 /* -- questions */
 
 /* Another process may have been luckier than what could not be written here. */
-static bool is_refused(struct p11s_pinguard *g, const struct p11s_pin_token *token,
+static bool is_refused(struct p11s_pin_guard *g, const struct p11s_pin_token *token,
                        const struct p11s_secret *pin)
 {
-  return p11s_pinguard_is_marked(g, P11S_PINMARK_REFUSED, token, pin) &&
-         !p11s_pinguard_is_marked(g, P11S_PINMARK_PROVEN, token, pin);
+  return p11s_pin_guard_is_marked(g, P11S_PIN_MARK_REFUSED, token, pin) &&
+         !p11s_pin_guard_is_marked(g, P11S_PIN_MARK_PROVEN, token, pin);
 }
 
-bool p11s_pinguard_refused(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
-                           const struct p11s_secret *pin)
+bool p11s_pin_guard_refused(struct p11s_pin_guard *g, const struct p11s_slot_info *slot,
+                            const struct p11s_secret *pin)
 {
-  struct p11s_pin_token token = p11s_pinguard_token(slot);
+  struct p11s_pin_token token = p11s_pin_guard_token(slot);
 
-  p11s_pinguard_refresh(g);
+  p11s_pin_guard_refresh(g);
   return is_refused(g, &token, pin);
 }
 
-static bool has_namesake(const struct p11s_pinmarks *m, const struct p11s_slot_info *slot)
+static bool has_namesake(const struct p11s_pin_marks *m, const struct p11s_slot_info *slot)
 {
   for (size_t i = 0; i < m->count; i++)
     if (strcmp(m->mark[i].token.serial, slot->serial) == 0 &&
@@ -56,7 +56,7 @@ static bool has_namesake(const struct p11s_pinmarks *m, const struct p11s_slot_i
 
 /* As unlock-login takes it, one word. A serial number does where no other remembered token has it;
    else a URI, which a TPM's tokens and the PINs of one card take. */
-static void add_token_name(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
+static void add_token_name(struct p11s_pin_guard *g, const struct p11s_slot_info *slot,
                            struct p11s_buf *out)
 {
   bool unique = slot->serial[0] != '\0';
@@ -75,7 +75,7 @@ static void add_token_name(struct p11s_pinguard *g, const struct p11s_slot_info 
 }
 
 /* before, the token, behind, and the command that has the PIN tried all the same. */
-static enum p11s_err not_tried(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
+static enum p11s_err not_tried(struct p11s_pin_guard *g, const struct p11s_slot_info *slot,
                                enum p11s_err code, const char *before, const char *behind,
                                struct p11s_error *e)
 {
@@ -94,8 +94,8 @@ static enum p11s_err not_tried(struct p11s_pinguard *g, const struct p11s_slot_i
   return code;
 }
 
-enum p11s_err p11s_pinguard_refused_error(struct p11s_pinguard *g,
-                                          const struct p11s_slot_info *slot, struct p11s_error *e)
+enum p11s_err p11s_pin_guard_refused_error(struct p11s_pin_guard *g,
+                                           const struct p11s_slot_info *slot, struct p11s_error *e)
 {
   return not_tried(g, slot, P11S_ERR_PIN_REFUSED, "",
                    "has refused this PIN before: it is not tried again; correct the PIN, or if it "
@@ -103,8 +103,8 @@ enum p11s_err p11s_pinguard_refused_error(struct p11s_pinguard *g,
                    e);
 }
 
-enum p11s_err p11s_pinguard_unclear_error(struct p11s_pinguard *g,
-                                          const struct p11s_slot_info *slot, struct p11s_error *e)
+enum p11s_err p11s_pin_guard_unclear_error(struct p11s_pin_guard *g,
+                                           const struct p11s_slot_info *slot, struct p11s_error *e)
 {
   return not_tried(g, slot, P11S_ERR_PIN_REFUSED, "two logins to ",
                    "with this PIN have failed, and the token does not say whether the PIN is at "
@@ -112,78 +112,78 @@ enum p11s_err p11s_pinguard_unclear_error(struct p11s_pinguard *g,
                    e);
 }
 
-static bool has_allowance(struct p11s_pinguard *g, const struct p11s_pin_token *token)
+static bool has_allowance(struct p11s_pin_guard *g, const struct p11s_pin_token *token)
 {
   bool found;
 
   p11s_lock(&g->lock);
-  found = p11s_pinmarks_find(&g->shared, P11S_PINMARK_UNLOCKED, token, NULL) != NULL ||
-          p11s_pinmarks_find(&g->shared, P11S_PINMARK_ONE_MORE, token, NULL) != NULL ||
-          p11s_pinmarks_find(&g->own, P11S_PINMARK_ONE_MORE, token, NULL) != NULL;
+  found = p11s_pin_marks_find(&g->shared, P11S_PIN_MARK_UNLOCKED, token, NULL) != NULL ||
+          p11s_pin_marks_find(&g->shared, P11S_PIN_MARK_ONE_MORE, token, NULL) != NULL ||
+          p11s_pin_marks_find(&g->own, P11S_PIN_MARK_ONE_MORE, token, NULL) != NULL;
   p11s_unlock(&g->lock);
   return found;
 }
 
 /* -- changes */
 
-void p11s_pinguard_drop_allowances(struct p11s_pinmarks *m, const struct p11s_pin_token *token)
+void p11s_pin_guard_drop_allowances(struct p11s_pin_marks *m, const struct p11s_pin_token *token)
 {
-  (void)p11s_pinmarks_remove(m, P11S_PINMARK_UNLOCKED, token, NULL);
-  (void)p11s_pinmarks_remove(m, P11S_PINMARK_ONE_MORE, token, NULL);
+  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_UNLOCKED, token, NULL);
+  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_ONE_MORE, token, NULL);
 }
 
-static void mark_trying(struct p11s_pinmarks *m, const unsigned char *hash,
+static void mark_trying(struct p11s_pin_marks *m, const unsigned char *hash,
                         struct p11s_pin_change *c)
 {
-  p11s_pinguard_drop_allowances(m, c->token);
-  p11s_pinmarks_put(m, P11S_PINMARK_TRYING, c->token, hash);
+  p11s_pin_guard_drop_allowances(m, c->token);
+  p11s_pin_marks_put(m, P11S_PIN_MARK_TRYING, c->token, hash);
 }
 
-static void mark_accepted(struct p11s_pinmarks *m, const unsigned char *hash,
+static void mark_accepted(struct p11s_pin_marks *m, const unsigned char *hash,
                           struct p11s_pin_change *c)
 {
-  p11s_pinguard_drop_allowances(m, c->token);
-  (void)p11s_pinmarks_remove(m, P11S_PINMARK_TRYING, c->token, hash);
-  (void)p11s_pinmarks_remove(m, P11S_PINMARK_UNCLEAR, c->token, hash);
-  (void)p11s_pinmarks_remove(m, P11S_PINMARK_REFUSED, c->token, hash);
-  if (p11s_pinmarks_find(m, P11S_PINMARK_PROVEN, c->token, hash) != NULL)
+  p11s_pin_guard_drop_allowances(m, c->token);
+  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_TRYING, c->token, hash);
+  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_UNCLEAR, c->token, hash);
+  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_REFUSED, c->token, hash);
+  if (p11s_pin_marks_find(m, P11S_PIN_MARK_PROVEN, c->token, hash) != NULL)
     return;
-  (void)p11s_pinmarks_remove(m, P11S_PINMARK_PROVEN, c->token, NULL);
-  p11s_pinmarks_put(m, P11S_PINMARK_PROVEN, c->token, hash);
+  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_PROVEN, c->token, NULL);
+  p11s_pin_marks_put(m, P11S_PIN_MARK_PROVEN, c->token, hash);
 }
 
-static void mark_refused(struct p11s_pinmarks *m, const unsigned char *hash,
+static void mark_refused(struct p11s_pin_marks *m, const unsigned char *hash,
                          struct p11s_pin_change *c)
 {
-  (void)p11s_pinmarks_remove(m, P11S_PINMARK_TRYING, c->token, hash);
-  (void)p11s_pinmarks_remove(m, P11S_PINMARK_UNCLEAR, c->token, hash);
-  (void)p11s_pinmarks_remove(m, P11S_PINMARK_PROVEN, c->token, hash);
-  p11s_pinmarks_put(m, P11S_PINMARK_REFUSED, c->token, hash);
+  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_TRYING, c->token, hash);
+  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_UNCLEAR, c->token, hash);
+  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_PROVEN, c->token, hash);
+  p11s_pin_marks_put(m, P11S_PIN_MARK_REFUSED, c->token, hash);
   if (c->one_more)
-    p11s_pinmarks_put(m, P11S_PINMARK_ONE_MORE, c->token, NULL);
+    p11s_pin_marks_put(m, P11S_PIN_MARK_ONE_MORE, c->token, NULL);
 }
 
-static void unmark_trying(struct p11s_pinmarks *m, const unsigned char *hash,
+static void unmark_trying(struct p11s_pin_marks *m, const unsigned char *hash,
                           struct p11s_pin_change *c)
 {
-  (void)p11s_pinmarks_remove(m, P11S_PINMARK_TRYING, c->token, hash);
+  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_TRYING, c->token, hash);
   if (c->one_more)
-    p11s_pinmarks_put(m, P11S_PINMARK_ONE_MORE, c->token, NULL);
+    p11s_pin_marks_put(m, P11S_PIN_MARK_ONE_MORE, c->token, NULL);
 }
 
 /* The first time; the second time TRYING stays as well. */
-static void mark_unclear(struct p11s_pinmarks *m, const unsigned char *hash,
+static void mark_unclear(struct p11s_pin_marks *m, const unsigned char *hash,
                          struct p11s_pin_change *c)
 {
-  if (p11s_pinmarks_find(m, P11S_PINMARK_UNCLEAR, c->token, hash) != NULL)
+  if (p11s_pin_marks_find(m, P11S_PIN_MARK_UNCLEAR, c->token, hash) != NULL)
     return;
-  (void)p11s_pinmarks_remove(m, P11S_PINMARK_TRYING, c->token, hash);
-  p11s_pinmarks_put(m, P11S_PINMARK_UNCLEAR, c->token, hash);
+  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_TRYING, c->token, hash);
+  p11s_pin_marks_put(m, P11S_PIN_MARK_UNCLEAR, c->token, hash);
 }
 
 /* -- one login */
 
-static bool is_busy_locked(const struct p11s_pinguard *g, const struct p11s_pin_token *token)
+static bool is_busy_locked(const struct p11s_pin_guard *g, const struct p11s_pin_token *token)
 {
   const struct p11s_pin_try *t = g->tries;
 
@@ -201,12 +201,12 @@ static uint32_t place_of(const struct p11s_pin_token *token)
     hash = (hash ^ (unsigned char)*c) * 16777619U;
   for (const char *c = token->label; *c != '\0'; c++)
     hash = (hash ^ (unsigned char)*c) * 16777619U;
-  return (hash & 0x3fffffffU) + P11S_PINFILE_CHANGE + 1;
+  return (hash & 0x3fffffffU) + P11S_MARKS_FILE_CHANGE + 1;
 }
 
-enum p11s_err p11s_pinguard_enter(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
-                                  const struct p11s_secret *pin, bool unasked,
-                                  struct p11s_pin_try **ret_try, struct p11s_error *e)
+enum p11s_err p11s_pin_guard_enter(struct p11s_pin_guard *g, const struct p11s_slot_info *slot,
+                                   const struct p11s_secret *pin, bool unasked,
+                                   struct p11s_pin_try **ret_try, struct p11s_error *e)
 {
   uint64_t deadline = p11s_now_ms() + LOGIN_WAIT_MS;
   struct p11s_pin_try *t = calloc(1, sizeof *t);
@@ -216,7 +216,7 @@ enum p11s_err p11s_pinguard_enter(struct p11s_pinguard *g, const struct p11s_slo
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   *t = (struct p11s_pin_try){.g = g,
                              .slot = slot,
-                             .token = p11s_pinguard_token(slot),
+                             .token = p11s_pin_guard_token(slot),
                              .pin = pin,
                              .unasked = unasked,
                              .lock = -1};
@@ -235,10 +235,10 @@ enum p11s_err p11s_pinguard_enter(struct p11s_pinguard *g, const struct p11s_slo
                           slot->label);
   }
   if (g->dir != NULL) {
-    t->lock =
-        p11s_pinfile_lock(g->dir, place_of(&t->token), p11s_now_ms() + P11S_PINGUARD_PATIENCE_MS);
+    t->lock = p11s_marks_file_lock(g->dir, place_of(&t->token),
+                                   p11s_now_ms() + P11S_PIN_GUARD_PATIENCE_MS);
     t->others_at_it = t->lock < 0 && errno == EAGAIN;
-    p11s_pinguard_refresh(g);
+    p11s_pin_guard_refresh(g);
   }
   *ret_try = t;
   return P11S_OK;
@@ -246,7 +246,7 @@ enum p11s_err p11s_pinguard_enter(struct p11s_pinguard *g, const struct p11s_slo
 
 static bool was_unclear(const struct p11s_pin_try *t)
 {
-  return p11s_pinguard_is_marked(t->g, P11S_PINMARK_UNCLEAR, &t->token, t->pin);
+  return p11s_pin_guard_is_marked(t->g, P11S_PIN_MARK_UNCLEAR, &t->token, t->pin);
 }
 
 static enum p11s_err cut_short(const struct p11s_pin_try *t, struct p11s_error *e)
@@ -259,7 +259,7 @@ static enum p11s_err cut_short(const struct p11s_pin_try *t, struct p11s_error *
                           "and the token does not answer it",
                           slot->label, slot->serial);
   if (was_unclear(t))
-    return p11s_pinguard_unclear_error(t->g, slot, e);
+    return p11s_pin_guard_unclear_error(t->g, slot, e);
   return not_tried(t->g, slot, P11S_ERR_PIN_REFUSED, "a login to ",
                    "with this PIN was cut short (the process ended), so whether it is right is not "
                    "known: it is not tried again; if it is right",
@@ -268,7 +268,7 @@ static enum p11s_err cut_short(const struct p11s_pin_try *t, struct p11s_error *
 
 static bool is_proven(const struct p11s_pin_try *t)
 {
-  return p11s_pinguard_is_marked(t->g, P11S_PINMARK_PROVEN, &t->token, t->pin);
+  return p11s_pin_guard_is_marked(t->g, P11S_PIN_MARK_PROVEN, &t->token, t->pin);
 }
 
 static bool says_count_low(const struct p11s_slot_info *slot)
@@ -281,8 +281,8 @@ static enum p11s_err judge(const struct p11s_pin_try *t, bool proven, struct p11
   const struct p11s_slot_info *slot = t->slot;
 
   if (is_refused(t->g, &t->token, t->pin))
-    return p11s_pinguard_refused_error(t->g, slot, e);
-  if (!proven && p11s_pinguard_is_marked(t->g, P11S_PINMARK_TRYING, &t->token, t->pin))
+    return p11s_pin_guard_refused_error(t->g, slot, e);
+  if (!proven && p11s_pin_guard_is_marked(t->g, P11S_PIN_MARK_TRYING, &t->token, t->pin))
     return cut_short(t, e);
   if (says_count_low(slot) && !proven && !has_allowance(t->g, &t->token))
     return not_tried(t->g, slot, P11S_ERR_PIN_LOCKED, "",
@@ -293,17 +293,17 @@ static enum p11s_err judge(const struct p11s_pin_try *t, bool proven, struct p11
   return P11S_OK;
 }
 
-enum p11s_err p11s_pinguard_foresee(struct p11s_pinguard *g, const struct p11s_slot_info *slot,
-                                    const struct p11s_secret *pin, struct p11s_error *e)
+enum p11s_err p11s_pin_guard_foresee(struct p11s_pin_guard *g, const struct p11s_slot_info *slot,
+                                     const struct p11s_secret *pin, struct p11s_error *e)
 {
   struct p11s_pin_try t = {
-      .g = g, .slot = slot, .token = p11s_pinguard_token(slot), .pin = pin, .others_at_it = true};
+      .g = g, .slot = slot, .token = p11s_pin_guard_token(slot), .pin = pin, .others_at_it = true};
 
-  p11s_pinguard_refresh(g);
+  p11s_pin_guard_refresh(g);
   return judge(&t, is_proven(&t), e);
 }
 
-enum p11s_err p11s_pinguard_permit(struct p11s_pin_try *t, struct p11s_error *e)
+enum p11s_err p11s_pin_guard_permit(struct p11s_pin_try *t, struct p11s_error *e)
 {
   struct p11s_pin_change trying = {.apply = mark_trying, .token = &t->token, .pin = t->pin};
   bool proven = is_proven(t);
@@ -314,7 +314,7 @@ enum p11s_err p11s_pinguard_permit(struct p11s_pin_try *t, struct p11s_error *e)
     return result;
   t->took_allowance = has_allowance(t->g, &t->token);
   t->marked = true;
-  if (p11s_pinguard_change(t->g, &trying) || !t->unasked)
+  if (p11s_pin_guard_change(t->g, &trying) || !t->unasked)
     return P11S_OK;
   return p11s_error_set(e, P11S_ERR_NO_PIN,
                         "token '%s' (serial %s) has not taken this PIN before, and whether it does "
@@ -323,7 +323,7 @@ enum p11s_err p11s_pinguard_permit(struct p11s_pin_try *t, struct p11s_error *e)
                         t->slot->label, t->slot->serial);
 }
 
-bool p11s_pinguard_was_unclear(struct p11s_pin_try *t)
+bool p11s_pin_guard_was_unclear(struct p11s_pin_try *t)
 {
   return t->marked && was_unclear(t);
 }
@@ -335,11 +335,11 @@ static void remember(struct p11s_pin_try *t, enum p11s_pin_outcome outcome)
   switch (outcome) {
   case P11S_PIN_ACCEPTED:
     change.apply = mark_accepted;
-    p11s_pinguard_note_verdict(t->g, &t->token, t->pin, true);
+    p11s_pin_guard_note_verdict(t->g, &t->token, t->pin, true);
     break;
   case P11S_PIN_REFUSED:
     change.apply = mark_refused;
-    p11s_pinguard_note_verdict(t->g, &t->token, t->pin, false);
+    p11s_pin_guard_note_verdict(t->g, &t->token, t->pin, false);
     change.one_more = !t->count_low;
     break;
   case P11S_PIN_UNCLEAR:
@@ -354,13 +354,13 @@ static void remember(struct p11s_pin_try *t, enum p11s_pin_outcome outcome)
     change.one_more = t->took_allowance;
     break;
   }
-  (void)p11s_pinguard_change(t->g, &change);
+  (void)p11s_pin_guard_change(t->g, &change);
 }
 
-void p11s_pinguard_leave(struct p11s_pin_try *t, enum p11s_pin_outcome outcome)
+void p11s_pin_guard_leave(struct p11s_pin_try *t, enum p11s_pin_outcome outcome)
 {
   struct p11s_pin_try **at;
-  struct p11s_pinguard *g;
+  struct p11s_pin_guard *g;
 
   if (t == NULL)
     return;

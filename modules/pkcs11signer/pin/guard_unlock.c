@@ -6,35 +6,35 @@
 
 #include <stdlib.h>
 
-static void mark_unlocked(struct p11s_pinmarks *m, const unsigned char *hash,
+static void mark_unlocked(struct p11s_pin_marks *m, const unsigned char *hash,
                           struct p11s_pin_change *c)
 {
   (void)hash;
-  p11s_pinguard_drop_allowances(m, c->token);
-  c->removed += p11s_pinmarks_remove(m, P11S_PINMARK_REFUSED, c->token, NULL);
-  c->removed += p11s_pinmarks_remove(m, P11S_PINMARK_TRYING, c->token, NULL);
-  (void)p11s_pinmarks_remove(m, P11S_PINMARK_UNCLEAR, c->token, NULL);
-  p11s_pinmarks_put(m, P11S_PINMARK_UNLOCKED, c->token, c->random);
+  p11s_pin_guard_drop_allowances(m, c->token);
+  c->removed += p11s_pin_marks_remove(m, P11S_PIN_MARK_REFUSED, c->token, NULL);
+  c->removed += p11s_pin_marks_remove(m, P11S_PIN_MARK_TRYING, c->token, NULL);
+  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_UNCLEAR, c->token, NULL);
+  p11s_pin_marks_put(m, P11S_PIN_MARK_UNLOCKED, c->token, c->random);
 }
 
-enum p11s_err p11s_pinguard_subjects(struct p11s_pinguard *g, struct p11s_pin_subject **ret,
-                                     size_t *ret_count, struct p11s_error *e)
+enum p11s_err p11s_pin_guard_subjects(struct p11s_pin_guard *g, struct p11s_pin_subject **ret,
+                                      size_t *ret_count, struct p11s_error *e)
 {
   struct p11s_pin_subject *found;
   size_t count = 0;
 
-  p11s_pinguard_refresh(g);
+  p11s_pin_guard_refresh(g);
   p11s_lock(&g->lock);
   found = calloc(g->shared.count + 1, sizeof *found);
   for (size_t i = 0; found != NULL && i < g->shared.count; i++) {
-    const struct p11s_pinmark *mark = &g->shared.mark[i];
+    const struct p11s_pin_mark *mark = &g->shared.mark[i];
     size_t j = 0;
 
     while (j < count && !p11s_pin_token_is(&found[j].token, &mark->token))
       j++;
     if (j == count)
       found[count++] = (struct p11s_pin_subject){.token = mark->token, .refused = 0};
-    found[j].refused += mark->kind == P11S_PINMARK_REFUSED || mark->kind == P11S_PINMARK_TRYING;
+    found[j].refused += mark->kind == P11S_PIN_MARK_REFUSED || mark->kind == P11S_PIN_MARK_TRYING;
   }
   p11s_unlock(&g->lock);
   if (found == NULL)
@@ -44,8 +44,8 @@ enum p11s_err p11s_pinguard_subjects(struct p11s_pinguard *g, struct p11s_pin_su
   return P11S_OK;
 }
 
-enum p11s_err p11s_pinguard_unlock(struct p11s_pinguard *g, const struct p11s_pin_token *token,
-                                   size_t *ret_refused, struct p11s_error *e)
+enum p11s_err p11s_pin_guard_unlock(struct p11s_pin_guard *g, const struct p11s_pin_token *token,
+                                    size_t *ret_refused, struct p11s_error *e)
 {
   unsigned char random[P11S_PIN_HASH_LEN];
   struct p11s_pin_change change = {.apply = mark_unlocked, .token = token, .random = random};
@@ -56,7 +56,7 @@ enum p11s_err p11s_pinguard_unlock(struct p11s_pinguard *g, const struct p11s_pi
                           "refuses is known to it alone: restart it to have the PIN tried again");
   if (!p11s_random(random, sizeof random))
     return p11s_error_set(e, P11S_ERR_NOMEM, "no random numbers");
-  if (!p11s_pinguard_change(g, &change))
+  if (!p11s_pin_guard_change(g, &change))
     return p11s_error_set(e, P11S_ERR_HOST,
                           "the state directory %s cannot be written: %m; run this as the server's "
                           "user, or as root",

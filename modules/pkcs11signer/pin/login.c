@@ -56,7 +56,7 @@ static enum p11s_pin_outcome outcome_of(enum p11s_err result)
 
 /* The token may still tell what it did not say. Whatever *e has is replaced when nothing is to be
    tried any more. */
-static enum p11s_err clear_up(struct p11s_pinguard *g, struct p11s_pin_try *attempt,
+static enum p11s_err clear_up(struct p11s_pin_guard *g, struct p11s_pin_try *attempt,
                               const struct p11s_slot_info *slot, CK_FLAGS before,
                               enum p11s_pin_outcome *outcome, struct p11s_error *e)
 {
@@ -68,31 +68,31 @@ static enum p11s_err clear_up(struct p11s_pinguard *g, struct p11s_pin_try *atte
                           "few wrong ones",
                           slot->label, slot->serial, p11s_rv_name(p11s_rv_last()));
   }
-  if (p11s_pinguard_was_unclear(attempt))
-    return p11s_pinguard_unclear_error(g, slot, e);
+  if (p11s_pin_guard_was_unclear(attempt))
+    return p11s_pin_guard_unclear_error(g, slot, e);
   return P11S_ERR_TOKEN;
 }
 
-static enum p11s_err try_login(struct p11s_pinguard *g, struct p11s_session *session,
+static enum p11s_err try_login(struct p11s_pin_guard *g, struct p11s_session *session,
                                struct p11s_login_how how, const struct p11s_secret *pin,
                                bool *ret_tried, struct p11s_error *e)
 {
   const struct p11s_slot_info *slot = p11s_session_slot(session);
   enum p11s_pin_outcome outcome = P11S_PIN_NO_VERDICT;
   struct p11s_pin_try *attempt = NULL;
-  enum p11s_err result = p11s_pinguard_enter(g, slot, pin, how.unasked, &attempt, e);
+  enum p11s_err result = p11s_pin_guard_enter(g, slot, pin, how.unasked, &attempt, e);
 
   if (result != P11S_OK)
     return result;
   result = p11s_session_check_pin(session, e);
   if (result == P11S_OK)
-    result = p11s_pinguard_permit(attempt, e);
+    result = p11s_pin_guard_permit(attempt, e);
   if (result == P11S_OK) {
     CK_FLAGS before = slot->flags;
 
     result = p11s_session_login(session, how.user, pin, ret_tried, e);
     if (*ret_tried) {
-      p11s_stats_count(P11S_STAT_LOGINS);
+      p11s_counter_count(P11S_STAT_LOGINS);
       outcome = outcome_of(result);
       /* The tries that are left; not behind each signature while nothing changes. */
       if (how.user == CKU_USER || result != P11S_OK || (before & FEW_TRIES) != 0)
@@ -102,12 +102,12 @@ static enum p11s_err try_login(struct p11s_pinguard *g, struct p11s_session *ses
       result = clear_up(g, attempt, slot, before, &outcome, e);
   }
   if (outcome == P11S_PIN_REFUSED)
-    p11s_stats_count(P11S_STAT_LOGINS_REFUSED);
-  p11s_pinguard_leave(attempt, outcome);
+    p11s_counter_count(P11S_STAT_LOGINS_REFUSED);
+  p11s_pin_guard_leave(attempt, outcome);
   return result;
 }
 
-enum p11s_err p11s_login(struct p11s_pinguard *g, struct p11s_session *session,
+enum p11s_err p11s_login(struct p11s_pin_guard *g, struct p11s_session *session,
                          struct p11s_login_how how, const struct p11s_secret *pin, bool *ret_tried,
                          struct p11s_error *e)
 {
@@ -119,14 +119,14 @@ enum p11s_err p11s_login(struct p11s_pinguard *g, struct p11s_session *session,
   if (p11s_secret_len(pin) == 0)
     return p11s_error_set(e, P11S_ERR_NO_PIN, "token '%s' (serial %s) needs a PIN", slot->label,
                           slot->serial);
-  if (p11s_pinguard_refused(g, slot, pin))
-    result = p11s_pinguard_refused_error(g, slot, &error);
+  if (p11s_pin_guard_refused(g, slot, pin))
+    result = p11s_pin_guard_refused_error(g, slot, &error);
   else
     result = try_login(g, session, how, pin, ret_tried, &error);
   if (result == P11S_OK)
     return result;
   if ((result == P11S_ERR_PIN_REFUSED || result == P11S_ERR_PIN_LOCKED) &&
-      p11s_pinguard_is_news(g, slot, pin, result))
+      p11s_pin_guard_is_news(g, slot, pin, result))
     p11s_log_event(P11S_LOG_ERROR, "%s", error.text);
   if (e != NULL)
     *e = error;

@@ -14,13 +14,13 @@
  *
  * A PIN that is refused, or not tried, is logged once with what to do, until the token takes a PIN.
  * *ret_tried: C_Login was called. Errors: those of
- * p11s_pinguard_permit() and p11s_session_login().
+ * p11s_pin_guard_permit() and p11s_session_login().
  */
 struct p11s_login_how {
   CK_USER_TYPE user; /* as in p11s_session_login() */
-  bool unasked;      /* as in p11s_pinguard_enter() */
+  bool unasked;      /* as in p11s_pin_guard_enter() */
 };
-enum p11s_err p11s_login(struct p11s_pinguard *g, struct p11s_session *session,
+enum p11s_err p11s_login(struct p11s_pin_guard *g, struct p11s_session *session,
                          struct p11s_login_how how, const struct p11s_secret *pin, bool *ret_tried,
                          struct p11s_error *e);
 

@@ -16,26 +16,26 @@
 #define HEX_MAX P11S_PIN_HASH_LEN
 #define ROOM_AT_FIRST 16
 
-static const char *const kinds[P11S_PINMARK_KINDS] = {"refused",  "trying",   "proven",
-                                                      "unlocked", "one-more", "unclear"};
+static const char *const kinds[P11S_PIN_MARK_KINDS] = {"refused",  "trying",   "proven",
+                                                       "unlocked", "one-more", "unclear"};
 
-static bool make(struct p11s_pinmarks *m, size_t room)
+static bool make(struct p11s_pin_marks *m, size_t room)
 {
-  *m = (struct p11s_pinmarks){.mark = calloc(room, sizeof *m->mark), .room = room};
+  *m = (struct p11s_pin_marks){.mark = calloc(room, sizeof *m->mark), .room = room};
   return m->mark != NULL;
 }
 
-bool p11s_pinmarks_init(struct p11s_pinmarks *m)
+bool p11s_pin_marks_init(struct p11s_pin_marks *m)
 {
   if (!make(m, ROOM_AT_FIRST))
     return false;
   if (p11s_random(m->salt, sizeof m->salt))
     return true;
-  p11s_pinmarks_clear(m);
+  p11s_pin_marks_clear(m);
   return false;
 }
 
-bool p11s_pinmarks_copy(const struct p11s_pinmarks *m, struct p11s_pinmarks *ret)
+bool p11s_pin_marks_copy(const struct p11s_pin_marks *m, struct p11s_pin_marks *ret)
 {
   if (!make(ret, m->room > 0 ? m->room : ROOM_AT_FIRST))
     return false;
@@ -45,7 +45,7 @@ bool p11s_pinmarks_copy(const struct p11s_pinmarks *m, struct p11s_pinmarks *ret
   return true;
 }
 
-void p11s_pinmarks_clear(struct p11s_pinmarks *m)
+void p11s_pin_marks_clear(struct p11s_pin_marks *m)
 {
   free(m->mark);
   memset(m, 0, sizeof *m);
@@ -56,8 +56,8 @@ bool p11s_pin_token_is(const struct p11s_pin_token *token, const struct p11s_pin
   return strcmp(token->serial, other->serial) == 0 && strcmp(token->label, other->label) == 0;
 }
 
-bool p11s_pinmarks_hash(const unsigned char *salt, const char *serial,
-                        const struct p11s_secret *pin, unsigned char *ret_hash)
+bool p11s_pin_marks_hash(const unsigned char *salt, const char *serial,
+                         const struct p11s_secret *pin, unsigned char *ret_hash)
 {
   unsigned char both[P11S_PIN_SALT_LEN + sizeof((struct p11s_pin_token *)NULL)->serial];
   size_t len = 0;
@@ -75,17 +75,17 @@ bool p11s_pinmarks_hash(const unsigned char *salt, const char *serial,
                                                SCRYPT_P, ret_hash, P11S_PIN_HASH_LEN) == 0;
 }
 
-static bool matches(const struct p11s_pinmark *mark, enum p11s_pinmark_kind kind,
+static bool matches(const struct p11s_pin_mark *mark, enum p11s_pin_mark_kind kind,
                     const struct p11s_pin_token *token, const unsigned char *hash)
 {
   return mark->kind == kind && p11s_pin_token_is(&mark->token, token) &&
          (hash == NULL || CRYPTO_memcmp(mark->hash, hash, sizeof mark->hash) == 0);
 }
 
-const struct p11s_pinmark *p11s_pinmarks_find(const struct p11s_pinmarks *m,
-                                              enum p11s_pinmark_kind kind,
-                                              const struct p11s_pin_token *token,
-                                              const unsigned char *hash)
+const struct p11s_pin_mark *p11s_pin_marks_find(const struct p11s_pin_marks *m,
+                                                enum p11s_pin_mark_kind kind,
+                                                const struct p11s_pin_token *token,
+                                                const unsigned char *hash)
 {
   for (size_t i = m->count; i > 0; i--)
     if (matches(&m->mark[i - 1], kind, token, hash))
@@ -93,8 +93,8 @@ const struct p11s_pinmark *p11s_pinmarks_find(const struct p11s_pinmarks *m,
   return NULL;
 }
 
-size_t p11s_pinmarks_remove(struct p11s_pinmarks *m, enum p11s_pinmark_kind kind,
-                            const struct p11s_pin_token *token, const unsigned char *hash)
+size_t p11s_pin_marks_remove(struct p11s_pin_marks *m, enum p11s_pin_mark_kind kind,
+                             const struct p11s_pin_token *token, const unsigned char *hash)
 {
   size_t kept = 0, before = m->count;
 
@@ -106,19 +106,19 @@ size_t p11s_pinmarks_remove(struct p11s_pinmarks *m, enum p11s_pinmark_kind kind
   return before - kept;
 }
 
-static bool forbids(enum p11s_pinmark_kind kind)
+static bool forbids(enum p11s_pin_mark_kind kind)
 {
-  return kind == P11S_PINMARK_REFUSED || kind == P11S_PINMARK_TRYING ||
-         kind == P11S_PINMARK_UNCLEAR;
+  return kind == P11S_PIN_MARK_REFUSED || kind == P11S_PIN_MARK_TRYING ||
+         kind == P11S_PIN_MARK_UNCLEAR;
 }
 
-static void remove_at(struct p11s_pinmarks *m, size_t at)
+static void remove_at(struct p11s_pin_marks *m, size_t at)
 {
   m->count--;
   memmove(&m->mark[at], &m->mark[at + 1], (m->count - at) * sizeof m->mark[0]);
 }
 
-static void displace_one(struct p11s_pinmarks *m)
+static void displace_one(struct p11s_pin_marks *m)
 {
   size_t at = 0;
 
@@ -128,7 +128,7 @@ static void displace_one(struct p11s_pinmarks *m)
 }
 
 /* Room for one more of this kind and token. */
-static void displace_of_token(struct p11s_pinmarks *m, enum p11s_pinmark_kind kind,
+static void displace_of_token(struct p11s_pin_marks *m, enum p11s_pin_mark_kind kind,
                               const struct p11s_pin_token *token)
 {
   size_t oldest = 0, others = 0;
@@ -138,14 +138,14 @@ static void displace_of_token(struct p11s_pinmarks *m, enum p11s_pinmark_kind ki
       oldest = i - 1;
       others++;
     }
-  if (others >= P11S_PINMARKS_OF_TOKEN)
+  if (others >= P11S_PIN_MARKS_OF_TOKEN)
     remove_at(m, oldest);
 }
 
-static bool grow(struct p11s_pinmarks *m)
+static bool grow(struct p11s_pin_marks *m)
 {
-  size_t room = 2 * m->room < P11S_PINMARKS_MAX ? 2 * m->room : P11S_PINMARKS_MAX;
-  struct p11s_pinmark *grown;
+  size_t room = 2 * m->room < P11S_PIN_MARKS_MAX ? 2 * m->room : P11S_PIN_MARKS_MAX;
+  struct p11s_pin_mark *grown;
 
   if (m->count < m->room)
     return true;
@@ -157,15 +157,15 @@ static bool grow(struct p11s_pinmarks *m)
   return true;
 }
 
-void p11s_pinmarks_put(struct p11s_pinmarks *m, enum p11s_pinmark_kind kind,
-                       const struct p11s_pin_token *token, const unsigned char *hash)
+void p11s_pin_marks_put(struct p11s_pin_marks *m, enum p11s_pin_mark_kind kind,
+                        const struct p11s_pin_token *token, const unsigned char *hash)
 {
   static const unsigned char zeros[P11S_PIN_HASH_LEN];
-  struct p11s_pinmark *mark;
+  struct p11s_pin_mark *mark;
 
   if (hash == NULL)
     hash = zeros;
-  if (p11s_pinmarks_find(m, kind, token, hash) != NULL)
+  if (p11s_pin_marks_find(m, kind, token, hash) != NULL)
     return;
   displace_of_token(m, kind, token);
   if (!grow(m))
@@ -206,7 +206,7 @@ static void add_name(struct p11s_buf *out, const char *text)
   }
 }
 
-void p11s_pinmarks_format(const struct p11s_pinmarks *m, struct p11s_buf *out)
+void p11s_pin_marks_format(const struct p11s_pin_marks *m, struct p11s_buf *out)
 {
   unsigned char sum[P11S_SHA256_LEN];
 
@@ -214,7 +214,7 @@ void p11s_pinmarks_format(const struct p11s_pinmarks *m, struct p11s_buf *out)
   add_hex(out, m->salt, sizeof m->salt);
   p11s_buf_addstr(out, "\n");
   for (size_t i = 0; i < m->count; i++) {
-    const struct p11s_pinmark *mark = &m->mark[i];
+    const struct p11s_pin_mark *mark = &m->mark[i];
 
     p11s_buf_addf(out, "%s ", kinds[mark->kind]);
     add_name(out, mark->token.serial);
@@ -274,16 +274,16 @@ static bool read_name(const char *text, char *to, size_t size)
   return true;
 }
 
-static bool read_mark(const char *line, struct p11s_pinmark *mark)
+static bool read_mark(const char *line, struct p11s_pin_mark *mark)
 {
   char kind[16], serial[64], label[128], hash[2 * HEX_MAX + 1];
 
   memset(mark, 0, sizeof *mark);
   if (sscanf(line, "%15s %63s %127s %64s", kind, serial, label, hash) != 4)
     return false;
-  for (unsigned i = 0; i < P11S_PINMARK_KINDS; i++)
+  for (unsigned i = 0; i < P11S_PIN_MARK_KINDS; i++)
     if (strcmp(kind, kinds[i]) == 0) {
-      mark->kind = (enum p11s_pinmark_kind)i;
+      mark->kind = (enum p11s_pin_mark_kind)i;
       return read_name(serial, mark->token.serial, sizeof mark->token.serial) &&
              read_name(label, mark->token.label, sizeof mark->token.label) &&
              read_hex(hash, mark->hash, sizeof mark->hash);
@@ -291,14 +291,14 @@ static bool read_mark(const char *line, struct p11s_pinmark *mark)
   return false;
 }
 
-static enum p11s_err add_read_mark(const char *line, struct p11s_pinmarks *m)
+static enum p11s_err add_read_mark(const char *line, struct p11s_pin_marks *m)
 {
   if (!grow(m))
-    return m->count == P11S_PINMARKS_MAX ? P11S_ERR_SYNTAX : P11S_ERR_NOMEM;
+    return m->count == P11S_PIN_MARKS_MAX ? P11S_ERR_SYNTAX : P11S_ERR_NOMEM;
   return read_mark(line, &m->mark[m->count++]) ? P11S_OK : P11S_ERR_SYNTAX;
 }
 
-static enum p11s_err read_lines(char *text, struct p11s_pinmarks *m)
+static enum p11s_err read_lines(char *text, struct p11s_pin_marks *m)
 {
   char *rest = NULL, *line = strtok_r(text, "\n", &rest);
   bool ended = false;
@@ -321,21 +321,21 @@ static enum p11s_err read_lines(char *text, struct p11s_pinmarks *m)
   return ended ? P11S_OK : P11S_ERR_SYNTAX;
 }
 
-enum p11s_err p11s_pinmarks_parse(const char *text, size_t len, struct p11s_pinmarks *ret)
+enum p11s_err p11s_pin_marks_parse(const char *text, size_t len, struct p11s_pin_marks *ret)
 {
   struct p11s_buf again = P11S_BUF_INIT;
-  struct p11s_pinmarks m = {0};
+  struct p11s_pin_marks m = {0};
   enum p11s_err err = P11S_ERR_NOMEM;
   char *copy;
 
-  if (len > P11S_PINMARKS_TEXT_MAX || memchr(text, '\0', len) != NULL ||
+  if (len > P11S_PIN_MARKS_TEXT_MAX || memchr(text, '\0', len) != NULL ||
       strncmp(text, TITLE, sizeof TITLE - 1) != 0)
     return P11S_ERR_SYNTAX;
   copy = strndup(text, len);
   if (copy != NULL && make(&m, ROOM_AT_FIRST))
     err = read_lines(copy, &m);
   if (err == P11S_OK) {
-    p11s_pinmarks_format(&m, &again);
+    p11s_pin_marks_format(&m, &again);
     if (again.failed)
       err = P11S_ERR_NOMEM;
     else if (again.len != len || memcmp(again.data, text, len) != 0)
@@ -344,7 +344,7 @@ enum p11s_err p11s_pinmarks_parse(const char *text, size_t len, struct p11s_pinm
   if (err == P11S_OK)
     *ret = m;
   else
-    p11s_pinmarks_clear(&m);
+    p11s_pin_marks_clear(&m);
   p11s_buf_clear(&again);
   free(copy);
   return err;

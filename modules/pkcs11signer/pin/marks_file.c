@@ -29,7 +29,7 @@ static void close_quietly(int fd)
   errno = saved;
 }
 
-static void fill_id(const struct stat *st, struct p11s_pinfile_id *id)
+static void fill_id(const struct stat *st, struct p11s_marks_file_id *id)
 {
   memset(id, 0, sizeof *id);
   id->dev = st->st_dev;
@@ -39,7 +39,7 @@ static void fill_id(const struct stat *st, struct p11s_pinfile_id *id)
   id->modified = st->st_mtim;
 }
 
-bool p11s_pinfile_id(const char *dir, struct p11s_pinfile_id *ret_id)
+bool p11s_marks_file_id(const char *dir, struct p11s_marks_file_id *ret_id)
 {
   char path[4096];
   struct stat st;
@@ -81,41 +81,41 @@ static ssize_t read_all(int fd, char *to, size_t size)
   return (ssize_t)len;
 }
 
-static enum p11s_pinfile_result read_fd(int fd, struct p11s_pinmarks *ret_marks,
-                                        struct p11s_pinfile_id *ret_id)
+static enum p11s_marks_file_result read_fd(int fd, struct p11s_pin_marks *ret_marks,
+                                           struct p11s_marks_file_id *ret_id)
 {
-  enum p11s_pinfile_result result = P11S_PINFILE_UNUSABLE;
+  enum p11s_marks_file_result result = P11S_MARKS_FILE_UNUSABLE;
   enum p11s_err parsed = P11S_ERR_NOMEM;
   struct stat st;
   ssize_t len = 0;
   char *text;
 
   if (fstat(fd, &st) != 0)
-    return P11S_PINFILE_UNUSABLE;
-  if (!S_ISREG(st.st_mode) || st.st_size > (off_t)P11S_PINMARKS_TEXT_MAX)
-    return P11S_PINFILE_CORRUPT;
+    return P11S_MARKS_FILE_UNUSABLE;
+  if (!S_ISREG(st.st_mode) || st.st_size > (off_t)P11S_PIN_MARKS_TEXT_MAX)
+    return P11S_MARKS_FILE_CORRUPT;
   text = malloc((size_t)st.st_size + 2);
   if (text != NULL)
     len = read_all(fd, text, (size_t)st.st_size + 1);
   if (text != NULL && len >= 0) {
     text[len] = '\0';
-    parsed = p11s_pinmarks_parse(text, (size_t)len, ret_marks);
+    parsed = p11s_pin_marks_parse(text, (size_t)len, ret_marks);
     errno = ENOMEM;
   }
   if (parsed == P11S_OK) {
     fill_id(&st, ret_id);
-    result = P11S_PINFILE_OK;
+    result = P11S_MARKS_FILE_OK;
   } else if (parsed != P11S_ERR_NOMEM) {
-    result = P11S_PINFILE_CORRUPT;
+    result = P11S_MARKS_FILE_CORRUPT;
   }
   free(text);
   return result;
 }
 
-enum p11s_pinfile_result p11s_pinfile_read(const char *dir, struct p11s_pinmarks *ret_marks,
-                                           struct p11s_pinfile_id *ret_id)
+enum p11s_marks_file_result p11s_marks_file_read(const char *dir, struct p11s_pin_marks *ret_marks,
+                                                 struct p11s_marks_file_id *ret_id)
 {
-  enum p11s_pinfile_result result = P11S_PINFILE_UNUSABLE;
+  enum p11s_marks_file_result result = P11S_MARKS_FILE_UNUSABLE;
   int dir_fd = open_dir(dir);
   int fd = -1;
 
@@ -125,11 +125,11 @@ enum p11s_pinfile_result p11s_pinfile_read(const char *dir, struct p11s_pinmarks
   if (fd >= 0)
     result = read_fd(fd, ret_marks, ret_id);
   else if (errno == ENOENT)
-    result = P11S_PINFILE_NONE;
+    result = P11S_MARKS_FILE_NONE;
   else if (errno == ELOOP)
-    result = P11S_PINFILE_CORRUPT;
-  if (result == P11S_PINFILE_CORRUPT && renameat(dir_fd, NAME, dir_fd, ASIDE) != 0)
-    result = P11S_PINFILE_UNUSABLE;
+    result = P11S_MARKS_FILE_CORRUPT;
+  if (result == P11S_MARKS_FILE_CORRUPT && renameat(dir_fd, NAME, dir_fd, ASIDE) != 0)
+    result = P11S_MARKS_FILE_UNUSABLE;
   close_quietly(fd);
   close_quietly(dir_fd);
   return result;
@@ -152,7 +152,7 @@ static bool write_all(int fd, const char *data, size_t len)
 }
 
 static bool write_new(int dir_fd, const char *temporary, const struct p11s_buf *text,
-                      struct p11s_pinfile_id *ret_id)
+                      struct p11s_marks_file_id *ret_id)
 {
   int fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
   struct stat st;
@@ -168,8 +168,9 @@ static bool write_new(int dir_fd, const char *temporary, const struct p11s_buf *
   return good;
 }
 
-enum p11s_pinfile_result p11s_pinfile_write(const char *dir, const struct p11s_pinmarks *marks,
-                                            struct p11s_pinfile_id *ret_id)
+enum p11s_marks_file_result p11s_marks_file_write(const char *dir,
+                                                  const struct p11s_pin_marks *marks,
+                                                  struct p11s_marks_file_id *ret_id)
 {
   struct p11s_buf text = P11S_BUF_INIT;
   char temporary[64];
@@ -177,8 +178,8 @@ enum p11s_pinfile_result p11s_pinfile_write(const char *dir, const struct p11s_p
   bool good = false;
 
   if (dir_fd < 0)
-    return P11S_PINFILE_UNUSABLE;
-  p11s_pinmarks_format(marks, &text);
+    return P11S_MARKS_FILE_UNUSABLE;
+  p11s_pin_marks_format(marks, &text);
   /* Whoever writes holds the lock, so what stands there was left by one that died. */
   (void)snprintf(temporary, sizeof temporary, NAME ".new");
   (void)unlinkat(dir_fd, temporary, 0);
@@ -197,7 +198,7 @@ enum p11s_pinfile_result p11s_pinfile_write(const char *dir, const struct p11s_p
   }
   p11s_buf_clear(&text);
   close_quietly(dir_fd);
-  return good ? P11S_PINFILE_OK : P11S_PINFILE_UNUSABLE;
+  return good ? P11S_MARKS_FILE_OK : P11S_MARKS_FILE_UNUSABLE;
 }
 
 /* -- locking */
@@ -222,7 +223,7 @@ static int open_lock(const char *dir)
   return fd;
 }
 
-int p11s_pinfile_lock(const char *dir, uint32_t what, uint64_t deadline_ms)
+int p11s_marks_file_lock(const char *dir, uint32_t what, uint64_t deadline_ms)
 {
   static const struct timespec pause = {0, 5000000};
   struct flock range = {

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct p11s_gate {
-  struct p11s_gate *next;
+struct p11s_exclusive {
+  struct p11s_exclusive *next;
   char *name;
   unsigned inside;
   bool closed; /* somebody wants to be alone, or is */
@@ -17,7 +17,7 @@ struct p11s_gate {
 /* Guards all gates. */
 static struct p11s_mutex lock = P11S_MUTEX_INIT(P11S_RANK_ALONE);
 static pthread_cond_t changed;
-static struct p11s_gate *gates;
+static struct p11s_exclusive *gates;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* Whoever was inside has not come along. */
@@ -27,7 +27,7 @@ static void empty_in_child(void)
 
   lock = fresh_lock;
   p11s_cond_init(&changed);
-  for (struct p11s_gate *g = gates; g != NULL; g = g->next) {
+  for (struct p11s_exclusive *g = gates; g != NULL; g = g->next) {
     g->inside = 0;
     g->closed = false;
   }
@@ -39,18 +39,18 @@ static void prepare(void)
   (void)pthread_atfork(NULL, NULL, empty_in_child);
 }
 
-static struct p11s_gate *find_locked(const char *name)
+static struct p11s_exclusive *find_locked(const char *name)
 {
-  struct p11s_gate *g = gates;
+  struct p11s_exclusive *g = gates;
 
   while (g != NULL && strcmp(g->name, name) != 0)
     g = g->next;
   return g;
 }
 
-static struct p11s_gate *make_locked(const char *name)
+static struct p11s_exclusive *make_locked(const char *name)
 {
-  struct p11s_gate *g = calloc(1, sizeof *g);
+  struct p11s_exclusive *g = calloc(1, sizeof *g);
 
   if (g == NULL)
     return NULL;
@@ -64,9 +64,9 @@ static struct p11s_gate *make_locked(const char *name)
   return g;
 }
 
-struct p11s_gate *p11s_gate_get(const char *name)
+struct p11s_exclusive *p11s_exclusive_get(const char *name)
 {
-  struct p11s_gate *g;
+  struct p11s_exclusive *g;
 
   (void)pthread_once(&once, prepare);
   p11s_lock(&lock);
@@ -77,7 +77,7 @@ struct p11s_gate *p11s_gate_get(const char *name)
   return g;
 }
 
-void p11s_gate_enter(struct p11s_gate *g)
+void p11s_exclusive_enter(struct p11s_exclusive *g)
 {
   if (g == NULL)
     return;
@@ -88,7 +88,7 @@ void p11s_gate_enter(struct p11s_gate *g)
   p11s_unlock(&lock);
 }
 
-void p11s_gate_leave(struct p11s_gate *g)
+void p11s_exclusive_leave(struct p11s_exclusive *g)
 {
   if (g == NULL)
     return;
@@ -98,12 +98,12 @@ void p11s_gate_leave(struct p11s_gate *g)
   p11s_unlock(&lock);
 }
 
-enum p11s_gate_result p11s_gate_close(struct p11s_gate *g, uint64_t deadline_ms)
+enum p11s_exclusive_result p11s_exclusive_close(struct p11s_exclusive *g, uint64_t deadline_ms)
 {
-  enum p11s_gate_result result = P11S_GATE_ALONE;
+  enum p11s_exclusive_result result = P11S_EXCLUSIVE_ALONE;
 
   if (g == NULL)
-    return P11S_GATE_BUSY;
+    return P11S_EXCLUSIVE_BUSY;
   p11s_lock(&lock);
   if (g->closed) {
     /* Two who wait for each other to leave would both wait for ever. */
@@ -113,13 +113,13 @@ enum p11s_gate_result p11s_gate_close(struct p11s_gate *g, uint64_t deadline_ms)
       p11s_cond_wait(&changed, &lock);
     g->inside++;
     p11s_unlock(&lock);
-    return P11S_GATE_AFTER;
+    return P11S_EXCLUSIVE_AFTER;
   }
   g->closed = true;
-  while (result == P11S_GATE_ALONE && g->inside > 1)
+  while (result == P11S_EXCLUSIVE_ALONE && g->inside > 1)
     if (!p11s_cond_wait_until(&changed, &lock, deadline_ms))
-      result = P11S_GATE_BUSY;
-  if (result == P11S_GATE_BUSY) {
+      result = P11S_EXCLUSIVE_BUSY;
+  if (result == P11S_EXCLUSIVE_BUSY) {
     g->closed = false;
     pthread_cond_broadcast(&changed);
   }
@@ -127,7 +127,7 @@ enum p11s_gate_result p11s_gate_close(struct p11s_gate *g, uint64_t deadline_ms)
   return result;
 }
 
-void p11s_gate_open(struct p11s_gate *g)
+void p11s_exclusive_open(struct p11s_exclusive *g)
 {
   p11s_lock(&lock);
   g->closed = false;

@@ -11,11 +11,11 @@
  * are safe from any thread; the internal mutex is held by nobody who waits or calls a library. A
  * child of fork() starts with nobody inside.
  */
-struct p11s_gate;
+struct p11s_exclusive;
 
 /* The gate of p11-kit's module of that name; the same one every time. NULL when there is no memory:
    then everybody goes in, and nobody is ever alone. */
-struct p11s_gate *p11s_gate_get(const char *name);
+struct p11s_exclusive *p11s_exclusive_get(const char *name);
 
 /*
  * Blocks while somebody has the library for himself: at most until his deadline_ms, when others do
@@ -24,18 +24,19 @@ struct p11s_gate *p11s_gate_get(const char *name);
  * waits here is to all others one whose call hangs. Who waits for its job does so until a deadline
  * (token/job.h), its token counts as stuck (token/token.h), and a stop leaves it behind.
  */
-void p11s_gate_enter(struct p11s_gate *g);
-void p11s_gate_leave(struct p11s_gate *g);
+void p11s_exclusive_enter(struct p11s_exclusive *g);
+void p11s_exclusive_leave(struct p11s_exclusive *g);
 
-enum p11s_gate_result {
-  P11S_GATE_ALONE, /* nobody else is inside, and nobody comes in before p11s_gate_open() */
-  P11S_GATE_AFTER, /* another was alone meanwhile, and is done */
-  P11S_GATE_BUSY,  /* somebody did not leave before the deadline */
+enum p11s_exclusive_result {
+  P11S_EXCLUSIVE_ALONE, /* nobody else is inside, and nobody comes in before p11s_exclusive_open()
+                         */
+  P11S_EXCLUSIVE_AFTER, /* another was alone meanwhile, and is done */
+  P11S_EXCLUSIVE_BUSY,  /* somebody did not leave before the deadline */
 };
 
 /* For one who is inside, and stays so; calls nothing meanwhile. deadline_ms (p11s_now_ms()) is for
-   the others to leave; P11S_GATE_AFTER may come later, as from p11s_gate_enter(). */
-enum p11s_gate_result p11s_gate_close(struct p11s_gate *g, uint64_t deadline_ms);
-void p11s_gate_open(struct p11s_gate *g);
+   the others to leave; P11S_EXCLUSIVE_AFTER may come later, as from p11s_exclusive_enter(). */
+enum p11s_exclusive_result p11s_exclusive_close(struct p11s_exclusive *g, uint64_t deadline_ms);
+void p11s_exclusive_open(struct p11s_exclusive *g);
 
 #endif

@@ -15,15 +15,15 @@
 /* Guards all below. Nobody holds it while modules are loaded or initialized. */
 static struct p11s_mutex lock = P11S_MUTEX_INIT(P11S_RANK_ALONE);
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static struct p11s_p11mods *current;
+static struct p11s_modules *current;
 static bool loading;
 /* Of the processes we were forked from. */
-static struct p11s_p11mods *forgotten;
+static struct p11s_modules *forgotten;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 /* Set before there are threads. */
 static void (*on_load)(void);
 
-void p11s_p11mod_on_load(void (*fn)(void))
+void p11s_module_on_load(void (*fn)(void))
 {
   on_load = fn;
 }
@@ -53,7 +53,7 @@ static void watch_fork(void)
 /* The first who comes loads, the others wait for him. */
 static enum p11s_err load_locked(struct p11s_error *e)
 {
-  struct p11s_p11mods *loaded = NULL;
+  struct p11s_modules *loaded = NULL;
   enum p11s_err result;
 
   while (loading)
@@ -62,7 +62,7 @@ static enum p11s_err load_locked(struct p11s_error *e)
     return P11S_OK;
   loading = true;
   p11s_unlock(&lock);
-  result = p11s_p11mods_load(&loaded, e);
+  result = p11s_modules_load(&loaded, e);
   if (on_load != NULL)
     on_load();
   p11s_lock(&lock);
@@ -72,7 +72,7 @@ static enum p11s_err load_locked(struct p11s_error *e)
   return result;
 }
 
-static struct p11s_p11mod_entry *find_locked(const char *name)
+static struct p11s_module_entry *find_locked(const char *name)
 {
   for (size_t i = 0; i < current->count; i++)
     if (strcmp(current->entries[i].name, name) == 0)
@@ -97,10 +97,10 @@ static enum p11s_err unknown_locked(const char *name, struct p11s_error *e)
 
 static bool option_is_no(CK_FUNCTION_LIST *module)
 {
-  return p11s_p11mod_option_is(module, "managed", "no");
+  return p11s_module_option_is(module, "managed", "no");
 }
 
-static CK_RV initialize_directly(const struct p11s_p11mod_entry *entry, CK_FUNCTION_LIST *module)
+static CK_RV initialize_directly(const struct p11s_module_entry *entry, CK_FUNCTION_LIST *module)
 {
   CK_C_INITIALIZE_ARGS args;
 
@@ -112,7 +112,7 @@ static CK_RV initialize_directly(const struct p11s_p11mod_entry *entry, CK_FUNCT
 
 /* p11-kit hands its own arguments to modules it manages; any other would take NULL to mean that
    there are no threads. */
-static CK_RV initialize(const struct p11s_p11mod_entry *entry)
+static CK_RV initialize(const struct p11s_module_entry *entry)
 {
   if (entry->alone || entry->single || option_is_no(NULL) || option_is_no(entry->module))
     return initialize_directly(entry, entry->module);
@@ -120,7 +120,7 @@ static CK_RV initialize(const struct p11s_p11mod_entry *entry)
 }
 
 /* p11-kit believes that the module is initialized, so the library itself is asked. */
-static CK_RV initialize_again(const struct p11s_p11mod_entry *entry)
+static CK_RV initialize_again(const struct p11s_module_entry *entry)
 {
   char *path = entry->alone ? NULL : p11_kit_module_get_filename(entry->module);
   CK_FUNCTION_LIST *library =
@@ -138,7 +138,7 @@ static CK_RV initialize_again(const struct p11s_p11mod_entry *entry)
   return rv;
 }
 
-static enum p11s_err start_unlocked(struct p11s_p11mod_entry *entry, struct p11s_error *e)
+static enum p11s_err start_unlocked(struct p11s_module_entry *entry, struct p11s_error *e)
 {
   CK_RV rv = entry->lost ? initialize_again(entry) : initialize(entry);
   bool good = rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED;
@@ -153,7 +153,7 @@ static enum p11s_err start_unlocked(struct p11s_p11mod_entry *entry, struct p11s
     if (rv == CKR_OK || entry->life == 0)
       entry->life++;
   }
-  entry->state = good ? P11S_P11MOD_READY : P11S_P11MOD_IDLE;
+  entry->state = good ? P11S_MODULE_READY : P11S_MODULE_IDLE;
   pthread_cond_broadcast(&changed);
   p11s_unlock(&lock);
   if (good)
@@ -164,25 +164,25 @@ static enum p11s_err start_unlocked(struct p11s_p11mod_entry *entry, struct p11s
 }
 
 /* For an entry that has a module. */
-static enum p11s_err get_started(struct p11s_p11mod_entry *entry, struct p11s_error *e)
+static enum p11s_err get_started(struct p11s_module_entry *entry, struct p11s_error *e)
 {
   bool start;
 
   p11s_lock(&lock);
-  while (entry->state == P11S_P11MOD_STARTING)
+  while (entry->state == P11S_MODULE_STARTING)
     p11s_cond_wait(&changed, &lock);
-  start = entry->state == P11S_P11MOD_IDLE;
+  start = entry->state == P11S_MODULE_IDLE;
   if (start)
-    entry->state = P11S_P11MOD_STARTING;
+    entry->state = P11S_MODULE_STARTING;
   p11s_unlock(&lock);
   return start ? start_unlocked(entry, e) : P11S_OK;
 }
 
 /* Puts what was found, or not found, in the place of what was known. */
-static void take_over_locked(struct p11s_p11mod_entry *entry, struct p11s_p11mod_entry *found)
+static void take_over_locked(struct p11s_module_entry *entry, struct p11s_module_entry *found)
 {
   entry->tried_ms = p11s_now_ms();
-  entry->state = P11S_P11MOD_IDLE;
+  entry->state = P11S_MODULE_IDLE;
   if (found->reason != NULL || found->module != NULL) {
     free(entry->reason);
     entry->reason = found->reason;
@@ -196,18 +196,18 @@ static void take_over_locked(struct p11s_p11mod_entry *entry, struct p11s_p11mod
 }
 
 /* True when the module that was left out is there after all. Only one thread at a time tries. */
-static bool found_again_locked(struct p11s_p11mod_entry *entry)
+static bool found_again_locked(struct p11s_module_entry *entry)
 {
-  struct p11s_p11mod_entry found = {0};
+  struct p11s_module_entry found = {0};
 
   if (entry->module != NULL)
     return true;
-  if (entry->state == P11S_P11MOD_STARTING ||
-      p11s_now_ms() - entry->tried_ms < P11S_P11MOD_RETRY_MS)
+  if (entry->state == P11S_MODULE_STARTING ||
+      p11s_now_ms() - entry->tried_ms < P11S_MODULE_RETRY_MS)
     return false;
-  entry->state = P11S_P11MOD_STARTING;
+  entry->state = P11S_MODULE_STARTING;
   p11s_unlock(&lock);
-  p11s_p11mod_load_again(entry->name, &found);
+  p11s_module_load_again(entry->name, &found);
   if (found.module != NULL && on_load != NULL)
     on_load();
   if (found.module != NULL)
@@ -217,9 +217,9 @@ static bool found_again_locked(struct p11s_p11mod_entry *entry)
   return entry->module != NULL;
 }
 
-enum p11s_err p11s_p11mod_get(const char *name, CK_FUNCTION_LIST **ret_module, struct p11s_error *e)
+enum p11s_err p11s_module_get(const char *name, CK_FUNCTION_LIST **ret_module, struct p11s_error *e)
 {
-  struct p11s_p11mod_entry *entry = NULL;
+  struct p11s_module_entry *entry = NULL;
   enum p11s_err result;
 
   (void)pthread_once(&once, watch_fork);
@@ -243,22 +243,22 @@ enum p11s_err p11s_p11mod_get(const char *name, CK_FUNCTION_LIST **ret_module, s
   return result;
 }
 
-void p11s_p11mod_lost(const char *name)
+void p11s_module_lost(const char *name)
 {
-  struct p11s_p11mod_entry *entry;
+  struct p11s_module_entry *entry;
 
   p11s_lock(&lock);
   entry = current != NULL ? find_locked(name) : NULL;
-  if (entry != NULL && entry->state == P11S_P11MOD_READY) {
+  if (entry != NULL && entry->state == P11S_MODULE_READY) {
     entry->lost = true;
-    entry->state = P11S_P11MOD_IDLE;
+    entry->state = P11S_MODULE_IDLE;
   }
   p11s_unlock(&lock);
 }
 
-uint64_t p11s_p11mod_life(const char *name)
+uint64_t p11s_module_life(const char *name)
 {
-  struct p11s_p11mod_entry *entry;
+  struct p11s_module_entry *entry;
   uint64_t life;
 
   p11s_lock(&lock);
@@ -268,37 +268,37 @@ uint64_t p11s_p11mod_life(const char *name)
   return life;
 }
 
-bool p11s_p11mod_waits_for(const char *name, char *ret_names, size_t size)
+bool p11s_module_waits_for(const char *name, char *ret_names, size_t size)
 {
-  const struct p11s_p11mod_entry *entry;
+  const struct p11s_module_entry *entry;
   bool starts;
 
   p11s_lock(&lock);
   entry = current != NULL ? find_locked(name) : NULL;
-  starts = entry != NULL && entry->module != NULL && entry->state == P11S_P11MOD_STARTING;
+  starts = entry != NULL && entry->module != NULL && entry->state == P11S_MODULE_STARTING;
   p11s_unlock(&lock);
   if (!starts)
-    return p11s_modprobe_waits_for(ret_names, size);
+    return p11s_trial_waits_for(ret_names, size);
   (void)snprintf(ret_names, size, "'%s'", name);
   return true;
 }
 
-bool p11s_p11mod_is_old(const char *name, unsigned interval_ms)
+bool p11s_module_is_old(const char *name, unsigned interval_ms)
 {
-  struct p11s_p11mod_entry *entry;
+  struct p11s_module_entry *entry;
   bool old = false;
 
   p11s_lock(&lock);
   entry = current != NULL ? find_locked(name) : NULL;
-  if (entry != NULL && entry->state == P11S_P11MOD_READY)
-    old = p11s_now_ms() - entry->ready_ms >= (entry->reread ? interval_ms : P11S_P11MOD_OLD_MS);
+  if (entry != NULL && entry->state == P11S_MODULE_READY)
+    old = p11s_now_ms() - entry->ready_ms >= (entry->reread ? interval_ms : P11S_MODULE_OLD_MS);
   p11s_unlock(&lock);
   return old;
 }
 
-CK_FUNCTION_LIST *p11s_p11mod_in_use(size_t i, const char **ret_name, bool *ret_end)
+CK_FUNCTION_LIST *p11s_module_in_use(size_t i, const char **ret_name, bool *ret_end)
 {
-  const struct p11s_p11mod_entry *entry;
+  const struct p11s_module_entry *entry;
   CK_FUNCTION_LIST *module = NULL;
 
   p11s_lock(&lock);
@@ -306,19 +306,19 @@ CK_FUNCTION_LIST *p11s_p11mod_in_use(size_t i, const char **ret_name, bool *ret_
   if (!*ret_end) {
     entry = &current->entries[i];
     *ret_name = entry->name;
-    module = entry->state != P11S_P11MOD_IDLE ? entry->module : NULL;
+    module = entry->state != P11S_MODULE_IDLE ? entry->module : NULL;
   }
   p11s_unlock(&lock);
   return module;
 }
 
-struct p11s_p11mod_entry *p11s_p11mod_begin_anew(const char *name)
+struct p11s_module_entry *p11s_module_begin_anew(const char *name)
 {
-  struct p11s_p11mod_entry *entry;
+  struct p11s_module_entry *entry;
 
   p11s_lock(&lock);
   entry = current != NULL ? find_locked(name) : NULL;
-  if (entry != NULL && entry->state == P11S_P11MOD_READY)
+  if (entry != NULL && entry->state == P11S_MODULE_READY)
     entry->reread = true;
   else
     entry = NULL;
@@ -326,7 +326,7 @@ struct p11s_p11mod_entry *p11s_p11mod_begin_anew(const char *name)
   return entry;
 }
 
-void p11s_p11mod_set_idle(struct p11s_p11mod_entry *entry, CK_FUNCTION_LIST *alone)
+void p11s_module_set_idle(struct p11s_module_entry *entry, CK_FUNCTION_LIST *alone)
 {
   p11s_lock(&lock);
   if (alone != NULL) {
@@ -335,11 +335,11 @@ void p11s_p11mod_set_idle(struct p11s_p11mod_entry *entry, CK_FUNCTION_LIST *alo
     entry->alone = true;
     entry->ours = false;
   }
-  entry->state = P11S_P11MOD_IDLE;
+  entry->state = P11S_MODULE_IDLE;
   p11s_unlock(&lock);
 }
 
-enum p11s_err p11s_p11mod_each_name(void (*fn)(const char *name, void *arg), void *arg,
+enum p11s_err p11s_module_each_name(void (*fn)(const char *name, void *arg), void *arg,
                                     struct p11s_error *e)
 {
   enum p11s_err result;
@@ -357,7 +357,7 @@ enum p11s_err p11s_p11mod_each_name(void (*fn)(const char *name, void *arg), voi
   return result;
 }
 
-const char *p11s_p11mod_warning(const char *name)
+const char *p11s_module_warning(const char *name)
 {
   const char *warning = NULL;
 
@@ -369,9 +369,9 @@ const char *p11s_p11mod_warning(const char *name)
   return warning;
 }
 
-void p11s_p11mod_shutdown(void)
+void p11s_module_shutdown(void)
 {
-  struct p11s_p11mods *m;
+  struct p11s_modules *m;
 
   p11s_lock(&lock);
   m = current;
@@ -382,5 +382,5 @@ void p11s_p11mod_shutdown(void)
       (void)m->entries[i].module->C_Finalize(NULL);
     else if (m->entries[i].ours)
       (void)p11_kit_module_finalize(m->entries[i].module);
-  p11s_p11mods_free(m);
+  p11s_modules_free(m);
 }

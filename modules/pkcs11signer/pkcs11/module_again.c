@@ -7,7 +7,7 @@
 /* p11-kit's client is another one, with a connection of its own, each time its file is looked at.
    When PowerDNS has initialized the one that p11-kit gave us both, as it does with all modules when
    it starts, nobody can finalize it: we take another, for us alone. */
-static bool is_another(CK_FUNCTION_LIST *library, const struct p11s_p11mod_entry *entry)
+static bool is_another(CK_FUNCTION_LIST *library, const struct p11s_module_entry *entry)
 {
   CK_INFO info;
 
@@ -15,25 +15,25 @@ static bool is_another(CK_FUNCTION_LIST *library, const struct p11s_p11mod_entry
          entry->module->C_GetInfo(&info) != CKR_CRYPTOKI_NOT_INITIALIZED;
 }
 
-static bool finalize_alone(struct p11s_p11mod_entry *entry)
+static bool finalize_alone(struct p11s_module_entry *entry)
 {
   CK_RV rv = entry->module->C_Finalize(NULL);
 
-  p11s_p11mod_set_idle(entry, NULL);
+  p11s_module_set_idle(entry, NULL);
   return rv == CKR_OK;
 }
 
-static bool take_for_us_alone(struct p11s_p11mod_entry *entry, CK_FUNCTION_LIST *library)
+static bool take_for_us_alone(struct p11s_module_entry *entry, CK_FUNCTION_LIST *library)
 {
   if (entry->ours)
     (void)p11_kit_module_finalize(entry->module);
-  p11s_p11mod_set_idle(entry, library);
+  p11s_module_set_idle(entry, library);
   return true;
 }
 
-bool p11s_p11mod_finalize_library(const char *name)
+bool p11s_module_finalize_library(const char *name)
 {
-  struct p11s_p11mod_entry *entry = p11s_p11mod_begin_anew(name);
+  struct p11s_module_entry *entry = p11s_module_begin_anew(name);
   CK_FUNCTION_LIST *library;
   CK_RV rv;
   char *path;
@@ -52,6 +52,6 @@ bool p11s_p11mod_finalize_library(const char *name)
   rv = library->C_Finalize(NULL);
   p11_kit_module_release(library);
   if (rv == CKR_OK)
-    p11s_p11mod_lost(name);
+    p11s_module_lost(name);
   return rv == CKR_OK;
 }

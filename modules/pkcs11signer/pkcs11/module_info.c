@@ -7,14 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool describe(const char *name, struct p11s_p11mod_info *info)
+static bool describe(const char *name, struct p11s_module_info *info)
 {
   CK_FUNCTION_LIST *module = NULL;
   struct p11s_error error = {0};
   char *path;
   CK_INFO ck;
 
-  if (p11s_p11mod_get(name, &module, &error) != P11S_OK || module == NULL) {
+  if (p11s_module_get(name, &module, &error) != P11S_OK || module == NULL) {
     p11s_log_debug("%s", error.text);
     return false;
   }
@@ -37,25 +37,25 @@ static bool describe(const char *name, struct p11s_p11mod_info *info)
 }
 
 struct each {
-  void (*fn)(const struct p11s_p11mod_info *info, void *arg);
+  void (*fn)(const struct p11s_module_info *info, void *arg);
   void *arg;
 };
 
 static void each_info(const char *name, void *arg)
 {
   const struct each *each = arg;
-  struct p11s_p11mod_info info;
+  struct p11s_module_info info;
 
   if (describe(name, &info))
     each->fn(&info, each->arg);
 }
 
-enum p11s_err p11s_p11mod_each(void (*fn)(const struct p11s_p11mod_info *info, void *arg),
+enum p11s_err p11s_module_each(void (*fn)(const struct p11s_module_info *info, void *arg),
                                void *arg, struct p11s_error *e)
 {
   struct each each = {fn, arg};
 
-  return p11s_p11mod_each_name(each_info, &each, e);
+  return p11s_module_each_name(each_info, &each, e);
 }
 
 void p11s_padded_copy(char *to, size_t size, const CK_UTF8CHAR *from, size_t len)

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void entry_clear(struct p11s_p11mod_entry *entry)
+static void entry_clear(struct p11s_module_entry *entry)
 {
   if ((entry->single || entry->alone) && entry->module != NULL)
     p11_kit_module_release(entry->module);
@@ -20,7 +20,7 @@ static void entry_clear(struct p11s_p11mod_entry *entry)
   free(entry->warning);
 }
 
-bool p11s_p11mod_option_is(CK_FUNCTION_LIST *module, const char *option, const char *value)
+bool p11s_module_option_is(CK_FUNCTION_LIST *module, const char *option, const char *value)
 {
   char *found = p11_kit_config_option(module, option);
   bool is = found != NULL && strcmp(found, value) == 0;
@@ -30,13 +30,13 @@ bool p11s_p11mod_option_is(CK_FUNCTION_LIST *module, const char *option, const c
 }
 
 /* p11-kit can only log the calls of modules that it manages. */
-static void warn_of_options(struct p11s_p11mod_entry *entry)
+static void warn_of_options(struct p11s_module_entry *entry)
 {
   struct p11s_buf text = P11S_BUF_INIT;
 
-  if (p11s_p11mod_option_is(NULL, "managed", "no") ||
-      p11s_p11mod_option_is(entry->module, "managed", "no") ||
-      !p11s_p11mod_option_is(entry->module, "log-calls", "yes"))
+  if (p11s_module_option_is(NULL, "managed", "no") ||
+      p11s_module_option_is(entry->module, "managed", "no") ||
+      !p11s_module_option_is(entry->module, "log-calls", "yes"))
     return;
   p11s_buf_addf(&text,
                 "PKCS#11 module '%s' has log-calls: yes in its .module file: p11-kit writes every "
@@ -47,7 +47,7 @@ static void warn_of_options(struct p11s_p11mod_entry *entry)
     p11s_log_event(P11S_LOG_WARNING, "%s", entry->warning);
 }
 
-void p11s_p11mods_free(struct p11s_p11mods *m)
+void p11s_modules_free(struct p11s_modules *m)
 {
   if (m == NULL)
     return;
@@ -60,28 +60,28 @@ void p11s_p11mods_free(struct p11s_p11mods *m)
   free(m);
 }
 
-static char *reason_of(const struct p11s_modprobe_module *probed)
+static char *reason_of(const struct p11s_trial_module *probed)
 {
   struct p11s_buf text = P11S_BUF_INIT;
 
   p11s_buf_addf(&text, "PKCS#11 module '%s' (%s) %s: ", probed->name, probed->path, probed->reason);
-  if (probed->verdict == P11S_MODPROBE_DANGEROUS)
+  if (probed->verdict == P11S_TRIAL_DANGEROUS)
     p11s_buf_addf(&text,
                   "it is left out and tried again every %d s; repair it or remove its .module file",
-                  P11S_P11MOD_RETRY_MS / 1000);
+                  P11S_MODULE_RETRY_MS / 1000);
   else
     p11s_buf_addstr(&text, "install it, or correct or remove its .module file");
   return text.data;
 }
 
 /* A module by itself. p11-kit reads no configuration for it, so its options are kept here. */
-static void load_single(const struct p11s_modprobe_module *probed, struct p11s_p11mod_entry *entry)
+static void load_single(const struct p11s_trial_module *probed, struct p11s_module_entry *entry)
 {
   struct p11s_buf text = P11S_BUF_INIT;
   const char *said;
 
   entry->tried_ms = p11s_now_ms();
-  if (probed->verdict != P11S_MODPROBE_GOOD) {
+  if (probed->verdict != P11S_TRIAL_GOOD) {
     entry->reason = reason_of(probed);
     return;
   }
@@ -106,17 +106,17 @@ static void load_single(const struct p11s_modprobe_module *probed, struct p11s_p
   entry->reason = text.data;
 }
 
-void p11s_p11mod_load_again(const char *name, struct p11s_p11mod_entry *found)
+void p11s_module_load_again(const char *name, struct p11s_module_entry *found)
 {
-  struct p11s_modprobe probe;
-  const struct p11s_modprobe_module *probed;
+  struct p11s_trial probe;
+  const struct p11s_trial_module *probed;
 
-  if (!p11s_modprobe_run(name, P11S_MODPROBE_MS, &probe))
+  if (!p11s_trial_run(name, P11S_TRIAL_MS, &probe))
     return;
-  probed = p11s_modprobe_find(&probe, name);
+  probed = p11s_trial_find(&probe, name);
   if (probed != NULL)
     load_single(probed, found);
-  p11s_modprobe_clear(&probe);
+  p11s_trial_clear(&probe);
 }
 
 /* PowerDNS, or another module, may have it already. It cannot do more harm then. */
@@ -130,24 +130,24 @@ static bool is_here(const char *path)
   return true;
 }
 
-static void trust_what_is_here(struct p11s_modprobe *probe)
+static void trust_what_is_here(struct p11s_trial *probe)
 {
   for (size_t i = 0; i < probe->count; i++) {
-    struct p11s_modprobe_module *m = &probe->modules[i];
+    struct p11s_trial_module *m = &probe->modules[i];
 
-    if (m->verdict == P11S_MODPROBE_DANGEROUS && is_here(m->path))
-      m->verdict = P11S_MODPROBE_GOOD;
+    if (m->verdict == P11S_TRIAL_DANGEROUS && is_here(m->path))
+      m->verdict = P11S_TRIAL_GOOD;
   }
 }
 
 /* Whether p11-kit's own way of loading would harm more than the modules that are at fault. */
-static bool must_load_singly(const struct p11s_modprobe *probe)
+static bool must_load_singly(const struct p11s_trial *probe)
 {
   for (size_t i = 0; i < probe->count; i++) {
-    const struct p11s_modprobe_module *m = &probe->modules[i];
+    const struct p11s_trial_module *m = &probe->modules[i];
 
-    if (m->enabled && (m->verdict == P11S_MODPROBE_DANGEROUS ||
-                       (m->verdict == P11S_MODPROBE_UNLOADABLE && m->critical)))
+    if (m->enabled && (m->verdict == P11S_TRIAL_DANGEROUS ||
+                       (m->verdict == P11S_TRIAL_UNLOADABLE && m->critical)))
       return true;
   }
   return false;
@@ -158,7 +158,7 @@ static enum p11s_err out_of_memory(struct p11s_error *e)
   return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
 }
 
-static bool has_entry(const struct p11s_p11mods *m, const char *name)
+static bool has_entry(const struct p11s_modules *m, const char *name)
 {
   for (size_t i = 0; i < m->count; i++)
     if (strcmp(m->entries[i].name, name) == 0)
@@ -168,12 +168,12 @@ static bool has_entry(const struct p11s_p11mods *m, const char *name)
 
 /* Those that are not there yet: that p11-kit skipped, or that this program is not to have but as
    pkcs11signer. Asking for one that does not load gives the reason. */
-static enum p11s_err add_singly(struct p11s_p11mods *m, const struct p11s_modprobe *probe,
+static enum p11s_err add_singly(struct p11s_modules *m, const struct p11s_trial *probe,
                                 struct p11s_error *e)
 {
   for (size_t i = 0; i < probe->count; i++) {
-    const struct p11s_modprobe_module *probed = &probe->modules[i];
-    struct p11s_p11mod_entry *entry = &m->entries[m->count];
+    const struct p11s_trial_module *probed = &probe->modules[i];
+    struct p11s_module_entry *entry = &m->entries[m->count];
 
     if (has_entry(m, probed->name))
       continue;
@@ -182,20 +182,20 @@ static enum p11s_err add_singly(struct p11s_p11mods *m, const struct p11s_modpro
       return out_of_memory(e);
     m->count++;
     load_single(probed, entry);
-    if (probed->verdict == P11S_MODPROBE_DANGEROUS && entry->reason != NULL)
+    if (probed->verdict == P11S_TRIAL_DANGEROUS && entry->reason != NULL)
       p11s_log_event(P11S_LOG_ERROR, "%s", entry->reason);
   }
   return P11S_OK;
 }
 
-static enum p11s_err load_singly(struct p11s_p11mods *m, const struct p11s_modprobe *probe,
+static enum p11s_err load_singly(struct p11s_modules *m, const struct p11s_trial *probe,
                                  struct p11s_error *e)
 {
   m->entries = calloc(probe->count, sizeof *m->entries);
   return m->entries != NULL ? add_singly(m, probe, e) : out_of_memory(e);
 }
 
-static enum p11s_err load_together(struct p11s_p11mods *m, const struct p11s_modprobe *probe,
+static enum p11s_err load_together(struct p11s_modules *m, const struct p11s_trial *probe,
                                    struct p11s_error *e)
 {
   const char *said;
@@ -228,21 +228,21 @@ static enum p11s_err load_together(struct p11s_p11mods *m, const struct p11s_mod
   return add_singly(m, probe, e);
 }
 
-enum p11s_err p11s_p11mods_load(struct p11s_p11mods **ret_mods, struct p11s_error *e)
+enum p11s_err p11s_modules_load(struct p11s_modules **ret_mods, struct p11s_error *e)
 {
-  struct p11s_modprobe probe = {NULL, 0};
-  struct p11s_p11mods *m = calloc(1, sizeof *m);
+  struct p11s_trial probe = {NULL, 0};
+  struct p11s_modules *m = calloc(1, sizeof *m);
   enum p11s_err result;
 
   if (m == NULL)
     return out_of_memory(e);
-  if (p11s_modprobe_run(NULL, P11S_MODPROBE_MS, &probe))
+  if (p11s_trial_run(NULL, P11S_TRIAL_MS, &probe))
     trust_what_is_here(&probe);
   result = must_load_singly(&probe) ? load_singly(m, &probe, e) : load_together(m, &probe, e);
-  p11s_modprobe_clear(&probe);
+  p11s_trial_clear(&probe);
   if (result == P11S_OK)
     *ret_mods = m;
   else
-    p11s_p11mods_free(m);
+    p11s_modules_free(m);
   return result;
 }

@@ -45,42 +45,42 @@ static bool has_twin(const char *name, CK_FUNCTION_LIST *module)
 
   for (size_t i = 0; !end && !found; i++) {
     const char *other_name = name;
-    CK_FUNCTION_LIST *other = p11s_p11mod_in_use(i, &other_name, &end);
+    CK_FUNCTION_LIST *other = p11s_module_in_use(i, &other_name, &end);
 
     found = other != NULL && strcmp(other_name, name) != 0 && is_same_library(module, other);
   }
   return found;
 }
 
-bool p11s_p11mod_restart(const char *name, struct p11s_gate *gate, unsigned interval_ms)
+bool p11s_module_restart(const char *name, struct p11s_exclusive *gate, unsigned interval_ms)
 {
   struct p11s_error error = {P11S_OK, ""};
   CK_FUNCTION_LIST *module = NULL;
-  enum p11s_gate_result gated;
+  enum p11s_exclusive_result gated;
   bool done;
 
-  if (!p11s_p11mod_is_old(name, interval_ms) || p11s_p11mod_get(name, &module, &error) != P11S_OK ||
+  if (!p11s_module_is_old(name, interval_ms) || p11s_module_get(name, &module, &error) != P11S_OK ||
       has_twin(name, module))
     return false;
-  gated = p11s_gate_close(gate, p11s_now_ms() + ALONE_MS);
-  if (gated != P11S_GATE_ALONE)
-    return gated == P11S_GATE_AFTER;
-  done = p11s_p11mod_finalize_library(name);
+  gated = p11s_exclusive_close(gate, p11s_now_ms() + ALONE_MS);
+  if (gated != P11S_EXCLUSIVE_ALONE)
+    return gated == P11S_EXCLUSIVE_AFTER;
+  done = p11s_module_finalize_library(name);
   if (done) {
     p11s_log_debug("PKCS#11 module '%s' is initialized anew, to see what is there now", name);
-    done = p11s_p11mod_get(name, &module, &error) == P11S_OK;
+    done = p11s_module_get(name, &module, &error) == P11S_OK;
   }
-  p11s_gate_open(gate);
+  p11s_exclusive_open(gate);
   return done;
 }
 
-bool p11s_p11mod_reread(const char *name, struct p11s_gate *gate, unsigned interval_ms)
+bool p11s_module_reread(const char *name, struct p11s_exclusive *gate, unsigned interval_ms)
 {
   struct p11s_error error = {P11S_OK, ""};
   CK_FUNCTION_LIST *module = NULL;
 
-  return p11s_p11mod_is_old(name, interval_ms) &&
-         p11s_p11mod_get(name, &module, &error) == P11S_OK &&
+  return p11s_module_is_old(name, interval_ms) &&
+         p11s_module_get(name, &module, &error) == P11S_OK &&
          (p11s_quirks(module) & P11S_QUIRK_READS_ONCE) != 0 &&
-         p11s_p11mod_restart(name, gate, interval_ms);
+         p11s_module_restart(name, gate, interval_ms);
 }

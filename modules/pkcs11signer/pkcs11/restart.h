@@ -12,18 +12,18 @@
  *
  * All sessions of the library in this process are gone afterwards. Waits until all others have left
  * the library, some seconds at most. Nothing is done when the library was initialized just now
- * (P11S_P11MOD_OLD_MS), has been through this less than interval_ms ago, or is in use under another
+ * (P11S_MODULE_OLD_MS), has been through this less than interval_ms ago, or is in use under another
  * name too, as p11-kit's modules of one library have different gates. True: it is worth trying
  * again, on a new session.
  */
 
 /* For a library with P11S_QUIRK_READS_ONCE; others ask the token anew, and would lose their other
    tokens. */
-bool p11s_p11mod_reread(const char *name, struct p11s_gate *gate, unsigned interval_ms);
+bool p11s_module_reread(const char *name, struct p11s_exclusive *gate, unsigned interval_ms);
 
 /* For any library that has no slots, or cannot list them, so that nobody has anything to lose:
    p11-kit's client, for one, connects once, and has no slots for ever when nobody was there to
    connect to. */
-bool p11s_p11mod_restart(const char *name, struct p11s_gate *gate, unsigned interval_ms);
+bool p11s_module_restart(const char *name, struct p11s_exclusive *gate, unsigned interval_ms);
 
 #endif

@@ -18,7 +18,7 @@ enum { FIELD_NAME, FIELD_PATH, FIELD_FLAGS, FIELD_RESERVED, FIELD_REASON, FIELDS
 static struct p11s_mutex lock = P11S_MUTEX_INIT(P11S_RANK_ALONE);
 static char late[256]; /* guarded by lock */
 
-bool p11s_modprobe_waits_for(char *ret_names, size_t size)
+bool p11s_trial_waits_for(char *ret_names, size_t size)
 {
   bool waits;
 
@@ -41,7 +41,7 @@ static size_t length_of_late(const struct p11s_buf *output)
 {
   const char *end = NULL;
 
-  if (output->len > 0 && output->data[0] == P11S_MODPROBE_LATE)
+  if (output->len > 0 && output->data[0] == P11S_TRIAL_LATE)
     end = memchr(output->data, 0, output->len);
   return end != NULL ? (size_t)(end + 1 - output->data) : 0;
 }
@@ -72,7 +72,7 @@ static bool run(const char *only, unsigned deadline_ms, struct p11s_buf *output)
   enum p11s_err result;
 
   (void)snprintf(deadline, sizeof deadline, "%u", deadline_ms);
-  result = p11s_helper_run(argument, deadline_ms, note_late, NULL, output, &error);
+  result = p11s_child_run(argument, deadline_ms, note_late, NULL, output, &error);
   set_late("");
   if (result != P11S_OK) {
     p11s_log_debug("PKCS#11 modules are not tried beforehand: %s", error.text);
@@ -85,16 +85,16 @@ static bool run(const char *only, unsigned deadline_ms, struct p11s_buf *output)
   return false;
 }
 
-static bool fill(struct p11s_modprobe_module *m, char *const field[FIELDS])
+static bool fill(struct p11s_trial_module *m, char *const field[FIELDS])
 {
   const char *flags = field[FIELD_FLAGS];
 
   m->enabled = strchr(flags, 'e') != NULL;
   m->unmanaged = strchr(flags, 'u') != NULL;
   m->critical = strchr(flags, 'c') != NULL;
-  m->verdict = strchr(flags, 'D') != NULL   ? P11S_MODPROBE_DANGEROUS
-               : strchr(flags, 'U') != NULL ? P11S_MODPROBE_UNLOADABLE
-                                            : P11S_MODPROBE_GOOD;
+  m->verdict = strchr(flags, 'D') != NULL   ? P11S_TRIAL_DANGEROUS
+               : strchr(flags, 'U') != NULL ? P11S_TRIAL_UNLOADABLE
+                                            : P11S_TRIAL_GOOD;
   m->name = strdup(field[FIELD_NAME]);
   m->path = strdup(field[FIELD_PATH]);
   m->reason = strdup(field[FIELD_REASON]);
@@ -107,7 +107,7 @@ static bool fill(struct p11s_modprobe_module *m, char *const field[FIELDS])
 }
 
 /* Five texts for each module, each with its NUL. */
-static bool parse(char *text, size_t len, struct p11s_modprobe *probe)
+static bool parse(char *text, size_t len, struct p11s_trial *probe)
 {
   size_t texts = 0, at = 0;
 
@@ -131,10 +131,10 @@ static bool parse(char *text, size_t len, struct p11s_modprobe *probe)
   return true;
 }
 
-bool p11s_modprobe_run(const char *only, unsigned deadline_ms, struct p11s_modprobe *ret_probe)
+bool p11s_trial_run(const char *only, unsigned deadline_ms, struct p11s_trial *ret_probe)
 {
   struct p11s_buf output = P11S_BUF_INIT;
-  struct p11s_modprobe probe = {NULL, 0};
+  struct p11s_trial probe = {NULL, 0};
   bool good = false;
   size_t skip;
 
@@ -154,11 +154,11 @@ bool p11s_modprobe_run(const char *only, unsigned deadline_ms, struct p11s_modpr
   if (good)
     *ret_probe = probe;
   else
-    p11s_modprobe_clear(&probe);
+    p11s_trial_clear(&probe);
   return good;
 }
 
-void p11s_modprobe_clear(struct p11s_modprobe *probe)
+void p11s_trial_clear(struct p11s_trial *probe)
 {
   for (size_t i = 0; i < probe->count; i++) {
     free(probe->modules[i].name);
@@ -171,8 +171,7 @@ void p11s_modprobe_clear(struct p11s_modprobe *probe)
   probe->count = 0;
 }
 
-const struct p11s_modprobe_module *p11s_modprobe_find(const struct p11s_modprobe *probe,
-                                                      const char *name)
+const struct p11s_trial_module *p11s_trial_find(const struct p11s_trial *probe, const char *name)
 {
   for (size_t i = 0; i < probe->count; i++)
     if (strcmp(probe->modules[i].name, name) == 0)

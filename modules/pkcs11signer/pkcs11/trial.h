@@ -21,13 +21,13 @@
  * latest two seconds after the deadline: for workers, not for query threads. One internal mutex
  * guards the names of those that it waits for.
  */
-enum p11s_modprobe_verdict {
-  P11S_MODPROBE_GOOD,       /* loads, and C_Initialize returns, whatever it says */
-  P11S_MODPROBE_UNLOADABLE, /* refused without harm: no such file, no PKCS#11 */
-  P11S_MODPROBE_DANGEROUS,  /* takes the process down, or never comes back */
+enum p11s_trial_verdict {
+  P11S_TRIAL_GOOD,       /* loads, and C_Initialize returns, whatever it says */
+  P11S_TRIAL_UNLOADABLE, /* refused without harm: no such file, no PKCS#11 */
+  P11S_TRIAL_DANGEROUS,  /* takes the process down, or never comes back */
 };
 
-struct p11s_modprobe_module {
+struct p11s_trial_module {
   char *name;
   char *path;     /* "" when it runs in a process of its own (p11-kit's `remote`) */
   char *reserved; /* x-init-reserved; NULL when not set */
@@ -35,34 +35,33 @@ struct p11s_modprobe_module {
   bool enabled;   /* p11-kit's enable-in and disable-in let this program have it */
   bool unmanaged;
   bool critical; /* p11-kit loads no module at all when this one does not load */
-  enum p11s_modprobe_verdict verdict;
+  enum p11s_trial_verdict verdict;
 };
 
-struct p11s_modprobe {
-  struct p11s_modprobe_module *modules;
+struct p11s_trial {
+  struct p11s_trial_module *modules;
   size_t count;
 };
 
-#define P11S_MODPROBE_MS 10000
+#define P11S_TRIAL_MS 10000
 
 /* Tries all modules, or the one called only. False when nothing is known, because the program
    cannot be run or did not finish; the log has why, at debug level. */
-bool p11s_modprobe_run(const char *only, unsigned deadline_ms, struct p11s_modprobe *ret_probe);
+bool p11s_trial_run(const char *only, unsigned deadline_ms, struct p11s_trial *ret_probe);
 
 /* What the program begins its output with when modules have kept it waiting for so long: their
    names, as for a sentence, and a NUL. */
-#define P11S_MODPROBE_LATE '\1'
-#define P11S_MODPROBE_LATE_MS 500
+#define P11S_TRIAL_LATE '\1'
+#define P11S_TRIAL_LATE_MS 500
 
-/* The modules that p11s_modprobe_run(), in whichever thread, has waited for that long and still
+/* The modules that p11s_trial_run(), in whichever thread, has waited for that long and still
    does, as "'a', 'b'"; false when there are none. Safe from any thread; does not block. */
-bool p11s_modprobe_waits_for(char *ret_names, size_t size);
+bool p11s_trial_waits_for(char *ret_names, size_t size);
 
 /* Frees what *probe points to. */
-void p11s_modprobe_clear(struct p11s_modprobe *probe);
+void p11s_trial_clear(struct p11s_trial *probe);
 
 /* Borrowed; NULL when there is none of that name. */
-const struct p11s_modprobe_module *p11s_modprobe_find(const struct p11s_modprobe *probe,
-                                                      const char *name);
+const struct p11s_trial_module *p11s_trial_find(const struct p11s_trial *probe, const char *name);
 
 #endif

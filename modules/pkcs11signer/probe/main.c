@@ -10,7 +10,7 @@
  * itself in the place of every module's file, so that nothing of others is loaded. Then a child
  * for each module loads and initializes the real one. Writes name, path, flags,
  * x-init-reserved and reason of each to stdout, each with a NUL, and "end"; before them, as soon as
- * it has waited for a while, which modules it waits for (P11S_MODPROBE_LATE). PROGRAM is who asks:
+ * it has waited for a while, which modules it waits for (P11S_TRIAL_LATE). PROGRAM is who asks:
  * flag e says that p11-kit's enable-in and disable-in let it have the module.
  */
 #include "pkcs11/trial.h"
@@ -277,7 +277,7 @@ static void put_late(const struct subject *subjects, size_t count)
 {
   const char *between = "";
 
-  (void)putchar(P11S_MODPROBE_LATE);
+  (void)putchar(P11S_TRIAL_LATE);
   for (size_t i = 0; i < count; i++)
     if (subjects[i].pid != 0) {
       (void)printf("%s'%s'", between, subjects[i].name);
@@ -290,7 +290,7 @@ static void put_late(const struct subject *subjects, size_t count)
 static void wait_for_all(struct subject *subjects, size_t count, const struct task *task)
 {
   uint64_t begin = now_ms(), deadline = begin + task->deadline_ms;
-  uint64_t late = task->tells ? begin + P11S_MODPROBE_LATE_MS : deadline;
+  uint64_t late = task->tells ? begin + P11S_TRIAL_LATE_MS : deadline;
   sigset_t child;
 
   (void)sigemptyset(&child);

@@ -178,7 +178,7 @@ void Engine::fromISCMap(DNSKEYRecordContent &drc, stormap_t &stormap)
   p11s_error error{};
 
   drc.d_algorithm = static_cast<uint8_t>(d_algorithm);
-  if (stormap.count(lower(P11S_STORED_ENGINE)) != 0) {
+  if (stormap.count(lower(P11S_KEYREF_LMDB_ENGINE)) != 0) {
     d_stored = stormap["publickey"];
     d_broken = "a key that is being stored cannot be used yet";
     return;

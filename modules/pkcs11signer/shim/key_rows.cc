@@ -28,7 +28,7 @@ struct Text : p11s_buf {
 void makePlain(std::string &content)
 {
   Text plain;
-  if (p11s_stored_to_plain(content.data(), content.size(), &plain)) {
+  if (p11s_keyref_lmdb_to_plain(content.data(), content.size(), &plain)) {
     std::string text = plain.text();
     wipe(content);
     content = std::move(text);
@@ -65,7 +65,7 @@ bool offer(DNSBackend &sibling, const compat::Zone &zone, const DNSBackend::KeyD
   DNSBackend::KeyData stored = row;
   if (compat::makesEngineOfNewKeys(sibling)) {
     Text text;
-    p11s_stored_from_plain(row.content.data(), row.content.size(), &text);
+    p11s_keyref_lmdb_from_plain(row.content.data(), row.content.size(), &text);
     wipe(stored.content);
     stored.content = text.text();
   }

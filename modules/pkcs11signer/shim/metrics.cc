@@ -41,8 +41,8 @@ void declareMetrics()
     for (int i = 0; i < P11S_STAT_COUNT; ++i) {
       const auto counter = static_cast<p11s_counter>(i);
       S.declare(
-          std::string(ModuleName) + "-" + p11s_stats_name(counter), p11s_stats_explain(counter),
-          [counter](const std::string &) { return p11s_stats_get(counter); }, StatType::counter);
+          std::string(ModuleName) + "-" + p11s_counter_name(counter), p11s_counter_explain(counter),
+          [counter](const std::string &) { return p11s_counter_get(counter); }, StatType::counter);
     }
     declareGauge("queue", "signatures waiting for a session", &p11s_signer_stats::queued);
     declareGauge("under-way", "signatures being made or waiting", &p11s_signer_stats::under_way);

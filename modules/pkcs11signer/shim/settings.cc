@@ -70,7 +70,7 @@ Store whichStore()
   if (value != "mysql") {
     throw PDNSException("setting " + full + "=" + value + " is none of lmdb, mysql and none");
   }
-  if (!p11s_mysql_is_built()) {
+  if (!p11s_fleet_is_built()) {
     throw PDNSException("setting " + full +
                         "=mysql is not in this build, which has no MySQL client library; lmdb and "
                         "none are");
@@ -79,9 +79,9 @@ Store whichStore()
 }
 
 // The fleet's store; borrows the settings. The password is the caller's.
-p11s_mysql_config mysqlConfig()
+p11s_fleet_config mysqlConfig()
 {
-  p11s_mysql_config config{};
+  p11s_fleet_config config{};
   const std::string &password = text("mysql-password");
 
   if (!password.empty() && !text("mysql-password-file").empty()) {
@@ -132,7 +132,7 @@ p11s_signer *makeSigner()
   const Store store = whichStore();
   config.store = store != Store::None;
   config.store_mib = number("store-size", 4, 65536);
-  p11s_mysql_config fleet{};
+  p11s_fleet_config fleet{};
   if (store == Store::Mysql) {
     fleet = mysqlConfig();
     config.fleet = &fleet;
@@ -206,7 +206,7 @@ p11s_signer *signer()
     s_signer = makeSigner();
     s_generation = generation;
     if (first) {
-      p11s_p11mod_on_load(stopBeforeLibraries);
+      p11s_module_on_load(stopBeforeLibraries);
       (void)on_exit(stopAtExit, nullptr);
       if (getPDNSVersion != nullptr) {
         endInOrder([] { (void)stopOnce(); });

@@ -12,10 +12,10 @@
 
 /* One signature of a message or digest by signing->plan. */
 static enum p11s_err sign_input(struct p11s_key *key, struct p11s_work *work,
-                                CK_OBJECT_HANDLE handle, struct p11s_consent *consent,
+                                CK_OBJECT_HANDLE handle, struct p11s_always_auth *consent,
                                 struct p11s_signing *signing, struct p11s_error *e)
 {
-  struct p11s_sign_login login = {p11s_consent_login, consent};
+  struct p11s_sign_login login = {p11s_always_auth_login, consent};
   bool whole = signing->plan.whole_message;
 
   signing->len = signing->room;
@@ -45,7 +45,7 @@ static void note_signed(struct p11s_lengths *lengths, size_t len)
 /* In parts, if C_Sign is known to refuse this length, or does so now. What signs EdDSA takes its
    message at once, as it reads it twice (RFC 8032). */
 static enum p11s_err sign_whole(struct p11s_key *key, struct p11s_work *work,
-                                CK_OBJECT_HANDLE handle, struct p11s_consent *consent,
+                                CK_OBJECT_HANDLE handle, struct p11s_always_auth *consent,
                                 struct p11s_signing *signing, struct p11s_error *e)
 {
   struct p11s_lengths *lengths = &key->lengths;
@@ -77,7 +77,7 @@ static enum p11s_err sign_whole(struct p11s_key *key, struct p11s_work *work,
 /* The consent's login is for one signature: one that was refused before it leaves it for the next.
  */
 static enum p11s_err sign_as(struct p11s_key *key, struct p11s_work *work, CK_OBJECT_HANDLE handle,
-                             struct p11s_consent *consent, struct p11s_signing *signing,
+                             struct p11s_always_auth *consent, struct p11s_signing *signing,
                              struct p11s_error *e)
 {
   const EVP_MD *md;
@@ -108,7 +108,7 @@ static bool is_refused(const struct p11s_grip *grip, enum p11s_err result)
 
 /* Behind a refusal, which is in signing->refusal. */
 static enum p11s_err sign_as_other(struct p11s_key *key, struct p11s_work *work,
-                                   const struct p11s_grip *grip, struct p11s_consent *consent,
+                                   const struct p11s_grip *grip, struct p11s_always_auth *consent,
                                    struct p11s_signing *signing, struct p11s_error *e)
 {
   CK_RV first = p11s_rv_last();
@@ -151,14 +151,14 @@ static void say_too_long(const struct p11s_key *key, const struct p11s_signing *
   p11s_buf_clear(&what);
 }
 
-static enum p11s_err end(const struct p11s_key *key, struct p11s_consent *consent,
+static enum p11s_err end(const struct p11s_key *key, struct p11s_always_auth *consent,
                          const struct p11s_signing *signing, enum p11s_err result,
                          struct p11s_error *e)
 {
   if (result == P11S_ERR_TOO_LONG && e != NULL)
     say_too_long(key, signing, e);
   if (consent->work != NULL)
-    p11s_consent_end(consent);
+    p11s_always_auth_end(consent);
   return result;
 }
 
@@ -166,7 +166,7 @@ enum p11s_err p11s_key_sign_on_token(struct p11s_key *key, struct p11s_work *wor
                                      const struct p11s_grip *grip, struct p11s_signing *signing,
                                      struct p11s_error *e)
 {
-  struct p11s_consent consent = {NULL, NULL};
+  struct p11s_always_auth consent = {NULL, NULL};
   enum p11s_err result = P11S_OK;
 
   signing->plan = grip->plan;
@@ -174,7 +174,7 @@ enum p11s_err p11s_key_sign_on_token(struct p11s_key *key, struct p11s_work *wor
   if (grip->plan.has_other && p11s_work_hashes(work, key->alg))
     signing->plan = p11s_sign_plan_other(&grip->plan, key->alg);
   if (grip->plan.consent)
-    result = p11s_consent_begin(work, &consent, e);
+    result = p11s_always_auth_begin(work, &consent, e);
   if (result != P11S_OK)
     return result;
   result = sign_as(key, work, grip->handle, &consent, signing, &signing->refusal);

@@ -124,7 +124,7 @@ static enum p11s_err find(struct p11s_key *key, struct p11s_work *work, struct p
   struct p11s_sign_plan plan;
   enum p11s_err result;
 
-  p11s_stats_count(P11S_STAT_KEY_LOOKUPS);
+  p11s_counter_count(P11S_STAT_KEY_LOOKUPS);
   /* A token that cannot sign so is to be told first, whatever keys it has. */
   result = p11s_session_plan(work->session, key->alg, &plan, e);
   if (result == P11S_OK)
@@ -246,7 +246,7 @@ static enum p11s_err refuse(struct p11s_key *key, struct p11s_work *work,
                             const struct p11s_grip *grip, const struct p11s_error *e)
 {
   note_proof(key, work, grip, false);
-  p11s_stats_count(P11S_STAT_BAD_SIGNATURES);
+  p11s_counter_count(P11S_STAT_BAD_SIGNATURES);
   say_faulty(key, e);
   return P11S_ERR_SIGNATURE;
 }

@@ -155,11 +155,11 @@ static void flight_finished(struct p11s_job *job)
   bool give_back, ahead = is_background(f);
 
   if (job->error.code == P11S_OK) {
-    p11s_stats_count(P11S_STAT_SIGNATURES);
+    p11s_counter_count(P11S_STAT_SIGNATURES);
     if (ahead)
-      p11s_stats_count(P11S_STAT_AHEAD_SIGNATURES);
+      p11s_counter_count(P11S_STAT_AHEAD_SIGNATURES);
     else
-      p11s_stats_latency(p11s_now_ms() - f->asked_ms);
+      p11s_counter_latency(p11s_now_ms() - f->asked_ms);
   }
   p11s_lock(&flights->lock);
   give_back = f->claimed && job->error.code != P11S_OK;
@@ -252,7 +252,7 @@ static struct flight *join(struct p11s_flights *flights, struct p11s_key *key,
   f->background = false;
   f->claimed = f->claimed || claimed;
   if (!*ret_new)
-    p11s_stats_count(f->kept ? P11S_STAT_LATE_USED : P11S_STAT_SHARED);
+    p11s_counter_count(f->kept ? P11S_STAT_LATE_USED : P11S_STAT_SHARED);
   if (f->kept)
     unkeep_locked(flights, f); /* its reference goes to us */
   else
@@ -273,9 +273,9 @@ static void leave(struct p11s_flights *flights, struct flight *f, bool taken)
 
 static void count_failure(enum p11s_err result)
 {
-  p11s_stats_count(result == P11S_ERR_TIMEOUT ? P11S_STAT_TIMEOUTS
-                   : result == P11S_ERR_BUSY  ? P11S_STAT_OVERLOADED
-                                              : P11S_STAT_FAILURES);
+  p11s_counter_count(result == P11S_ERR_TIMEOUT ? P11S_STAT_TIMEOUTS
+                     : result == P11S_ERR_BUSY  ? P11S_STAT_OVERLOADED
+                                                : P11S_STAT_FAILURES);
 }
 
 enum p11s_err p11s_sign(struct p11s_flights *flights, struct p11s_key *key,

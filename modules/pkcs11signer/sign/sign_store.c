@@ -54,7 +54,7 @@ static bool is_good(struct p11s_store *store, const struct p11s_key *key,
 
   if (p11s_pubkey_verify(public_key, message, message_len, signature, len))
     return true;
-  p11s_stats_count(P11S_STAT_STORE_INVALID);
+  p11s_counter_count(P11S_STAT_STORE_INVALID);
   p11s_store_forget(store, p11s_pubkey_hash(public_key), message, message_len);
   p11s_log_limited(P11S_LOG_ERROR, "store: invalid",
                    "signature store: a signature of key '%s' on token '%s' (module %s) does not "
@@ -79,12 +79,12 @@ bool p11s_sign_find(struct p11s_key *key, const unsigned char *message, size_t m
   found = look_up(store, key, message, message_len, wait, signature, &found_len);
   *ret_claimed = found == P11S_STORE_CLAIMED;
   if (found != P11S_STORE_FOUND) {
-    p11s_stats_count(P11S_STAT_STORE_MISSES);
+    p11s_counter_count(P11S_STAT_STORE_MISSES);
     return false;
   }
   if (!is_good(store, key, message, message_len, signature, found_len))
     return false;
-  p11s_stats_count(P11S_STAT_STORE_HITS);
+  p11s_counter_count(P11S_STAT_STORE_HITS);
   *len = found_len;
   return true;
 }

@@ -15,20 +15,20 @@ struct p11s_signer {
   char *pin_source;
   char *state_dir;
   char *host_settings;
-  struct p11s_mysql_config *fleet;
+  struct p11s_fleet_config *fleet;
   struct p11s_lazy_store *store;
   struct p11s_tokens *tokens;
   struct p11s_key_table *keys;
   struct p11s_flights *flights;
-  struct p11s_pinguard *guard;
-  struct p11s_crowd crowd;
+  struct p11s_pin_guard *guard;
+  struct p11s_admission crowd;
   _Atomic(struct p11s_ahead *) ahead; /* from when the store is open */
   atomic_bool prepare_asked;
   _Atomic(struct p11s_prepare *) prepare;
 
   struct p11s_mutex lock; /* guards the rest */
   bool stopped;
-  struct p11s_report *report; /* from when a token is in use */
+  struct p11s_status *report; /* from when a token is in use */
 };
 
 #endif

@@ -59,19 +59,19 @@ static struct p11s_lazy_store *new_store(struct p11s_signer *s)
 static void start_report(void *arg)
 {
   struct p11s_signer *s = arg;
-  struct p11s_report *report;
+  struct p11s_status *report;
   bool stopped;
 
   if (!s->config.report)
     return;
-  report = p11s_report_start(s->tokens, s->state_dir, s->host_settings);
+  report = p11s_status_start(s->tokens, s->state_dir, s->host_settings);
   p11s_lock(&s->lock);
   stopped = s->stopped;
   if (!stopped)
     s->report = report;
   p11s_unlock(&s->lock);
   if (stopped)
-    p11s_report_stop(report, p11s_now_ms());
+    p11s_status_stop(report, p11s_now_ms());
 }
 
 static struct p11s_tokens *new_tokens(struct p11s_signer *s)
@@ -99,8 +99,8 @@ static bool make_parts(struct p11s_signer *s)
 {
   const struct p11s_config *config = &s->config;
 
-  s->guard = p11s_pinguard_new(s->state_dir);
-  p11s_crowd_init(&s->crowd, config->query_threads, config->query_dealt);
+  s->guard = p11s_pin_guard_new(s->state_dir);
+  p11s_admission_init(&s->crowd, config->query_threads, config->query_dealt);
   s->store = new_store(s);
   s->tokens = new_tokens(s);
   s->keys = new_keys(s);
@@ -126,7 +126,7 @@ enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_sign
   s->host_settings = strdup(config->host_settings != NULL ? config->host_settings : "");
   s->config.host_settings = s->host_settings;
   if (config->fleet != NULL)
-    s->fleet = p11s_mysql_config_copy(config->fleet);
+    s->fleet = p11s_fleet_config_copy(config->fleet);
   if (!make_parts(s)) {
     p11s_signer_free(s);
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
@@ -138,7 +138,7 @@ enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_sign
 
 bool p11s_signer_stop(struct p11s_signer *s, uint64_t deadline_ms)
 {
-  struct p11s_report *report;
+  struct p11s_status *report;
   bool all_back;
 
   if (!p11s_mutex_lock_until(&s->lock, deadline_ms))
@@ -147,7 +147,7 @@ bool p11s_signer_stop(struct p11s_signer *s, uint64_t deadline_ms)
   report = s->report;
   s->report = NULL;
   p11s_unlock(&s->lock);
-  p11s_report_stop(report, deadline_ms);
+  p11s_status_stop(report, deadline_ms);
   all_back = p11s_prepare_stop(atomic_load(&s->prepare), deadline_ms);
   all_back = p11s_ahead_stop(atomic_load(&s->ahead), deadline_ms) && all_back;
   all_back = p11s_tokens_stop(s->tokens, deadline_ms) && all_back;
@@ -187,11 +187,11 @@ void p11s_signer_free(struct p11s_signer *s)
   p11s_tokens_free(s->tokens);
   p11s_ahead_free(atomic_load(&s->ahead));
   p11s_lazy_store_free(s->store);
-  p11s_pinguard_free(s->guard);
-  p11s_crowd_fini(&s->crowd);
+  p11s_pin_guard_free(s->guard);
+  p11s_admission_fini(&s->crowd);
   p11s_mutex_destroy(&s->lock);
   free(s->pin_source);
-  p11s_mysql_config_free(s->fleet);
+  p11s_fleet_config_free(s->fleet);
   free(s->state_dir);
   free(s->host_settings);
   free(s);
@@ -202,7 +202,7 @@ const struct p11s_config *p11s_signer_config(const struct p11s_signer *s)
   return &s->config;
 }
 
-struct p11s_pinguard *p11s_signer_pinguard(struct p11s_signer *s)
+struct p11s_pin_guard *p11s_signer_pin_guard(struct p11s_signer *s)
 {
   return s->guard;
 }

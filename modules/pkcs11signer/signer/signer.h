@@ -19,9 +19,9 @@
 struct p11s_signer;
 struct p11s_flights;
 struct p11s_lazy_store;
-struct p11s_pinguard;
+struct p11s_pin_guard;
 struct p11s_store;
-struct p11s_mysql_config;
+struct p11s_fleet_config;
 struct p11s_host_source;
 
 struct p11s_config {
@@ -35,7 +35,7 @@ struct p11s_config {
   bool report;                  /* to write the tokens' states there (token/status_file.h) */
   bool store;                   /* to keep signatures there (store/store.h), */
   unsigned store_mib;           /* up to so many MiB of them, */
-  const struct p11s_mysql_config
+  const struct p11s_fleet_config
       *fleet;                /* and in this database too (store/fleet/fleet.h), copied; or NULL */
   unsigned query_threads;    /* PowerDNS threads that answer UDP queries; 0: not known, */
   bool query_dealt;          /* and are dealt them in turn (token/admission.h) */
@@ -74,7 +74,7 @@ struct p11s_key *p11s_signer_find_key(struct p11s_signer *signer, const unsigned
 struct p11s_flights *p11s_signer_flights(struct p11s_signer *signer);
 
 /* What is known of PINs (pin/guard.h). Borrowed. */
-struct p11s_pinguard *p11s_signer_pinguard(struct p11s_signer *signer);
+struct p11s_pin_guard *p11s_signer_pin_guard(struct p11s_signer *signer);
 
 /* Where signatures are kept beyond the process's life, opened by the first who asks (meanwhile, and
    when that fails, there is none: NULL; the log has why). Borrowed; no lock once it is open. */

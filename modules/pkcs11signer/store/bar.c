@@ -22,9 +22,9 @@ void p11s_bar_raise(struct p11s_bar *bar, const unsigned char *zone, size_t len,
   uint64_t id;
 
   bar->raised = true;
-  if (!id_of(zone, len, &id) || (best = p11s_idmap_at(&bar->of_zone, id)) == NULL)
+  if (!id_of(zone, len, &id) || (best = p11s_id_table_at(&bar->of_zone, id)) == NULL)
     return;
-  if (*best == P11S_IDMAP_NONE || worth < *best)
+  if (*best == P11S_ID_TABLE_NONE || worth < *best)
     *best = worth;
 }
 
@@ -37,11 +37,11 @@ bool p11s_bar_keeps_out(const struct p11s_bar *bar, const struct p11s_message *m
   if (worth >= P11S_WORTH_ONCE)
     return true;
   /* None is the largest number. */
-  return id_of(m->signer, m->signer_len, &id) && worth >= p11s_idmap_find(&bar->of_zone, id);
+  return id_of(m->signer, m->signer_len, &id) && worth >= p11s_id_table_find(&bar->of_zone, id);
 }
 
 void p11s_bar_clear(struct p11s_bar *bar)
 {
-  p11s_idmap_clear(&bar->of_zone);
+  p11s_id_table_clear(&bar->of_zone);
   bar->raised = false;
 }

@@ -18,8 +18,8 @@
  * that has lost something.
  */
 struct p11s_bar {
-  struct p11s_idmap of_zone; /* the best class (store/worth.h) that it has lost */
-  bool raised;               /* for what is nobody's: some zone has lost something */
+  struct p11s_id_table of_zone; /* the best class (store/worth.h) that it has lost */
+  bool raised;                  /* for what is nobody's: some zone has lost something */
 };
 
 /* The zone, in wire format, has lost something of that class. */

@@ -49,8 +49,8 @@ static bool delete_batch(struct p11s_lmdb *db, struct p11s_room *room, struct ba
     done = false;
   }
   if (done) {
-    p11s_stats_add(P11S_STAT_STORE_EXPIRED, batch->expired);
-    p11s_stats_add(P11S_STAT_STORE_EVICTED, batch->evicted);
+    p11s_counter_add(P11S_STAT_STORE_EXPIRED, batch->expired);
+    p11s_counter_add(P11S_STAT_STORE_EVICTED, batch->evicted);
     room->bytes -= batch->bytes < room->bytes ? batch->bytes : room->bytes;
   }
   batch->count = 0;

@@ -10,7 +10,7 @@
 /* NULL when the store is not to be used (any more). Borrowed. */
 struct p11s_lmdb *p11s_store_db(struct p11s_store *store);
 /* NULL when there is none, or it is not to be used any more. Borrowed. */
-struct p11s_mysql *p11s_store_fleet(struct p11s_store *store);
+struct p11s_fleet *p11s_store_fleet(struct p11s_store *store);
 /* Queues it, or drops it; NULL is counted as dropped. */
 void p11s_store_queue(struct p11s_store *store, struct p11s_op *op);
 /* Fills the members that are not about the file. */

@@ -75,7 +75,7 @@ bool p11s_store_find_here(struct p11s_store *s, const unsigned char *key_id,
     return false;
   if (lookup.stale) {
     p11s_store_queue(s, make_op(P11S_OP_USED, key, P11S_RECORD_KEY_LEN, 0));
-    p11s_mysql_used(p11s_store_fleet(s), key);
+    p11s_fleet_used(p11s_store_fleet(s), key);
   }
   return true;
 }
@@ -90,13 +90,13 @@ enum p11s_store_found p11s_store_find_in_fleet(struct p11s_store *s, const unsig
                                                const struct p11s_store_ask *ask,
                                                unsigned char *signature, size_t *signature_len)
 {
-  struct p11s_mysql *fleet = p11s_store_fleet(s);
+  struct p11s_fleet *fleet = p11s_store_fleet(s);
   unsigned char key[P11S_RECORD_KEY_LEN];
   enum p11s_store_found found;
 
   if (fleet == NULL || !make_key(key_id, message, message_len, key))
     return P11S_STORE_ABSENT;
-  found = p11s_mysql_find(fleet, key, message, message_len, ask, signature, signature_len);
+  found = p11s_fleet_find(fleet, key, message, message_len, ask, signature, signature_len);
   if (found == P11S_STORE_FOUND) {
     const struct p11s_store_record record = {
         key_id, message, message_len, signature, *signature_len, p11s_record_now(), !ask->ahead};
@@ -141,7 +141,7 @@ static void put(struct p11s_store *s, const unsigned char *key_id, const unsigne
     return;
   fits = fits && make_key(key_id, message, message_len, key);
   if (fits)
-    p11s_mysql_put(p11s_store_fleet(s), key, &record);
+    p11s_fleet_put(p11s_store_fleet(s), key, &record);
   p11s_store_queue(s, fits ? make_put(key, &record) : NULL);
 }
 
@@ -151,7 +151,7 @@ void p11s_store_abandon(struct p11s_store *s, const unsigned char *key_id,
   unsigned char key[P11S_RECORD_KEY_LEN];
 
   if (p11s_store_fleet(s) != NULL && make_key(key_id, message, message_len, key))
-    p11s_mysql_abandon(p11s_store_fleet(s), key);
+    p11s_fleet_abandon(p11s_store_fleet(s), key);
 }
 
 void p11s_store_put(struct p11s_store *s, const unsigned char *key_id, const unsigned char *message,
@@ -175,7 +175,7 @@ void p11s_store_forget(struct p11s_store *s, const unsigned char *key_id,
   if (p11s_store_db(s) == NULL || !make_key(key_id, message, message_len, key))
     return;
   p11s_store_queue(s, make_op(P11S_OP_FORGET, key, sizeof key, 0));
-  p11s_mysql_forget(p11s_store_fleet(s), key);
+  p11s_fleet_forget(p11s_store_fleet(s), key);
 }
 
 struct public_lookup {

@@ -246,7 +246,7 @@ static enum p11s_err renew(const char *path, struct p11s_error *e)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   (void)unlink(copy);
   result =
-      p11s_helper_follow(argument, P11S_STORE_FILE_SILENCE_MS, follow, &progress, &output, &error);
+      p11s_child_follow(argument, P11S_STORE_FILE_SILENCE_MS, follow, &progress, &output, &error);
   if (result == P11S_ERR_TIMEOUT) {
     (void)unlink(copy);
     (void)p11s_error_set(e, P11S_ERR_HOST,

@@ -116,7 +116,7 @@ static void free_refused(struct p11s_op *op)
   for (; op != NULL; op = next) {
     next = op->next;
     free(op);
-    p11s_stats_count(P11S_STAT_STORE_REFUSED);
+    p11s_counter_count(P11S_STAT_STORE_REFUSED);
   }
 }
 

@@ -20,7 +20,7 @@ struct zone {
 
 struct p11s_share {
   const struct p11s_worth *worth;
-  struct p11s_idmap zone_of;
+  struct p11s_id_table zone_of;
   struct zone *zones;
   size_t count, room;
   size_t last;                 /* zone looked for: records of a key stand together */
@@ -42,7 +42,7 @@ void p11s_share_free(struct p11s_share *share)
 {
   if (share == NULL)
     return;
-  p11s_idmap_clear(&share->zone_of);
+  p11s_id_table_clear(&share->zone_of);
   free(share->zones);
   free(share);
 }
@@ -85,11 +85,11 @@ static struct zone *find_zone(struct p11s_share *share, const struct p11s_messag
   if (!p11s_sha256(m->signer_len > 0 ? m->signer : (const unsigned char *)"", m->signer_len, hash))
     return NULL;
   memcpy(&id, hash, sizeof id);
-  number = p11s_idmap_find(&share->zone_of, id);
-  if (number == P11S_IDMAP_NONE) {
+  number = p11s_id_table_find(&share->zone_of, id);
+  if (number == P11S_ID_TABLE_NONE) {
     if (!add || add_zone(share, m) == NULL)
       return NULL;
-    at = p11s_idmap_at(&share->zone_of, id);
+    at = p11s_id_table_at(&share->zone_of, id);
     if (at == NULL) {
       share->count--;
       return NULL;

@@ -25,7 +25,7 @@
 
 struct p11s_store {
   struct p11s_lmdb *db;     /* immutable, like the next four */
-  struct p11s_mysql *fleet; /* or NULL */
+  struct p11s_fleet *fleet; /* or NULL */
   struct p11s_room room;
   char *directory;
   unsigned generation; /* of fork() */
@@ -82,7 +82,7 @@ void p11s_store_queue(struct p11s_store *s, struct p11s_op *op)
   if (queued)
     return;
   free(op);
-  p11s_stats_count(P11S_STAT_STORE_DROPPED);
+  p11s_counter_count(P11S_STAT_STORE_DROPPED);
 }
 
 /* -- the thread */
@@ -140,10 +140,10 @@ static void write_batch(struct p11s_store *s, struct p11s_op *batch, size_t coun
     for (const struct p11s_op *op = batch; op != NULL; op = op->next) {
       p11s_room_wrote(&s->room, op);
       if (op->kind == P11S_OP_PUT)
-        p11s_stats_count(P11S_STAT_STORE_WRITTEN);
+        p11s_counter_count(P11S_STAT_STORE_WRITTEN);
     }
   } else {
-    p11s_stats_add(P11S_STAT_STORE_FAILED, count);
+    p11s_counter_add(P11S_STAT_STORE_FAILED, count);
     if (p11s_lmdb_is_usable(s->db)) /* else it has been said */
       p11s_log_limited(P11S_LOG_WARNING, "store: write",
                        "signature store %s: %zu record%s could not be written: %s. Queries are "
@@ -216,7 +216,7 @@ static void *store_main(void *arg)
 
 static void free_store(struct p11s_store *s)
 {
-  p11s_mysql_close(s->fleet, 0);
+  p11s_fleet_close(s->fleet, 0);
   p11s_lmdb_close(s->db);
   p11s_bar_clear(&s->room.bar);
   p11s_store_file_free(&s->file);
@@ -273,7 +273,7 @@ enum p11s_err p11s_store_open(const struct p11s_store_config *config, struct p11
   result = s != NULL ? open_files(s, config->patient, e)
                      : p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   if (result == P11S_OK && config->fleet != NULL)
-    result = p11s_mysql_open(config->fleet, &s->fleet, e);
+    result = p11s_fleet_open(config->fleet, &s->fleet, e);
   if (result == P11S_OK && !p11s_thread_start(&s->thread, store_main, s))
     result = p11s_error_set(e, P11S_ERR_NOMEM, "no thread could be started for the store");
   if (result == P11S_OK) {
@@ -292,7 +292,7 @@ bool p11s_store_stop(struct p11s_store *s, uint64_t deadline_ms)
 
   if (s == NULL || s->generation != p11s_fork_generation())
     return true;
-  p11s_mysql_begin_stop(s->fleet);
+  p11s_fleet_begin_stop(s->fleet);
   if (!p11s_mutex_lock_until(&s->lock, deadline_ms))
     return false;
   join = !atomic_load(&s->stopped);
@@ -306,12 +306,12 @@ bool p11s_store_stop(struct p11s_store *s, uint64_t deadline_ms)
   p11s_unlock(&s->lock);
   if (ended && join)
     (void)pthread_join(s->thread, NULL);
-  return p11s_mysql_stop(s->fleet, deadline_ms) && ended;
+  return p11s_fleet_stop(s->fleet, deadline_ms) && ended;
 }
 
 void p11s_store_connect(struct p11s_store *s)
 {
-  p11s_mysql_start(p11s_store_fleet(s));
+  p11s_fleet_start(p11s_store_fleet(s));
 }
 
 void p11s_store_close(struct p11s_store *s, uint64_t deadline_ms)
@@ -338,7 +338,7 @@ bool p11s_store_flush(struct p11s_store *s, uint64_t deadline_ms)
     ;
   done = s->out >= until;
   p11s_unlock(&s->lock);
-  return p11s_mysql_flush(s->fleet, deadline_ms) && done;
+  return p11s_fleet_flush(s->fleet, deadline_ms) && done;
 }
 
 struct p11s_lmdb *p11s_store_db(struct p11s_store *s)
@@ -346,7 +346,7 @@ struct p11s_lmdb *p11s_store_db(struct p11s_store *s)
   return is_open(s) ? s->db : NULL;
 }
 
-struct p11s_mysql *p11s_store_fleet(struct p11s_store *s)
+struct p11s_fleet *p11s_store_fleet(struct p11s_store *s)
 {
   return is_open(s) ? s->fleet : NULL;
 }

@@ -40,7 +40,7 @@
  * any thread, and with NULL for the store: nothing is found, and nothing kept.
  */
 struct p11s_store;
-struct p11s_mysql_config;
+struct p11s_fleet_config;
 
 #define P11S_STORE_ID_LEN 32 /* of a key, or of a reference */
 #define P11S_STORE_MAX_MESSAGE 131072
@@ -50,7 +50,7 @@ struct p11s_mysql_config;
 struct p11s_store_config {
   const char *directory;
   size_t size_mib;                       /* the file gets no larger; at least 1 */
-  const struct p11s_mysql_config *fleet; /* NULL: none */
+  const struct p11s_fleet_config *fleet; /* NULL: none */
   bool patient; /* waits for another process that prepares the file, however long that takes */
 };
 

@@ -195,11 +195,11 @@ enum p11s_err p11s_store_purge(struct p11s_store *store, p11s_store_fn fn, void 
 static enum p11s_err walk_fleet(struct p11s_store *store, p11s_store_fn fn, void *arg,
                                 uint64_t *ret_deleted, struct p11s_error *e)
 {
-  struct p11s_mysql *fleet = p11s_store_fleet(store);
+  struct p11s_fleet *fleet = p11s_store_fleet(store);
 
   if (fleet == NULL)
     return p11s_error_set(e, P11S_ERR_HOST, "there is no fleet store");
-  return p11s_mysql_walk(fleet, fn, arg, ret_deleted, e);
+  return p11s_fleet_walk(fleet, fn, arg, ret_deleted, e);
 }
 
 enum p11s_err p11s_store_each_fleet(struct p11s_store *store, p11s_store_fn fn, void *arg,
@@ -223,12 +223,12 @@ bool p11s_store_each_loss(struct p11s_store *store, p11s_store_loss_fn fn, void 
 
 void p11s_store_get_stats(struct p11s_store *store, struct p11s_store_stats *ret)
 {
-  struct p11s_mysql *fleet = p11s_store_fleet(store);
+  struct p11s_fleet *fleet = p11s_store_fleet(store);
   struct p11s_lmdb *db = p11s_store_db(store);
-  struct p11s_mysql_stats of_fleet;
+  struct p11s_fleet_stats of_fleet;
 
   memset(ret, 0, sizeof *ret);
-  p11s_mysql_get_stats(fleet, &of_fleet);
+  p11s_fleet_get_stats(fleet, &of_fleet);
   ret->fleet = fleet != NULL;
   ret->connected = of_fleet.connected;
   ret->fleet_queued = of_fleet.queued;

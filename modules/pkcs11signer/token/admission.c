@@ -11,17 +11,17 @@ struct terms {
   uint64_t most;
 };
 
-static bool has_spare(const struct p11s_crowd *crowd)
+static bool has_spare(const struct p11s_admission *crowd)
 {
   return !crowd->dealt && crowd->threads >= MANY_THREADS;
 }
 
-static uint64_t burst_ms(const struct p11s_crowd *crowd)
+static uint64_t burst_ms(const struct p11s_admission *crowd)
 {
-  return has_spare(crowd) ? P11S_CROWD_BURST_MS : 4 * P11S_CROWD_BURST_MS;
+  return has_spare(crowd) ? P11S_ADMISSION_BURST_MS : 4 * P11S_ADMISSION_BURST_MS;
 }
 
-static struct terms terms_for(const struct p11s_crowd *crowd, unsigned sharers)
+static struct terms terms_for(const struct p11s_admission *crowd, unsigned sharers)
 {
   uint64_t all = (uint64_t)crowd->threads * PER_THREAD;
   uint64_t rate = (has_spare(crowd) ? all * 3 / 4 : all / 2) / (sharers > 0 ? sharers : 1);
@@ -29,7 +29,7 @@ static struct terms terms_for(const struct p11s_crowd *crowd, unsigned sharers)
   return (struct terms){rate, (all - rate) * burst_ms(crowd)};
 }
 
-static void charge(struct p11s_crowd_account *account, struct terms terms, uint64_t now_ms)
+static void charge(struct p11s_admission_account *account, struct terms terms, uint64_t now_ms)
 {
   uint64_t elapsed = now_ms > account->now_ms ? now_ms - account->now_ms : 0;
   uint64_t used = account->used + elapsed * account->waiting * PER_THREAD;
@@ -40,33 +40,33 @@ static void charge(struct p11s_crowd_account *account, struct terms terms, uint6
 }
 
 /* One may wait in any case. */
-static bool is_full(const struct p11s_crowd_account *account, struct terms terms)
+static bool is_full(const struct p11s_admission_account *account, struct terms terms)
 {
   return account->waiting > 0 && (uint64_t)(account->waiting + 1) * PER_THREAD > terms.rate;
 }
 
-static void leave(struct p11s_crowd_account *account, struct terms terms, uint64_t waited_ms,
+static void leave(struct p11s_admission_account *account, struct terms terms, uint64_t waited_ms,
                   uint64_t now_ms)
 {
-  uint64_t back = waited_ms <= P11S_CROWD_SHORT_MS ? waited_ms * PER_THREAD : 0;
+  uint64_t back = waited_ms <= P11S_ADMISSION_SHORT_MS ? waited_ms * PER_THREAD : 0;
 
   charge(account, terms, now_ms);
   account->used -= account->used < back ? account->used : back;
   account->waiting--;
 }
 
-void p11s_crowd_init(struct p11s_crowd *crowd, unsigned threads, bool dealt)
+void p11s_admission_init(struct p11s_admission *crowd, unsigned threads, bool dealt)
 {
-  *crowd = (struct p11s_crowd){.threads = threads, .dealt = dealt};
+  *crowd = (struct p11s_admission){.threads = threads, .dealt = dealt};
   p11s_mutex_init(&crowd->lock, P11S_RANK_CROWD);
 }
 
-void p11s_crowd_fini(struct p11s_crowd *crowd)
+void p11s_admission_fini(struct p11s_admission *crowd)
 {
   p11s_mutex_destroy(&crowd->lock);
 }
 
-void p11s_crowd_add_token(struct p11s_crowd *crowd, bool more)
+void p11s_admission_add_token(struct p11s_admission *crowd, bool more)
 {
   p11s_lock(&crowd->lock);
   crowd->tokens += more ? 1U : -1U;
@@ -75,10 +75,10 @@ void p11s_crowd_add_token(struct p11s_crowd *crowd, bool more)
 
 static bool is_recent(uint64_t refused_ms, uint64_t now_ms)
 {
-  return refused_ms != 0 && now_ms < refused_ms + P11S_CROWD_OVER_MS;
+  return refused_ms != 0 && now_ms < refused_ms + P11S_ADMISSION_OVER_MS;
 }
 
-static bool is_crowded(const struct p11s_crowd_account *account, struct terms terms)
+static bool is_crowded(const struct p11s_admission_account *account, struct terms terms)
 {
   return account->used >= terms.most / 2 || is_recent(account->refused_ms, account->now_ms);
 }
@@ -95,12 +95,12 @@ struct view {
   bool flooded; /* others of its zone were refused */
 };
 
-static struct view look(struct p11s_crowd *crowd, struct p11s_crowd_token *token, uint64_t lane,
-                        uint64_t now_ms)
+static struct view look(struct p11s_admission *crowd, struct p11s_admission_token *token,
+                        uint64_t lane, uint64_t now_ms)
 {
   struct terms own = terms_for(crowd, crowd->tokens), all = terms_for(crowd, 1);
-  const struct p11s_crowd_zone *zone = &token->zone[lane % P11S_CROWD_ZONES];
-  struct p11s_crowd_account *a = &token->account;
+  const struct p11s_admission_zone *zone = &token->zone[lane % P11S_ADMISSION_ZONES];
+  struct p11s_admission_account *a = &token->account;
   struct view view;
 
   charge(a, own, now_ms);
@@ -113,7 +113,7 @@ static struct view look(struct p11s_crowd *crowd, struct p11s_crowd_token *token
   return view;
 }
 
-static bool is_refused(const struct p11s_crowd *crowd, const struct view *view, bool hurried)
+static bool is_refused(const struct p11s_admission *crowd, const struct view *view, bool hurried)
 {
   if (view->used_up && (!view->first || crowd->all.waiting + 1 >= crowd->threads))
     return true;
@@ -132,15 +132,16 @@ static void shorten(struct p11s_wait *wait, uint64_t now_ms, uint64_t longest_ms
     wait->deadline_ms = now_ms + longest_ms;
 }
 
-static bool enter_locked(struct p11s_crowd *crowd, struct p11s_crowd_token *token, uint64_t lane,
-                         uint64_t now_ms, uint64_t signature_ms, struct p11s_wait *wait)
+static bool enter_locked(struct p11s_admission *crowd, struct p11s_admission_token *token,
+                         uint64_t lane, uint64_t now_ms, uint64_t signature_ms,
+                         struct p11s_wait *wait)
 {
-  struct p11s_crowd_zone *zone = &token->zone[lane % P11S_CROWD_ZONES];
+  struct p11s_admission_zone *zone = &token->zone[lane % P11S_ADMISSION_ZONES];
   struct view view = look(crowd, token, lane, now_ms);
-  uint64_t longest = has_spare(crowd) ? P11S_CROWD_BURST_MS : 2 * P11S_CROWD_BURST_MS;
+  uint64_t longest = has_spare(crowd) ? P11S_ADMISSION_BURST_MS : 2 * P11S_ADMISSION_BURST_MS;
 
-  if (wait->waited_ms <= P11S_CROWD_SHORT_MS &&
-      is_refused(crowd, &view, wait->queued && now_ms < came_back_ms + P11S_CROWD_HURRY_MS)) {
+  if (wait->waited_ms <= P11S_ADMISSION_SHORT_MS &&
+      is_refused(crowd, &view, wait->queued && now_ms < came_back_ms + P11S_ADMISSION_HURRY_MS)) {
     token->account.refused_ms = crowd->all.refused_ms = zone->refused_ms = now_ms;
     return false;
   }
@@ -150,15 +151,16 @@ static bool enter_locked(struct p11s_crowd *crowd, struct p11s_crowd_token *toke
   if (view.full && !view.first)
     shorten(wait, now_ms, longer(longest, 3 * signature_ms));
   if (crowd->dealt && view.crowded) {
-    longest = view.flooded ? longer(P11S_CROWD_BURST_MS, 3 * signature_ms)
-                           : longer(2 * P11S_CROWD_BURST_MS, 4 * signature_ms);
+    longest = view.flooded ? longer(P11S_ADMISSION_BURST_MS, 3 * signature_ms)
+                           : longer(2 * P11S_ADMISSION_BURST_MS, 4 * signature_ms);
     shorten(wait, now_ms, longest > wait->waited_ms ? longest - wait->waited_ms : 0);
   }
   return true;
 }
 
-bool p11s_crowd_enter(struct p11s_crowd *crowd, struct p11s_crowd_token *token, uint64_t lane,
-                      uint64_t now_ms, uint64_t signature_ms, struct p11s_wait *wait)
+bool p11s_admission_enter(struct p11s_admission *crowd, struct p11s_admission_token *token,
+                          uint64_t lane, uint64_t now_ms, uint64_t signature_ms,
+                          struct p11s_wait *wait)
 {
   bool entered;
 
@@ -170,10 +172,10 @@ bool p11s_crowd_enter(struct p11s_crowd *crowd, struct p11s_crowd_token *token, 
   return entered;
 }
 
-void p11s_crowd_leave(struct p11s_crowd *crowd, struct p11s_crowd_token *token, uint64_t lane,
-                      uint64_t entered_ms, uint64_t now_ms)
+void p11s_admission_leave(struct p11s_admission *crowd, struct p11s_admission_token *token,
+                          uint64_t lane, uint64_t entered_ms, uint64_t now_ms)
 {
-  struct p11s_crowd_zone *zone = &token->zone[lane % P11S_CROWD_ZONES];
+  struct p11s_admission_zone *zone = &token->zone[lane % P11S_ADMISSION_ZONES];
   uint64_t waited_ms = now_ms - entered_ms;
 
   if (crowd->threads == 0)
@@ -182,7 +184,7 @@ void p11s_crowd_leave(struct p11s_crowd *crowd, struct p11s_crowd_token *token, 
   leave(&token->account, terms_for(crowd, crowd->tokens), waited_ms, now_ms);
   leave(&crowd->all, terms_for(crowd, 1), waited_ms, now_ms);
   zone->waiting--;
-  if (waited_ms > P11S_CROWD_SHORT_MS && is_recent(zone->refused_ms, now_ms))
+  if (waited_ms > P11S_ADMISSION_SHORT_MS && is_recent(zone->refused_ms, now_ms))
     came_back_ms = now_ms;
   p11s_unlock(&crowd->lock);
 }

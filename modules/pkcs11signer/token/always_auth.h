@@ -18,7 +18,7 @@
  * Cards take the login to be for the next command, whoever gives it: so from begin to end no other
  * worker is at such a signature on the same token.
  */
-struct p11s_consent {
+struct p11s_always_auth {
   const struct p11s_work *work;
   struct p11s_secret *pin; /* NULL after the login */
 };
@@ -26,11 +26,11 @@ struct p11s_consent {
 /* Before C_SignInit, so that what can be known without the token leaves no signature begun.
    P11S_ERR_NO_PIN, P11S_ERR_PIN_REFUSED (was refused before, or is not the one that the token is
    logged in with), P11S_ERR_TIMEOUT. */
-enum p11s_err p11s_consent_begin(const struct p11s_work *work, struct p11s_consent *ret,
-                                 struct p11s_error *e);
+enum p11s_err p11s_always_auth_begin(const struct p11s_work *work, struct p11s_always_auth *ret,
+                                     struct p11s_error *e);
 /* A p11s_sign_login; arg is the consent. Once. Errors: those of p11s_login(). */
-enum p11s_err p11s_consent_login(struct p11s_session *session, void *arg, struct p11s_error *e);
+enum p11s_err p11s_always_auth_login(struct p11s_session *session, void *arg, struct p11s_error *e);
 /* After each begin that succeeded. */
-void p11s_consent_end(struct p11s_consent *consent);
+void p11s_always_auth_end(struct p11s_always_auth *consent);
 
 #endif

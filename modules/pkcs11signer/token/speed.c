@@ -11,12 +11,12 @@ static unsigned level_of(unsigned sessions)
 {
   unsigned level = 0;
 
-  while (level < P11S_RATE_LEVELS - 1 && sessions > 1U << level)
+  while (level < P11S_SPEED_LEVELS - 1 && sessions > 1U << level)
     level++;
   return level;
 }
 
-void p11s_rate_add(struct p11s_rate *rate, unsigned sessions, uint64_t us)
+void p11s_speed_add(struct p11s_speed *rate, unsigned sessions, uint64_t us)
 {
   unsigned i = level_of(sessions);
 
@@ -30,55 +30,55 @@ void p11s_rate_add(struct p11s_rate *rate, unsigned sessions, uint64_t us)
   rate->level[i].us += us > 0 ? us : 1;
 }
 
-void p11s_rate_merge(struct p11s_rate *rate, const struct p11s_rate *other)
+void p11s_speed_merge(struct p11s_speed *rate, const struct p11s_speed *other)
 {
-  for (unsigned i = 0; i < P11S_RATE_LEVELS; i++) {
+  for (unsigned i = 0; i < P11S_SPEED_LEVELS; i++) {
     rate->level[i].count += other->level[i].count;
     rate->level[i].sessions += other->level[i].sessions;
     rate->level[i].us += other->level[i].us;
   }
 }
 
-double p11s_rate_at(const struct p11s_rate *rate, unsigned level)
+double p11s_speed_at(const struct p11s_speed *rate, unsigned level)
 {
-  if (rate->level[level].count < P11S_RATE_ENOUGH || rate->level[level].us == 0)
+  if (rate->level[level].count < P11S_SPEED_ENOUGH || rate->level[level].us == 0)
     return 0;
   return (double)rate->level[level].sessions * 1e6 / (double)rate->level[level].us;
 }
 
-unsigned p11s_rate_best(const struct p11s_rate *rate)
+unsigned p11s_speed_best(const struct p11s_speed *rate)
 {
-  unsigned best = P11S_RATE_LEVELS;
+  unsigned best = P11S_SPEED_LEVELS;
 
-  for (unsigned i = 0; i < P11S_RATE_LEVELS; i++)
-    if (p11s_rate_at(rate, i) > (best < P11S_RATE_LEVELS ? p11s_rate_at(rate, best) : 0))
+  for (unsigned i = 0; i < P11S_SPEED_LEVELS; i++)
+    if (p11s_speed_at(rate, i) > (best < P11S_SPEED_LEVELS ? p11s_speed_at(rate, best) : 0))
       best = i;
   return best;
 }
 
-uint64_t p11s_rate_mean_us(const struct p11s_rate *rate)
+uint64_t p11s_speed_mean_us(const struct p11s_speed *rate)
 {
   uint64_t count = 0, us = 0;
 
-  for (unsigned i = 0; i < P11S_RATE_LEVELS; i++) {
+  for (unsigned i = 0; i < P11S_SPEED_LEVELS; i++) {
     count += rate->level[i].count;
     us += rate->level[i].us;
   }
   return count > 0 ? us / count : 0;
 }
 
-double p11s_rate_sessions(const struct p11s_rate *rate, unsigned level)
+double p11s_speed_sessions(const struct p11s_speed *rate, unsigned level)
 {
   return rate->level[level].count > 0
              ? (double)rate->level[level].sessions / (double)rate->level[level].count
              : 0;
 }
 
-void p11s_rate_format(const struct p11s_rate *rate, struct p11s_buf *out)
+void p11s_speed_format(const struct p11s_speed *rate, struct p11s_buf *out)
 {
   const char *separator = "";
 
-  for (unsigned i = 0; i < P11S_RATE_LEVELS; i++)
+  for (unsigned i = 0; i < P11S_SPEED_LEVELS; i++)
     if (rate->level[i].count > 0) {
       p11s_buf_addf(out, "%s%u:%" PRIu64 ":%" PRIu64 ":%" PRIu64, separator, i,
                     rate->level[i].count, rate->level[i].sessions, rate->level[i].us);
@@ -101,16 +101,16 @@ static bool take_number(const char **at, char end, uint64_t *ret)
   return true;
 }
 
-bool p11s_rate_parse(const char *text, struct p11s_rate *ret)
+bool p11s_speed_parse(const char *text, struct p11s_speed *ret)
 {
-  struct p11s_rate rate;
+  struct p11s_speed rate;
   uint64_t level;
 
   memset(&rate, 0, sizeof rate);
   if (strcmp(text, "-") == 0)
     text = "";
   while (*text != '\0') {
-    if (!take_number(&text, ':', &level) || level >= P11S_RATE_LEVELS ||
+    if (!take_number(&text, ':', &level) || level >= P11S_SPEED_LEVELS ||
         !take_number(&text, ':', &rate.level[level].count) ||
         !take_number(&text, ':', &rate.level[level].sessions) ||
         !take_number(&text, ',', &rate.level[level].us))

@@ -24,7 +24,7 @@
 #define LOOK_EVERY_MS 1000
 #define RATES_EVERY_MS 10000
 
-struct p11s_report {
+struct p11s_status {
   struct p11s_tokens *tokens; /* borrowed, as are the next two */
   const char *state_dir;
   const char *host_settings;
@@ -93,7 +93,7 @@ static void add_states(const struct p11s_token *token, const struct p11s_token_s
   add_field(out, p11s_token_slot(token));
   p11s_buf_addf(out, "%s\t%" PRId64 "\t%" PRIu64 "\t%" PRIu64 "\t%s\t",
                 p11s_token_state_name(stats->state), wall_of(stats->since_ms), stats->reconnects,
-                p11s_stats_get(P11S_STAT_LOGINS_REFUSED), pin_state(stats->found.flags));
+                p11s_counter_get(P11S_STAT_LOGINS_REFUSED), pin_state(stats->found.flags));
   add_field(out, stats->trouble);
 }
 
@@ -116,14 +116,14 @@ static void add_token(const struct p11s_token *token, const struct p11s_token_st
     return;
   add_states(token, stats, &text->states);
   add_states(token, stats, &text->all);
-  p11s_rate_format(&stats->rate, &text->all);
+  p11s_speed_format(&stats->rate, &text->all);
   p11s_buf_addf(&text->all, "\t%u\t%" PRId64 "\t", stats->room, wall_of(stats->seen_ms));
   add_found(&stats->found, &text->all);
   p11s_buf_addstr(&text->all, "\n");
 }
 
 /* What stands under the name is locked from its first moment there. */
-static bool put(struct p11s_report *r, const char *text, size_t len)
+static bool put(struct p11s_status *r, const char *text, size_t len)
 {
   int fd = open(r->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
   bool good = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
@@ -140,7 +140,7 @@ static bool put(struct p11s_report *r, const char *text, size_t len)
   return good;
 }
 
-static void write_file(struct p11s_report *r, struct text *text)
+static void write_file(struct p11s_status *r, struct text *text)
 {
   free(r->states);
   free(r->all);
@@ -159,12 +159,12 @@ static void write_file(struct p11s_report *r, struct text *text)
       r->path, strerror(errno));
 }
 
-static void write_if_new(struct p11s_report *r)
+static void write_if_new(struct p11s_status *r)
 {
   struct text text = {P11S_BUF_INIT, P11S_BUF_INIT};
   bool due = p11s_now_ms() - r->written_ms >= RATES_EVERY_MS;
 
-  p11s_buf_addf(&text.all, P11S_REPORT_HEAD "\t%ld\n\t%s\n", (long)getpid(), r->host_settings);
+  p11s_buf_addf(&text.all, P11S_STATUS_HEAD "\t%ld\n\t%s\n", (long)getpid(), r->host_settings);
   p11s_tokens_each(r->tokens, add_token, &text);
   if (!text.all.failed && !text.states.failed &&
       (r->states == NULL || strcmp(p11s_buf_text(&text.states), r->states) != 0 ||
@@ -176,13 +176,13 @@ static void write_if_new(struct p11s_report *r)
 
 static void *report_main(void *arg)
 {
-  struct p11s_report *r = arg;
+  struct p11s_status *r = arg;
   bool stopping = false;
   unsigned servers;
 
   (void)pthread_setname_np(pthread_self(), "p11s/report");
   /* For what it removes. */
-  (void)p11s_report_read(r->state_dir, NULL, NULL, &servers, NULL);
+  (void)p11s_status_read(r->state_dir, NULL, NULL, &servers, NULL);
   while (!stopping) {
     write_if_new(r);
     p11s_lock(&r->lock);
@@ -202,7 +202,7 @@ static void *report_main(void *arg)
   return NULL;
 }
 
-static void report_free(struct p11s_report *r)
+static void report_free(struct p11s_status *r)
 {
   pthread_cond_destroy(&r->changed);
   p11s_mutex_destroy(&r->lock);
@@ -220,10 +220,10 @@ static char *beside(const char *directory, const char *before, const char *file)
   return asprintf(&path, "%s/%s%s", directory, before, file) < 0 ? NULL : path;
 }
 
-struct p11s_report *p11s_report_start(struct p11s_tokens *tokens, const char *directory,
+struct p11s_status *p11s_status_start(struct p11s_tokens *tokens, const char *directory,
                                       const char *host_settings)
 {
-  struct p11s_report *r;
+  struct p11s_status *r;
   uint32_t random;
   char *file;
 
@@ -237,7 +237,7 @@ struct p11s_report *p11s_report_start(struct p11s_tokens *tokens, const char *di
   p11s_cond_init(&r->changed);
   /* Two processes may have the same number, each in a namespace of its own. */
   if (p11s_random(&random, sizeof random) &&
-      asprintf(&file, P11S_REPORT_PREFIX "%ld.%08" PRIx32, (long)getpid(), random) >= 0) {
+      asprintf(&file, P11S_STATUS_PREFIX "%ld.%08" PRIx32, (long)getpid(), random) >= 0) {
     r->path = beside(directory, "", file);
     r->temporary = beside(directory, ".", file);
     free(file);
@@ -248,7 +248,7 @@ struct p11s_report *p11s_report_start(struct p11s_tokens *tokens, const char *di
   return NULL;
 }
 
-void p11s_report_stop(struct p11s_report *r, uint64_t deadline_ms)
+void p11s_status_stop(struct p11s_status *r, uint64_t deadline_ms)
 {
   bool ended;
 

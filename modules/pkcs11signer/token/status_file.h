@@ -24,19 +24,19 @@
  * A thread of its own looks once a second. It holds its own lock only while it
  * sleeps, and takes the tokens' in p11s_tokens_each().
  */
-struct p11s_report;
+struct p11s_status;
 
 /* host_settings: PowerDNS's that decide what is signed, NAME=VALUE, tabs between them. All three
    are borrowed until it has stopped. Starts the thread. NULL without a state directory, or when no
    thread is to be had; what cannot be written is said once. */
-struct p11s_report *p11s_report_start(struct p11s_tokens *tokens, const char *state_dir,
+struct p11s_status *p11s_status_start(struct p11s_tokens *tokens, const char *state_dir,
                                       const char *host_settings);
 /* Ends the thread, unless it does not come back until deadline_ms; removes the file. NULL is
    allowed. */
-void p11s_report_stop(struct p11s_report *report, uint64_t deadline_ms);
+void p11s_status_stop(struct p11s_status *report, uint64_t deadline_ms);
 
 /* One name of a token of one running server. Strings are the reader's, valid during the call. */
-struct p11s_report_line {
+struct p11s_status_line {
   unsigned server; /* lines of one server have the same number, which is no other's */
   pid_t pid;       /* as the server knows itself */
   const char *module;
@@ -48,21 +48,21 @@ struct p11s_report_line {
   uint64_t refused;            /* PINs that tokens of this server have refused */
   const char *pin;             /* "ok", "low", "last", "locked", "keypad" */
   const char *trouble;         /* why it is away, or why there is no login; "" */
-  struct p11s_rate rate;       /* of its signatures; nothing from a server that does not say */
+  struct p11s_speed rate;      /* of its signatures; nothing from a server that does not say */
   unsigned room;               /* sessions the token has for it; 0: not known */
   struct p11s_slot_info found; /* without flags and sessions; not known: it does not say */
 };
-typedef void (*p11s_report_fn)(const struct p11s_report_line *line, void *arg);
+typedef void (*p11s_status_fn)(const struct p11s_status_line *line, void *arg);
 
 /* Reads the files of all running servers in the directory, for fn unless it is NULL, and removes
    those of servers that are gone. *ret_servers: how many run. P11S_ERR_HOST when the directory
    cannot be read. */
-enum p11s_err p11s_report_read(const char *state_dir, p11s_report_fn fn, void *arg,
+enum p11s_err p11s_status_read(const char *state_dir, p11s_status_fn fn, void *arg,
                                unsigned *ret_servers, struct p11s_error *e);
 
 /* One running server's host_settings, borrowed for the call. */
-typedef void (*p11s_report_settings_fn)(pid_t pid, const char *settings, void *arg);
+typedef void (*p11s_status_settings_fn)(pid_t pid, const char *settings, void *arg);
 /* Of those that say them. A directory that cannot be read says nothing. */
-void p11s_report_each_settings(const char *state_dir, p11s_report_settings_fn fn, void *arg);
+void p11s_status_each_settings(const char *state_dir, p11s_status_settings_fn fn, void *arg);
 
 #endif

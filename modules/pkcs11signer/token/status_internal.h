@@ -6,8 +6,8 @@
 
 /* What files are called, with a number and a random one behind; a file that is being made has a dot
    before it. */
-#define P11S_REPORT_PREFIX "status."
+#define P11S_STATUS_PREFIX "status."
 /* A file begins with this and the process, separated by a tab. */
-#define P11S_REPORT_HEAD "pkcs11signer status 2"
+#define P11S_STATUS_HEAD "pkcs11signer status 2"
 
 #endif

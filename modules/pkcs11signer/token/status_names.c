@@ -6,7 +6,7 @@
 
 static const char away[] = "away";
 
-static void free_strings(struct p11s_report_line *line)
+static void free_strings(struct p11s_status_line *line)
 {
   free((char *)line->module);
   free((char *)line->slot);
@@ -15,7 +15,7 @@ static void free_strings(struct p11s_report_line *line)
   free((char *)line->trouble);
 }
 
-static bool copy_strings(struct p11s_report_line *line)
+static bool copy_strings(struct p11s_status_line *line)
 {
   line->module = strdup(line->module);
   line->slot = strdup(line->slot);
@@ -32,7 +32,7 @@ static bool copy_strings(struct p11s_report_line *line)
 static bool make_room(struct p11s_status_names *names)
 {
   size_t room = names->room == 0 ? 16 : 2 * names->room;
-  struct p11s_report_line *lines;
+  struct p11s_status_line *lines;
 
   if (names->count < names->room)
     return true;
@@ -44,10 +44,10 @@ static bool make_room(struct p11s_status_names *names)
   return true;
 }
 
-void p11s_status_names_add(const struct p11s_report_line *line, void *arg)
+void p11s_status_names_add(const struct p11s_status_line *line, void *arg)
 {
   struct p11s_status_names *names = arg;
-  struct p11s_report_line copy = *line;
+  struct p11s_status_line copy = *line;
 
   names->failed = names->failed || !make_room(names) || !copy_strings(&copy);
   if (!names->failed)
@@ -55,7 +55,7 @@ void p11s_status_names_add(const struct p11s_report_line *line, void *arg)
 }
 
 /* Names that have found no token differ by themselves. */
-static int compare_tokens(const struct p11s_report_line *a, const struct p11s_report_line *b)
+static int compare_tokens(const struct p11s_status_line *a, const struct p11s_status_line *b)
 {
   int order = (a->server > b->server) - (a->server < b->server);
 
@@ -68,7 +68,7 @@ static int compare_tokens(const struct p11s_report_line *a, const struct p11s_re
 
 static int compare_lines(const void *one, const void *other)
 {
-  const struct p11s_report_line *a = one, *b = other;
+  const struct p11s_status_line *a = one, *b = other;
   int order = compare_tokens(a, b);
 
   if (order == 0)
@@ -76,13 +76,13 @@ static int compare_lines(const void *one, const void *other)
   return order != 0 ? order : strcmp(a->slot, b->slot);
 }
 
-static bool is_away(const struct p11s_report_line *line)
+static bool is_away(const struct p11s_status_line *line)
 {
   return strcmp(line->state, away) == 0;
 }
 
 /* By that name it has not been missed yet. */
-static void take_over_absence(struct p11s_report_line *line, const struct p11s_report_line *gone)
+static void take_over_absence(struct p11s_status_line *line, const struct p11s_status_line *gone)
 {
   char *state = strdup(gone->state), *trouble = strdup(gone->trouble);
 
@@ -99,9 +99,9 @@ static void take_over_absence(struct p11s_report_line *line, const struct p11s_r
 }
 
 /* Of the count lines of one token: those seen last before it was found gone. */
-static void spread_absence(struct p11s_report_line *lines, size_t count)
+static void spread_absence(struct p11s_status_line *lines, size_t count)
 {
-  const struct p11s_report_line *gone = NULL;
+  const struct p11s_status_line *gone = NULL;
 
   for (size_t i = 0; i < count; i++)
     if (is_away(&lines[i]) && (gone == NULL || lines[i].since > gone->since))
@@ -128,7 +128,7 @@ void p11s_status_names_sort(struct p11s_status_names *names)
 
 size_t p11s_status_names_same(const struct p11s_status_names *names, size_t first)
 {
-  const struct p11s_report_line *line = &names->lines[first];
+  const struct p11s_status_line *line = &names->lines[first];
   size_t count = 1;
 
   while (first + count < names->count && compare_tokens(line, line + count) == 0 &&

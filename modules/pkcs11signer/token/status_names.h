@@ -19,14 +19,14 @@
  * Plain memory, no locks.
  */
 struct p11s_status_names {
-  struct p11s_report_line *lines; /* strings are its own */
+  struct p11s_status_line *lines; /* strings are its own */
   size_t count;
   size_t room;
   bool failed; /* no memory */
 };
 
-/* A p11s_report_fn; arg: struct p11s_status_names. */
-void p11s_status_names_add(const struct p11s_report_line *line, void *arg);
+/* A p11s_status_fn; arg: struct p11s_status_names. */
+void p11s_status_names_add(const struct p11s_status_line *line, void *arg);
 /* Once all are there. Lines of one token and state stand together from now on, in order of name. */
 void p11s_status_names_sort(struct p11s_status_names *names);
 /* How many lines, from that one on, are one token's in one state. At least 1. */

@@ -46,14 +46,14 @@ static void parse_found(char *const *field, struct p11s_slot_info *found)
   copy(found->model, sizeof found->model, field[MODEL]);
 }
 
-static bool parse_token(char *text, pid_t pid, struct p11s_report_line *line)
+static bool parse_token(char *text, pid_t pid, struct p11s_status_line *line)
 {
   char *field[FIELDS_MOST];
   size_t count = split(text, field, FIELDS_MOST);
 
   if (count < FIELDS)
     return false;
-  *line = (struct p11s_report_line){
+  *line = (struct p11s_status_line){
       .pid = pid,
       .module = field[0],
       .slot = field[1],
@@ -64,7 +64,7 @@ static bool parse_token(char *text, pid_t pid, struct p11s_report_line *line)
       .pin = field[6],
       .trouble = field[7],
   };
-  if (count > ROOM && p11s_rate_parse(field[RATE], &line->rate))
+  if (count > ROOM && p11s_speed_parse(field[RATE], &line->rate))
     line->room = (unsigned)strtoul(field[ROOM], NULL, 10);
   if (count == FIELDS_MOST) {
     line->seen = strtoll(field[SEEN], NULL, 10);
@@ -76,7 +76,7 @@ static bool parse_token(char *text, pid_t pid, struct p11s_report_line *line)
 /* Whether it begins as the file of a server does, and of which process. */
 static bool parse_head(const char *head, pid_t *ret_pid)
 {
-  static const char begin[] = P11S_REPORT_HEAD "\t";
+  static const char begin[] = P11S_STATUS_HEAD "\t";
   char *end;
   long pid;
 
@@ -88,15 +88,15 @@ static bool parse_head(const char *head, pid_t *ret_pid)
 }
 
 struct reader {
-  p11s_report_fn token; /* either may be NULL */
-  p11s_report_settings_fn settings;
+  p11s_status_fn token; /* either may be NULL */
+  p11s_status_settings_fn settings;
   void *arg;
   unsigned servers; /* that were read before */
 };
 
 static void read_line(char *text, pid_t pid, const struct reader *reader)
 {
-  struct p11s_report_line line;
+  struct p11s_status_line line;
 
   if (text[0] == '\t') {
     text[strcspn(text, "\n")] = '\0';
@@ -179,16 +179,16 @@ static enum p11s_err read_all(const char *state_dir, struct reader *reader, stru
                           "tokens are only seen in its statistics (pdns_control show '*')",
                           state_dir, strerror(errno));
   while ((entry = readdir(dir)) != NULL) {
-    if (begins_with(entry->d_name, P11S_REPORT_PREFIX))
+    if (begins_with(entry->d_name, P11S_STATUS_PREFIX))
       reader->servers += look_at(dirfd(dir), entry->d_name, reader);
-    else if (begins_with(entry->d_name, "." P11S_REPORT_PREFIX))
+    else if (begins_with(entry->d_name, "." P11S_STATUS_PREFIX))
       (void)look_at(dirfd(dir), entry->d_name, NULL);
   }
   (void)closedir(dir);
   return P11S_OK;
 }
 
-enum p11s_err p11s_report_read(const char *state_dir, p11s_report_fn fn, void *arg,
+enum p11s_err p11s_status_read(const char *state_dir, p11s_status_fn fn, void *arg,
                                unsigned *ret_servers, struct p11s_error *e)
 {
   struct reader reader = {fn, NULL, arg, 0};
@@ -199,7 +199,7 @@ enum p11s_err p11s_report_read(const char *state_dir, p11s_report_fn fn, void *a
   return err;
 }
 
-void p11s_report_each_settings(const char *state_dir, p11s_report_settings_fn fn, void *arg)
+void p11s_status_each_settings(const char *state_dir, p11s_status_settings_fn fn, void *arg)
 {
   struct reader reader = {NULL, fn, arg, 0};
 

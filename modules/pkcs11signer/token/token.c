@@ -25,7 +25,7 @@ struct p11s_token *p11s_token_new(const char *engine, const char *slot,
     return NULL;
   token->config = *config;
   if (config->crowd != NULL)
-    p11s_crowd_add_token(config->crowd, true);
+    p11s_admission_add_token(config->crowd, true);
   token->limit = token->most = 1;
   token->idle_from_us = p11s_now_us();
   init_sync(token);
@@ -47,7 +47,7 @@ void p11s_token_free(struct p11s_token *token)
   if (token->queue != NULL && !p11s_token_stop(token, p11s_now_ms() + 2000))
     return;
   if (token->config.crowd != NULL)
-    p11s_crowd_add_token(token->config.crowd, false);
+    p11s_admission_add_token(token->config.crowd, false);
   p11s_queue_free(token->queue);
   p11s_secret_release(token->probe_pin);
   p11s_secret_release(token->no_login_pin);
@@ -156,7 +156,7 @@ static enum p11s_err not_in_time(const struct p11s_token *token, struct p11s_err
 {
   char names[256], own[80];
 
-  if (!p11s_p11mod_waits_for(token->engine, names, sizeof names))
+  if (!p11s_module_waits_for(token->engine, names, sizeof names))
     return p11s_error_set(e, P11S_ERR_TIMEOUT,
                           "token '%s' of PKCS#11 module '%s' did not answer in time", token->slot,
                           token->engine);
@@ -209,7 +209,7 @@ static enum p11s_err leave_behind(struct p11s_token *token, struct p11s_job *job
 enum p11s_err p11s_token_await(struct p11s_token *token, struct p11s_job *job, bool is_new,
                                struct p11s_wait wait, struct p11s_error *e)
 {
-  struct p11s_crowd *crowd = wait.query ? token->config.crowd : NULL;
+  struct p11s_admission *crowd = wait.query ? token->config.crowd : NULL;
   struct p11s_error error = {P11S_OK, ""};
   uint64_t now = p11s_now_ms(), signature_ms;
   enum p11s_err result;
@@ -221,7 +221,8 @@ enum p11s_err p11s_token_await(struct p11s_token *token, struct p11s_job *job, b
       p11s_job_finish(job, &error);
     return p11s_error_set(e, error.code, "%s", error.text);
   }
-  if (crowd != NULL && !p11s_crowd_enter(crowd, &token->crowd, job->lane, now, signature_ms, &wait))
+  if (crowd != NULL &&
+      !p11s_admission_enter(crowd, &token->crowd, job->lane, now, signature_ms, &wait))
     return leave_behind(token, job, is_new, e);
   if (!is_new)
     join(token, job);
@@ -229,7 +230,7 @@ enum p11s_err p11s_token_await(struct p11s_token *token, struct p11s_job *job, b
     p11s_job_finish(job, &error);
   result = wait_for(token, job, wait.deadline_ms, e);
   if (crowd != NULL)
-    p11s_crowd_leave(crowd, &token->crowd, job->lane, now, p11s_now_ms());
+    p11s_admission_leave(crowd, &token->crowd, job->lane, now, p11s_now_ms());
   if (result == P11S_ERR_TIMEOUT && wait.query)
     p11s_token_note_overdue(token);
   return result;

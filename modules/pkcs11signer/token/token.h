@@ -32,15 +32,15 @@
  * needs a signer, and so tokens, of its own (base/fork.h).
  */
 struct p11s_token;
-struct p11s_crowd;
-struct p11s_pinguard;
+struct p11s_admission;
+struct p11s_pin_guard;
 
 struct p11s_token_config {
   unsigned sessions;      /* most workers, at least 1 */
   const char *pin_source; /* pkcs11signer-pin-source, may be NULL; borrowed for the token's life */
-  struct p11s_pinguard *guard; /* shared by all tokens of the process; borrowed likewise */
-  struct p11s_crowd *crowd;    /* the queries that wait, likewise; NULL: not counted */
-  unsigned stuck_ms;           /* a call that takes longer hangs; 0: none ever does */
+  struct p11s_pin_guard *guard; /* shared by all tokens of the process; borrowed likewise */
+  struct p11s_admission *crowd; /* the queries that wait, likewise; NULL: not counted */
+  unsigned stuck_ms;            /* a call that takes longer hangs; 0: none ever does */
 };
 
 /*
@@ -131,7 +131,7 @@ struct p11s_token_stats {
   uint64_t since_ms;             /* of the state, on p11s_now_ms()'s clock; 0 while untried */
   uint64_t seen_ms;              /* when the token was last seen in it, likewise */
   uint64_t reconnects;           /* away and back again */
-  struct p11s_rate rate;         /* of its signatures */
+  struct p11s_speed rate;        /* of its signatures */
   unsigned room;                 /* sessions it has for us, as far as is known; 0: not yet */
   struct p11s_slot_info found;   /* the token of that name as it last said; zeros: never found */
   char trouble[P11S_ERROR_SIZE]; /* why it is away or there is no login; else "" */

@@ -27,14 +27,14 @@ struct p11s_worker {
   uint64_t busy_since_ms;       /* 0: has no job */
   unsigned sharing;             /* how many were busy when the job began, this one too */
   bool comes_back;              /* from a job, without another call to the token */
-  struct p11s_gate *gate;       /* of the library; immutable */
+  struct p11s_exclusive *gate;  /* of the library; immutable */
 };
 
 struct p11s_token {
   char *engine; /* immutable, like slot and config */
   char *slot;
   struct p11s_token_config config;
-  struct p11s_crowd_token crowd; /* guarded by config.crowd's lock */
+  struct p11s_admission_token crowd; /* guarded by config.crowd's lock */
 
   struct p11s_mutex lock; /* guards everything below */
   pthread_cond_t work;    /* a job was queued, the state changed, or stopping was set */
@@ -119,7 +119,7 @@ bool p11s_worker_recover_again(struct p11s_worker *w, enum p11s_err result);
 
 /* In a worker: logs the session in with the PIN given, or the one that pkcs11signer-pin-source has
    when NULL, unless the token is logged in already. One worker at a time; a PIN known to be
-   refused is not tried. unasked: as in p11s_pinguard_enter(). token->lock is not held. */
+   refused is not tried. unasked: as in p11s_pin_guard_enter(). token->lock is not held. */
 enum p11s_err p11s_token_log_in(struct p11s_token *token, struct p11s_session *session,
                                 struct p11s_secret *given, bool unasked, struct p11s_error *e);
 /* In a worker: after a failed login, whether a job would still fail for a reason that can be told

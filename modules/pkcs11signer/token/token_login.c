@@ -97,7 +97,7 @@ static enum p11s_err prove(const struct p11s_work *work, const struct p11s_secre
 {
   const struct p11s_slot_info *slot = p11s_session_slot(work->session);
 
-  if (p11s_pinguard_proof(work->token->config.guard, slot, pin) != P11S_PIN_OTHER)
+  if (p11s_pin_guard_proof(work->token->config.guard, slot, pin) != P11S_PIN_OTHER)
     return P11S_OK;
   return p11s_error_set(
       e, P11S_ERR_PIN_REFUSED,
@@ -197,7 +197,7 @@ static enum p11s_err foresee_login(struct p11s_token *token, CK_FUNCTION_LIST *m
   if (result == P11S_OK)
     result = p11s_pin_get(given, token->config.pin_source, info->label, &pin, e);
   if (result == P11S_OK)
-    result = p11s_pinguard_foresee(token->config.guard, info, pin, e);
+    result = p11s_pin_guard_foresee(token->config.guard, info, pin, e);
   p11s_secret_release(pin);
   /* What C_Login itself has failed with is found out by the next one alone. */
   if (result == P11S_OK && before != P11S_ERR_PIN_LOCKED && before != P11S_ERR_PIN_REFUSED &&
@@ -247,8 +247,8 @@ enum p11s_err p11s_work_log_in(const struct p11s_work *work, struct p11s_error *
   return result;
 }
 
-enum p11s_err p11s_consent_begin(const struct p11s_work *work, struct p11s_consent *ret,
-                                 struct p11s_error *e)
+enum p11s_err p11s_always_auth_begin(const struct p11s_work *work, struct p11s_always_auth *ret,
+                                     struct p11s_error *e)
 {
   const struct p11s_slot_info *slot = p11s_session_slot(work->session);
   struct p11s_token *token = work->token;
@@ -259,12 +259,12 @@ enum p11s_err p11s_consent_begin(const struct p11s_work *work, struct p11s_conse
     result = p11s_pin_get(work->pin, token->config.pin_source, slot->label, &pin, e);
   if (result == P11S_OK && wants_login(work))
     result = prove(work, pin, e);
-  if (result == P11S_OK && p11s_pinguard_refused(token->config.guard, slot, pin))
-    result = p11s_pinguard_refused_error(token->config.guard, slot, e);
+  if (result == P11S_OK && p11s_pin_guard_refused(token->config.guard, slot, pin))
+    result = p11s_pin_guard_refused_error(token->config.guard, slot, e);
   if (result == P11S_OK)
     result = enter(token, &token->consent_busy, e);
   if (result == P11S_OK) {
-    *ret = (struct p11s_consent){work, pin};
+    *ret = (struct p11s_always_auth){work, pin};
     return P11S_OK;
   }
   p11s_secret_release(pin);
@@ -273,9 +273,9 @@ enum p11s_err p11s_consent_begin(const struct p11s_work *work, struct p11s_conse
   return result;
 }
 
-enum p11s_err p11s_consent_login(struct p11s_session *session, void *arg, struct p11s_error *e)
+enum p11s_err p11s_always_auth_login(struct p11s_session *session, void *arg, struct p11s_error *e)
 {
-  struct p11s_consent *consent = arg;
+  struct p11s_always_auth *consent = arg;
   struct p11s_token *token = consent->work->token;
   const struct p11s_login_how how = {CKU_CONTEXT_SPECIFIC, false};
   struct p11s_error error = {P11S_OK, ""};
@@ -289,7 +289,7 @@ enum p11s_err p11s_consent_login(struct p11s_session *session, void *arg, struct
   return result;
 }
 
-void p11s_consent_end(struct p11s_consent *consent)
+void p11s_always_auth_end(struct p11s_always_auth *consent)
 {
   p11s_secret_release(consent->pin);
   leave(consent->work->token, &consent->work->token->consent_busy);

@@ -59,7 +59,7 @@ void p11s_worker_probe(struct p11s_worker *w)
 static enum p11s_err find(struct p11s_worker *w, CK_FUNCTION_LIST **ret_module,
                           struct p11s_slot_info *ret_info, struct p11s_error *e)
 {
-  enum p11s_err result = p11s_p11mod_get(w->token->engine, ret_module, e);
+  enum p11s_err result = p11s_module_get(w->token->engine, ret_module, e);
 
   if (result == P11S_OK)
     result = p11s_slot_find(*ret_module, w->token->slot, ret_info, e);

@@ -113,7 +113,7 @@ static void come_back_locked(struct p11s_token *token, struct change *change)
   token->prober = NULL;
   if (was_away) {
     token->stats.reconnects++;
-    p11s_stats_count(P11S_STAT_RECONNECTS);
+    p11s_counter_count(P11S_STAT_RECONNECTS);
   }
 }
 
@@ -315,7 +315,7 @@ enum p11s_err p11s_token_admit(struct p11s_token *token, bool query, uint64_t *r
   enum p11s_err result;
 
   p11s_lock(&token->lock);
-  *ret_signature_ms = p11s_rate_mean_us(&token->stats.rate) / 1000;
+  *ret_signature_ms = p11s_speed_mean_us(&token->stats.rate) / 1000;
   result = admit_locked(token, query, error);
   p11s_unlock(&token->lock);
   return result;

@@ -125,7 +125,7 @@ static enum p11s_err try_afresh(struct p11s_worker *w, struct p11s_job *job,
 {
   p11s_log_debug("token '%s': %s; trying once more on a fresh session", w->token->slot,
                  error->text);
-  p11s_stats_count(P11S_STAT_RETRIES);
+  p11s_counter_count(P11S_STAT_RETRIES);
   p11s_worker_drop_session(w);
   error->code = P11S_OK;
   return try_job(w, job, attempt, error);
@@ -180,7 +180,7 @@ static void note_rate(struct p11s_worker *w, const struct p11s_job *job,
   if (!job->signs || attempt->fresh || error->code != P11S_OK)
     return;
   p11s_lock(&w->token->lock);
-  p11s_rate_add(&w->token->stats.rate, w->sharing, took);
+  p11s_speed_add(&w->token->stats.rate, w->sharing, took);
   p11s_unlock(&w->token->lock);
 }
 
@@ -278,7 +278,7 @@ static void work(struct p11s_worker *w)
   while (!w->counted_out) {
     enum step step = next_step(w, &job);
 
-    p11s_gate_enter(w->gate);
+    p11s_exclusive_enter(w->gate);
     switch (step) {
     case STEP_JOB:
       run_job(w, job);
@@ -295,7 +295,7 @@ static void work(struct p11s_worker *w)
     case STEP_END:
       break;
     }
-    p11s_gate_leave(w->gate);
+    p11s_exclusive_leave(w->gate);
   }
 }
 
@@ -321,7 +321,7 @@ static void delist_locked(struct p11s_worker *w)
 static void *worker_main(void *arg)
 {
   struct p11s_token *token = arg;
-  struct p11s_worker w = {.token = token, .gate = p11s_gate_get(token->engine)};
+  struct p11s_worker w = {.token = token, .gate = p11s_exclusive_get(token->engine)};
   pthread_t before;
   bool join_before;
 
@@ -329,9 +329,9 @@ static void *worker_main(void *arg)
   (void)p11s_owner_act(true);
   enlist(&w);
   work(&w);
-  p11s_gate_enter(w.gate);
+  p11s_exclusive_enter(w.gate);
   p11s_worker_drop_session(&w);
-  p11s_gate_leave(w.gate);
+  p11s_exclusive_leave(w.gate);
   OPENSSL_thread_stop(); /* for a stop that does not wait long enough to join this thread */
   p11s_lock(&token->lock);
   delist_locked(&w);

@@ -16,7 +16,7 @@ void p11s_worker_drop_session(struct p11s_worker *w)
 
   if (w->session == NULL)
     return;
-  if (w->life == p11s_p11mod_life(token->engine))
+  if (w->life == p11s_module_life(token->engine))
     p11s_session_close(w->session);
   else
     p11s_session_forget(w->session);
@@ -55,20 +55,20 @@ static enum p11s_err open_session(struct p11s_token *token, bool rw, struct p11s
                                   uint64_t *ret_life, struct p11s_error *e)
 {
   CK_FUNCTION_LIST *module;
-  enum p11s_err result = p11s_p11mod_get(token->engine, &module, e);
+  enum p11s_err result = p11s_module_get(token->engine, &module, e);
   enum p11s_session_use use = rw                             ? P11S_SESSION_WRITE
                               : atomic_load(&token->rw_only) ? P11S_SESSION_READ_RW_FIRST
                                                              : P11S_SESSION_READ;
   unsigned quirks;
 
   /* Before there is a session: should the library be finalized now, it is of an earlier life. */
-  *ret_life = p11s_p11mod_life(token->engine);
+  *ret_life = p11s_module_life(token->engine);
   if (result == P11S_OK)
     result = p11s_session_open(module, token->slot, use, ret, e);
   if (!rw) /* a token that gives none may be another one when it is back */
     atomic_store(&token->rw_only, result == P11S_OK && p11s_session_is_rw(*ret));
   if (result == P11S_OK) {
-    p11s_stats_count(P11S_STAT_SESSIONS);
+    p11s_counter_count(P11S_STAT_SESSIONS);
     quirks = p11s_quirks(module);
     p11s_lock(&token->lock);
     token->stats.sessions++;
@@ -139,7 +139,7 @@ static void drop_stale_session(struct p11s_worker *w)
   p11s_lock(&w->token->lock);
   stale = w->session != NULL && w->generation != w->token->generation;
   p11s_unlock(&w->token->lock);
-  stale = stale || (w->session != NULL && w->life != p11s_p11mod_life(w->token->engine));
+  stale = stale || (w->session != NULL && w->life != p11s_module_life(w->token->engine));
   if (stale)
     p11s_worker_drop_session(w);
 }
@@ -158,7 +158,7 @@ enum p11s_err p11s_worker_session_for(struct p11s_worker *w, const struct p11s_j
 void p11s_worker_look_after_module(const struct p11s_worker *w, enum p11s_err result)
 {
   if (result != P11S_OK && p11s_rv_last() == CKR_CRYPTOKI_NOT_INITIALIZED)
-    p11s_p11mod_lost(w->token->engine);
+    p11s_module_lost(w->token->engine);
 }
 
 /* For all keys that are not found together: other keys of the card must wait meanwhile. */
@@ -173,7 +173,7 @@ static unsigned quirks_of(const struct p11s_worker *w)
   struct p11s_error error = {P11S_OK, ""};
   CK_FUNCTION_LIST *module = NULL;
 
-  return p11s_p11mod_get(w->token->engine, &module, &error) == P11S_OK ? p11s_quirks(module) : 0;
+  return p11s_module_get(w->token->engine, &module, &error) == P11S_OK ? p11s_quirks(module) : 0;
 }
 
 /* P11S_QUIRK_LOG_OUT. Only the first who notices: the others find a new login. */
@@ -202,15 +202,15 @@ bool p11s_worker_recover(struct p11s_worker *w, enum p11s_err result, const uint
   case P11S_ERR_KEY_MISMATCH:
   case P11S_ERR_SIGNATURE:
     /* It may know another key there than the one that is on the card now, or none. */
-    again = p11s_p11mod_reread(w->token->engine, w->gate, KEYS_MS);
+    again = p11s_module_reread(w->token->engine, w->gate, KEYS_MS);
     break;
   case P11S_ERR_NO_TOKEN:
     /* OpenSC 0.27 sees none for ever after pcscd has been restarted. Nobody has one to lose. */
     if (rv == CKR_TOKEN_NOT_PRESENT)
-      again = p11s_p11mod_reread(w->token->engine, w->gate, NOTHING_MS);
+      again = p11s_module_reread(w->token->engine, w->gate, NOTHING_MS);
     break;
   case P11S_ERR_NO_SLOTS:
-    again = p11s_p11mod_restart(w->token->engine, w->gate, NOTHING_MS);
+    again = p11s_module_restart(w->token->engine, w->gate, NOTHING_MS);
     break;
   case P11S_ERR_TOKEN:
     if (!p11s_rv_is_lost(rv) || rv == CKR_SESSION_COUNT)
@@ -218,7 +218,7 @@ bool p11s_worker_recover(struct p11s_worker *w, enum p11s_err result, const uint
     if (epoch != NULL)
       log_out_once(w, *epoch);
     else
-      again = p11s_p11mod_reread(w->token->engine, w->gate, NOTHING_MS);
+      again = p11s_module_reread(w->token->engine, w->gate, NOTHING_MS);
     break;
   default:
     break;
@@ -234,7 +234,7 @@ bool p11s_worker_recover_again(struct p11s_worker *w, enum p11s_err result)
 
   /* OpenSC says no more than that of a key that another program has deleted. */
   if (result == P11S_ERR_TOKEN && p11s_rv_is_lost(rv) && rv != CKR_SESSION_COUNT)
-    again = p11s_p11mod_reread(w->token->engine, w->gate, KEYS_MS);
+    again = p11s_module_reread(w->token->engine, w->gate, KEYS_MS);
   p11s_rv_note(rv);
   return again;
 }

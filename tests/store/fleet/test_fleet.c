@@ -28,14 +28,14 @@
 
 /* -- the connections */
 
-struct p11s_mysqlconn {
+struct p11s_connection {
   atomic_bool cut;
 };
 
 /* What the statements that begin so do. */
 struct rule {
   const char *begins;
-  enum p11s_mysql_result result;
+  enum p11s_fleet_result result;
   unsigned times; /* that it does this; then the next rule */
   uint64_t affected;
   const char *signature; /* a row with that signature; "": a claim of another server */
@@ -48,16 +48,16 @@ static atomic_bool let_go, refuse;
 static unsigned char wanted_id[P11S_STORE_ID_LEN], wanted_key[P11S_RECORD_KEY_LEN];
 static const char message[] = "a message";
 
-bool __wrap_p11s_mysql_is_built(void);
-bool __wrap_p11s_mysql_is_built(void)
+bool __wrap_p11s_fleet_is_built(void);
+bool __wrap_p11s_fleet_is_built(void)
 {
   return true;
 }
 
-enum p11s_err __wrap_p11s_mysqlconn_open(const struct p11s_mysql_config *config, unsigned answer_s,
-                                         struct p11s_mysqlconn **ret, struct p11s_error *e);
-enum p11s_err __wrap_p11s_mysqlconn_open(const struct p11s_mysql_config *config, unsigned answer_s,
-                                         struct p11s_mysqlconn **ret, struct p11s_error *e)
+enum p11s_err __wrap_p11s_connection_open(const struct p11s_fleet_config *config, unsigned answer_s,
+                                          struct p11s_connection **ret, struct p11s_error *e);
+enum p11s_err __wrap_p11s_connection_open(const struct p11s_fleet_config *config, unsigned answer_s,
+                                          struct p11s_connection **ret, struct p11s_error *e)
 {
   (void)answer_s;
   assert_string_equal(config->dbname, "a database");
@@ -68,21 +68,21 @@ enum p11s_err __wrap_p11s_mysqlconn_open(const struct p11s_mysql_config *config,
   return *ret != NULL ? P11S_OK : P11S_ERR_NOMEM;
 }
 
-void __wrap_p11s_mysqlconn_close(struct p11s_mysqlconn *conn);
-void __wrap_p11s_mysqlconn_close(struct p11s_mysqlconn *conn)
+void __wrap_p11s_connection_close(struct p11s_connection *conn);
+void __wrap_p11s_connection_close(struct p11s_connection *conn)
 {
   free(conn);
 }
 
-void __wrap_p11s_mysqlconn_cut(struct p11s_mysqlconn *conn);
-void __wrap_p11s_mysqlconn_cut(struct p11s_mysqlconn *conn)
+void __wrap_p11s_connection_cut(struct p11s_connection *conn);
+void __wrap_p11s_connection_cut(struct p11s_connection *conn)
 {
   atomic_store(&conn->cut, true);
 }
 
 static struct rule rule_for(const char *sql)
 {
-  struct rule found = {"", P11S_MYSQL_DONE, 1, 0, NULL, false};
+  struct rule found = {"", P11S_FLEET_DONE, 1, 0, NULL, false};
 
   pthread_mutex_lock(&rules_lock);
   for (unsigned i = 0; i < sizeof rules / sizeof rules[0]; i++)
@@ -95,9 +95,9 @@ static struct rule rule_for(const char *sql)
   return found;
 }
 
-static void give_row(const char *signature, p11s_mysql_row_fn fn, void *arg)
+static void give_row(const char *signature, p11s_fleet_row_fn fn, void *arg)
 {
-  const struct p11s_mysql_field fields[] = {
+  const struct p11s_fleet_field fields[] = {
       {wanted_id, sizeof wanted_id},
       {wanted_key, P11S_STORE_ID_LEN},
       {(const unsigned char *)"somebody", 8},
@@ -110,12 +110,12 @@ static void give_row(const char *signature, p11s_mysql_row_fn fn, void *arg)
   fn(fields, 7, arg);
 }
 
-enum p11s_mysql_result __wrap_p11s_mysqlconn_run(struct p11s_mysqlconn *conn, const char *sql,
-                                                 size_t len, p11s_mysql_row_fn fn, void *arg,
-                                                 uint64_t *ret_affected, struct p11s_error *e);
-enum p11s_mysql_result __wrap_p11s_mysqlconn_run(struct p11s_mysqlconn *conn, const char *sql,
-                                                 size_t len, p11s_mysql_row_fn fn, void *arg,
-                                                 uint64_t *ret_affected, struct p11s_error *e)
+enum p11s_fleet_result __wrap_p11s_connection_run(struct p11s_connection *conn, const char *sql,
+                                                  size_t len, p11s_fleet_row_fn fn, void *arg,
+                                                  uint64_t *ret_affected, struct p11s_error *e);
+enum p11s_fleet_result __wrap_p11s_connection_run(struct p11s_connection *conn, const char *sql,
+                                                  size_t len, p11s_fleet_row_fn fn, void *arg,
+                                                  uint64_t *ret_affected, struct p11s_error *e)
 {
   struct rule rule = rule_for(sql);
 
@@ -124,8 +124,8 @@ enum p11s_mysql_result __wrap_p11s_mysqlconn_run(struct p11s_mysqlconn *conn, co
   while (rule.hangs && !atomic_load(&let_go) && !atomic_load(&conn->cut))
     usleep(1000); /* the program's watchdog ends it */
   if (atomic_load(&conn->cut))
-    rule.result = P11S_MYSQL_LOST;
-  if (rule.result != P11S_MYSQL_DONE)
+    rule.result = P11S_FLEET_LOST;
+  if (rule.result != P11S_FLEET_DONE)
     (void)p11s_error_set(e, P11S_ERR_HOST, "as the test says");
   else if (rule.signature != NULL && fn != NULL)
     give_row(rule.signature, fn, arg);
@@ -168,30 +168,30 @@ static int setup(void **state)
   rig_watchdog();
   asked = written = opened = fresh;
   memset(wanted_key, 7, sizeof wanted_key);
-  return p11s_mysql_id(wanted_key, wanted_id) ? 0 : -1;
+  return p11s_fleet_id(wanted_key, wanted_id) ? 0 : -1;
 }
 
-static struct p11s_mysql *open_mysql(unsigned timeout_ms)
+static struct p11s_fleet *open_mysql(unsigned timeout_ms)
 {
-  const struct p11s_mysql_config config = {.dbname = "a database", .timeout_ms = timeout_ms};
-  struct p11s_mysql *my = NULL;
+  const struct p11s_fleet_config config = {.dbname = "a database", .timeout_ms = timeout_ms};
+  struct p11s_fleet *my = NULL;
 
-  assert_int_equal(p11s_mysql_open(&config, &my, NULL), P11S_OK);
+  assert_int_equal(p11s_fleet_open(&config, &my, NULL), P11S_OK);
   return my;
 }
 
-static void close_mysql(struct p11s_mysql *my)
+static void close_mysql(struct p11s_fleet *my)
 {
-  assert_true(p11s_mysql_stop(my, rig_later()));
-  p11s_mysql_close(my, 0);
+  assert_true(p11s_fleet_stop(my, rig_later()));
+  p11s_fleet_close(my, 0);
 }
 
-static enum p11s_store_found find(struct p11s_mysql *my, bool claim, char *ret_signature)
+static enum p11s_store_found find(struct p11s_fleet *my, bool claim, char *ret_signature)
 {
   const struct p11s_store_ask ask = {rig_later(), claim, false, false};
   unsigned char signature[64];
   size_t len = sizeof signature - 1;
-  enum p11s_store_found found = p11s_mysql_find(my, wanted_key, (const unsigned char *)message,
+  enum p11s_store_found found = p11s_fleet_find(my, wanted_key, (const unsigned char *)message,
                                                 sizeof message, &ask, signature, &len);
 
   if (found == P11S_STORE_FOUND && ret_signature != NULL) {
@@ -201,7 +201,7 @@ static enum p11s_store_found find(struct p11s_mysql *my, bool claim, char *ret_s
   return found;
 }
 
-static void put(struct p11s_mysql *my, unsigned number)
+static void put(struct p11s_fleet *my, unsigned number)
 {
   unsigned char key[P11S_RECORD_KEY_LEN];
   const struct p11s_store_record record = {
@@ -209,16 +209,16 @@ static void put(struct p11s_mysql *my, unsigned number)
 
   memset(key, 0, sizeof key);
   memcpy(key, &number, sizeof number);
-  p11s_mysql_put(my, key, &record);
+  p11s_fleet_put(my, key, &record);
 }
 
-static void wait_until_connected(struct p11s_mysql *my)
+static void wait_until_connected(struct p11s_fleet *my)
 {
-  struct p11s_mysql_stats stats;
+  struct p11s_fleet_stats stats;
 
-  p11s_mysql_start(my);
+  p11s_fleet_start(my);
   do {
-    p11s_mysql_get_stats(my, &stats);
+    p11s_fleet_get_stats(my, &stats);
     usleep(1000);
   } while (!stats.connected);
 }
@@ -227,11 +227,11 @@ static void wait_until_connected(struct p11s_mysql *my)
 
 static void what_is_there_is_found(void **state)
 {
-  struct p11s_mysql *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *my = open_mysql(TIMEOUT);
   char signature[64];
 
   (void)state;
-  RULES({"SELECT id,key_id", P11S_MYSQL_DONE, 1, 0, "sig", false});
+  RULES({"SELECT id,key_id", P11S_FLEET_DONE, 1, 0, "sig", false});
   assert_int_equal(find(my, true, signature), P11S_STORE_FOUND);
   assert_string_equal(signature, "sig");
   assert_int_equal(find(my, false, NULL), P11S_STORE_ABSENT);
@@ -240,10 +240,10 @@ static void what_is_there_is_found(void **state)
 
 static void who_comes_first_has_the_claim(void **state)
 {
-  struct p11s_mysql *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *my = open_mysql(TIMEOUT);
 
   (void)state;
-  RULES({"INSERT IGNORE", P11S_MYSQL_DONE, 1, 1, NULL, false});
+  RULES({"INSERT IGNORE", P11S_FLEET_DONE, 1, 1, NULL, false});
   assert_int_equal(find(my, true, NULL), P11S_STORE_CLAIMED);
   close_mysql(my);
 }
@@ -251,30 +251,30 @@ static void who_comes_first_has_the_claim(void **state)
 /* First the claim of another server, then its signature. */
 static void who_comes_second_waits(void **state)
 {
-  struct p11s_mysql *my = open_mysql(TIMEOUT);
-  uint64_t before = p11s_stats_get(P11S_STAT_FLEET_AWAITED);
+  struct p11s_fleet *my = open_mysql(TIMEOUT);
+  uint64_t before = p11s_counter_get(P11S_STAT_FLEET_AWAITED);
   char signature[64];
 
   (void)state;
-  RULES({"SELECT id,key_id", P11S_MYSQL_DONE, 1, 0, NULL, false},
-        {"INSERT IGNORE", P11S_MYSQL_DONE, 1, 0, NULL, false},
-        {"SELECT id,key_id", P11S_MYSQL_DONE, 5, 0, "", false},
-        {"SELECT id,key_id", P11S_MYSQL_DONE, 1, 0, "sig", false});
+  RULES({"SELECT id,key_id", P11S_FLEET_DONE, 1, 0, NULL, false},
+        {"INSERT IGNORE", P11S_FLEET_DONE, 1, 0, NULL, false},
+        {"SELECT id,key_id", P11S_FLEET_DONE, 5, 0, "", false},
+        {"SELECT id,key_id", P11S_FLEET_DONE, 1, 0, "sig", false});
   assert_int_equal(find(my, true, signature), P11S_STORE_FOUND);
   assert_string_equal(signature, "sig");
-  assert_int_equal(p11s_stats_get(P11S_STAT_FLEET_AWAITED), before + 1);
+  assert_int_equal(p11s_counter_get(P11S_STAT_FLEET_AWAITED), before + 1);
   close_mysql(my);
 }
 
 static void deadlocks_are_tried_again_but_not_for_ever(void **state)
 {
-  struct p11s_mysql *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *my = open_mysql(TIMEOUT);
 
   (void)state;
-  RULES({"INSERT IGNORE", P11S_MYSQL_AGAIN, 2, 0, NULL, false},
-        {"INSERT IGNORE", P11S_MYSQL_DONE, 1, 1, NULL, false});
+  RULES({"INSERT IGNORE", P11S_FLEET_AGAIN, 2, 0, NULL, false},
+        {"INSERT IGNORE", P11S_FLEET_DONE, 1, 1, NULL, false});
   assert_int_equal(find(my, true, NULL), P11S_STORE_CLAIMED);
-  RULES({"INSERT IGNORE", P11S_MYSQL_AGAIN, 1000, 0, NULL, false});
+  RULES({"INSERT IGNORE", P11S_FLEET_AGAIN, 1000, 0, NULL, false});
   assert_int_equal(find(my, true, NULL), P11S_STORE_ABSENT);
   close_mysql(my);
 }
@@ -286,12 +286,12 @@ static void *find_in_thread(void *arg)
 
 static void all_who_look_for_the_same_ask_once(void **state)
 {
-  struct p11s_mysql *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *my = open_mysql(TIMEOUT);
   pthread_t thread[8];
 
   (void)state;
   wait_until_connected(my);
-  RULES({"SELECT id,key_id", P11S_MYSQL_DONE, 1, 0, "sig", true});
+  RULES({"SELECT id,key_id", P11S_FLEET_DONE, 1, 0, "sig", true});
   for (unsigned i = 0; i < 8; i++)
     assert_int_equal(pthread_create(&thread[i], NULL, find_in_thread, my), 0);
   rig_event_wait(&asked, 1);
@@ -310,24 +310,24 @@ static void all_who_look_for_the_same_ask_once(void **state)
 
 static void who_is_not_answered_leaves_and_soon_nobody_asks(void **state)
 {
-  struct p11s_mysql *my = open_mysql(SOON);
-  uint64_t before = p11s_stats_get(P11S_STAT_FLEET_TIMEOUTS), began;
-  struct p11s_mysql_stats stats;
+  struct p11s_fleet *my = open_mysql(SOON);
+  uint64_t before = p11s_counter_get(P11S_STAT_FLEET_TIMEOUTS), began;
+  struct p11s_fleet_stats stats;
 
   (void)state;
   wait_until_connected(my);
-  RULES({"SELECT id,key_id", P11S_MYSQL_DONE, 1, 0, "sig", true});
+  RULES({"SELECT id,key_id", P11S_FLEET_DONE, 1, 0, "sig", true});
   for (unsigned i = 0; i < 3; i++) {
     began = p11s_now_ms();
     assert_int_equal(find(my, true, NULL), P11S_STORE_ABSENT);
     assert_true(p11s_now_ms() - began >= SOON - 1);
   }
-  assert_int_equal(p11s_stats_get(P11S_STAT_FLEET_TIMEOUTS), before + 3);
-  p11s_mysql_get_stats(my, &stats);
+  assert_int_equal(p11s_counter_get(P11S_STAT_FLEET_TIMEOUTS), before + 3);
+  p11s_fleet_get_stats(my, &stats);
   assert_false(stats.connected);
   for (unsigned i = 0; i < 1000; i++)
     assert_int_equal(find(my, true, NULL), P11S_STORE_ABSENT);
-  assert_int_equal(p11s_stats_get(P11S_STAT_FLEET_TIMEOUTS), before + 3);
+  assert_int_equal(p11s_counter_get(P11S_STAT_FLEET_TIMEOUTS), before + 3);
   assert_int_equal(rig_event_count(&asked), 1);
   atomic_store(&let_go, true);
   wait_until_connected(my);
@@ -336,12 +336,12 @@ static void who_is_not_answered_leaves_and_soon_nobody_asks(void **state)
 
 static void a_lost_connection_is_made_anew(void **state)
 {
-  struct p11s_mysql *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *my = open_mysql(TIMEOUT);
 
   (void)state;
   wait_until_connected(my);
-  RULES({"SELECT id,key_id", P11S_MYSQL_LOST, 1, 0, NULL, false},
-        {"SELECT id,key_id", P11S_MYSQL_DONE, 1, 0, "sig", false});
+  RULES({"SELECT id,key_id", P11S_FLEET_LOST, 1, 0, NULL, false},
+        {"SELECT id,key_id", P11S_FLEET_DONE, 1, 0, "sig", false});
   assert_int_equal(find(my, true, NULL), P11S_STORE_ABSENT);
   rig_event_wait(&opened, 2);
   wait_until_connected(my);
@@ -351,11 +351,11 @@ static void a_lost_connection_is_made_anew(void **state)
 
 static void when_there_is_no_connection_nobody_waits(void **state)
 {
-  struct p11s_mysql *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *my = open_mysql(TIMEOUT);
 
   (void)state;
   atomic_store(&refuse, true);
-  p11s_mysql_start(my);
+  p11s_fleet_start(my);
   rig_event_wait(&opened, 2); /* then it is known of the first */
   for (unsigned i = 0; i < 100; i++)
     assert_int_equal(find(my, true, NULL), P11S_STORE_ABSENT);
@@ -365,104 +365,104 @@ static void when_there_is_no_connection_nobody_waits(void **state)
 
 static void stopping_cuts_off_what_hangs(void **state)
 {
-  struct p11s_mysql *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *my = open_mysql(TIMEOUT);
 
   (void)state;
   wait_until_connected(my);
-  RULES({"INSERT INTO", P11S_MYSQL_DONE, 1, 0, NULL, true});
+  RULES({"INSERT INTO", P11S_FLEET_DONE, 1, 0, NULL, true});
   put(my, 1);
   rig_event_wait(&written, 1);
-  assert_true(p11s_mysql_stop(my, p11s_now_ms() + 1000));
+  assert_true(p11s_fleet_stop(my, p11s_now_ms() + 1000));
   assert_int_equal(find(my, true, NULL), P11S_STORE_ABSENT);
   put(my, 2);
-  p11s_mysql_close(my, 0);
+  p11s_fleet_close(my, 0);
 }
 
 /* -- writing */
 
 static void what_is_put_is_written_in_batches(void **state)
 {
-  struct p11s_mysql *my = open_mysql(TIMEOUT);
-  uint64_t before = p11s_stats_get(P11S_STAT_FLEET_WRITTEN);
+  struct p11s_fleet *my = open_mysql(TIMEOUT);
+  uint64_t before = p11s_counter_get(P11S_STAT_FLEET_WRITTEN);
 
   (void)state;
   wait_until_connected(my);
-  RULES({"INSERT INTO", P11S_MYSQL_DONE, 1, 0, NULL, true});
+  RULES({"INSERT INTO", P11S_FLEET_DONE, 1, 0, NULL, true});
   put(my, 0);
   rig_event_wait(&written, 1);
   for (unsigned i = 1; i <= 400; i++)
     put(my, i);
   atomic_store(&let_go, true);
-  assert_true(p11s_mysql_flush(my, rig_later()));
-  assert_int_equal(p11s_stats_get(P11S_STAT_FLEET_WRITTEN), before + 401);
+  assert_true(p11s_fleet_flush(my, rig_later()));
+  assert_int_equal(p11s_counter_get(P11S_STAT_FLEET_WRITTEN), before + 401);
   assert_int_equal(rig_event_count(&written), 3); /* one, and twice 200 */
   close_mysql(my);
 }
 
 static void what_cannot_be_written_now_is_written_later(void **state)
 {
-  struct p11s_mysql *my = open_mysql(TIMEOUT);
-  uint64_t before = p11s_stats_get(P11S_STAT_FLEET_WRITTEN);
+  struct p11s_fleet *my = open_mysql(TIMEOUT);
+  uint64_t before = p11s_counter_get(P11S_STAT_FLEET_WRITTEN);
 
   (void)state;
-  RULES({"INSERT INTO", P11S_MYSQL_AGAIN, 3, 0, NULL, false},
-        {"INSERT INTO", P11S_MYSQL_LOST, 1, 0, NULL, false});
+  RULES({"INSERT INTO", P11S_FLEET_AGAIN, 3, 0, NULL, false},
+        {"INSERT INTO", P11S_FLEET_LOST, 1, 0, NULL, false});
   put(my, 1);
-  assert_true(p11s_mysql_flush(my, rig_later()));
-  assert_int_equal(p11s_stats_get(P11S_STAT_FLEET_WRITTEN), before + 1);
+  assert_true(p11s_fleet_flush(my, rig_later()));
+  assert_int_equal(p11s_counter_get(P11S_STAT_FLEET_WRITTEN), before + 1);
   assert_int_equal(rig_event_count(&written), 5);
   close_mysql(my);
 }
 
 static void what_is_refused_is_dropped(void **state)
 {
-  struct p11s_mysql *my = open_mysql(TIMEOUT);
-  uint64_t before = p11s_stats_get(P11S_STAT_FLEET_FAILED);
+  struct p11s_fleet *my = open_mysql(TIMEOUT);
+  uint64_t before = p11s_counter_get(P11S_STAT_FLEET_FAILED);
 
   (void)state;
-  RULES({"INSERT INTO", P11S_MYSQL_REFUSED, 1, 0, NULL, false});
+  RULES({"INSERT INTO", P11S_FLEET_REFUSED, 1, 0, NULL, false});
   put(my, 1);
-  assert_true(p11s_mysql_flush(my, rig_later()));
-  assert_int_equal(p11s_stats_get(P11S_STAT_FLEET_FAILED), before + 1);
+  assert_true(p11s_fleet_flush(my, rig_later()));
+  assert_int_equal(p11s_counter_get(P11S_STAT_FLEET_FAILED), before + 1);
   put(my, 2);
-  assert_true(p11s_mysql_flush(my, rig_later()));
+  assert_true(p11s_fleet_flush(my, rig_later()));
   close_mysql(my);
 }
 
 /* An order that matters is kept. */
 static void writes_of_a_kind_go_together(void **state)
 {
-  struct p11s_mysql *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *my = open_mysql(TIMEOUT);
 
   (void)state;
   wait_until_connected(my);
-  RULES({"INSERT INTO", P11S_MYSQL_DONE, 1, 0, NULL, true});
+  RULES({"INSERT INTO", P11S_FLEET_DONE, 1, 0, NULL, true});
   put(my, 0);
   rig_event_wait(&written, 1);
   put(my, 1);
-  p11s_mysql_forget(my, wanted_key);
-  p11s_mysql_forget(my, wanted_key);
+  p11s_fleet_forget(my, wanted_key);
+  p11s_fleet_forget(my, wanted_key);
   put(my, 1);
-  p11s_mysql_used(my, wanted_key);
-  p11s_mysql_abandon(my, wanted_key);
+  p11s_fleet_used(my, wanted_key);
+  p11s_fleet_abandon(my, wanted_key);
   atomic_store(&let_go, true);
-  assert_true(p11s_mysql_flush(my, rig_later()));
+  assert_true(p11s_fleet_flush(my, rig_later()));
   assert_int_equal(rig_event_count(&written), 6);
   close_mysql(my);
 }
 
 static void the_queue_is_bounded(void **state)
 {
-  struct p11s_mysql *my = open_mysql(TIMEOUT);
-  uint64_t before = p11s_stats_get(P11S_STAT_FLEET_DROPPED);
-  struct p11s_mysql_stats stats;
+  struct p11s_fleet *my = open_mysql(TIMEOUT);
+  uint64_t before = p11s_counter_get(P11S_STAT_FLEET_DROPPED);
+  struct p11s_fleet_stats stats;
 
   (void)state;
   atomic_store(&refuse, true);
   for (unsigned i = 0; i < 10050; i++)
     put(my, i);
-  assert_int_equal(p11s_stats_get(P11S_STAT_FLEET_DROPPED), before + 50);
-  p11s_mysql_get_stats(my, &stats);
+  assert_int_equal(p11s_counter_get(P11S_STAT_FLEET_DROPPED), before + 50);
+  p11s_fleet_get_stats(my, &stats);
   assert_int_equal(stats.queued, 10000);
   close_mysql(my);
 }
@@ -471,20 +471,20 @@ static void the_queue_is_bounded(void **state)
 
 static void in_a_child_nothing_is_found(void **state)
 {
-  struct p11s_mysql *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *my = open_mysql(TIMEOUT);
   int status;
   pid_t pid;
 
   (void)state;
   wait_until_connected(my);
-  RULES({"SELECT id,key_id", P11S_MYSQL_DONE, 2, 0, "sig", false});
+  RULES({"SELECT id,key_id", P11S_FLEET_DONE, 2, 0, "sig", false});
   pid = fork();
   if (pid == 0) {
     bool nothing = find(my, true, NULL) == P11S_STORE_ABSENT;
 
     put(my, 1);
-    p11s_mysql_begin_stop(my);
-    _exit(nothing && p11s_mysql_stop(my, 0) ? 0 : 1);
+    p11s_fleet_begin_stop(my);
+    _exit(nothing && p11s_fleet_stop(my, 0) ? 0 : 1);
   }
   assert_int_equal(waitpid(pid, &status, 0), pid);
   assert_int_equal(status, 0);
@@ -497,17 +497,17 @@ static void without_one_nothing_is_found(void **state)
   (void)state;
   assert_int_equal(find(NULL, true, NULL), P11S_STORE_ABSENT);
   put(NULL, 1);
-  p11s_mysql_forget(NULL, wanted_key);
-  p11s_mysql_start(NULL);
-  p11s_mysql_begin_stop(NULL);
-  assert_true(p11s_mysql_flush(NULL, 0));
-  assert_true(p11s_mysql_stop(NULL, 0));
-  p11s_mysql_close(NULL, 0);
+  p11s_fleet_forget(NULL, wanted_key);
+  p11s_fleet_start(NULL);
+  p11s_fleet_begin_stop(NULL);
+  assert_true(p11s_fleet_flush(NULL, 0));
+  assert_true(p11s_fleet_stop(NULL, 0));
+  p11s_fleet_close(NULL, 0);
 }
 
 static void one_that_was_never_used_starts_nothing(void **state)
 {
-  struct p11s_mysql *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *my = open_mysql(TIMEOUT);
 
   (void)state;
   close_mysql(my);

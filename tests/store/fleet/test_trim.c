@@ -36,10 +36,10 @@ static size_t make(unsigned row, unsigned char *ret_message)
                        : message_rig_a("example.org", name, 1, week, ret_message);
 }
 
-static void give_number(unsigned number, p11s_mysql_row_fn fn, void *arg)
+static void give_number(unsigned number, p11s_fleet_row_fn fn, void *arg)
 {
   char text[16];
-  const struct p11s_mysql_field field = {(const unsigned char *)text,
+  const struct p11s_fleet_field field = {(const unsigned char *)text,
                                          (size_t)snprintf(text, sizeof text, "%u", number)};
 
   fn(&field, 1, arg);
@@ -58,7 +58,7 @@ static const char *next_row(const char *sql, unsigned *ret)
   return hex + 2;
 }
 
-static void give_rows(const char *sql, p11s_mysql_row_fn fn, void *arg)
+static void give_rows(const char *sql, p11s_fleet_row_fn fn, void *arg)
 {
   unsigned char id[P11S_STORE_ID_LEN] = {0}, message[MESSAGE_RIG_MAX];
   unsigned row = 0, given = 0;
@@ -66,7 +66,7 @@ static void give_rows(const char *sql, p11s_mysql_row_fn fn, void *arg)
   if (next_row(sql, &row) != NULL)
     row++;
   for (; row < ROWS && given < WALKED; row++) {
-    const struct p11s_mysql_field fields[] = {
+    const struct p11s_fleet_field fields[] = {
         {id, sizeof id},
         {id, sizeof id},
         {NULL, 0},
@@ -94,12 +94,12 @@ static unsigned count_rows(unsigned from, unsigned until)
   return rows;
 }
 
-enum p11s_mysql_result __wrap_p11s_mysqlconn_run(struct p11s_mysqlconn *conn, const char *sql,
-                                                 size_t len, p11s_mysql_row_fn fn, void *arg,
-                                                 uint64_t *ret_affected, struct p11s_error *e);
-enum p11s_mysql_result __wrap_p11s_mysqlconn_run(struct p11s_mysqlconn *conn, const char *sql,
-                                                 size_t len, p11s_mysql_row_fn fn, void *arg,
-                                                 uint64_t *ret_affected, struct p11s_error *e)
+enum p11s_fleet_result __wrap_p11s_connection_run(struct p11s_connection *conn, const char *sql,
+                                                  size_t len, p11s_fleet_row_fn fn, void *arg,
+                                                  uint64_t *ret_affected, struct p11s_error *e);
+enum p11s_fleet_result __wrap_p11s_connection_run(struct p11s_connection *conn, const char *sql,
+                                                  size_t len, p11s_fleet_row_fn fn, void *arg,
+                                                  uint64_t *ret_affected, struct p11s_error *e)
 {
   unsigned row, had = count_rows(0, ROWS);
 
@@ -117,25 +117,25 @@ enum p11s_mysql_result __wrap_p11s_mysqlconn_run(struct p11s_mysqlconn *conn, co
       there[row] = false;
   if (ret_affected != NULL)
     *ret_affected = had - count_rows(0, ROWS);
-  return P11S_MYSQL_DONE;
+  return P11S_FLEET_DONE;
 }
 
 /* -- */
 
-static struct p11s_mysql_config config = {.most_rows = MOST};
+static struct p11s_fleet_config config = {.most_rows = MOST};
 static char where[] = "here";
-static struct p11s_mysql my = {.config = &config, .where = where};
+static struct p11s_fleet my = {.config = &config, .where = where};
 
 static void trim(unsigned keys)
 {
-  struct p11s_mysql_trim *t = p11s_mysql_trim_new(&my);
+  struct p11s_fleet_trim *t = p11s_fleet_trim_new(&my);
   bool more = true;
 
   of_keys = keys;
   assert_non_null(t);
   while (more)
-    assert_int_equal(p11s_mysql_trim_step(t, NULL, &more), P11S_MYSQL_DONE);
-  p11s_mysql_trim_free(t);
+    assert_int_equal(p11s_fleet_trim_step(t, NULL, &more), P11S_FLEET_DONE);
+  p11s_fleet_trim_free(t);
 }
 
 static bool refuses(unsigned row, uint32_t days)
@@ -145,7 +145,7 @@ static bool refuses(unsigned row, uint32_t days)
   const struct p11s_store_record record = {message, message,           len, message,
                                            9,       p11s_record_now(), days};
 
-  return p11s_mysql_trim_refuses(&my, &record);
+  return p11s_fleet_trim_refuses(&my, &record);
 }
 
 static int fill(void **state)

@@ -23,31 +23,31 @@
 enum verdict { UNANSWERED, NOTHING, SIGNED, OURS, THEIRS };
 
 struct batch {
-  struct p11s_mysql *my;
-  struct p11s_mysql_request *request[BATCH]; /* in the order of their ids */
+  struct p11s_fleet *my;
+  struct p11s_fleet_request *request[BATCH]; /* in the order of their ids */
   bool claim[BATCH];
   enum verdict verdict[BATCH];
   size_t count;
 };
 
 /* What stands there may have been put there by anybody. */
-static void distrust(struct p11s_mysql *my, const unsigned char *id)
+static void distrust(struct p11s_fleet *my, const unsigned char *id)
 {
-  p11s_stats_count(P11S_STAT_STORE_INVALID);
-  p11s_mysql_queue(my, P11S_MYSQL_FORGET, id);
+  p11s_counter_count(P11S_STAT_STORE_INVALID);
+  p11s_fleet_queue(my, P11S_FLEET_FORGET, id);
   p11s_log_limited(P11S_LOG_ERROR, "fleet: invalid",
                    "fleet store %s: a row is not what its id says: it is not used, deleted, and "
-                   "made anew. Find out who writes to table " P11S_MYSQL_TABLE,
+                   "made anew. Find out who writes to table " P11S_FLEET_TABLE,
                    my->where);
 }
 
-static enum verdict judge(struct p11s_mysql *my, struct p11s_mysql_request *r,
-                          const struct p11s_mysql_row *row)
+static enum verdict judge(struct p11s_fleet *my, struct p11s_fleet_request *r,
+                          const struct p11s_fleet_row *row)
 {
   if (row->signature_len == 0) {
     if (memcmp(row->server, my->server, sizeof my->server) == 0)
       return OURS;
-    return row->age_ms <= P11S_MYSQL_CLAIM_MS ? THEIRS : NOTHING;
+    return row->age_ms <= P11S_FLEET_CLAIM_MS ? THEIRS : NOTHING;
   }
   if (memcmp(row->key_id, r->key_id, sizeof r->key_id) != 0 || row->message_len != r->message_len ||
       memcmp(row->message, r->message, r->message_len) != 0 || row->signature_len > r->room) {
@@ -57,53 +57,53 @@ static enum verdict judge(struct p11s_mysql *my, struct p11s_mysql_request *r,
   memcpy(r->signature, row->signature, row->signature_len);
   r->signature_len = row->signature_len;
   if (row->idle_days > 0)
-    p11s_mysql_queue(my, P11S_MYSQL_USED, r->id);
+    p11s_fleet_queue(my, P11S_FLEET_USED, r->id);
   return SIGNED;
 }
 
-static void take_row(const struct p11s_mysql_field *fields, unsigned count, void *arg)
+static void take_row(const struct p11s_fleet_field *fields, unsigned count, void *arg)
 {
-  struct p11s_mysql_row row;
+  struct p11s_fleet_row row;
   struct batch *b = arg;
 
-  if (!p11s_mysql_row_parse(fields, count, &row))
+  if (!p11s_fleet_row_parse(fields, count, &row))
     return;
   for (size_t i = 0; i < b->count; i++)
     if (memcmp(b->request[i]->id, row.id, P11S_STORE_ID_LEN) == 0)
       b->verdict[i] = judge(b->my, b->request[i], &row);
 }
 
-typedef void (*build_fn)(struct p11s_buf *sql, const struct p11s_mysql_wanted *wanted, size_t count,
+typedef void (*build_fn)(struct p11s_buf *sql, const struct p11s_fleet_wanted *wanted, size_t count,
                          const unsigned char *server);
 
-static void build_find(struct p11s_buf *sql, const struct p11s_mysql_wanted *wanted, size_t count,
+static void build_find(struct p11s_buf *sql, const struct p11s_fleet_wanted *wanted, size_t count,
                        const unsigned char *server)
 {
   (void)server;
-  p11s_mysql_sql_find(sql, wanted, count);
+  p11s_fleet_sql_find(sql, wanted, count);
 }
 
 /* One statement for those that have no answer; none when there are none. */
-static enum p11s_mysql_result run_for_open(struct batch *b, build_fn build, uint64_t *ret_affected,
+static enum p11s_fleet_result run_for_open(struct batch *b, build_fn build, uint64_t *ret_affected,
                                            size_t *ret_count, struct p11s_error *e)
 {
-  struct p11s_mysql_wanted wanted[BATCH];
-  enum p11s_mysql_result result = P11S_MYSQL_DONE;
+  struct p11s_fleet_wanted wanted[BATCH];
+  enum p11s_fleet_result result = P11S_FLEET_DONE;
   struct p11s_buf sql = P11S_BUF_INIT;
 
   *ret_count = 0;
   for (size_t i = 0; i < b->count; i++)
     if (b->verdict[i] == UNANSWERED)
-      wanted[(*ret_count)++] = (struct p11s_mysql_wanted){b->request[i]->id, b->request[i]->key_id,
+      wanted[(*ret_count)++] = (struct p11s_fleet_wanted){b->request[i]->id, b->request[i]->key_id,
                                                           b->request[i]->expires};
   if (*ret_count == 0)
-    return P11S_MYSQL_DONE;
+    return P11S_FLEET_DONE;
   build(&sql, wanted, *ret_count, b->my->server);
   if (sql.failed) {
     (void)p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-    result = P11S_MYSQL_LOST;
+    result = P11S_FLEET_LOST;
   } else {
-    result = p11s_mysqlconn_run(b->my->find.conn, sql.data, sql.len, take_row, b, ret_affected, e);
+    result = p11s_connection_run(b->my->find.conn, sql.data, sql.len, take_row, b, ret_affected, e);
   }
   p11s_buf_clear(&sql);
   return result;
@@ -117,7 +117,7 @@ static void settle(struct batch *b, enum verdict verdict, bool claimers)
       b->verdict[i] = verdict;
 }
 
-static void note_claim(struct p11s_mysql *my, uint64_t took_ms)
+static void note_claim(struct p11s_fleet *my, uint64_t took_ms)
 {
   if (took_ms <= my->config->timeout_ms) {
     my->late_claims = 0;
@@ -133,21 +133,21 @@ static void note_claim(struct p11s_mysql *my, uint64_t took_ms)
 }
 
 /* Of those for which nothing is there: who may make them. OURS: we. */
-static enum p11s_mysql_result claim(struct batch *b, struct p11s_error *e)
+static enum p11s_fleet_result claim(struct batch *b, struct p11s_error *e)
 {
-  enum p11s_mysql_result result = P11S_MYSQL_AGAIN;
+  enum p11s_fleet_result result = P11S_FLEET_AGAIN;
   uint64_t made = 0, began = p11s_now_ms();
   size_t count = 0;
 
-  for (unsigned i = 0; i < CLAIM_TRIES && result == P11S_MYSQL_AGAIN; i++)
-    result = run_for_open(b, p11s_mysql_sql_claim, &made, &count, e);
+  for (unsigned i = 0; i < CLAIM_TRIES && result == P11S_FLEET_AGAIN; i++)
+    result = run_for_open(b, p11s_fleet_sql_claim, &made, &count, e);
   if (count > 0)
     note_claim(b->my, p11s_now_ms() - began);
-  if (result == P11S_MYSQL_AGAIN) {
+  if (result == P11S_FLEET_AGAIN) {
     settle(b, NOTHING, true);
-    return P11S_MYSQL_DONE;
+    return P11S_FLEET_DONE;
   }
-  if (result != P11S_MYSQL_DONE || count == 0)
+  if (result != P11S_FLEET_DONE || count == 0)
     return result;
   if (made == count)
     settle(b, OURS, true);
@@ -159,13 +159,13 @@ static enum p11s_mysql_result claim(struct batch *b, struct p11s_error *e)
 
 /* -- asking */
 
-static enum p11s_mysql_result ask(struct batch *b, struct p11s_error *e)
+static enum p11s_fleet_result ask(struct batch *b, struct p11s_error *e)
 {
-  enum p11s_mysql_result result;
+  enum p11s_fleet_result result;
   size_t count;
 
   result = run_for_open(b, build_find, NULL, &count, e);
-  if (result != P11S_MYSQL_DONE)
+  if (result != P11S_FLEET_DONE)
     return result;
   /* A claim of ours from before: somebody in this process is at it. */
   for (size_t i = 0; i < b->count; i++)
@@ -183,7 +183,7 @@ static void answer_locked(struct batch *b, bool answered)
   uint64_t now = p11s_now_ms();
 
   for (size_t i = 0; i < b->count; i++) {
-    struct p11s_mysql_request *r = b->request[i];
+    struct p11s_fleet_request *r = b->request[i];
 
     r->asking = false;
     if (answered)
@@ -194,82 +194,82 @@ static void answer_locked(struct batch *b, bool answered)
     } else {
       r->found = answered ? found[b->verdict[i]] : P11S_STORE_ABSENT;
       r->done = true;
-      p11s_mysql_request_unlist_locked(b->my, r);
+      p11s_fleet_request_unlist_locked(b->my, r);
       pthread_cond_broadcast(&r->answered);
     }
-    p11s_mysql_request_release_locked(b->my, r);
+    p11s_fleet_request_release_locked(b->my, r);
   }
 }
 
-static void fail(struct p11s_mysql *my, const struct p11s_error *why)
+static void fail(struct p11s_fleet *my, const struct p11s_error *why)
 {
   p11s_log_debug("fleet store %s: %s", my->where, why->text);
-  p11s_mysql_note_lost(my);
-  p11s_mysql_disconnect(my, &my->find);
+  p11s_fleet_note_lost(my);
+  p11s_fleet_disconnect(my, &my->find);
 }
 
 static void ask_batch(struct batch *b)
 {
   uint64_t began = p11s_now_ms();
   struct p11s_error error;
-  bool answered = ask(b, &error) == P11S_MYSQL_DONE;
+  bool answered = ask(b, &error) == P11S_FLEET_DONE;
 
   p11s_lock(&b->my->lock);
   answer_locked(b, answered);
   p11s_unlock(&b->my->lock);
   if (answered)
-    p11s_mysql_note_answer(b->my, p11s_now_ms() - began);
+    p11s_fleet_note_answer(b->my, p11s_now_ms() - began);
   else
     fail(b->my, &error);
 }
 
 /* Whether it answers, as for a look-up. */
-static void probe(struct p11s_mysql *my)
+static void probe(struct p11s_fleet *my)
 {
   static const unsigned char nobody[P11S_STORE_ID_LEN];
-  const struct p11s_mysql_wanted wanted = {nobody, nobody, 0};
+  const struct p11s_fleet_wanted wanted = {nobody, nobody, 0};
   struct p11s_buf sql = P11S_BUF_INIT;
   uint64_t began = p11s_now_ms();
-  enum p11s_mysql_result result = P11S_MYSQL_DONE;
+  enum p11s_fleet_result result = P11S_FLEET_DONE;
   struct p11s_error error;
 
-  p11s_mysql_sql_find(&sql, &wanted, 1);
+  p11s_fleet_sql_find(&sql, &wanted, 1);
   if (!sql.failed)
-    result = p11s_mysqlconn_run(my->find.conn, sql.data, sql.len, NULL, NULL, NULL, &error);
+    result = p11s_connection_run(my->find.conn, sql.data, sql.len, NULL, NULL, NULL, &error);
   p11s_buf_clear(&sql);
-  if (result == P11S_MYSQL_DONE)
-    p11s_mysql_note_answer(my, p11s_now_ms() - began);
+  if (result == P11S_FLEET_DONE)
+    p11s_fleet_note_answer(my, p11s_now_ms() - began);
   else
     fail(my, &error);
 }
 
 /* However long it took: it is the answers that count. */
-static void connect_anew(struct p11s_mysql *my)
+static void connect_anew(struct p11s_fleet *my)
 {
   struct p11s_error error;
 
-  if (p11s_mysql_connect(my, &my->find, P11S_MYSQL_FIND_S, &error) == P11S_OK)
-    p11s_mysql_note_answer(my, 0);
+  if (p11s_fleet_connect(my, &my->find, P11S_FLEET_FIND_S, &error) == P11S_OK)
+    p11s_fleet_note_answer(my, 0);
   else
-    p11s_mysql_note_failure(my, &error);
+    p11s_fleet_note_failure(my, &error);
 }
 
 /* -- the thread */
 
 static int by_id(const void *a, const void *b)
 {
-  const struct p11s_mysql_request *const *one = a, *const *other = b;
+  const struct p11s_fleet_request *const *one = a, *const *other = b;
 
   return memcmp((*one)->id, (*other)->id, P11S_STORE_ID_LEN);
 }
 
 /* Takes those that are due, at most a batch. *until: when the next one is. */
-static void take_due_locked(struct p11s_mysql *my, struct batch *b, uint64_t *until)
+static void take_due_locked(struct p11s_fleet *my, struct batch *b, uint64_t *until)
 {
   uint64_t now = p11s_now_ms();
 
   b->count = 0;
-  for (struct p11s_mysql_request *r = my->requests; r != NULL && b->count < BATCH; r = r->next) {
+  for (struct p11s_fleet_request *r = my->requests; r != NULL && b->count < BATCH; r = r->next) {
     if (r->ask_ms > now) {
       *until = r->ask_ms < *until ? r->ask_ms : *until;
       continue;
@@ -280,7 +280,7 @@ static void take_due_locked(struct p11s_mysql *my, struct batch *b, uint64_t *un
   }
   /* All servers take rows in the same order: fewer deadlocks. */
   if (b->count > 1)
-    qsort(b->request, b->count, sizeof(struct p11s_mysql_request *), by_id);
+    qsort(b->request, b->count, sizeof(struct p11s_fleet_request *), by_id);
   for (size_t i = 0; i < b->count; i++) {
     b->claim[i] = b->request[i]->claim && now >= my->no_claims_until_ms;
     b->verdict[i] = UNANSWERED;
@@ -289,14 +289,14 @@ static void take_due_locked(struct p11s_mysql *my, struct batch *b, uint64_t *un
 
 enum step { ASK, PROBE, CONNECT, STOP };
 
-static enum step await_step(struct p11s_mysql *my, struct batch *b)
+static enum step await_step(struct p11s_fleet *my, struct batch *b)
 {
   uint64_t probe_ms = p11s_now_ms() + PROBE_MS, until;
   enum step step = ASK;
 
   p11s_lock(&my->lock);
   for (;;) {
-    bool down = my->breaker.state == P11S_BREAKER_DOWN;
+    bool down = my->breaker.state == P11S_HEALTH_DOWN;
 
     step = my->stopping ? STOP : my->find.conn == NULL ? CONNECT : PROBE;
     until = down ? my->breaker.trial_ms : my->find.conn == NULL ? 0 : probe_ms;
@@ -314,9 +314,9 @@ static enum step await_step(struct p11s_mysql *my, struct batch *b)
   return step;
 }
 
-void *p11s_mysql_ask_main(void *arg)
+void *p11s_fleet_ask_main(void *arg)
 {
-  struct p11s_mysql *my = arg;
+  struct p11s_fleet *my = arg;
   struct batch batch = {.my = my};
   enum step step;
 
@@ -329,6 +329,6 @@ void *p11s_mysql_ask_main(void *arg)
     else
       ask_batch(&batch);
   }
-  p11s_mysql_end_link(my, &my->find);
+  p11s_fleet_end_link(my, &my->find);
   return NULL;
 }

@@ -19,11 +19,11 @@
 #define RECORD_CHANGED 1020
 #define KILLED 1927
 
-struct p11s_mysqlconn {
+struct p11s_connection {
   MYSQL *mysql;
 };
 
-bool p11s_mysql_is_built(void)
+bool p11s_fleet_is_built(void)
 {
   return mysql_library_init(0, NULL, NULL) == 0;
 }
@@ -48,7 +48,7 @@ static const char *advice(unsigned code)
            "docs/schema.mysql.sql";
   case ER_TABLEACCESS_DENIED_ERROR:
   case ER_COLUMNACCESS_DENIED_ERROR:
-    return "; the user needs SELECT, INSERT, UPDATE and DELETE on " P11S_MYSQL_TABLE;
+    return "; the user needs SELECT, INSERT, UPDATE and DELETE on " P11S_FLEET_TABLE;
   case ER_OPTION_PREVENTS_STATEMENT:
   case READ_ONLY_MODE:
     return "; pkcs11signer-mysql-host must be the primary";
@@ -72,7 +72,7 @@ static enum p11s_err fail(MYSQL *mysql, struct p11s_error *e)
   return p11s_error_set(e, P11S_ERR_HOST, "%s (%u)%s", mysql_error(mysql), code, advice(code));
 }
 
-static enum p11s_mysql_result classify(unsigned code)
+static enum p11s_fleet_result classify(unsigned code)
 {
   switch (code) {
   case ER_LOCK_DEADLOCK:
@@ -80,16 +80,16 @@ static enum p11s_mysql_result classify(unsigned code)
   case RECORD_CHANGED:
   case ER_ERROR_DURING_COMMIT: /* the cluster has refused it, or does not answer */
   case ER_UNKNOWN_ERROR:
-    return P11S_MYSQL_AGAIN;
+    return P11S_FLEET_AGAIN;
   case ER_SERVER_SHUTDOWN:
   case ER_UNKNOWN_COM_ERROR: /* a Galera node that has left the cluster */
   case ER_QUERY_INTERRUPTED:
   case ER_OPTION_PREVENTS_STATEMENT: /* it is the primary no more; another one may be */
   case READ_ONLY_MODE:
   case KILLED:
-    return P11S_MYSQL_LOST;
+    return P11S_FLEET_LOST;
   default:
-    return code >= CR_MIN_ERROR && code <= CR_MAX_ERROR ? P11S_MYSQL_LOST : P11S_MYSQL_REFUSED;
+    return code >= CR_MIN_ERROR && code <= CR_MAX_ERROR ? P11S_FLEET_LOST : P11S_FLEET_REFUSED;
   }
 }
 
@@ -100,7 +100,7 @@ static const char *or_null(const char *text)
   return text != NULL && text[0] != '\0' ? text : NULL;
 }
 
-static enum p11s_err get_password(const struct p11s_mysql_config *config, struct p11s_secret **ret,
+static enum p11s_err get_password(const struct p11s_fleet_config *config, struct p11s_secret **ret,
                                   struct p11s_error *e)
 {
   enum p11s_err result = P11S_OK;
@@ -115,7 +115,7 @@ static enum p11s_err get_password(const struct p11s_mysql_config *config, struct
 
 static void set_options(MYSQL *mysql, unsigned answer_s)
 {
-  unsigned connect_s = P11S_MYSQL_CONNECT_S, no = 0;
+  unsigned connect_s = P11S_FLEET_CONNECT_S, no = 0;
 
   (void)mysql_options(mysql, MYSQL_READ_DEFAULT_GROUP, GROUP);
   (void)mysql_options(mysql, MYSQL_OPT_CONNECT_TIMEOUT, &connect_s);
@@ -131,24 +131,24 @@ static void set_options(MYSQL *mysql, unsigned answer_s)
 #define COLUMNS "id,key_id,expires,last_used,claimed_by,claimed_at,message,signature"
 
 /* With statements that change nothing but need each right, and each column. */
-static enum p11s_err check_table(struct p11s_mysqlconn *conn, struct p11s_error *e)
+static enum p11s_err check_table(struct p11s_connection *conn, struct p11s_error *e)
 {
   static const char *const statement[] = {
-      "SELECT " COLUMNS " FROM " P11S_MYSQL_TABLE " WHERE 1=0",
-      "INSERT INTO " P11S_MYSQL_TABLE " (" COLUMNS ") SELECT " COLUMNS " FROM " P11S_MYSQL_TABLE
+      "SELECT " COLUMNS " FROM " P11S_FLEET_TABLE " WHERE 1=0",
+      "INSERT INTO " P11S_FLEET_TABLE " (" COLUMNS ") SELECT " COLUMNS " FROM " P11S_FLEET_TABLE
       " WHERE 1=0",
-      "UPDATE " P11S_MYSQL_TABLE " SET last_used=UTC_DATE() WHERE 1=0",
-      "DELETE FROM " P11S_MYSQL_TABLE " WHERE 1=0",
+      "UPDATE " P11S_FLEET_TABLE " SET last_used=UTC_DATE() WHERE 1=0",
+      "DELETE FROM " P11S_FLEET_TABLE " WHERE 1=0",
   };
 
   for (unsigned i = 0; i < sizeof statement / sizeof statement[0]; i++)
-    if (p11s_mysqlconn_run(conn, statement[i], strlen(statement[i]), NULL, NULL, NULL, e) !=
-        P11S_MYSQL_DONE)
+    if (p11s_connection_run(conn, statement[i], strlen(statement[i]), NULL, NULL, NULL, e) !=
+        P11S_FLEET_DONE)
       return P11S_ERR_HOST;
   return P11S_OK;
 }
 
-static enum p11s_err connect_to(const struct p11s_mysql_config *config, MYSQL *mysql,
+static enum p11s_err connect_to(const struct p11s_fleet_config *config, MYSQL *mysql,
                                 struct p11s_error *e)
 {
   struct p11s_secret *password;
@@ -167,10 +167,10 @@ static enum p11s_err connect_to(const struct p11s_mysql_config *config, MYSQL *m
   return result;
 }
 
-enum p11s_err p11s_mysqlconn_open(const struct p11s_mysql_config *config, unsigned answer_s,
-                                  struct p11s_mysqlconn **ret, struct p11s_error *e)
+enum p11s_err p11s_connection_open(const struct p11s_fleet_config *config, unsigned answer_s,
+                                   struct p11s_connection **ret, struct p11s_error *e)
 {
-  struct p11s_mysqlconn *conn = calloc(1, sizeof *conn);
+  struct p11s_connection *conn = calloc(1, sizeof *conn);
   enum p11s_err result;
 
   if (conn != NULL)
@@ -186,11 +186,11 @@ enum p11s_err p11s_mysqlconn_open(const struct p11s_mysql_config *config, unsign
   if (result == P11S_OK)
     *ret = conn;
   else
-    p11s_mysqlconn_close(conn);
+    p11s_connection_close(conn);
   return result;
 }
 
-void p11s_mysqlconn_close(struct p11s_mysqlconn *conn)
+void p11s_connection_close(struct p11s_connection *conn)
 {
   if (conn == NULL)
     return;
@@ -198,7 +198,7 @@ void p11s_mysqlconn_close(struct p11s_mysqlconn *conn)
   free(conn);
 }
 
-void p11s_mysqlconn_cut(struct p11s_mysqlconn *conn)
+void p11s_connection_cut(struct p11s_connection *conn)
 {
 #ifdef LIBMARIADB
   int fd = (int)mysql_get_socket(conn->mysql);
@@ -214,17 +214,17 @@ void p11s_mysqlconn_cut(struct p11s_mysqlconn *conn)
 
 #define MAX_FIELDS 16
 
-static enum p11s_mysql_result read_rows(MYSQL *mysql, p11s_mysql_row_fn fn, void *arg,
+static enum p11s_fleet_result read_rows(MYSQL *mysql, p11s_fleet_row_fn fn, void *arg,
                                         struct p11s_error *e)
 {
   MYSQL_RES *rows = mysql_store_result(mysql);
-  struct p11s_mysql_field fields[MAX_FIELDS];
+  struct p11s_fleet_field fields[MAX_FIELDS];
   unsigned count;
   MYSQL_ROW row;
 
   if (rows == NULL) {
     if (mysql_errno(mysql) == 0)
-      return P11S_MYSQL_DONE; /* it has none */
+      return P11S_FLEET_DONE; /* it has none */
     (void)fail(mysql, e);
     return classify(mysql_errno(mysql));
   }
@@ -233,16 +233,16 @@ static enum p11s_mysql_result read_rows(MYSQL *mysql, p11s_mysql_row_fn fn, void
     const unsigned long *lengths = mysql_fetch_lengths(rows);
 
     for (unsigned i = 0; i < count; i++)
-      fields[i] = (struct p11s_mysql_field){(const unsigned char *)row[i], lengths[i]};
+      fields[i] = (struct p11s_fleet_field){(const unsigned char *)row[i], lengths[i]};
     fn(fields, count, arg);
   }
   mysql_free_result(rows);
-  return P11S_MYSQL_DONE;
+  return P11S_FLEET_DONE;
 }
 
-enum p11s_mysql_result p11s_mysqlconn_run(struct p11s_mysqlconn *conn, const char *sql, size_t len,
-                                          p11s_mysql_row_fn fn, void *arg, uint64_t *ret_affected,
-                                          struct p11s_error *e)
+enum p11s_fleet_result p11s_connection_run(struct p11s_connection *conn, const char *sql,
+                                           size_t len, p11s_fleet_row_fn fn, void *arg,
+                                           uint64_t *ret_affected, struct p11s_error *e)
 {
   if (mysql_real_query(conn->mysql, sql, len) != 0) {
     (void)fail(conn->mysql, e);

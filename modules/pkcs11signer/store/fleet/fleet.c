@@ -19,7 +19,7 @@ static const char *copy(const char *text)
   return strdup(text != NULL ? text : "");
 }
 
-void p11s_mysql_config_free(struct p11s_mysql_config *config)
+void p11s_fleet_config_free(struct p11s_fleet_config *config)
 {
   if (config == NULL)
     return;
@@ -32,9 +32,9 @@ void p11s_mysql_config_free(struct p11s_mysql_config *config)
   free(config);
 }
 
-struct p11s_mysql_config *p11s_mysql_config_copy(const struct p11s_mysql_config *config)
+struct p11s_fleet_config *p11s_fleet_config_copy(const struct p11s_fleet_config *config)
 {
-  struct p11s_mysql_config *own = calloc(1, sizeof *own);
+  struct p11s_fleet_config *own = calloc(1, sizeof *own);
 
   if (own == NULL)
     return NULL;
@@ -50,11 +50,11 @@ struct p11s_mysql_config *p11s_mysql_config_copy(const struct p11s_mysql_config 
   if (own->host != NULL && own->socket != NULL && own->user != NULL && own->password_file != NULL &&
       own->dbname != NULL)
     return own;
-  p11s_mysql_config_free(own);
+  p11s_fleet_config_free(own);
   return NULL;
 }
 
-static char *describe(const struct p11s_mysql_config *config)
+static char *describe(const struct p11s_fleet_config *config)
 {
   bool has_host = config->host != NULL && config->host[0] != '\0';
   bool has_socket = config->socket != NULL && config->socket[0] != '\0';
@@ -69,10 +69,10 @@ static char *describe(const struct p11s_mysql_config *config)
   return b.failed ? NULL : b.data;
 }
 
-static void free_mysql(struct p11s_mysql *my)
+static void free_mysql(struct p11s_fleet *my)
 {
   while (my->first != NULL) {
-    struct p11s_mysql_op *next = my->first->next;
+    struct p11s_fleet_op *next = my->first->next;
 
     free(my->first);
     my->first = next;
@@ -81,20 +81,20 @@ static void free_mysql(struct p11s_mysql *my)
   pthread_cond_destroy(&my->write.wake);
   pthread_cond_destroy(&my->done);
   p11s_mutex_destroy(&my->lock);
-  p11s_mysql_config_free(my->config);
+  p11s_fleet_config_free(my->config);
   free(my->where);
   free(my);
 }
 
-enum p11s_err p11s_mysql_open(const struct p11s_mysql_config *config, struct p11s_mysql **ret,
+enum p11s_err p11s_fleet_open(const struct p11s_fleet_config *config, struct p11s_fleet **ret,
                               struct p11s_error *e)
 {
-  struct p11s_mysql *my;
+  struct p11s_fleet *my;
 
-  if (!p11s_mysql_is_built()) {
-    struct p11s_mysqlconn *none = NULL;
+  if (!p11s_fleet_is_built()) {
+    struct p11s_connection *none = NULL;
 
-    return p11s_mysqlconn_open(config, 0, &none, e);
+    return p11s_connection_open(config, 0, &none, e);
   }
   my = calloc(1, sizeof *my);
   if (my == NULL)
@@ -105,9 +105,9 @@ enum p11s_err p11s_mysql_open(const struct p11s_mysql_config *config, struct p11
   p11s_cond_init(&my->done);
   my->last = &my->first;
   my->generation = p11s_fork_generation();
-  my->find.main = p11s_mysql_ask_main;
-  my->write.main = p11s_mysql_write_main;
-  my->config = p11s_mysql_config_copy(config);
+  my->find.main = p11s_fleet_ask_main;
+  my->write.main = p11s_fleet_write_main;
+  my->config = p11s_fleet_config_copy(config);
   my->where = describe(config);
   if (my->config == NULL || my->where == NULL || !p11s_random(my->server, sizeof my->server)) {
     free_mysql(my);
@@ -117,49 +117,49 @@ enum p11s_err p11s_mysql_open(const struct p11s_mysql_config *config, struct p11
   return P11S_OK;
 }
 
-void p11s_mysql_get_stats(struct p11s_mysql *my, struct p11s_mysql_stats *ret)
+void p11s_fleet_get_stats(struct p11s_fleet *my, struct p11s_fleet_stats *ret)
 {
   memset(ret, 0, sizeof *ret);
-  if (!p11s_mysql_is_ours(my))
+  if (!p11s_fleet_is_ours(my))
     return;
   p11s_lock(&my->lock);
-  ret->connected = my->breaker.state == P11S_BREAKER_UP && !my->stopping;
+  ret->connected = my->breaker.state == P11S_HEALTH_UP && !my->stopping;
   ret->queued = my->in - my->out;
   p11s_unlock(&my->lock);
 }
 
 /* -- stopping */
 
-void p11s_mysql_begin_stop(struct p11s_mysql *my)
+void p11s_fleet_begin_stop(struct p11s_fleet *my)
 {
-  /* The exit handler's thread may hold the lock: p11s_mysql_stop() waits for it no longer than its
+  /* The exit handler's thread may hold the lock: p11s_fleet_stop() waits for it no longer than its
      deadline. */
-  if (!p11s_mysql_is_ours(my) || !p11s_trylock(&my->lock))
+  if (!p11s_fleet_is_ours(my) || !p11s_trylock(&my->lock))
     return;
   my->stopping = true;
-  p11s_mysql_wake_all_locked(my);
+  p11s_fleet_wake_all_locked(my);
   p11s_unlock(&my->lock);
 }
 
-static bool is_back_locked(const struct p11s_mysql_link *link)
+static bool is_back_locked(const struct p11s_fleet_link *link)
 {
   return link->ended || !link->running;
 }
 
-static void await_both_locked(struct p11s_mysql *my, uint64_t deadline_ms)
+static void await_both_locked(struct p11s_fleet *my, uint64_t deadline_ms)
 {
   while (!(is_back_locked(&my->find) && is_back_locked(&my->write)) &&
          p11s_cond_wait_until(&my->done, &my->lock, deadline_ms))
     ;
 }
 
-static void cut_locked(struct p11s_mysql_link *link)
+static void cut_locked(struct p11s_fleet_link *link)
 {
   if (link->conn != NULL)
-    p11s_mysqlconn_cut(link->conn);
+    p11s_connection_cut(link->conn);
 }
 
-static void join(struct p11s_mysql *my, struct p11s_mysql_link *link)
+static void join(struct p11s_fleet *my, struct p11s_fleet_link *link)
 {
   bool do_join;
 
@@ -171,18 +171,18 @@ static void join(struct p11s_mysql *my, struct p11s_mysql_link *link)
     (void)pthread_join(link->thread, NULL);
 }
 
-bool p11s_mysql_stop(struct p11s_mysql *my, uint64_t deadline_ms)
+bool p11s_fleet_stop(struct p11s_fleet *my, uint64_t deadline_ms)
 {
   bool back;
 
-  if (!p11s_mysql_is_ours(my))
+  if (!p11s_fleet_is_ours(my))
     return true;
   /* Whoever starts it now is too late. */
   (void)atomic_exchange(&my->started, true);
   if (!p11s_mutex_lock_until(&my->lock, deadline_ms))
     return false;
   my->stopping = true;
-  p11s_mysql_wake_all_locked(my);
+  p11s_fleet_wake_all_locked(my);
   await_both_locked(my, deadline_ms > CUT_MS ? deadline_ms - CUT_MS : 0);
   cut_locked(&my->find);
   cut_locked(&my->write);
@@ -196,8 +196,8 @@ bool p11s_mysql_stop(struct p11s_mysql *my, uint64_t deadline_ms)
   return back;
 }
 
-void p11s_mysql_close(struct p11s_mysql *my, uint64_t deadline_ms)
+void p11s_fleet_close(struct p11s_fleet *my, uint64_t deadline_ms)
 {
-  if (p11s_mysql_is_ours(my) && p11s_mysql_stop(my, deadline_ms))
+  if (p11s_fleet_is_ours(my) && p11s_fleet_stop(my, deadline_ms))
     free_mysql(my);
 }

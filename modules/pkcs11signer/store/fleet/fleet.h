@@ -25,9 +25,9 @@
  * functions may be called by any thread, and with NULL. After fork() the child's calls do nothing:
  * it opens its own.
  */
-struct p11s_mysql;
+struct p11s_fleet;
 
-struct p11s_mysql_config {
+struct p11s_fleet_config {
   const char *host;             /* "" or NULL, as in all of these: what option files say, or this */
   const char *socket;           /* machine, by socket */
   unsigned port;                /* 0: likewise, or 3306 */
@@ -40,58 +40,58 @@ struct p11s_mysql_config {
 };
 
 /* A copy of its own; NULL: no memory. */
-struct p11s_mysql_config *p11s_mysql_config_copy(const struct p11s_mysql_config *config);
+struct p11s_fleet_config *p11s_fleet_config_copy(const struct p11s_fleet_config *config);
 /* NULL is allowed. */
-void p11s_mysql_config_free(struct p11s_mysql_config *config);
+void p11s_fleet_config_free(struct p11s_fleet_config *config);
 
 /* Whether this build has a client library. Also makes it ready, which must not happen in two
    threads at once: to be called before PowerDNS makes its own connections. */
-bool p11s_mysql_is_built(void);
+bool p11s_fleet_is_built(void);
 
 /* Copies the configuration. Starts no thread and connects to nothing: the first use does, or
-   p11s_mysql_start(). P11S_ERR_HOST when this build has no client library; P11S_ERR_NOMEM. */
-enum p11s_err p11s_mysql_open(const struct p11s_mysql_config *config, struct p11s_mysql **ret,
+   p11s_fleet_start(). P11S_ERR_HOST when this build has no client library; P11S_ERR_NOMEM. */
+enum p11s_err p11s_fleet_open(const struct p11s_fleet_config *config, struct p11s_fleet **ret,
                               struct p11s_error *e);
-void p11s_mysql_start(struct p11s_mysql *my);
+void p11s_fleet_start(struct p11s_fleet *my);
 
 /* Begins to stop: nothing is looked up any more, what is queued is still written. */
-void p11s_mysql_begin_stop(struct p11s_mysql *my);
+void p11s_fleet_begin_stop(struct p11s_fleet *my);
 /* Waits for both threads until the deadline; what they are stuck in is cut off a little before. For
    an exit handler. */
-bool p11s_mysql_stop(struct p11s_mysql *my, uint64_t deadline_ms);
-/* Frees it when p11s_mysql_stop() says that both are back; else it is leaked. */
-void p11s_mysql_close(struct p11s_mysql *my, uint64_t deadline_ms);
+bool p11s_fleet_stop(struct p11s_fleet *my, uint64_t deadline_ms);
+/* Frees it when p11s_fleet_stop() says that both are back; else it is leaked. */
+void p11s_fleet_close(struct p11s_fleet *my, uint64_t deadline_ms);
 /* Waits until what was queued before is written or dropped, as long as the database is there. */
-bool p11s_mysql_flush(struct p11s_mysql *my, uint64_t deadline_ms);
+bool p11s_fleet_flush(struct p11s_fleet *my, uint64_t deadline_ms);
 
 /* key: the record's in the file, P11S_RECORD_KEY_LEN bytes, in this and the next functions.
    *signature_len: the room, then the length. What is found was stored for this key and this
    message, as the row has it. P11S_STORE_CLAIMED only with ask->claim. */
-enum p11s_store_found p11s_mysql_find(struct p11s_mysql *my, const unsigned char *key,
+enum p11s_store_found p11s_fleet_find(struct p11s_fleet *my, const unsigned char *key,
                                       const unsigned char *message, size_t message_len,
                                       const struct p11s_store_ask *ask, unsigned char *signature,
                                       size_t *signature_len);
 
 /* These queue a write; what finds the queue full is dropped and counted. */
-void p11s_mysql_put(struct p11s_mysql *my, const unsigned char *key,
+void p11s_fleet_put(struct p11s_fleet *my, const unsigned char *key,
                     const struct p11s_store_record *record);
-void p11s_mysql_forget(struct p11s_mysql *my, const unsigned char *key);
-void p11s_mysql_used(struct p11s_mysql *my, const unsigned char *key);
+void p11s_fleet_forget(struct p11s_fleet *my, const unsigned char *key);
+void p11s_fleet_used(struct p11s_fleet *my, const unsigned char *key);
 /* Gives a claim back. */
-void p11s_mysql_abandon(struct p11s_mysql *my, const unsigned char *key);
+void p11s_fleet_abandon(struct p11s_fleet *my, const unsigned char *key);
 
-struct p11s_mysql_stats {
+struct p11s_fleet_stats {
   bool connected; /* look-ups are answered, as far as is known */
   uint64_t queued;
 };
-void p11s_mysql_get_stats(struct p11s_mysql *my, struct p11s_mysql_stats *ret);
+void p11s_fleet_get_stats(struct p11s_fleet *my, struct p11s_fleet_stats *ret);
 
 /* -- on the caller's own thread and a connection of its own; may take minutes */
 
 /* All signatures in the order of their ids, a few hundred at a time; those for which fn returns
    true are deleted when ret_deleted is not NULL, else fn returns whether to go on. fn NULL: all.
    P11S_ERR_HOST with what the database said. */
-enum p11s_err p11s_mysql_walk(struct p11s_mysql *my, p11s_store_fn fn, void *arg,
+enum p11s_err p11s_fleet_walk(struct p11s_fleet *my, p11s_store_fn fn, void *arg,
                               uint64_t *ret_deleted, struct p11s_error *e);
 
 #endif

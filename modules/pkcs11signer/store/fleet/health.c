@@ -1,66 +1,66 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "store/fleet/health.h"
 
-static void lengthen(struct p11s_breaker *b)
+static void lengthen(struct p11s_health *b)
 {
   b->pause_ms *= 2;
-  if (b->pause_ms < P11S_BREAKER_SHORTEST_MS)
-    b->pause_ms = P11S_BREAKER_SHORTEST_MS;
-  if (b->pause_ms > P11S_BREAKER_LONGEST_MS)
-    b->pause_ms = P11S_BREAKER_LONGEST_MS;
+  if (b->pause_ms < P11S_HEALTH_SHORTEST_MS)
+    b->pause_ms = P11S_HEALTH_SHORTEST_MS;
+  if (b->pause_ms > P11S_HEALTH_LONGEST_MS)
+    b->pause_ms = P11S_HEALTH_LONGEST_MS;
 }
 
 /* It goes down, or stays so. */
-static bool go_down(struct p11s_breaker *b, uint64_t now_ms)
+static bool go_down(struct p11s_health *b, uint64_t now_ms)
 {
-  bool changed = b->state != P11S_BREAKER_DOWN;
+  bool changed = b->state != P11S_HEALTH_DOWN;
 
   if (changed)
     b->since_ms = now_ms;
-  b->state = P11S_BREAKER_DOWN;
+  b->state = P11S_HEALTH_DOWN;
   b->late = 0;
   b->trial_ms = now_ms + b->pause_ms;
   lengthen(b);
   return changed;
 }
 
-bool p11s_breaker_answered(struct p11s_breaker *b, uint64_t now_ms, uint64_t took_ms,
-                           unsigned timeout_ms)
+bool p11s_health_answered(struct p11s_health *b, uint64_t now_ms, uint64_t took_ms,
+                          unsigned timeout_ms)
 {
-  bool changed = b->state != P11S_BREAKER_UP;
+  bool changed = b->state != P11S_HEALTH_UP;
 
   if (took_ms > timeout_ms) {
     /* While it is up, the callers' deadlines decide. */
-    if (b->state == P11S_BREAKER_DOWN)
+    if (b->state == P11S_HEALTH_DOWN)
       (void)go_down(b, now_ms);
     return false;
   }
-  b->state = P11S_BREAKER_UP;
+  b->state = P11S_HEALTH_UP;
   b->late = 0;
   b->pause_ms = 0;
   return changed;
 }
 
-bool p11s_breaker_late(struct p11s_breaker *b, uint64_t now_ms, unsigned timeout_ms)
+bool p11s_health_late(struct p11s_health *b, uint64_t now_ms, unsigned timeout_ms)
 {
   bool untried;
 
-  if (b->state == P11S_BREAKER_DOWN || (b->late > 0 && now_ms - b->late_ms < timeout_ms))
+  if (b->state == P11S_HEALTH_DOWN || (b->late > 0 && now_ms - b->late_ms < timeout_ms))
     return false;
   b->late_ms = now_ms;
-  if (++b->late < P11S_BREAKER_LATE)
+  if (++b->late < P11S_HEALTH_LATE)
     return false;
   lengthen(b); /* the connection stands: not at once */
-  untried = b->state == P11S_BREAKER_UNTRIED;
+  untried = b->state == P11S_HEALTH_UNTRIED;
   return go_down(b, now_ms) && !untried;
 }
 
-bool p11s_breaker_failed(struct p11s_breaker *b, uint64_t now_ms)
+bool p11s_health_failed(struct p11s_health *b, uint64_t now_ms)
 {
   return go_down(b, now_ms);
 }
 
-bool p11s_breaker_allows(const struct p11s_breaker *b)
+bool p11s_health_allows(const struct p11s_health *b)
 {
-  return b->state != P11S_BREAKER_DOWN;
+  return b->state != P11S_HEALTH_DOWN;
 }

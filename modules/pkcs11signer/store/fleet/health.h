@@ -15,18 +15,18 @@
  *            answer in time.
  *
  * The first trial comes at once when the connection failed, half a second later when answers were
- * late; then after twice as long each time, up to P11S_BREAKER_LONGEST_MS.
+ * late; then after twice as long each time, up to P11S_HEALTH_LONGEST_MS.
  *
  * Pure: the caller has the clock (milliseconds) and the lock.
  */
-#define P11S_BREAKER_LATE 3
-#define P11S_BREAKER_SHORTEST_MS 500
-#define P11S_BREAKER_LONGEST_MS 10000
+#define P11S_HEALTH_LATE 3
+#define P11S_HEALTH_SHORTEST_MS 500
+#define P11S_HEALTH_LONGEST_MS 10000
 
-enum p11s_breaker_state { P11S_BREAKER_UNTRIED, P11S_BREAKER_UP, P11S_BREAKER_DOWN };
+enum p11s_health_state { P11S_HEALTH_UNTRIED, P11S_HEALTH_UP, P11S_HEALTH_DOWN };
 
-struct p11s_breaker {
-  enum p11s_breaker_state state;
+struct p11s_health {
+  enum p11s_health_state state;
   unsigned late;     /* in a row */
   uint64_t late_ms;  /* when the last of these was */
   unsigned pause_ms; /* before the trial after the next */
@@ -37,15 +37,15 @@ struct p11s_breaker {
 /* The next three return true when the state has changed. */
 
 /* An answer, or a connection, took that long. */
-bool p11s_breaker_answered(struct p11s_breaker *b, uint64_t now_ms, uint64_t took_ms,
-                           unsigned timeout_ms);
+bool p11s_health_answered(struct p11s_health *b, uint64_t now_ms, uint64_t took_ms,
+                          unsigned timeout_ms);
 /* A caller has left without one. When it goes down before it was ever up, that is no change to
    speak of: what becomes of the first connection is. */
-bool p11s_breaker_late(struct p11s_breaker *b, uint64_t now_ms, unsigned timeout_ms);
+bool p11s_health_late(struct p11s_health *b, uint64_t now_ms, unsigned timeout_ms);
 /* The connection is lost, or could not be made. */
-bool p11s_breaker_failed(struct p11s_breaker *b, uint64_t now_ms);
+bool p11s_health_failed(struct p11s_health *b, uint64_t now_ms);
 
 /* Whether callers may ask. */
-bool p11s_breaker_allows(const struct p11s_breaker *b);
+bool p11s_health_allows(const struct p11s_health *b);
 
 #endif

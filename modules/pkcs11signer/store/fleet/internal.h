@@ -15,13 +15,13 @@
    store/fleet/ask.c (look-ups and their thread), store/fleet/write.c (the queue and its thread) and
    store/fleet/walk.c; these know store/fleet/link.c and store/fleet/request.c. */
 
-#define P11S_MYSQL_FIND_S 3  /* silence after which a look-up's connection is given up */
-#define P11S_MYSQL_WRITE_S 5 /* a write's */
+#define P11S_FLEET_FIND_S 3  /* silence after which a look-up's connection is given up */
+#define P11S_FLEET_WRITE_S 5 /* a write's */
 
 /* A thread and its connection. */
-struct p11s_mysql_link {
-  void *(*main)(void *my);     /* immutable */
-  struct p11s_mysqlconn *conn; /* the thread's to use; set and cleared under the lock */
+struct p11s_fleet_link {
+  void *(*main)(void *my);      /* immutable */
+  struct p11s_connection *conn; /* the thread's to use; set and cleared under the lock */
   pthread_cond_t wake;
   pthread_t thread;
   bool running; /* was started */
@@ -29,13 +29,13 @@ struct p11s_mysql_link {
   bool joined;
 };
 
-struct p11s_mysql_request;
+struct p11s_fleet_request;
 
-struct p11s_mysql {
-  struct p11s_mysql_config *config; /* immutable, as the next three */
+struct p11s_fleet {
+  struct p11s_fleet_config *config; /* immutable, as the next three */
   char *where;                      /* "'signatures' on 10.0.0.1", for the log */
   unsigned generation;              /* of fork() */
-  unsigned char server[P11S_MYSQL_SERVER_LEN];
+  unsigned char server[P11S_FLEET_SERVER_LEN];
   atomic_bool started;
   atomic_bool full; /* of rows that are never deleted: the writing thread says so, to who puts */
 
@@ -47,53 +47,53 @@ struct p11s_mysql {
   struct p11s_mutex lock; /* guards the rest */
   bool stopping;
   pthread_cond_t done; /* writes are, or a thread has ended */
-  struct p11s_breaker breaker;
+  struct p11s_health breaker;
   char reason[P11S_ERROR_SIZE]; /* why it is down, as logged; "" */
   bool was_up;
-  struct p11s_mysql_link find;
-  struct p11s_mysql_link write;
+  struct p11s_fleet_link find;
+  struct p11s_fleet_link write;
 
-  struct p11s_mysql_request *requests; /* those without an answer */
+  struct p11s_fleet_request *requests; /* those without an answer */
 
-  struct p11s_mysql_op *first;
-  struct p11s_mysql_op **last;
+  struct p11s_fleet_op *first;
+  struct p11s_fleet_op **last;
   size_t count;
   size_t bytes;
   uint64_t in;  /* how many writes were ever queued */
   uint64_t out; /* how many of those are done, or dropped */
 };
 
-void *p11s_mysql_ask_main(void *arg);
-void *p11s_mysql_write_main(void *arg);
+void *p11s_fleet_ask_main(void *arg);
+void *p11s_fleet_write_main(void *arg);
 
 /* -- store/fleet/link.c */
 
 /* false: after fork(), or NULL. */
-bool p11s_mysql_is_ours(const struct p11s_mysql *my);
+bool p11s_fleet_is_ours(const struct p11s_fleet *my);
 
 /* Opens the link's connection. */
-enum p11s_err p11s_mysql_connect(struct p11s_mysql *my, struct p11s_mysql_link *link,
+enum p11s_err p11s_fleet_connect(struct p11s_fleet *my, struct p11s_fleet_link *link,
                                  unsigned answer_s, struct p11s_error *e);
-void p11s_mysql_disconnect(struct p11s_mysql *my, struct p11s_mysql_link *link);
+void p11s_fleet_disconnect(struct p11s_fleet *my, struct p11s_fleet_link *link);
 /* The last thing that a thread does. */
-void p11s_mysql_end_link(struct p11s_mysql *my, struct p11s_mysql_link *link);
+void p11s_fleet_end_link(struct p11s_fleet *my, struct p11s_fleet_link *link);
 
 /* What the look-up thread and its callers tell the breaker; each change is logged. A connection
    that is lost is none yet: it is tried at once whether another can be had, and that one's failure
    is said. */
-void p11s_mysql_note_answer(struct p11s_mysql *my, uint64_t took_ms);
-void p11s_mysql_note_late(struct p11s_mysql *my);
-void p11s_mysql_note_lost(struct p11s_mysql *my);
-void p11s_mysql_note_failure(struct p11s_mysql *my, const struct p11s_error *why);
+void p11s_fleet_note_answer(struct p11s_fleet *my, uint64_t took_ms);
+void p11s_fleet_note_late(struct p11s_fleet *my);
+void p11s_fleet_note_lost(struct p11s_fleet *my);
+void p11s_fleet_note_failure(struct p11s_fleet *my, const struct p11s_error *why);
 
 /* -- store/fleet/write.c */
 
-/* A write of that row, but no P11S_MYSQL_PUT. */
-void p11s_mysql_queue(struct p11s_mysql *my, enum p11s_mysql_op_kind kind, const unsigned char *id);
+/* A write of that row, but no P11S_FLEET_PUT. */
+void p11s_fleet_queue(struct p11s_fleet *my, enum p11s_fleet_op_kind kind, const unsigned char *id);
 
 /* -- store/fleet/request.c */
 
 /* Wakes everybody who waits for an answer. */
-void p11s_mysql_wake_all_locked(struct p11s_mysql *my);
+void p11s_fleet_wake_all_locked(struct p11s_fleet *my);
 
 #endif

@@ -10,12 +10,12 @@
 #include <stdio.h>
 #include <string.h>
 
-bool p11s_mysql_is_ours(const struct p11s_mysql *my)
+bool p11s_fleet_is_ours(const struct p11s_fleet *my)
 {
   return my != NULL && my->generation == p11s_fork_generation();
 }
 
-static void start_link(struct p11s_mysql *my, struct p11s_mysql_link *link)
+static void start_link(struct p11s_fleet *my, struct p11s_fleet_link *link)
 {
   pthread_t thread;
   bool started;
@@ -28,11 +28,11 @@ static void start_link(struct p11s_mysql *my, struct p11s_mysql_link *link)
   p11s_unlock(&my->lock);
 }
 
-void p11s_mysql_start(struct p11s_mysql *my)
+void p11s_fleet_start(struct p11s_fleet *my)
 {
   struct p11s_error error;
 
-  if (!p11s_mysql_is_ours(my) || atomic_load_explicit(&my->started, memory_order_relaxed) ||
+  if (!p11s_fleet_is_ours(my) || atomic_load_explicit(&my->started, memory_order_relaxed) ||
       atomic_exchange(&my->started, true))
     return;
   start_link(my, &my->find);
@@ -40,16 +40,16 @@ void p11s_mysql_start(struct p11s_mysql *my)
   if (my->find.running && my->write.running)
     return;
   (void)p11s_error_set(&error, P11S_ERR_NOMEM, "no thread could be started for it");
-  p11s_mysql_note_failure(my, &error);
+  p11s_fleet_note_failure(my, &error);
 }
 
 /* -- connections */
 
-enum p11s_err p11s_mysql_connect(struct p11s_mysql *my, struct p11s_mysql_link *link,
+enum p11s_err p11s_fleet_connect(struct p11s_fleet *my, struct p11s_fleet_link *link,
                                  unsigned answer_s, struct p11s_error *e)
 {
-  struct p11s_mysqlconn *conn = NULL;
-  enum p11s_err result = p11s_mysqlconn_open(my->config, answer_s, &conn, e);
+  struct p11s_connection *conn = NULL;
+  enum p11s_err result = p11s_connection_open(my->config, answer_s, &conn, e);
 
   if (result != P11S_OK)
     return result;
@@ -59,20 +59,20 @@ enum p11s_err p11s_mysql_connect(struct p11s_mysql *my, struct p11s_mysql_link *
   return P11S_OK;
 }
 
-void p11s_mysql_disconnect(struct p11s_mysql *my, struct p11s_mysql_link *link)
+void p11s_fleet_disconnect(struct p11s_fleet *my, struct p11s_fleet_link *link)
 {
-  struct p11s_mysqlconn *conn;
+  struct p11s_connection *conn;
 
   p11s_lock(&my->lock);
   conn = link->conn;
   link->conn = NULL;
   p11s_unlock(&my->lock);
-  p11s_mysqlconn_close(conn);
+  p11s_connection_close(conn);
 }
 
-void p11s_mysql_end_link(struct p11s_mysql *my, struct p11s_mysql_link *link)
+void p11s_fleet_end_link(struct p11s_fleet *my, struct p11s_fleet_link *link)
 {
-  p11s_mysql_disconnect(my, link);
+  p11s_fleet_disconnect(my, link);
   p11s_lock(&my->lock);
   link->ended = true;
   pthread_cond_broadcast(&my->done);
@@ -81,7 +81,7 @@ void p11s_mysql_end_link(struct p11s_mysql *my, struct p11s_mysql_link *link)
 
 /* -- whether it is there */
 
-void p11s_mysql_note_answer(struct p11s_mysql *my, uint64_t took_ms)
+void p11s_fleet_note_answer(struct p11s_fleet *my, uint64_t took_ms)
 {
   uint64_t now = p11s_now_ms(), away_ms = 0;
   bool is_first = false, is_back = false;
@@ -89,7 +89,7 @@ void p11s_mysql_note_answer(struct p11s_mysql *my, uint64_t took_ms)
   p11s_lock(&my->lock);
   if (my->reason[0] != '\0')
     away_ms = now - my->breaker.since_ms;
-  if (p11s_breaker_answered(&my->breaker, now, took_ms, my->config->timeout_ms)) {
+  if (p11s_health_answered(&my->breaker, now, took_ms, my->config->timeout_ms)) {
     is_back = my->reason[0] != '\0';
     is_first = !my->was_up;
     my->was_up = true;
@@ -108,7 +108,7 @@ void p11s_mysql_note_answer(struct p11s_mysql *my, uint64_t took_ms)
 }
 
 /* It has gone down, or is down for another reason than was said. */
-static void say_down(const struct p11s_mysql *my, const char *reason)
+static void say_down(const struct p11s_fleet *my, const char *reason)
 {
   p11s_log_event(P11S_LOG_WARNING,
                  "fleet store %s: %s. Until it is there again signatures are not shared with other "
@@ -116,41 +116,41 @@ static void say_down(const struct p11s_mysql *my, const char *reason)
                  my->where, reason);
 }
 
-void p11s_mysql_note_late(struct p11s_mysql *my)
+void p11s_fleet_note_late(struct p11s_fleet *my)
 {
   char reason[P11S_ERROR_SIZE];
   bool changed;
 
   p11s_lock(&my->lock);
-  changed = p11s_breaker_late(&my->breaker, p11s_now_ms(), my->config->timeout_ms);
+  changed = p11s_health_late(&my->breaker, p11s_now_ms(), my->config->timeout_ms);
   if (changed) {
     (void)snprintf(my->reason, sizeof my->reason, "no answer within %u ms, %d times in a row",
-                   my->config->timeout_ms, P11S_BREAKER_LATE);
+                   my->config->timeout_ms, P11S_HEALTH_LATE);
     memcpy(reason, my->reason, sizeof reason);
-    p11s_mysql_wake_all_locked(my);
+    p11s_fleet_wake_all_locked(my);
   }
   p11s_unlock(&my->lock);
   if (changed)
     say_down(my, reason);
 }
 
-void p11s_mysql_note_lost(struct p11s_mysql *my)
+void p11s_fleet_note_lost(struct p11s_fleet *my)
 {
   p11s_lock(&my->lock);
-  (void)p11s_breaker_failed(&my->breaker, p11s_now_ms());
-  p11s_mysql_wake_all_locked(my);
+  (void)p11s_health_failed(&my->breaker, p11s_now_ms());
+  p11s_fleet_wake_all_locked(my);
   p11s_unlock(&my->lock);
 }
 
-void p11s_mysql_note_failure(struct p11s_mysql *my, const struct p11s_error *why)
+void p11s_fleet_note_failure(struct p11s_fleet *my, const struct p11s_error *why)
 {
   bool is_news;
 
   p11s_lock(&my->lock);
-  (void)p11s_breaker_failed(&my->breaker, p11s_now_ms());
+  (void)p11s_health_failed(&my->breaker, p11s_now_ms());
   is_news = strcmp(my->reason, why->text) != 0 && !my->stopping;
   memcpy(my->reason, why->text, sizeof my->reason);
-  p11s_mysql_wake_all_locked(my);
+  p11s_fleet_wake_all_locked(my);
   p11s_unlock(&my->lock);
   if (is_news)
     say_down(my, why->text);

@@ -10,16 +10,16 @@
 
 #define PATIENT_MS 500
 
-static struct p11s_mysql_request *make_request(const unsigned char *key,
+static struct p11s_fleet_request *make_request(const unsigned char *key,
                                                const unsigned char *message, size_t message_len,
                                                bool claim, size_t room)
 {
-  struct p11s_mysql_request *r = malloc(sizeof *r + message_len);
+  struct p11s_fleet_request *r = malloc(sizeof *r + message_len);
 
   if (r == NULL)
     return NULL;
   memset(r, 0, sizeof *r);
-  if (!p11s_mysql_id(key, r->id)) {
+  if (!p11s_fleet_id(key, r->id)) {
     free(r);
     return NULL;
   }
@@ -29,13 +29,13 @@ static struct p11s_mysql_request *make_request(const unsigned char *key,
   memcpy(r->key_id, key, sizeof r->key_id);
   memcpy(r->message, message, message_len);
   r->message_len = message_len;
-  r->expires = p11s_mysql_expires(message, message_len, p11s_record_now());
+  r->expires = p11s_fleet_expires(message, message_len, p11s_record_now());
   return r;
 }
 
-static struct p11s_mysql_request *find_locked(struct p11s_mysql *my, const unsigned char *id)
+static struct p11s_fleet_request *find_locked(struct p11s_fleet *my, const unsigned char *id)
 {
-  struct p11s_mysql_request *r = my->requests;
+  struct p11s_fleet_request *r = my->requests;
 
   while (r != NULL && memcmp(r->id, id, sizeof r->id) != 0)
     r = r->next;
@@ -43,10 +43,10 @@ static struct p11s_mysql_request *find_locked(struct p11s_mysql *my, const unsig
 }
 
 /* A request for the same that waits already, or fresh. */
-static struct p11s_mysql_request *queue_locked(struct p11s_mysql *my,
-                                               struct p11s_mysql_request *fresh)
+static struct p11s_fleet_request *queue_locked(struct p11s_fleet *my,
+                                               struct p11s_fleet_request *fresh)
 {
-  struct p11s_mysql_request *r = find_locked(my, fresh->id);
+  struct p11s_fleet_request *r = find_locked(my, fresh->id);
 
   if (r == NULL) {
     r = fresh;
@@ -61,7 +61,7 @@ static struct p11s_mysql_request *queue_locked(struct p11s_mysql *my,
 }
 
 /* false: the database has not answered in time. */
-static bool await_answer_locked(struct p11s_mysql *my, struct p11s_mysql_request *r,
+static bool await_answer_locked(struct p11s_fleet *my, struct p11s_fleet_request *r,
                                 const struct p11s_store_ask *ask)
 {
   uint64_t now = p11s_now_ms(), began = now;
@@ -69,7 +69,7 @@ static bool await_answer_locked(struct p11s_mysql *my, struct p11s_mysql_request
 
   if (ask->patient && timeout_ms < PATIENT_MS)
     timeout_ms = PATIENT_MS;
-  while (!r->done && !my->stopping && p11s_breaker_allows(&my->breaker)) {
+  while (!r->done && !my->stopping && p11s_health_allows(&my->breaker)) {
     uint64_t since = r->heard_ms > began ? r->heard_ms : began;
     uint64_t until = since + timeout_ms;
 
@@ -85,7 +85,7 @@ static bool await_answer_locked(struct p11s_mysql *my, struct p11s_mysql_request
   return true;
 }
 
-static enum p11s_store_found take_locked(const struct p11s_mysql_request *r,
+static enum p11s_store_found take_locked(const struct p11s_fleet_request *r,
                                          unsigned char *signature, size_t *signature_len)
 {
   if (!r->done)
@@ -99,41 +99,41 @@ static enum p11s_store_found take_locked(const struct p11s_mysql_request *r,
   return P11S_STORE_FOUND;
 }
 
-enum p11s_store_found p11s_mysql_find(struct p11s_mysql *my, const unsigned char *key,
+enum p11s_store_found p11s_fleet_find(struct p11s_fleet *my, const unsigned char *key,
                                       const unsigned char *message, size_t message_len,
                                       const struct p11s_store_ask *ask, unsigned char *signature,
                                       size_t *signature_len)
 {
   enum p11s_store_found found = P11S_STORE_ABSENT;
-  struct p11s_mysql_request *fresh, *r;
+  struct p11s_fleet_request *fresh, *r;
   bool in_time = true, asked = false;
 
-  if (!p11s_mysql_is_ours(my) || message_len > P11S_STORE_MAX_MESSAGE)
+  if (!p11s_fleet_is_ours(my) || message_len > P11S_STORE_MAX_MESSAGE)
     return P11S_STORE_ABSENT;
-  p11s_mysql_start(my);
+  p11s_fleet_start(my);
   fresh = make_request(key, message, message_len, ask->claim, *signature_len);
   if (fresh == NULL)
     return P11S_STORE_ABSENT;
   p11s_lock(&my->lock);
-  if (!my->stopping && p11s_breaker_allows(&my->breaker)) {
+  if (!my->stopping && p11s_health_allows(&my->breaker)) {
     r = queue_locked(my, fresh);
     if (r == fresh)
       fresh = NULL;
     in_time = await_answer_locked(my, r, ask);
     asked = r->done || r->awaited;
     if (r->awaited)
-      p11s_stats_count(P11S_STAT_FLEET_AWAITED);
+      p11s_counter_count(P11S_STAT_FLEET_AWAITED);
     found = take_locked(r, signature, signature_len);
-    p11s_mysql_request_release_locked(my, r);
+    p11s_fleet_request_release_locked(my, r);
   }
   p11s_unlock(&my->lock);
   if (fresh != NULL)
-    p11s_mysql_request_free(fresh);
+    p11s_fleet_request_free(fresh);
   if (!in_time) {
-    p11s_stats_count(P11S_STAT_FLEET_TIMEOUTS);
-    p11s_mysql_note_late(my);
+    p11s_counter_count(P11S_STAT_FLEET_TIMEOUTS);
+    p11s_fleet_note_late(my);
   } else if (asked) {
-    p11s_stats_count(found == P11S_STORE_FOUND ? P11S_STAT_FLEET_HITS : P11S_STAT_FLEET_MISSES);
+    p11s_counter_count(found == P11S_STORE_FOUND ? P11S_STAT_FLEET_HITS : P11S_STAT_FLEET_MISSES);
   }
   return found;
 }

@@ -8,9 +8,9 @@
  * A look-up that callers wait for, between store/fleet/lookup.c (the callers) and store/fleet/ask.c
  * (the thread that asks the database). All who look for the same at the same time share one.
  */
-struct p11s_mysql_request {
+struct p11s_fleet_request {
   /* guarded by the lock */
-  struct p11s_mysql_request *next;
+  struct p11s_fleet_request *next;
   unsigned refs; /* callers, and the thread while it asks */
   bool claim;
   bool asking;
@@ -35,10 +35,10 @@ struct p11s_mysql_request {
 };
 
 /* Takes it out of those that have no answer. */
-void p11s_mysql_request_unlist_locked(struct p11s_mysql *my, struct p11s_mysql_request *r);
+void p11s_fleet_request_unlist_locked(struct p11s_fleet *my, struct p11s_fleet_request *r);
 /* One that nobody else has. */
-void p11s_mysql_request_free(struct p11s_mysql_request *r);
+void p11s_fleet_request_free(struct p11s_fleet_request *r);
 /* The last one frees it. */
-void p11s_mysql_request_release_locked(struct p11s_mysql *my, struct p11s_mysql_request *r);
+void p11s_fleet_request_release_locked(struct p11s_fleet *my, struct p11s_fleet_request *r);
 
 #endif

@@ -17,12 +17,12 @@
   "DATEDIFF(UTC_DATE(),last_used),message,signature"
 enum { AT_ID, AT_KEY_ID, AT_CLAIMED_BY, AT_AGE, AT_IDLE, AT_MESSAGE, AT_SIGNATURE, FIELDS };
 
-bool p11s_mysql_id(const unsigned char *key, unsigned char *ret_id)
+bool p11s_fleet_id(const unsigned char *key, unsigned char *ret_id)
 {
   return p11s_sha256(key, P11S_RECORD_KEY_LEN, ret_id);
 }
 
-uint32_t p11s_mysql_expires(const unsigned char *message, size_t len, uint32_t now)
+uint32_t p11s_fleet_expires(const unsigned char *message, size_t len, uint32_t now)
 {
   uint32_t expiration;
 
@@ -56,12 +56,12 @@ static void add_id(struct p11s_buf *sql, size_t i, const unsigned char *id)
 
 /* -- writing */
 
-size_t p11s_mysql_op_size(const struct p11s_mysql_op *op)
+size_t p11s_fleet_op_size(const struct p11s_fleet_op *op)
 {
   return 256 + 2 * (op->message_len + op->signature_len);
 }
 
-static void add_put(struct p11s_buf *sql, const struct p11s_mysql_op *op)
+static void add_put(struct p11s_buf *sql, const struct p11s_fleet_op *op)
 {
   p11s_buf_addstr(sql, "(");
   add_hex(sql, op->id, sizeof op->id);
@@ -74,9 +74,9 @@ static void add_put(struct p11s_buf *sql, const struct p11s_mysql_op *op)
   p11s_buf_addstr(sql, ")");
 }
 
-static void write_puts(struct p11s_buf *sql, struct p11s_mysql_op *const *ops, size_t count)
+static void write_puts(struct p11s_buf *sql, struct p11s_fleet_op *const *ops, size_t count)
 {
-  p11s_buf_addstr(sql, "INSERT INTO " P11S_MYSQL_TABLE " (id,key_id,expires,last_used,claimed_by,"
+  p11s_buf_addstr(sql, "INSERT INTO " P11S_FLEET_TABLE " (id,key_id,expires,last_used,claimed_by,"
                        "claimed_at,message,signature) VALUES ");
   for (size_t i = 0; i < count; i++) {
     p11s_buf_addstr(sql, i == 0 ? "" : ",");
@@ -87,33 +87,33 @@ static void write_puts(struct p11s_buf *sql, struct p11s_mysql_op *const *ops, s
                        "message=VALUES(message),signature=VALUES(signature)");
 }
 
-void p11s_mysql_sql_write(struct p11s_buf *sql, struct p11s_mysql_op *const *ops, size_t count,
+void p11s_fleet_sql_write(struct p11s_buf *sql, struct p11s_fleet_op *const *ops, size_t count,
                           const unsigned char *server)
 {
-  enum p11s_mysql_op_kind kind = ops[0]->kind;
+  enum p11s_fleet_op_kind kind = ops[0]->kind;
 
-  if (kind == P11S_MYSQL_PUT) {
+  if (kind == P11S_FLEET_PUT) {
     write_puts(sql, ops, count);
     return;
   }
-  p11s_buf_addstr(sql, kind == P11S_MYSQL_USED ? "UPDATE " P11S_MYSQL_TABLE
+  p11s_buf_addstr(sql, kind == P11S_FLEET_USED ? "UPDATE " P11S_FLEET_TABLE
                                                  " SET last_used=UTC_DATE() WHERE id IN ("
-                                               : "DELETE FROM " P11S_MYSQL_TABLE " WHERE id IN (");
+                                               : "DELETE FROM " P11S_FLEET_TABLE " WHERE id IN (");
   for (size_t i = 0; i < count; i++)
     add_id(sql, i, ops[i]->id);
   p11s_buf_addstr(sql, ")");
-  if (kind == P11S_MYSQL_USED)
+  if (kind == P11S_FLEET_USED)
     p11s_buf_addstr(sql, " AND last_used<UTC_DATE()");
-  if (kind != P11S_MYSQL_ABANDON)
+  if (kind != P11S_FLEET_ABANDON)
     return;
   p11s_buf_addstr(sql, " AND signature='' AND claimed_by=");
-  add_hex(sql, server, P11S_MYSQL_SERVER_LEN);
+  add_hex(sql, server, P11S_FLEET_SERVER_LEN);
 }
 
-void p11s_mysql_sql_claim(struct p11s_buf *sql, const struct p11s_mysql_wanted *wanted,
+void p11s_fleet_sql_claim(struct p11s_buf *sql, const struct p11s_fleet_wanted *wanted,
                           size_t count, const unsigned char *server)
 {
-  p11s_buf_addstr(sql, "INSERT IGNORE INTO " P11S_MYSQL_TABLE " (id,key_id,expires,last_used,"
+  p11s_buf_addstr(sql, "INSERT IGNORE INTO " P11S_FLEET_TABLE " (id,key_id,expires,last_used,"
                        "claimed_by,claimed_at,message,signature) VALUES ");
   for (size_t i = 0; i < count; i++) {
     p11s_buf_addstr(sql, i == 0 ? "(" : ",(");
@@ -121,24 +121,24 @@ void p11s_mysql_sql_claim(struct p11s_buf *sql, const struct p11s_mysql_wanted *
     p11s_buf_addstr(sql, ",");
     add_hex(sql, wanted[i].key_id, P11S_STORE_ID_LEN);
     p11s_buf_addf(sql, ",%u,UTC_DATE(),", wanted[i].expires);
-    add_hex(sql, server, P11S_MYSQL_SERVER_LEN);
+    add_hex(sql, server, P11S_FLEET_SERVER_LEN);
     p11s_buf_addstr(sql, ",UTC_TIMESTAMP(3),'','')");
   }
 }
 
 /* -- reading */
 
-void p11s_mysql_sql_find(struct p11s_buf *sql, const struct p11s_mysql_wanted *wanted, size_t count)
+void p11s_fleet_sql_find(struct p11s_buf *sql, const struct p11s_fleet_wanted *wanted, size_t count)
 {
-  p11s_buf_addstr(sql, "SELECT " COLUMNS " FROM " P11S_MYSQL_TABLE " WHERE id IN (");
+  p11s_buf_addstr(sql, "SELECT " COLUMNS " FROM " P11S_FLEET_TABLE " WHERE id IN (");
   for (size_t i = 0; i < count; i++)
     add_id(sql, i, wanted[i].id);
   p11s_buf_addstr(sql, ")");
 }
 
-void p11s_mysql_sql_walk(struct p11s_buf *sql, const unsigned char *behind, unsigned most)
+void p11s_fleet_sql_walk(struct p11s_buf *sql, const unsigned char *behind, unsigned most)
 {
-  p11s_buf_addstr(sql, "SELECT " COLUMNS " FROM " P11S_MYSQL_TABLE);
+  p11s_buf_addstr(sql, "SELECT " COLUMNS " FROM " P11S_FLEET_TABLE);
   if (behind != NULL) {
     p11s_buf_addstr(sql, " WHERE id>");
     add_hex(sql, behind, P11S_STORE_ID_LEN);
@@ -146,7 +146,7 @@ void p11s_mysql_sql_walk(struct p11s_buf *sql, const unsigned char *behind, unsi
   p11s_buf_addf(sql, " ORDER BY id LIMIT %u", most);
 }
 
-uint64_t p11s_mysql_number(const struct p11s_mysql_field *field)
+uint64_t p11s_fleet_number(const struct p11s_fleet_field *field)
 {
   char text[24];
 
@@ -158,14 +158,14 @@ uint64_t p11s_mysql_number(const struct p11s_mysql_field *field)
   return text[0] == '-' ? 0 : strtoull(text, NULL, 10);
 }
 
-bool p11s_mysql_row_parse(const struct p11s_mysql_field *fields, unsigned count,
-                          struct p11s_mysql_row *ret)
+bool p11s_fleet_row_parse(const struct p11s_fleet_field *fields, unsigned count,
+                          struct p11s_fleet_row *ret)
 {
   if (count != FIELDS || fields[AT_ID].len != P11S_STORE_ID_LEN ||
       fields[AT_KEY_ID].len != P11S_STORE_ID_LEN || fields[AT_MESSAGE].data == NULL ||
       fields[AT_SIGNATURE].data == NULL)
     return false;
-  if (fields[AT_SIGNATURE].len == 0 && fields[AT_CLAIMED_BY].len != P11S_MYSQL_SERVER_LEN)
+  if (fields[AT_SIGNATURE].len == 0 && fields[AT_CLAIMED_BY].len != P11S_FLEET_SERVER_LEN)
     return false;
   ret->id = fields[AT_ID].data;
   ret->key_id = fields[AT_KEY_ID].data;
@@ -175,41 +175,41 @@ bool p11s_mysql_row_parse(const struct p11s_mysql_field *fields, unsigned count,
   ret->signature_len = fields[AT_SIGNATURE].len;
   ret->server = fields[AT_CLAIMED_BY].data;
   ret->age_ms =
-      fields[AT_AGE].data != NULL ? p11s_mysql_number(&fields[AT_AGE]) / 1000 : UINT64_MAX;
-  ret->idle_days = (uint32_t)p11s_mysql_number(&fields[AT_IDLE]);
+      fields[AT_AGE].data != NULL ? p11s_fleet_number(&fields[AT_AGE]) / 1000 : UINT64_MAX;
+  ret->idle_days = (uint32_t)p11s_fleet_number(&fields[AT_IDLE]);
   return true;
 }
 
 /* -- tidying */
 
-void p11s_mysql_sql_count(struct p11s_buf *sql)
+void p11s_fleet_sql_count(struct p11s_buf *sql)
 {
-  p11s_buf_addstr(sql, "SELECT COUNT(*) FROM " P11S_MYSQL_TABLE);
+  p11s_buf_addstr(sql, "SELECT COUNT(*) FROM " P11S_FLEET_TABLE);
 }
 
-void p11s_mysql_sql_lock(struct p11s_buf *sql, bool take)
+void p11s_fleet_sql_lock(struct p11s_buf *sql, bool take)
 {
-  static const char name[] = "LEFT(CONCAT('" P11S_MYSQL_TABLE ".',DATABASE()),64)";
+  static const char name[] = "LEFT(CONCAT('" P11S_FLEET_TABLE ".',DATABASE()),64)";
 
   p11s_buf_addf(sql, take ? "SELECT GET_LOCK(%s,0)" : "DO RELEASE_LOCK(%s)", name);
 }
 
-void p11s_mysql_sql_now(struct p11s_buf *sql)
+void p11s_fleet_sql_now(struct p11s_buf *sql)
 {
   p11s_buf_addstr(sql, "SELECT UNIX_TIMESTAMP()");
 }
 
-void p11s_mysql_sql_expired(struct p11s_buf *sql, uint32_t now, unsigned most)
+void p11s_fleet_sql_expired(struct p11s_buf *sql, uint32_t now, unsigned most)
 {
   p11s_buf_addf(sql,
-                "SELECT id FROM " P11S_MYSQL_TABLE " WHERE expires<LEAST(UNIX_TIMESTAMP()-%u,%u) "
+                "SELECT id FROM " P11S_FLEET_TABLE " WHERE expires<LEAST(UNIX_TIMESTAMP()-%u,%u) "
                 "ORDER BY expires LIMIT %u",
                 GRACE, now > GRACE ? now - GRACE : 0, most);
 }
 
-void p11s_mysql_sql_delete(struct p11s_buf *sql, const unsigned char *ids, size_t count)
+void p11s_fleet_sql_delete(struct p11s_buf *sql, const unsigned char *ids, size_t count)
 {
-  p11s_buf_addstr(sql, "DELETE FROM " P11S_MYSQL_TABLE " WHERE id IN (");
+  p11s_buf_addstr(sql, "DELETE FROM " P11S_FLEET_TABLE " WHERE id IN (");
   for (size_t i = 0; i < count; i++)
     add_id(sql, i, ids + i * P11S_STORE_ID_LEN);
   p11s_buf_addstr(sql, ")");

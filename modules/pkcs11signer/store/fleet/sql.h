@@ -17,22 +17,22 @@
  *
  * Pure functions; no locks. Failed allocations are in the buffer.
  */
-#define P11S_MYSQL_TABLE "pkcs11signer_signatures"
-#define P11S_MYSQL_SERVER_LEN 8  /* names a process, at random */
-#define P11S_MYSQL_CLAIM_MS 2000 /* a claim older than this counts for nothing */
+#define P11S_FLEET_TABLE "pkcs11signer_signatures"
+#define P11S_FLEET_SERVER_LEN 8  /* names a process, at random */
+#define P11S_FLEET_CLAIM_MS 2000 /* a claim older than this counts for nothing */
 
 /* A write, queued. */
-enum p11s_mysql_op_kind {
-  P11S_MYSQL_PUT,
-  P11S_MYSQL_FORGET,
-  P11S_MYSQL_USED,
-  P11S_MYSQL_ABANDON,
+enum p11s_fleet_op_kind {
+  P11S_FLEET_PUT,
+  P11S_FLEET_FORGET,
+  P11S_FLEET_USED,
+  P11S_FLEET_ABANDON,
 };
-struct p11s_mysql_op {
-  struct p11s_mysql_op *next;
-  enum p11s_mysql_op_kind kind;
+struct p11s_fleet_op {
+  struct p11s_fleet_op *next;
+  enum p11s_fleet_op_kind kind;
   unsigned char id[P11S_STORE_ID_LEN];
-  unsigned char key_id[P11S_STORE_ID_LEN]; /* of P11S_MYSQL_PUT only, as the rest */
+  unsigned char key_id[P11S_STORE_ID_LEN]; /* of P11S_FLEET_PUT only, as the rest */
   uint32_t expires;
   size_t message_len;
   size_t signature_len;
@@ -40,32 +40,32 @@ struct p11s_mysql_op {
 };
 
 /* What is looked for. */
-struct p11s_mysql_wanted {
+struct p11s_fleet_wanted {
   const unsigned char *id;
   const unsigned char *key_id;
   uint32_t expires;
 };
 
 /* SHA-256 of the key in the file (store/record.h). false: the digest failed. */
-bool p11s_mysql_id(const unsigned char *key, unsigned char *ret_id);
+bool p11s_fleet_id(const unsigned char *key, unsigned char *ret_id);
 
 /* When a signature of this message is of no use any more, seconds since 1970; of a message that is
    none of DNSSEC's, three weeks from now. */
-uint32_t p11s_mysql_expires(const unsigned char *message, size_t len, uint32_t now);
+uint32_t p11s_fleet_expires(const unsigned char *message, size_t len, uint32_t now);
 
 /* All ops are of one kind. */
-void p11s_mysql_sql_write(struct p11s_buf *sql, struct p11s_mysql_op *const *ops, size_t count,
+void p11s_fleet_sql_write(struct p11s_buf *sql, struct p11s_fleet_op *const *ops, size_t count,
                           const unsigned char *server);
 /* The bytes that an op will take in a statement, at most. */
-size_t p11s_mysql_op_size(const struct p11s_mysql_op *op);
+size_t p11s_fleet_op_size(const struct p11s_fleet_op *op);
 
-void p11s_mysql_sql_find(struct p11s_buf *sql, const struct p11s_mysql_wanted *wanted,
+void p11s_fleet_sql_find(struct p11s_buf *sql, const struct p11s_fleet_wanted *wanted,
                          size_t count);
-void p11s_mysql_sql_claim(struct p11s_buf *sql, const struct p11s_mysql_wanted *wanted,
+void p11s_fleet_sql_claim(struct p11s_buf *sql, const struct p11s_fleet_wanted *wanted,
                           size_t count, const unsigned char *server);
 
-/* A row of p11s_mysql_sql_find(). Points into the fields. */
-struct p11s_mysql_row {
+/* A row of p11s_fleet_sql_find(). Points into the fields. */
+struct p11s_fleet_row {
   const unsigned char *id;
   const unsigned char *key_id;
   const unsigned char *message;
@@ -76,25 +76,25 @@ struct p11s_mysql_row {
   uint64_t age_ms;             /* likewise */
   uint32_t idle_days;          /* since its use was noted last */
 };
-struct p11s_mysql_field;
+struct p11s_fleet_field;
 /* A number that the database has written; a negative one, or none, is 0. */
-uint64_t p11s_mysql_number(const struct p11s_mysql_field *field);
+uint64_t p11s_fleet_number(const struct p11s_fleet_field *field);
 /* false when it is none of ours. */
-bool p11s_mysql_row_parse(const struct p11s_mysql_field *fields, unsigned count,
-                          struct p11s_mysql_row *ret);
+bool p11s_fleet_row_parse(const struct p11s_fleet_field *fields, unsigned count,
+                          struct p11s_fleet_row *ret);
 
 /* How many rows there are. */
-void p11s_mysql_sql_count(struct p11s_buf *sql);
+void p11s_fleet_sql_count(struct p11s_buf *sql);
 /* Takes a lock of this name, or says 0 at once; or gives it back. The connection's end does, too.
  */
-void p11s_mysql_sql_lock(struct p11s_buf *sql, bool take);
+void p11s_fleet_sql_lock(struct p11s_buf *sql, bool take);
 /* The database's clock, in seconds since 1970. */
-void p11s_mysql_sql_now(struct p11s_buf *sql);
+void p11s_fleet_sql_now(struct p11s_buf *sql);
 /* Ids of signatures that have expired an hour ago by the database's clock and by ours, the oldest
    first; to delete those among them. */
-void p11s_mysql_sql_expired(struct p11s_buf *sql, uint32_t now, unsigned most);
-void p11s_mysql_sql_delete(struct p11s_buf *sql, const unsigned char *ids, size_t count);
-/* Signatures behind this id (NULL: from the first), as p11s_mysql_sql_find() has them. */
-void p11s_mysql_sql_walk(struct p11s_buf *sql, const unsigned char *behind, unsigned most);
+void p11s_fleet_sql_expired(struct p11s_buf *sql, uint32_t now, unsigned most);
+void p11s_fleet_sql_delete(struct p11s_buf *sql, const unsigned char *ids, size_t count);
+/* Signatures behind this id (NULL: from the first), as p11s_fleet_sql_find() has them. */
+void p11s_fleet_sql_walk(struct p11s_buf *sql, const unsigned char *behind, unsigned most);
 
 #endif

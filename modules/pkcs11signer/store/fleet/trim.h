@@ -12,18 +12,18 @@
  *
  * For the writing thread, when it has nothing to write. No locks of the process's own.
  */
-struct p11s_mysql_trim;
+struct p11s_fleet_trim;
 
 /* NULL: no memory. */
-struct p11s_mysql_trim *p11s_mysql_trim_new(struct p11s_mysql *my);
-void p11s_mysql_trim_free(struct p11s_mysql_trim *trim);
+struct p11s_fleet_trim *p11s_fleet_trim_new(struct p11s_fleet *my);
+void p11s_fleet_trim_free(struct p11s_fleet_trim *trim);
 
 /* Goes on: a statement or two. *ret_more: there is more to do, now. */
-enum p11s_mysql_result p11s_mysql_trim_step(struct p11s_mysql_trim *trim,
-                                            struct p11s_mysqlconn *conn, bool *ret_more);
+enum p11s_fleet_result p11s_fleet_trim_step(struct p11s_fleet_trim *trim,
+                                            struct p11s_connection *conn, bool *ret_more);
 
 /* Whether a record is not to be written, as the table is full of what is never deleted, and a query
    has not asked for it or it is of another type. For any thread. */
-bool p11s_mysql_trim_refuses(const struct p11s_mysql *my, const struct p11s_store_record *record);
+bool p11s_fleet_trim_refuses(const struct p11s_fleet *my, const struct p11s_store_record *record);
 
 #endif

@@ -10,7 +10,7 @@
 #define TRIES 10
 
 struct walk {
-  struct p11s_mysqlconn *conn;
+  struct p11s_connection *conn;
   p11s_store_fn fn;
   void *arg;
   bool deletes;
@@ -22,10 +22,10 @@ struct walk {
 };
 
 /* Claims are passed by; when everything is wanted, they go too. */
-static void see(const struct p11s_mysql_field *fields, unsigned count, void *arg)
+static void see(const struct p11s_fleet_field *fields, unsigned count, void *arg)
 {
   struct p11s_store_record record;
-  struct p11s_mysql_row row;
+  struct p11s_fleet_row row;
   struct walk *w = arg;
   bool answer;
 
@@ -37,7 +37,7 @@ static void see(const struct p11s_mysql_field *fields, unsigned count, void *arg
     return;
   if (w->fn == NULL) {
     answer = true;
-  } else if (p11s_mysql_row_parse(fields, count, &row) && row.signature_len > 0) {
+  } else if (p11s_fleet_row_parse(fields, count, &row) && row.signature_len > 0) {
     record = (struct p11s_store_record){
         row.key_id, row.message, row.message_len, row.signature, row.signature_len, 0, 1};
     answer = w->fn(&record, w->arg);
@@ -50,16 +50,16 @@ static void see(const struct p11s_mysql_field *fields, unsigned count, void *arg
     memcpy(w->chosen + w->count++ * P11S_STORE_ID_LEN, fields[0].data, P11S_STORE_ID_LEN);
 }
 
-static enum p11s_err run(struct walk *w, struct p11s_buf *sql, p11s_mysql_row_fn fn,
+static enum p11s_err run(struct walk *w, struct p11s_buf *sql, p11s_fleet_row_fn fn,
                          uint64_t *ret_affected, struct p11s_error *e)
 {
-  enum p11s_mysql_result result = P11S_MYSQL_AGAIN;
+  enum p11s_fleet_result result = P11S_FLEET_AGAIN;
 
   if (sql->failed)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  for (unsigned i = 0; i < TRIES && result == P11S_MYSQL_AGAIN; i++)
-    result = p11s_mysqlconn_run(w->conn, sql->data, sql->len, fn, w, ret_affected, e);
-  return result == P11S_MYSQL_DONE ? P11S_OK : P11S_ERR_HOST;
+  for (unsigned i = 0; i < TRIES && result == P11S_FLEET_AGAIN; i++)
+    result = p11s_connection_run(w->conn, sql->data, sql->len, fn, w, ret_affected, e);
+  return result == P11S_FLEET_DONE ? P11S_OK : P11S_ERR_HOST;
 }
 
 static enum p11s_err walk_step(struct walk *w, bool first, uint64_t *deleted, struct p11s_error *e)
@@ -70,19 +70,19 @@ static enum p11s_err walk_step(struct walk *w, bool first, uint64_t *deleted, st
 
   w->rows = 0;
   w->count = 0;
-  p11s_mysql_sql_walk(&sql, first ? NULL : w->last, STEP);
+  p11s_fleet_sql_walk(&sql, first ? NULL : w->last, STEP);
   result = run(w, &sql, see, NULL, e);
   p11s_buf_clear(&sql);
   if (result != P11S_OK || w->count == 0)
     return result;
-  p11s_mysql_sql_delete(&sql, w->chosen, w->count);
+  p11s_fleet_sql_delete(&sql, w->chosen, w->count);
   result = run(w, &sql, NULL, &gone, e);
   p11s_buf_clear(&sql);
   *deleted += result == P11S_OK ? gone : 0;
   return result;
 }
 
-enum p11s_err p11s_mysql_walk(struct p11s_mysql *my, p11s_store_fn fn, void *arg,
+enum p11s_err p11s_fleet_walk(struct p11s_fleet *my, p11s_store_fn fn, void *arg,
                               uint64_t *ret_deleted, struct p11s_error *e)
 {
   struct walk *w = calloc(1, sizeof *w);
@@ -95,7 +95,7 @@ enum p11s_err p11s_mysql_walk(struct p11s_mysql *my, p11s_store_fn fn, void *arg
   w->fn = fn;
   w->arg = arg;
   w->deletes = ret_deleted != NULL;
-  result = p11s_mysqlconn_open(my->config, ANSWER_S, &w->conn, e);
+  result = p11s_connection_open(my->config, ANSWER_S, &w->conn, e);
   while (result == P11S_OK && !w->enough && (first || w->rows == STEP)) {
     result = walk_step(w, first, &deleted, e);
     first = false;
@@ -104,7 +104,7 @@ enum p11s_err p11s_mysql_walk(struct p11s_mysql *my, p11s_store_fn fn, void *arg
     p11s_error_prefix(e, "fleet store %s", my->where);
   if (ret_deleted != NULL)
     *ret_deleted = deleted;
-  p11s_mysqlconn_close(w->conn);
+  p11s_connection_close(w->conn);
   free(w);
   return result;
 }

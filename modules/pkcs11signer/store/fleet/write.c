@@ -27,12 +27,12 @@
 
 /* -- queueing */
 
-static void queue(struct p11s_mysql *my, struct p11s_mysql_op *op)
+static void queue(struct p11s_fleet *my, struct p11s_fleet_op *op)
 {
   bool queued = false;
 
   if (op != NULL) {
-    size_t size = p11s_mysql_op_size(op);
+    size_t size = p11s_fleet_op_size(op);
 
     p11s_lock(&my->lock);
     queued = !my->stopping && my->count < QUEUE_MAX && my->bytes + size <= QUEUE_BYTES;
@@ -50,13 +50,13 @@ static void queue(struct p11s_mysql *my, struct p11s_mysql_op *op)
   if (queued)
     return;
   free(op);
-  p11s_stats_count(P11S_STAT_FLEET_DROPPED);
+  p11s_counter_count(P11S_STAT_FLEET_DROPPED);
 }
 
-static struct p11s_mysql_op *make_op(enum p11s_mysql_op_kind kind, const unsigned char *id,
+static struct p11s_fleet_op *make_op(enum p11s_fleet_op_kind kind, const unsigned char *id,
                                      size_t len)
 {
-  struct p11s_mysql_op *op = malloc(sizeof *op + len);
+  struct p11s_fleet_op *op = malloc(sizeof *op + len);
 
   if (op == NULL)
     return NULL;
@@ -66,26 +66,26 @@ static struct p11s_mysql_op *make_op(enum p11s_mysql_op_kind kind, const unsigne
   return op;
 }
 
-void p11s_mysql_put(struct p11s_mysql *my, const unsigned char *key,
+void p11s_fleet_put(struct p11s_fleet *my, const unsigned char *key,
                     const struct p11s_store_record *record)
 {
   unsigned char id[P11S_STORE_ID_LEN];
-  struct p11s_mysql_op *op = NULL;
+  struct p11s_fleet_op *op = NULL;
 
-  if (!p11s_mysql_is_ours(my) || record->message_len > P11S_STORE_MAX_MESSAGE ||
+  if (!p11s_fleet_is_ours(my) || record->message_len > P11S_STORE_MAX_MESSAGE ||
       record->signature_len > P11S_STORE_MAX_SIGNATURE)
     return;
-  if (p11s_mysql_trim_refuses(my, record)) {
-    p11s_stats_count(P11S_STAT_FLEET_DROPPED);
-    p11s_mysql_abandon(my, key);
+  if (p11s_fleet_trim_refuses(my, record)) {
+    p11s_counter_count(P11S_STAT_FLEET_DROPPED);
+    p11s_fleet_abandon(my, key);
     return;
   }
-  p11s_mysql_start(my);
-  if (p11s_mysql_id(key, id))
-    op = make_op(P11S_MYSQL_PUT, id, record->message_len + record->signature_len);
+  p11s_fleet_start(my);
+  if (p11s_fleet_id(key, id))
+    op = make_op(P11S_FLEET_PUT, id, record->message_len + record->signature_len);
   if (op != NULL) {
     memcpy(op->key_id, record->key_id, sizeof op->key_id);
-    op->expires = p11s_mysql_expires(record->message, record->message_len, p11s_record_now());
+    op->expires = p11s_fleet_expires(record->message, record->message_len, p11s_record_now());
     op->message_len = record->message_len;
     op->signature_len = record->signature_len;
     memcpy(op->data, record->message, record->message_len);
@@ -94,47 +94,47 @@ void p11s_mysql_put(struct p11s_mysql *my, const unsigned char *key,
   queue(my, op);
 }
 
-void p11s_mysql_queue(struct p11s_mysql *my, enum p11s_mysql_op_kind kind, const unsigned char *id)
+void p11s_fleet_queue(struct p11s_fleet *my, enum p11s_fleet_op_kind kind, const unsigned char *id)
 {
   queue(my, make_op(kind, id, 0));
 }
 
-static void queue_for_key(struct p11s_mysql *my, enum p11s_mysql_op_kind kind,
+static void queue_for_key(struct p11s_fleet *my, enum p11s_fleet_op_kind kind,
                           const unsigned char *key)
 {
   unsigned char id[P11S_STORE_ID_LEN];
 
-  if (!p11s_mysql_is_ours(my) || !p11s_mysql_id(key, id))
+  if (!p11s_fleet_is_ours(my) || !p11s_fleet_id(key, id))
     return;
-  p11s_mysql_start(my);
-  p11s_mysql_queue(my, kind, id);
+  p11s_fleet_start(my);
+  p11s_fleet_queue(my, kind, id);
 }
 
-void p11s_mysql_forget(struct p11s_mysql *my, const unsigned char *key)
+void p11s_fleet_forget(struct p11s_fleet *my, const unsigned char *key)
 {
-  queue_for_key(my, P11S_MYSQL_FORGET, key);
+  queue_for_key(my, P11S_FLEET_FORGET, key);
 }
 
-void p11s_mysql_used(struct p11s_mysql *my, const unsigned char *key)
+void p11s_fleet_used(struct p11s_fleet *my, const unsigned char *key)
 {
-  queue_for_key(my, P11S_MYSQL_USED, key);
+  queue_for_key(my, P11S_FLEET_USED, key);
 }
 
-void p11s_mysql_abandon(struct p11s_mysql *my, const unsigned char *key)
+void p11s_fleet_abandon(struct p11s_fleet *my, const unsigned char *key)
 {
-  queue_for_key(my, P11S_MYSQL_ABANDON, key);
+  queue_for_key(my, P11S_FLEET_ABANDON, key);
 }
 
-bool p11s_mysql_flush(struct p11s_mysql *my, uint64_t deadline_ms)
+bool p11s_fleet_flush(struct p11s_fleet *my, uint64_t deadline_ms)
 {
   uint64_t until;
   bool done;
 
-  if (!p11s_mysql_is_ours(my))
+  if (!p11s_fleet_is_ours(my))
     return my == NULL;
   p11s_lock(&my->lock);
   until = my->in;
-  while (my->out < until && p11s_breaker_allows(&my->breaker) &&
+  while (my->out < until && p11s_health_allows(&my->breaker) &&
          p11s_cond_wait_until(&my->done, &my->lock, deadline_ms))
     ;
   done = my->out >= until;
@@ -145,26 +145,26 @@ bool p11s_mysql_flush(struct p11s_mysql *my, uint64_t deadline_ms)
 /* -- the thread */
 
 struct writer {
-  struct p11s_mysql *my;
-  struct p11s_mysql_op *op[BATCH]; /* of one kind: the first count of the queue */
+  struct p11s_fleet *my;
+  struct p11s_fleet_op *op[BATCH]; /* of one kind: the first count of the queue */
   size_t count;
   unsigned tries;    /* that this batch has had */
   uint64_t pause_ms; /* no statement before this */
   uint64_t tidy_ms;
   struct p11s_calendar calendar;
   bool clock_off; /* as was said */
-  struct p11s_mysql_trim *trim;
+  struct p11s_fleet_trim *trim;
 };
 
 /* The first of the queue, as long as they are of one kind; they stay in it. */
 static void look_at_batch_locked(struct writer *w)
 {
-  struct p11s_mysql_op *op = w->my->first;
+  struct p11s_fleet_op *op = w->my->first;
   size_t bytes = 0;
 
   w->count = 0;
   while (op != NULL && w->count < BATCH && op->kind == w->my->first->kind &&
-         (bytes += p11s_mysql_op_size(op)) != 0 && (w->count == 0 || bytes <= BATCH_BYTES)) {
+         (bytes += p11s_fleet_op_size(op)) != 0 && (w->count == 0 || bytes <= BATCH_BYTES)) {
     w->op[w->count++] = op;
     op = op->next;
   }
@@ -172,14 +172,14 @@ static void look_at_batch_locked(struct writer *w)
 
 static void drop_batch(struct writer *w)
 {
-  struct p11s_mysql *my = w->my;
+  struct p11s_fleet *my = w->my;
 
   p11s_lock(&my->lock);
   for (size_t i = 0; i < w->count; i++) {
-    struct p11s_mysql_op *op = my->first;
+    struct p11s_fleet_op *op = my->first;
 
     my->first = op->next;
-    my->bytes -= p11s_mysql_op_size(op);
+    my->bytes -= p11s_fleet_op_size(op);
     free(op);
   }
   my->count -= w->count;
@@ -196,14 +196,14 @@ static void drop_batch(struct writer *w)
    everything written that can be. */
 static bool await_work(struct writer *w)
 {
-  struct p11s_mysql *my = w->my;
+  struct p11s_fleet *my = w->my;
   uint64_t until;
   bool goes_on;
 
   p11s_lock(&my->lock);
   for (;;) {
     uint64_t now = p11s_now_ms();
-    bool up = my->breaker.state == P11S_BREAKER_UP;
+    bool up = my->breaker.state == P11S_HEALTH_UP;
 
     until = my->count > 0 || w->pause_ms > w->tidy_ms ? w->pause_ms : w->tidy_ms;
     goes_on = !my->stopping || (up && my->count > 0 && now >= until);
@@ -224,7 +224,7 @@ static void pause_for(struct writer *w, uint64_t ms)
 
 static int by_id(const void *a, const void *b)
 {
-  const struct p11s_mysql_op *const *one = a, *const *other = b;
+  const struct p11s_fleet_op *const *one = a, *const *other = b;
 
   return memcmp((*one)->id, (*other)->id, P11S_STORE_ID_LEN);
 }
@@ -237,22 +237,22 @@ static void complain(const struct writer *w, const char *what, const struct p11s
                    w->my->where, what, why->text);
 }
 
-static void settle(struct writer *w, enum p11s_mysql_result result, const struct p11s_error *why)
+static void settle(struct writer *w, enum p11s_fleet_result result, const struct p11s_error *why)
 {
-  bool is_put = w->count > 0 && w->op[0]->kind == P11S_MYSQL_PUT;
+  bool is_put = w->count > 0 && w->op[0]->kind == P11S_FLEET_PUT;
 
-  if (result == P11S_MYSQL_LOST)
-    p11s_mysql_disconnect(w->my, &w->my->write);
-  if (result == P11S_MYSQL_DONE && is_put)
-    p11s_stats_add(P11S_STAT_FLEET_WRITTEN, w->count);
-  if ((result == P11S_MYSQL_LOST || result == P11S_MYSQL_AGAIN) && ++w->tries < TRIES) {
-    pause_for(w, result == P11S_MYSQL_AGAIN && w->tries <= AGAIN_SOON ? AGAIN_MS : RECONNECT_MS);
-    if (result == P11S_MYSQL_LOST)
+  if (result == P11S_FLEET_LOST)
+    p11s_fleet_disconnect(w->my, &w->my->write);
+  if (result == P11S_FLEET_DONE && is_put)
+    p11s_counter_add(P11S_STAT_FLEET_WRITTEN, w->count);
+  if ((result == P11S_FLEET_LOST || result == P11S_FLEET_AGAIN) && ++w->tries < TRIES) {
+    pause_for(w, result == P11S_FLEET_AGAIN && w->tries <= AGAIN_SOON ? AGAIN_MS : RECONNECT_MS);
+    if (result == P11S_FLEET_LOST)
       complain(w, "writing has failed and is tried again", why);
     return;
   }
-  if (result != P11S_MYSQL_DONE) {
-    p11s_stats_add(P11S_STAT_FLEET_FAILED, w->count);
+  if (result != P11S_FLEET_DONE) {
+    p11s_counter_add(P11S_STAT_FLEET_FAILED, w->count);
     complain(w, "records could not be written", why);
   }
   drop_batch(w);
@@ -260,20 +260,20 @@ static void settle(struct writer *w, enum p11s_mysql_result result, const struct
 
 static void write_batch(struct writer *w)
 {
-  struct p11s_mysql_op *sorted[BATCH];
+  struct p11s_fleet_op *sorted[BATCH];
   struct p11s_buf sql = P11S_BUF_INIT;
-  enum p11s_mysql_result result;
+  enum p11s_fleet_result result;
   struct p11s_error error;
 
   /* All servers take rows in the same order: fewer deadlocks. */
-  memcpy(sorted, w->op, w->count * sizeof(struct p11s_mysql_op *));
-  qsort(sorted, w->count, sizeof(struct p11s_mysql_op *), by_id);
-  p11s_mysql_sql_write(&sql, sorted, w->count, w->my->server);
+  memcpy(sorted, w->op, w->count * sizeof(struct p11s_fleet_op *));
+  qsort(sorted, w->count, sizeof(struct p11s_fleet_op *), by_id);
+  p11s_fleet_sql_write(&sql, sorted, w->count, w->my->server);
   if (sql.failed) {
     (void)p11s_error_set(&error, P11S_ERR_NOMEM, "out of memory");
-    result = P11S_MYSQL_REFUSED;
+    result = P11S_FLEET_REFUSED;
   } else {
-    result = p11s_mysqlconn_run(w->my->write.conn, sql.data, sql.len, NULL, NULL, NULL, &error);
+    result = p11s_connection_run(w->my->write.conn, sql.data, sql.len, NULL, NULL, NULL, &error);
   }
   p11s_buf_clear(&sql);
   settle(w, result, &error);
@@ -286,7 +286,7 @@ struct expired {
   size_t count;
 };
 
-static void take_id(const struct p11s_mysql_field *fields, unsigned count, void *arg)
+static void take_id(const struct p11s_fleet_field *fields, unsigned count, void *arg)
 {
   struct expired *expired = arg;
 
@@ -294,21 +294,21 @@ static void take_id(const struct p11s_mysql_field *fields, unsigned count, void 
     memcpy(expired->id + expired->count++ * P11S_STORE_ID_LEN, fields[0].data, P11S_STORE_ID_LEN);
 }
 
-static enum p11s_mysql_result run(struct writer *w, struct p11s_buf *sql, p11s_mysql_row_fn fn,
+static enum p11s_fleet_result run(struct writer *w, struct p11s_buf *sql, p11s_fleet_row_fn fn,
                                   void *arg)
 {
-  enum p11s_mysql_result result = P11S_MYSQL_REFUSED;
+  enum p11s_fleet_result result = P11S_FLEET_REFUSED;
 
   if (!sql->failed)
-    result = p11s_mysqlconn_run(w->my->write.conn, sql->data, sql->len, fn, arg, NULL, NULL);
+    result = p11s_connection_run(w->my->write.conn, sql->data, sql->len, fn, arg, NULL, NULL);
   p11s_buf_clear(sql);
   return result;
 }
 
-static void take_number(const struct p11s_mysql_field *fields, unsigned count, void *arg)
+static void take_number(const struct p11s_fleet_field *fields, unsigned count, void *arg)
 {
   if (count == 1)
-    *(uint64_t *)arg = p11s_mysql_number(&fields[0]);
+    *(uint64_t *)arg = p11s_fleet_number(&fields[0]);
 }
 
 /* One line when the two clocks are a day apart, and one when they agree again. */
@@ -330,36 +330,36 @@ static void compare_clocks(struct writer *w, uint64_t theirs)
 }
 
 /* Whether what has expired by both clocks has expired. */
-static bool may_delete(struct writer *w, enum p11s_mysql_result *ret_result)
+static bool may_delete(struct writer *w, enum p11s_fleet_result *ret_result)
 {
   struct p11s_buf sql = P11S_BUF_INIT;
   uint64_t theirs = 0;
   bool settled, jumped;
 
   settled = p11s_calendar_look(&w->calendar, p11s_record_now(), p11s_calendar_boot_s(), &jumped);
-  p11s_mysql_sql_now(&sql);
+  p11s_fleet_sql_now(&sql);
   *ret_result = run(w, &sql, take_number, &theirs);
-  if (*ret_result != P11S_MYSQL_DONE || theirs == 0)
+  if (*ret_result != P11S_FLEET_DONE || theirs == 0)
     return false;
   compare_clocks(w, theirs);
   return settled && !w->clock_off;
 }
 
 /* Another server may be deleting the same: whoever comes second tries again another time. */
-static enum p11s_mysql_result delete_expired(struct writer *w)
+static enum p11s_fleet_result delete_expired(struct writer *w)
 {
   struct expired *expired = calloc(1, sizeof *expired);
   struct p11s_buf sql = P11S_BUF_INIT;
-  enum p11s_mysql_result result;
+  enum p11s_fleet_result result;
 
   if (expired == NULL)
-    return P11S_MYSQL_REFUSED;
-  p11s_mysql_sql_expired(&sql, p11s_record_now(), TIDY_ROWS);
+    return P11S_FLEET_REFUSED;
+  p11s_fleet_sql_expired(&sql, p11s_record_now(), TIDY_ROWS);
   result = run(w, &sql, take_id, expired);
-  if (result == P11S_MYSQL_DONE && expired->count > 0) {
-    p11s_mysql_sql_delete(&sql, expired->id, expired->count);
+  if (result == P11S_FLEET_DONE && expired->count > 0) {
+    p11s_fleet_sql_delete(&sql, expired->id, expired->count);
     result = run(w, &sql, NULL, NULL);
-    if (result == P11S_MYSQL_DONE && expired->count == TIDY_ROWS)
+    if (result == P11S_FLEET_DONE && expired->count == TIDY_ROWS)
       w->tidy_ms = p11s_now_ms() + TIDY_MORE_MS;
   }
   free(expired);
@@ -368,32 +368,32 @@ static enum p11s_mysql_result delete_expired(struct writer *w)
 
 static void tidy(struct writer *w)
 {
-  enum p11s_mysql_result result;
+  enum p11s_fleet_result result;
   bool more = false;
 
   w->tidy_ms = p11s_now_ms() + TIDY_MS + w->my->server[0] * 20;
   if (may_delete(w, &result))
     result = delete_expired(w);
-  if (result == P11S_MYSQL_DONE && w->trim != NULL && !w->clock_off)
-    result = p11s_mysql_trim_step(w->trim, w->my->write.conn, &more);
+  if (result == P11S_FLEET_DONE && w->trim != NULL && !w->clock_off)
+    result = p11s_fleet_trim_step(w->trim, w->my->write.conn, &more);
   if (more)
     w->tidy_ms = p11s_now_ms();
-  if (result == P11S_MYSQL_LOST)
-    p11s_mysql_disconnect(w->my, &w->my->write);
+  if (result == P11S_FLEET_LOST)
+    p11s_fleet_disconnect(w->my, &w->my->write);
 }
 
-void *p11s_mysql_write_main(void *arg)
+void *p11s_fleet_write_main(void *arg)
 {
-  struct p11s_mysql *my = arg;
+  struct p11s_fleet *my = arg;
   struct writer w = {.my = my,
                      .tidy_ms = p11s_now_ms() + 1000 + my->server[0] * 20U,
-                     .trim = p11s_mysql_trim_new(my)};
+                     .trim = p11s_fleet_trim_new(my)};
   struct p11s_error error;
 
   (void)pthread_setname_np(pthread_self(), "p11s/fleet-put");
   while (await_work(&w)) {
     if (my->write.conn == NULL &&
-        p11s_mysql_connect(my, &my->write, P11S_MYSQL_WRITE_S, &error) != P11S_OK) {
+        p11s_fleet_connect(my, &my->write, P11S_FLEET_WRITE_S, &error) != P11S_OK) {
       complain(&w, "no connection for writing", &error);
       pause_for(&w, RECONNECT_MS);
     } else if (w.count > 0) {
@@ -402,7 +402,7 @@ void *p11s_mysql_write_main(void *arg)
       tidy(&w);
     }
   }
-  p11s_mysql_trim_free(w.trim);
-  p11s_mysql_end_link(my, &my->write);
+  p11s_fleet_trim_free(w.trim);
+  p11s_fleet_end_link(my, &my->write);
   return NULL;
 }

@@ -26,71 +26,69 @@ struct command {
   "MODULE is a name that `modules` shows. SLOT is a token's label, its serial, a\n"                \
   "slot number or a pkcs11: URI (see `tokens`).\n"                                                 \
   "PIN is the PIN, a source (file:PATH, env:NAME, credential:NAME), '-' to be asked\n"             \
-  "for it, or '' to leave it to the setting pkcs11signer-pin-source.\n"
+  "for it, or '' for the setting pkcs11signer-pin-source.\n"
 
 static const struct command commands[] = {
     {"help", "[COMMAND]", 0, 1, NULL, "Lists the commands, or explains one.", ""},
     {"modules", "", 0, 0, p11s_command_modules, "Lists the PKCS#11 modules that p11-kit knows.",
-     "The name is what goes into MODULE, and into the Engine: line of a key reference.\n"},
+     "Other commands take the name as MODULE. Key references have it in their Engine: line.\n"},
     {"tokens", "", 0, 0, p11s_command_tokens, "Lists the tokens of all modules.",
-     "Slots without a token are left out. SLOT in other commands may be the label, the\n"
-     "serial or the slot number shown here. A module that cannot be asked is listed with\n"
-     "its error.\n"},
+     "Slots without a token are left out. Other commands take label, serial or slot number\n"
+     "as SLOT. A module that cannot be asked is listed with its error.\n"},
     {"keys", "MODULE SLOT [PIN]", 2, 3, p11s_command_keys,
      "Lists the keys on a token and the zones that use them.",
      "PIN is the PIN, a source (file:PATH, env:NAME, credential:NAME) or '-' to be asked\n"
-     "for it. Without one pkcs11signer-pin-source is used; when that is not set either,\n"
-     "only what the token shows without login is listed.\n"},
+     "for it. The default is the setting pkcs11signer-pin-source. Without any PIN only the\n"
+     "objects that the token shows before login are listed.\n"},
     {"assign", "ZONE ALGORITHM ksk|zsk MODULE SLOT PIN LABEL [PUBLABEL]", 7, 8, p11s_command_assign,
-     "Puts a key that is on a token to a zone's use.",
-     "Everything is checked first, with a signature made and verified; on failure nothing\n"
-     "is stored.\n" ABOUT_KEY
+     "Assigns a key that is on a token to a zone.",
+     "The key must make a signature that verifies before anything is stored.\n" ABOUT_KEY
      "LABEL is the private key's label or pkcs11:object=NAME;id=%01%02; PUBLABEL the public\n"
      "key's label, when it differs.\n"},
     {"generate", "ZONE ALGORITHM ksk|zsk MODULE SLOT PIN LABEL [BITS]", 7, 8, p11s_command_generate,
-     "Makes a key pair on a token and puts it to a zone's use.",
+     "Makes a key pair on a token and assigns it to a zone.",
      "LABEL must not be on the token yet. When a later step fails the pair is removed\n"
-     "again.\n" ABOUT_KEY "BITS is the size of an RSA key, 2048 when not given.\n"},
-    {"check", "[ZONE]", 0, 1, p11s_command_check,
-     "Looks at every key reference, of one zone or of all.",
-     "For each one the token and the key are found, the type and the public key are\n"
-     "compared, and one signature is made and verified. Fails when one of them does.\n"},
+     "again.\n" ABOUT_KEY "BITS is the size of an RSA key, by default 2048.\n"},
+    {"check", "[ZONE]", 0, 1, p11s_command_check, "Checks the key references of a zone, or of all.",
+     "For each reference the token and the key are found, type and public key are compared,\n"
+     "and a signature is made and verified. The command fails when one reference fails.\n"},
     {"status", "", 0, 0, p11s_command_status,
-     "Shows the tokens of the running server: ready, away or stuck.",
-     "As the server itself sees them; no token is asked. PIN is ok, low (a wrong one was\n"
-     "given lately), last (one try left) or locked. TROUBLE is why a token is away. Below:\n"
-     "until when all that was served in the last week is stored (see budget).\n"},
+     "Shows the tokens of the running servers: ready, away or stuck.",
+     "The servers have written it; no token is asked. PIN is ok, low (a wrong PIN was given\n"
+     "lately), last (one try left), locked or keypad. TROUBLE says why a token is away or not\n"
+     "logged in. The last line: until when the store has all that was served in the last\n"
+     "week (see `budget`).\n"},
     {"unlock-login", "TOKEN|--all", 1, 1, p11s_command_unlock_login,
-     "Has a PIN tried again that a token has refused.",
-     "A PIN that a token refused is not tried again, by no server and no pdnsutil, until\n"
-     "it is another one. Say this when it is right after all. TOKEN is a token's label, its\n"
-     "serial, a slot number or a pkcs11: URI; a token that is not there is known by label\n"
-     "or serial. Never tried, whatever is said: a PIN that is locked or on its final try.\n"},
+     "Allows one more try of a PIN that a token has refused.",
+     "No server and no pdnsutil tries a refused PIN again until it has changed. Use this\n"
+     "command when the PIN is right after all. TOKEN is a token's label, serial, slot number\n"
+     "or pkcs11: URI; a token that is not there is known by label or serial. A PIN that is\n"
+     "locked or on its final try is never tried.\n"},
     {"forecast", "[ZONE] [--measure]", 0, 2, p11s_command_forecast,
      "Says whether tokens keep up, and what would help.",
-     "From how fast the running servers' tokens have signed lately, and from how many\n"
-     "signatures a week takes: those that are stored, or with ZONE all that the zone can\n"
-     "need. --measure has each token make a few signatures and goes by that.\n"},
+     "Speeds are those the running servers have seen lately; --measure has each token make a\n"
+     "few signatures instead. A week's signatures are those in the store, or with ZONE all\n"
+     "that the zone can need.\n"},
     {"budget", "[ZONE]", 0, 1, p11s_command_budget,
      "Shows until when each zone can be served without the token.",
-     "That is what was asked for this week and last week: SERVED says how many signatures.\n"
-     "What was never asked for needs the token.\n"},
+     "This covers what was asked for this week and last week. SERVED is the number of these\n"
+     "signatures. A name that was never asked for needs the token.\n"},
     {"sign-ahead", "ZONE|all [WEEKS]", 1, 2, p11s_command_sign_ahead,
      "Makes the signatures of the weeks to come now.",
-     "Of what was asked for this week and last week, for WEEKS weeks ahead (1 to 8; when not\n"
-     "given, pkcs11signer-sign-ahead), which the server would do by itself, but slowly. Ctrl-C\n"
-     "ends it; the same command goes on from there.\n"},
+     "The server makes the same signatures by itself, but slowly. This covers what was asked\n"
+     "for this week and last week. WEEKS: how many weeks ahead, 1 to 8; by default\n"
+     "pkcs11signer-sign-ahead. After Ctrl-C the same command goes on from there.\n"},
     {"warm", "ZONE [WEEKS]", 1, 2, p11s_command_warm,
      "Signs all of a zone, for this week and for weeks ahead.",
-     "Every RRset and its denials, asked for or not. What the store has is not signed again.\n"
-     "WEEKS is how many weeks ahead, 0 to 8; pkcs11signer-sign-ahead when not given.\n"
-     "All sessions are used, so queries for what is not signed yet may wait meanwhile. Ctrl-C\n"
-     "ends it; the same command goes on from there.\n"},
+     "Every RRset and its denials, asked for or not, are signed unless the store has them.\n"
+     "WEEKS: how many weeks ahead, 0 to 8; by default pkcs11signer-sign-ahead. All sessions\n"
+     "are used: meanwhile queries for new signatures may wait. After Ctrl-C the same command\n"
+     "goes on from there.\n"},
     {"store", "stats|verify|purge [ZONE]", 1, 2, p11s_command_store,
      "Shows, verifies or empties the store of signatures.",
-     "stats says how many there are and what room they take; verify checks each with the\n"
-     "public keys of the table, deletes those that are wrong, and fails when there were\n"
-     "any; purge deletes them. Of one zone or of all; servers may go on running.\n"},
+     "stats: number and size of the signatures. verify: checks each with the public keys of\n"
+     "the table, deletes wrong ones, and fails when there were any. purge: deletes them. Each\n"
+     "covers one zone or all; servers may go on running.\n"},
 };
 
 #define COMMANDS (sizeof commands / sizeof *commands)

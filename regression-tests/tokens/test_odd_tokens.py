@@ -219,6 +219,17 @@ def test_a_message_that_the_token_refuses_for_its_length(site, token, spy, case)
                      r"the longest that it has signed has \d{2,3}\.", server.log)
     assert_delv(server, ZONE, f"host1.{ZONE}")
     server.stop()
+    site.set(pkcs11signer_state_dir=site.place.directory("state of warm"))
+    warmed = site.command("warm", ZONE, "1").stdout
+    assert re.search(rf"^Not signed: .*RRset big\.{ZONE} TXT: the token refuses .*CKR_DATA_LEN_RANGE", warmed, re.M)
+    assert warmed.count("Not signed: ") == 1
+    spy.unplug()
+    server = site.start_server()
+    assert_delv(server, ZONE, f"www.{ZONE}")
+    assert_delv(server, ZONE, f"host1.{ZONE}")
+    assert is_refused(server.ask(f"big.{ZONE}", "TXT"))
+    server.stop()
+    spy.plug()
     add_big_rrset(site, records=2)
     assert "0 failed" in site.command("check").stdout
 

@@ -11,9 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AHEAD 4          /* messages that wait for each thread */
-#define UNWRITTEN 2000   /* records that may wait to be written */
-#define TRY_EVERY_MS 500 /* when a token is away */
+#define AHEAD 4            /* messages that wait for each thread */
+#define UNWRITTEN 2000     /* records that may wait to be written */
+#define TRY_EVERY_MS 500   /* when a token is away */
+#define REFUSED_MOST 65536 /* bytes of text about messages that were refused */
 
 struct item {
   struct item *next;
@@ -40,6 +41,7 @@ struct p11s_bulk_sign {
   bool stopping;
   struct p11s_error error;
   struct p11s_bulk_sign_counts counts;
+  struct p11s_buf refused; /* texts, each with a NUL behind it */
 };
 
 /* -- threads */
@@ -102,6 +104,14 @@ static void give_up_locked(struct p11s_bulk_sign *b, const struct p11s_error *er
   pthread_cond_broadcast(&b->to_do);
 }
 
+/* Of kind 0 alone: the same message of another week is refused as well. */
+static void note_refused_locked(struct p11s_bulk_sign *b, const struct item *item,
+                                const struct p11s_error *error)
+{
+  if (item->kind == 0 && b->refused.len < REFUSED_MOST)
+    p11s_buf_add(&b->refused, error->text, strlen(error->text) + 1);
+}
+
 static void do_item(struct p11s_bulk_sign *b, const struct item *item)
 {
   bool there = p11s_sign_is_stored(item->key, item->message, item->len);
@@ -115,6 +125,8 @@ static void do_item(struct p11s_bulk_sign *b, const struct item *item)
   p11s_lock(&b->lock);
   if (result == P11S_OK)
     (there ? b->counts.there : b->counts.made)[item->kind]++;
+  else if (result == P11S_ERR_TOO_LONG)
+    note_refused_locked(b, item, &error);
   else
     give_up_locked(b, &error);
   p11s_unlock(&b->lock);
@@ -174,6 +186,7 @@ static void destroy(struct p11s_bulk_sign *b)
   pthread_cond_destroy(&b->to_do);
   pthread_cond_destroy(&b->changed);
   p11s_mutex_destroy(&b->lock);
+  p11s_buf_clear(&b->refused);
   free(b->threads);
   free(b);
 }
@@ -275,6 +288,13 @@ void p11s_bulk_sign_get_counts(struct p11s_bulk_sign *b, struct p11s_bulk_sign_c
 {
   p11s_lock(&b->lock);
   *ret = b->counts;
+  p11s_unlock(&b->lock);
+}
+
+void p11s_bulk_sign_add_refused(struct p11s_bulk_sign *b, struct p11s_buf *out)
+{
+  p11s_lock(&b->lock);
+  p11s_buf_add(out, b->refused.data, b->refused.len);
   p11s_unlock(&b->lock);
 }
 

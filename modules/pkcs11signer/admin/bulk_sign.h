@@ -2,6 +2,7 @@
 #ifndef P11S_ADMIN_BULK_SIGN_H
 #define P11S_ADMIN_BULK_SIGN_H
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "sign/key.h"
 #include "signer/signer.h"
@@ -16,8 +17,9 @@
  * that it has already costs no signature. Nothing is dropped because it comes faster than the store
  * can write.
  *
- * A token that is away, or does not answer, is waited for (P11S_BULK_SIGN_PATIENCE_MS); then, and
- * at once for any other failure, the batch gives up: what was not begun is not signed.
+ * A token that is away, or does not answer, is waited for (P11S_BULK_SIGN_PATIENCE_MS). A message
+ * that the token refuses for its length is left out (p11s_bulk_sign_add_refused()). After any other
+ * failure the batch gives up: what was not begun is not signed.
  *
  * batch->lock guards the queue, the counts and the error; it is held for no call. One thread adds
  * and waits.
@@ -49,6 +51,10 @@ bool p11s_bulk_sign_wait(struct p11s_bulk_sign *batch, uint64_t until_ms);
 enum p11s_err p11s_bulk_sign_error(struct p11s_bulk_sign *batch, struct p11s_error *e);
 
 void p11s_bulk_sign_get_counts(struct p11s_bulk_sign *batch, struct p11s_bulk_sign_counts *ret);
+
+/* Appends one text for each message of kind 0 that the token refused for its length, with a NUL
+   behind each; 64 KiB at most. */
+void p11s_bulk_sign_add_refused(struct p11s_bulk_sign *batch, struct p11s_buf *out);
 
 /* Drops what has not begun, waits for the rest until until_ms, and has the store written. The
    counts are final then, unless it gives false: not all came back. */

@@ -251,6 +251,7 @@ enum p11s_err p11s_warm_run(struct p11s_warm *w, bool (*progress)(uint64_t made,
     result = p11s_error_set(e, P11S_ERR_STOPPED, "interrupted");
   (void)p11s_bulk_sign_stop(run.batch, p11s_now_ms() + STOP_WITHIN_MS);
   p11s_bulk_sign_get_counts(run.batch, &counts);
+  p11s_bulk_sign_add_refused(run.batch, &w->left_out);
   memcpy(ret->made, counts.made, sizeof ret->made);
   memcpy(ret->there, counts.there, sizeof ret->there);
   p11s_bulk_sign_free(run.batch, p11s_now_ms());

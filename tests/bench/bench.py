@@ -79,11 +79,11 @@ def measure(options) -> tuple[Results, float]:
 
 
 def report(results: Results, rounds: int, seconds: float) -> str:
-    rows = table.merge(table.goals(results))
     today = datetime.datetime.now(datetime.timezone.utc).date()
     return (f"{today}, {rounds} round{'s'[: rounds > 1]} in {seconds:.0f} s, medians.\n"
             f"Machine: {machine.description(programs.pdns_server())}.\n\n"
-            + table.markdown(table.HEAD, [row.cells() for row in rows]) + "\n"
+            + table.markdown(table.HEAD, [row.cells() for row in table.goals(results)]) + "\n"
+            + table.markdown(table.BUSY_HEAD, table.while_signing(results)) + "\n"
             + table.markdown(table.ABSOLUTE_HEAD, table.absolute(results)) + "\n"
             + "![Answers per second and times against the token's latency](performance.svg)\n")
 

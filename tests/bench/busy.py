@@ -25,9 +25,12 @@ class Case:
     cold: int = COLD
 
     def __str__(self) -> str:
-        cache = "cache-ttl=20" if self.packet_cache else "cache-ttl=0"
         return (f"receiver-threads={self.receivers} distributor-threads={self.distributors}"
-                f" {cache}, {self.cold} cold queries waiting")
+                f" cache-ttl={self.cache_ttl}, {self.cold} cold queries waiting")
+
+    @property
+    def cache_ttl(self) -> int:
+        return 20 if self.packet_cache else 0
 
     @property
     def recommended(self) -> bool:
@@ -53,7 +56,7 @@ def measure(bench) -> None:
         bench.progress(f"busy token: {case.engine}, {case}")
         with bench.server(case.engine, P256, receiver_threads=case.receivers,
                           distributor_threads=case.distributors,
-                          cache_ttl=20 if case.packet_cache else 0) as server:
+                          cache_ttl=case.cache_ttl) as server:
             measure_case(bench, server, case)
 
 

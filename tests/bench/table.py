@@ -22,12 +22,11 @@ class Row:
     reached: bool | None = None
 
     def cells(self) -> list[str]:
-        verdict = {None: "", True: "yes", False: "**no**"}[self.reached]
-        return [self.what, self.built_in, self.module, self.goal, verdict]
+        return [self.what, self.built_in, self.module, self.goal, VERDICTS[self.reached]]
 
 
+VERDICTS = {None: "", True: "yes", False: "**no**"}
 THREADS = f"`{waiting.name_of(waiting.MANY_RECEIVERS)}`"
-BOUND = "(an answer signed in software, less that signature, a raw one and its verification instead)"
 HEAD = ["", "built-in engine", "pkcs11signer", "goal", "reached"]
 
 
@@ -42,7 +41,6 @@ def goals(r) -> list[Row]:
         *_cold_p256(r),
         *_slow_signatures(r),
         _one_name(r),
-        *_busy(r),
         *_zones(r),
         *_store(r),
         *_start(r)]
@@ -66,7 +64,7 @@ def _cold_rsa(r) -> list[Row]:
     return [
         Row(f"cold {RSA.name} signatures/s against the raw token with {answers.SESSIONS} threads,"
             f" {THREADS}", f"{theirs:.2f}", f"{ours:.2f}", "≥ 0.85", ours >= 0.85),
-        Row(f"the most that row can be on these CPUs {BOUND}", "",
+        Row("the most that row can be on these CPUs", "",
             f"{most / r.get('raw', RSA.name):.2f}")]
 
 
@@ -80,7 +78,7 @@ def _cold_p256(r) -> list[Row]:
         goal = ("≥ 2", ours >= 2) if run == MODULE else ("", None)
         rows.append(Row(what + text, "1.00", f"{ours:.2f}", *goal))
     most = [each / r.get(*theirs) for each in _most(r, P256)]
-    rows.insert(1, Row(f"the most that row can be on these CPUs {BOUND}; without verification",
+    rows.insert(1, Row("the most that row can be on these CPUs; without verification",
                        "", f"{most[0]:.2f}; {most[1]:.2f}"))
     return rows
 
@@ -122,22 +120,6 @@ def _one_name(r) -> Row:
                f"{r.get('one name', BUILT_IN):.0f}", f"{ours:.0f}", "1", ours == 1)
 
 
-def _busy(r) -> list[Row]:
-    rows = []
-    for case in busy.CASES:
-        for zone, kind in ((PLAIN, "unsigned"), (ZONE, "warm")):
-            idle, full = (r.get("busy", 99, zone, state, case.engine, str(case))
-                          for state in ("idle", "busy"))
-            text = f"{full / idle:.1f} ({idle:.2f} → {full:.2f} ms)"
-            what = f"{kind} answers, p99, all sessions signing against idle, {case}"
-            if case.engine == BUILT_IN:
-                rows.append(Row(what, text, ""))
-            else:
-                rows.append(Row(what, "", text, "≤ 2" if case.recommended else "",
-                                full <= 2 * idle if case.recommended else None))
-    return rows
-
-
 def _zones(r) -> list[Row]:
     look_ups, searches = r.get("look-ups"), r.get("searches")
     zone = r.get("bytes a zone", zones.NO_KEY)
@@ -171,17 +153,6 @@ def _start(r) -> list[Row]:
             token < 2)]
 
 
-def merge(rows: list[Row]) -> list[Row]:
-    """Rows of the same name are one: each engine has its own column."""
-    merged: dict[str, Row] = {}
-    for row in rows:
-        old = merged.get(row.what)
-        merged[row.what] = row if old is None else Row(
-            row.what, old.built_in or row.built_in, old.module or row.module,
-            old.goal or row.goal, row.reached if old.reached is None else old.reached)
-    return list(merged.values())
-
-
 ABSOLUTE_HEAD = ["answers per second (server CPU time per answer)",
                  *(f"{kind}, {a.name}" for kind in ("warm", "cold", f"cold, {THREADS}")
                    for a in ALGORITHMS)]
@@ -207,6 +178,23 @@ def _rate(r, *key) -> str:
     if not r.has(*key):
         return ""
     return f"{r.get(*key):,.0f} ({r.get('cpu', *key):.0f} µs)"
+
+
+BUSY_HEAD = ["p99 while all sessions sign, against idle", "threads", "`cache-ttl`", "cold queries",
+             "unsigned answers", "warm answers", "goal", "reached"]
+
+
+def while_signing(r) -> list[list[str]]:
+    """Answers that need no signature; threads are `receiver-threads` × `distributor-threads`."""
+    rows = []
+    for case in busy.CASES:
+        times = [[r.get("busy", 99, zone, state, case.engine, str(case)) for state in ("idle", "busy")]
+                 for zone in (PLAIN, ZONE)]
+        reached = all(full <= 2 * idle for idle, full in times) if case.recommended else None
+        rows.append([case.engine, f"{case.receivers}×{case.distributors}", f"{case.cache_ttl}", f"{case.cold}",
+                     *(f"{full / idle:.1f} ({idle:.2f} → {full:.2f} ms)" for idle, full in times),
+                     "≤ 2" if case.recommended else "", VERDICTS[reached]])
+    return rows
 
 
 def markdown(head: list[str], rows: list[list[str]]) -> str:

@@ -3,6 +3,7 @@
 #include "rig/fakehost.h"
 #include "base/lock.h"
 #include "rig/rig.h"
+#include "rig/rows_rig.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,15 +18,11 @@
 
 static struct p11s_signer *new_signer(bool store_pins, unsigned timeout_ms)
 {
-  struct p11s_config config = {.sessions = 2,
-                               .timeout_ms = timeout_ms,
-                               .transfer_timeout_ms = timeout_ms,
-                               .verify = true,
-                               .store_pins = store_pins};
-  struct p11s_signer *signer = NULL;
+  struct p11s_config config = rig_config(2);
 
-  assert_int_equal(p11s_signer_new(&config, &signer, NULL), P11S_OK);
-  return signer;
+  config.timeout_ms = config.transfer_timeout_ms = timeout_ms;
+  config.store_pins = store_pins;
+  return rig_signer_of(&config);
 }
 
 /* Takes the reference over. */
@@ -222,12 +219,10 @@ static void assert_fails(struct p11s_signer *signer, const char *zone, struct p1
 
 static struct p11s_keyref *odd_ref(const char *engine, const char *slot, unsigned algorithm)
 {
-  struct p11s_keyref *ref = rig_ref("key", RIG_PIN);
+  struct p11s_keyref *ref = rig_ref_in(slot, rig_ref("key", RIG_PIN));
 
   free(ref->engine);
-  free(ref->slot);
   ref->engine = strdup(engine);
-  ref->slot = strdup(slot);
   ref->algorithm = algorithm;
   return ref;
 }
@@ -485,46 +480,25 @@ static void pair_of_a_failed_call_that_stays_is_named(void **state)
   rig_signer_free(signer);
 }
 
-static int setup(void **state)
-{
-  if (rig_setup(state) != 0)
-    return -1;
-  rig_make_key("key");
-  rig_make_key("second");
-  return 0;
-}
-
-static int reset(void **state)
-{
-  fakehost_reset();
-  return rig_reset(state);
-}
-
-static int teardown(void **state)
-{
-  fakehost_reset();
-  return rig_teardown(state);
-}
-
 int main(void)
 {
   static const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup(stores_the_pinned_row, reset),
-      cmocka_unit_test_setup(pins_stay_out_of_the_table, reset),
-      cmocka_unit_test_setup(one_key_for_several_zones, reset),
-      cmocka_unit_test_setup(twin_is_refused, reset),
-      cmocka_unit_test_setup(unpinned_twin_is_refused, reset),
-      cmocka_unit_test_setup(failures_store_nothing, reset),
-      cmocka_unit_test_setup(slow_token_stores_nothing, reset),
-      cmocka_unit_test_setup(generates_and_stores, reset),
-      cmocka_unit_test_setup(generate_asks_for_the_zone_first, reset),
-      cmocka_unit_test_setup(failed_generate_leaves_nothing, reset),
-      cmocka_unit_test_setup(key_that_cannot_be_removed_is_named, reset),
-      cmocka_unit_test_setup(pair_of_a_failed_call_does_not_stay, reset),
-      cmocka_unit_test_setup(pair_of_a_lost_session_is_found_on_the_next, reset),
-      cmocka_unit_test_setup(removing_may_fail_late_too, reset),
-      cmocka_unit_test_setup(pair_of_a_failed_call_that_stays_is_named, reset),
+      cmocka_unit_test_setup(stores_the_pinned_row, rows_rig_reset),
+      cmocka_unit_test_setup(pins_stay_out_of_the_table, rows_rig_reset),
+      cmocka_unit_test_setup(one_key_for_several_zones, rows_rig_reset),
+      cmocka_unit_test_setup(twin_is_refused, rows_rig_reset),
+      cmocka_unit_test_setup(unpinned_twin_is_refused, rows_rig_reset),
+      cmocka_unit_test_setup(failures_store_nothing, rows_rig_reset),
+      cmocka_unit_test_setup(slow_token_stores_nothing, rows_rig_reset),
+      cmocka_unit_test_setup(generates_and_stores, rows_rig_reset),
+      cmocka_unit_test_setup(generate_asks_for_the_zone_first, rows_rig_reset),
+      cmocka_unit_test_setup(failed_generate_leaves_nothing, rows_rig_reset),
+      cmocka_unit_test_setup(key_that_cannot_be_removed_is_named, rows_rig_reset),
+      cmocka_unit_test_setup(pair_of_a_failed_call_does_not_stay, rows_rig_reset),
+      cmocka_unit_test_setup(pair_of_a_lost_session_is_found_on_the_next, rows_rig_reset),
+      cmocka_unit_test_setup(removing_may_fail_late_too, rows_rig_reset),
+      cmocka_unit_test_setup(pair_of_a_failed_call_that_stays_is_named, rows_rig_reset),
   };
 
-  return cmocka_run_group_tests_name("assign", tests, setup, teardown);
+  return cmocka_run_group_tests_name("assign", tests, rows_rig_setup, rows_rig_teardown);
 }

@@ -25,19 +25,14 @@ static struct p11s_bulk_sign *batch;
 
 static void open_signer(void)
 {
-  struct p11s_config config = {.sessions = SESSIONS,
-                               .timeout_ms = 60000,
-                               .transfer_timeout_ms = 60000,
-                               .verify = true,
-                               .store_pins = true,
-                               .state_dir = store_rig_directory(),
-                               .store = true,
-                               .store_mib = 64};
-  const struct p11s_pubkey *public_key;
+  struct p11s_config config = rig_config(SESSIONS);
 
-  assert_int_equal(p11s_signer_new(&config, &signer, NULL), P11S_OK);
+  config.state_dir = store_rig_directory();
+  config.store = true;
+  config.store_mib = 64;
+  signer = rig_signer_of(&config);
   key = rig_key(signer, "batch", RIG_PIN);
-  assert_int_equal(p11s_key_resolve(key, rig_wait(rig_later()), &public_key, NULL), P11S_OK);
+  rig_resolve(key);
 }
 
 static void close_signer(void)
@@ -48,8 +43,7 @@ static void close_signer(void)
 
 static int setup(void **state)
 {
-  (void)rig_reset(state);
-  (void)store_rig_empty(state);
+  (void)store_rig_reset_with_token(state);
   rig_make_key("batch");
   open_signer();
   assert_int_equal(p11s_bulk_sign_new(signer, SESSIONS, &batch, NULL), P11S_OK);
@@ -205,17 +199,6 @@ static void what_has_not_begun_is_dropped_when_it_stops(void **state)
   assert_false(add(0, 0, rig_later()));
 }
 
-static int group_setup(void **state)
-{
-  return rig_setup(state) != 0 || store_rig_setup(state) != 0 ? 1 : 0;
-}
-
-static int group_teardown(void **state)
-{
-  (void)store_rig_teardown(state);
-  return rig_teardown(state);
-}
-
 int main(void)
 {
   static const struct CMUnitTest tests[] = {
@@ -229,5 +212,6 @@ int main(void)
       cmocka_unit_test_setup_teardown(what_has_not_begun_is_dropped_when_it_stops, setup, teardown),
   };
 
-  return cmocka_run_group_tests_name("batch", tests, group_setup, group_teardown);
+  return cmocka_run_group_tests_name("batch", tests, store_rig_setup_with_token,
+                                     store_rig_teardown_with_token);
 }

@@ -3,6 +3,7 @@
 #include "rig/fakehost.h"
 #include "rig/message_rig.h"
 #include "rig/rig.h"
+#include "rig/rows_rig.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,18 +53,6 @@ static enum p11s_err check(struct p11s_signer *signer, const char *zone, struct 
   return p11s_check_rows(signer, &fakehost, zone, note, seen, e);
 }
 
-/* A row as assign would store it; takes the reference over. */
-static void put(const char *zone, unsigned flags, struct p11s_keyref *ref)
-{
-  struct p11s_buf content = P11S_BUF_INIT;
-
-  p11s_keyref_format(ref, true, &content);
-  assert_false(content.failed);
-  fakehost_put(zone, flags, p11s_buf_text(&content), content.len);
-  p11s_buf_wipe(&content);
-  p11s_keyref_free(ref);
-}
-
 static void put_text(const char *zone, const char *text)
 {
   fakehost_put(zone, 256, text, strlen(text));
@@ -102,15 +91,15 @@ static void every_reference_is_listed(void **state)
   struct p11s_error e = {P11S_OK, ""};
 
   (void)state;
-  put(NET, 257, rig_ref("key", "open sesame")); /* before the token is logged in */
-  put(ORG, 257, rig_pinned_ref("key", RIG_PIN));
+  fakehost_put_ref(NET, 257, rig_ref("key", "open sesame")); /* before the token is logged in */
+  fakehost_put_ref(ORG, 257, rig_pinned_ref("key", RIG_PIN));
   put_text(ORG, "Private-key-format: v1.2\nAlgorithm: 13 (ECDSAP256SHA256)\n"
                 "PrivateKey: GU6SnQ/Ou+xC5RumuIUIuJZteXT2z0O/ok1s38Et6mQ=\n"); /* not ours */
-  put(ORG, 256, rig_ref("second", RIG_PIN));
-  put(ORG, 256, rig_ref("nosuch", RIG_PIN));
-  put(ORG, 256, mismatched());
-  put(ORG, 256, of_algorithm(14));
-  put(ORG, 256, of_algorithm(12));
+  fakehost_put_ref(ORG, 256, rig_ref("second", RIG_PIN));
+  fakehost_put_ref(ORG, 256, rig_ref("nosuch", RIG_PIN));
+  fakehost_put_ref(ORG, 256, mismatched());
+  fakehost_put_ref(ORG, 256, of_algorithm(14));
+  fakehost_put_ref(ORG, 256, of_algorithm(12));
   put_text(ORG, "Engine: x\nhalf a row");
   put_text(ORG, "");
   if (check(signer, NULL, &e) != P11S_OK)
@@ -144,8 +133,8 @@ static void one_zone_alone(void **state)
   struct p11s_error e;
 
   (void)state;
-  put(NET, 257, rig_ref("key", RIG_PIN));
-  put(ORG, 257, rig_ref("second", RIG_PIN));
+  fakehost_put_ref(NET, 257, rig_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_ref("second", RIG_PIN));
   assert_int_equal(check(signer, ORG, &e), P11S_OK);
   assert_int_equal(seen_count, 1);
   assert_seen(0, ORG, 2, 13, P11S_OK);
@@ -187,7 +176,7 @@ static void every_check_asks_the_token(void **state)
   struct p11s_signer *signer = rig_signer(1);
 
   (void)state;
-  put(ORG, 257, rig_pinned_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_pinned_ref("key", RIG_PIN));
   assert_int_equal(check(signer, ORG, NULL), P11S_OK);
   assert_seen(0, ORG, 1, 13, P11S_OK);
   rig_fake()->corrupt(1, 2);
@@ -229,7 +218,7 @@ static void messages_that_are_too_long(void **state)
   rig_make_ed25519_key("edwards");
   ref->algorithm = 15;
   assert_int_equal(p11s_signer_key(signer, ref, &demanded, NULL), P11S_OK);
-  put(ORG, 257, ref);
+  fakehost_put_ref(ORG, 257, ref);
   fakehost_demands = demand_two;
   longest_txt = 1500;
   assert_int_equal(check(signer, ORG, NULL), P11S_OK);
@@ -250,37 +239,16 @@ static void messages_that_are_too_long(void **state)
   rig_signer_free(signer);
 }
 
-static int setup(void **state)
-{
-  if (rig_setup(state) != 0)
-    return -1;
-  rig_make_key("key");
-  rig_make_key("second");
-  return 0;
-}
-
-static int reset(void **state)
-{
-  fakehost_reset();
-  return rig_reset(state);
-}
-
-static int teardown(void **state)
-{
-  fakehost_reset();
-  return rig_teardown(state);
-}
-
 int main(void)
 {
   static const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup(every_reference_is_listed, reset),
-      cmocka_unit_test_setup(one_zone_alone, reset),
-      cmocka_unit_test_setup(nothing_to_check, reset),
-      cmocka_unit_test_setup(database_error_is_handed_on, reset),
-      cmocka_unit_test_setup(every_check_asks_the_token, reset),
-      cmocka_unit_test_setup(messages_that_are_too_long, reset),
+      cmocka_unit_test_setup(every_reference_is_listed, rows_rig_reset),
+      cmocka_unit_test_setup(one_zone_alone, rows_rig_reset),
+      cmocka_unit_test_setup(nothing_to_check, rows_rig_reset),
+      cmocka_unit_test_setup(database_error_is_handed_on, rows_rig_reset),
+      cmocka_unit_test_setup(every_check_asks_the_token, rows_rig_reset),
+      cmocka_unit_test_setup(messages_that_are_too_long, rows_rig_reset),
   };
 
-  return cmocka_run_group_tests_name("check", tests, setup, teardown);
+  return cmocka_run_group_tests_name("check", tests, rows_rig_setup, rows_rig_teardown);
 }

@@ -28,21 +28,16 @@ static struct p11s_key *keys[2];
 
 static void open_signer(bool store)
 {
-  struct p11s_config config = {.sessions = 2,
-                               .timeout_ms = 60000,
-                               .transfer_timeout_ms = 60000,
-                               .verify = true,
-                               .store_pins = true,
-                               .state_dir = store_rig_directory(),
-                               .store = store,
-                               .store_mib = 16};
-  const struct p11s_pubkey *public_key;
+  struct p11s_config config = rig_config(2);
 
-  assert_int_equal(p11s_signer_new(&config, &signer, NULL), P11S_OK);
+  config.state_dir = store_rig_directory();
+  config.store = store;
+  config.store_mib = 16;
+  signer = rig_signer_of(&config);
   keys[0] = rig_key(signer, "warm-ksk", RIG_PIN);
   keys[1] = rig_key(signer, "warm-zsk", RIG_PIN);
   for (unsigned i = 0; i < 2; i++)
-    assert_int_equal(p11s_key_resolve(keys[i], rig_wait(rig_later()), &public_key, NULL), P11S_OK);
+    rig_resolve(keys[i]);
 }
 
 static void close_signer(void)
@@ -94,8 +89,7 @@ static void a_zone(const char *zone, unsigned weeks, const struct p11s_demand_si
 
 static int setup(void **state)
 {
-  (void)rig_reset(state);
-  (void)store_rig_empty(state);
+  (void)store_rig_reset_with_token(state);
   fakehost_reset();
   fakehost_demands = a_zone;
   open_signer(true);
@@ -282,17 +276,11 @@ static void what_is_in_the_way_is_said_at_once(void **state)
 
 static int group_setup(void **state)
 {
-  if (rig_setup(state) != 0 || store_rig_setup(state) != 0)
+  if (store_rig_setup_with_token(state) != 0)
     return 1;
   rig_make_key("warm-ksk");
   rig_make_key("warm-zsk");
   return 0;
-}
-
-static int group_teardown(void **state)
-{
-  (void)store_rig_teardown(state);
-  return rig_teardown(state);
 }
 
 int main(void)
@@ -307,5 +295,5 @@ int main(void)
       cmocka_unit_test_setup_teardown(what_is_in_the_way_is_said_at_once, setup, teardown),
   };
 
-  return cmocka_run_group_tests_name("warm", tests, group_setup, group_teardown);
+  return cmocka_run_group_tests_name("warm", tests, group_setup, store_rig_teardown_with_token);
 }

@@ -39,44 +39,26 @@ static void note_end(void *arg)
   rig_event_note(arg);
 }
 
-static int group_setup(void **state)
-{
-  return rig_setup(state) != 0 || store_rig_setup(state) != 0;
-}
-
-static int group_teardown(void **state)
-{
-  return store_rig_teardown(state) != 0 || rig_teardown(state) != 0;
-}
-
 static void make_signer(bool ahead, unsigned rate)
 {
-  struct p11s_config config = {.sessions = 1,
-                               .timeout_ms = 60000,
-                               .transfer_timeout_ms = 60000,
-                               .verify = true,
-                               .store_pins = true,
-                               .state_dir = store_rig_directory(),
-                               .store = true,
-                               .store_mib = 4,
-                               .ahead = ahead,
-                               .ahead_weeks = 1,
-                               .ahead_rate = rate};
-  const struct p11s_pubkey *public_key;
-  struct p11s_error e;
+  struct p11s_config config = rig_config(1);
 
-  if (p11s_signer_new(&config, &signer, &e) != P11S_OK)
-    fail_msg("%s", e.text);
+  config.state_dir = store_rig_directory();
+  config.store = true;
+  config.store_mib = 4;
+  config.ahead = ahead;
+  config.ahead_weeks = 1;
+  config.ahead_rate = rate;
+  signer = rig_signer_of(&config);
   key = rig_key(signer, "key", RIG_PIN);
   store = p11s_signer_store(signer);
   assert_non_null(store);
-  if (p11s_key_resolve(key, rig_wait(rig_later()), &public_key, &e) != P11S_OK)
-    fail_msg("%s", e.text);
+  rig_resolve(key);
 }
 
 static int begin(void **state)
 {
-  if (rig_reset(state) != 0 || store_rig_empty(state) != 0)
+  if (store_rig_reset_with_token(state) != 0)
     return 1;
   rig_make_key("key");
   rig_event_reset(&ended);
@@ -378,5 +360,5 @@ int main(void)
       ON_TOKEN(it_ends_while_the_token_hangs),
   };
 
-  return cmocka_run_group_tests(tests, group_setup, group_teardown);
+  return cmocka_run_group_tests(tests, store_rig_setup_with_token, store_rig_teardown_with_token);
 }

@@ -31,38 +31,25 @@ static struct p11s_signer *signer;
 
 static int group_setup(void **state)
 {
-  if (rig_setup(state) != 0 || store_rig_setup(state) != 0)
+  if (store_rig_setup_with_token(state) != 0)
     return 1;
   (void)softhsm_token(SECOND, RIG_PIN);
   return 0;
 }
 
-static int group_teardown(void **state)
-{
-  return store_rig_teardown(state) != 0 || rig_teardown(state) != 0;
-}
-
 static struct p11s_signer *make_signer(const char *directory, const struct p11s_host_source *hosts)
 {
-  const struct p11s_config config = {.sessions = 2,
-                                     .timeout_ms = 60000,
-                                     .transfer_timeout_ms = 60000,
-                                     .verify = true,
-                                     .store_pins = true,
-                                     .state_dir = directory,
-                                     .prepare = true,
-                                     .hosts = hosts};
-  struct p11s_signer *made;
-  struct p11s_error e;
+  struct p11s_config config = rig_config(2);
 
-  if (p11s_signer_new(&config, &made, &e) != P11S_OK)
-    fail_msg("%s", e.text);
-  return made;
+  config.state_dir = directory;
+  config.prepare = true;
+  config.hosts = hosts;
+  return rig_signer_of(&config);
 }
 
 static int begin(void **state)
 {
-  if (rig_reset(state) != 0 || store_rig_empty(state) != 0)
+  if (store_rig_reset_with_token(state) != 0)
     return 1;
   fakehost_reset();
   rig_make_key("key");
@@ -80,25 +67,6 @@ static int end(void **state)
   rig_remove_key("other");
   fakehost_reset();
   return 0;
-}
-
-static void put(const char *zone, struct p11s_keyref *ref)
-{
-  struct p11s_buf content = P11S_BUF_INIT;
-
-  p11s_keyref_format(ref, true, &content);
-  assert_false(content.failed);
-  fakehost_put(zone, 257, p11s_buf_text(&content), content.len);
-  p11s_buf_wipe(&content);
-  p11s_keyref_free(ref);
-}
-
-static struct p11s_keyref *on_second(struct p11s_keyref *ref)
-{
-  free(ref->slot);
-  ref->slot = strdup(SECOND);
-  assert_non_null(ref->slot);
-  return ref;
 }
 
 static struct p11s_prepare *start(void)
@@ -145,9 +113,9 @@ static void a_query_finds_all_done(void **state)
   unsigned searches;
 
   (void)state;
-  put(NET, rig_ref("key", RIG_PIN));
-  put(ORG, rig_ref("key", RIG_PIN));
-  put(ORG, rig_ref("other", RIG_PIN));
+  fakehost_put_ref(NET, 257, rig_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_ref("other", RIG_PIN));
   prepare();
   assert_int_equal(calls("C_Login"), 1);
   assert_int_equal(calls("C_Sign"), 2); /* each key has proven itself */
@@ -165,8 +133,8 @@ static void a_query_finds_all_done(void **state)
 static void tokens_are_logged_in_to_once(void **state)
 {
   (void)state;
-  put(ORG, rig_pinned_ref("key", RIG_PIN));
-  put(ORG, on_second(rig_pinned_ref("key", RIG_PIN)));
+  fakehost_put_ref(ORG, 257, rig_pinned_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_ref_in(SECOND, rig_pinned_ref("key", RIG_PIN)));
   p11s_signer_prepare(signer, rig_later());
   assert_int_equal(calls("C_Login"), 2); /* when this returns */
   p11s_signer_prepare(signer, rig_later());
@@ -176,7 +144,7 @@ static void tokens_are_logged_in_to_once(void **state)
 static void a_pinned_key_is_found_and_signs_nothing(void **state)
 {
   (void)state;
-  put(ORG, rig_pinned_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_pinned_ref("key", RIG_PIN));
   prepare();
   assert_int_equal(calls("C_Login"), 1);
   assert_in_range(calls("C_FindObjectsInit"), 1, 10);
@@ -186,8 +154,8 @@ static void a_pinned_key_is_found_and_signs_nothing(void **state)
 static void what_signs_nothing_is_left_alone(void **state)
 {
   (void)state;
-  put(ORG, rig_ref("key", RIG_PIN));
-  put(ORG, rig_ref("other", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_ref("other", RIG_PIN));
   fakehost_put(ORG, 257, "Private-key-format: v1.2\nAlgorithm: 13\n", 39);
   fakehost_rows[0].active = fakehost_rows[1].active = false;
   prepare();
@@ -202,8 +170,8 @@ static void a_key_that_is_missing_does_not_stop_the_others(void **state)
   struct p11s_key *other = rig_key(signer, "other", RIG_PIN);
 
   (void)state;
-  put(ORG, rig_ref("none", RIG_PIN));
-  put(ORG, rig_ref("other", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_ref("none", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_ref("other", RIG_PIN));
   prepare();
   assert_non_null(p11s_key_public(other));
   p11s_key_release(other);
@@ -212,7 +180,7 @@ static void a_key_that_is_missing_does_not_stop_the_others(void **state)
 static void without_a_database_nothing_is(void **state)
 {
   (void)state;
-  put(ORG, rig_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_ref("key", RIG_PIN));
   fakehost_refuse_listing(true);
   prepare();
   assert_int_equal(calls("C_OpenSession"), 0);
@@ -227,9 +195,9 @@ static void without_a_database_nothing_is(void **state)
 static void wrong_pins_cost_one_try(void **state)
 {
   (void)state;
-  put(NET, rig_ref("key", RIG_WRONG_PIN));
-  put(ORG, rig_ref("key", "wrong~1111"));
-  put(ORG, rig_ref("other", "wrong~2222"));
+  fakehost_put_ref(NET, 257, rig_ref("key", RIG_WRONG_PIN));
+  fakehost_put_ref(ORG, 257, rig_ref("key", "wrong~1111"));
+  fakehost_put_ref(ORG, 257, rig_ref("other", "wrong~2222"));
   prepare();
   assert_int_equal(calls("C_Login"), 1);
 }
@@ -242,7 +210,7 @@ static void no_try_that_would_be_forgotten(void **state)
   rig_signer_free(signer);
   signer = make_signer(NULL, &fakehost_source);
   key = rig_key(signer, "key", RIG_PIN);
-  put(ORG, rig_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_ref("key", RIG_PIN));
   prepare();
   assert_int_equal(calls("C_Login"), 0);
   assert_int_equal(sign(key), P11S_OK); /* and it is no reason not to log in now */
@@ -253,7 +221,7 @@ static void no_try_that_would_be_forgotten(void **state)
 static void nobody_is_called_to_the_keypad(void **state)
 {
   (void)state;
-  put(ORG, rig_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_ref("key", RIG_PIN));
   rig_fake()->token_info(CKF_PROTECTED_AUTHENTICATION_PATH, 0, 0);
   prepare();
   assert_int_equal(calls("C_OpenSession"), 1);
@@ -263,7 +231,7 @@ static void nobody_is_called_to_the_keypad(void **state)
 static void the_last_tries_are_left_to_people(void **state)
 {
   (void)state;
-  put(ORG, rig_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_ref("key", RIG_PIN));
   rig_fake()->token_info(CKF_USER_PIN_FINAL_TRY, 0, 0);
   prepare();
   assert_int_equal(calls("C_OpenSession"), 1);
@@ -302,7 +270,7 @@ static void a_query_waits_for_the_login_that_is_under_way(void **state)
   pthread_t query;
 
   (void)state;
-  put(ORG, rig_pinned_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_pinned_ref("key", RIG_PIN));
   rig_fake()->block("C_Login", 1, 1);
   p = start();
   assert_true(rig_fake()->wait_blocked("C_Login", 1));
@@ -324,8 +292,8 @@ static void a_token_that_hangs_holds_up_no_other(void **state)
   struct p11s_prepare *p;
 
   (void)state;
-  put(NET, rig_ref("key", RIG_PIN));
-  put(ORG, on_second(rig_ref("key", RIG_PIN)));
+  fakehost_put_ref(NET, 257, rig_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_ref_in(SECOND, rig_ref("key", RIG_PIN)));
   rig_fake()->block("C_Login", 1, 1);
   p = start();
   assert_true(rig_fake()->wait_blocked("C_Login", 1));
@@ -403,5 +371,5 @@ int main(void)
       TEST(zones_that_were_used_last_come_first),
   };
 
-  return cmocka_run_group_tests(tests, group_setup, group_teardown);
+  return cmocka_run_group_tests(tests, group_setup, store_rig_teardown_with_token);
 }

@@ -59,28 +59,12 @@ static int end(void **state)
 
 static void put(const char *zone, const char *slot)
 {
-  struct p11s_keyref *ref = rig_ref("key", RIG_PIN);
-  struct p11s_buf content = P11S_BUF_INIT;
-
-  free(ref->slot);
-  ref->slot = strdup(slot);
-  p11s_keyref_format(ref, true, &content);
-  assert_false(content.failed);
-  fakehost_put(zone, 257, p11s_buf_text(&content), content.len);
-  p11s_buf_wipe(&content);
-  p11s_keyref_free(ref);
+  fakehost_put_ref(zone, 257, rig_ref_in(slot, rig_ref("key", RIG_PIN)));
 }
 
 static struct p11s_key *use(const char *slot)
 {
-  struct p11s_keyref *ref = rig_ref("key", RIG_PIN);
-  struct p11s_key *key;
-
-  free(ref->slot);
-  ref->slot = strdup(slot);
-  assert_int_equal(p11s_signer_key(signer, ref, &key, NULL), P11S_OK);
-  p11s_keyref_free(ref);
-  return key;
+  return rig_key_of(signer, rig_ref_in(slot, rig_ref("key", RIG_PIN)));
 }
 
 static size_t tokens(void)
@@ -165,12 +149,11 @@ static void a_database_that_does_not_answer_retires_nothing(void **state)
 static void workers_end_and_come_back(void **state)
 {
   struct p11s_key *key = use(RIG_TOKEN);
-  const struct p11s_pubkey *public_key;
   struct p11s_token_stats stats;
   uint64_t deadline;
 
   (void)state;
-  assert_int_equal(p11s_key_resolve(key, rig_wait(rig_later()), &public_key, NULL), P11S_OK);
+  rig_resolve(key);
   steps(60);
   assert_int_equal(tokens(), 0);
   deadline = rig_later();

@@ -37,21 +37,11 @@ uint64_t __wrap_p11s_now_ms(void)
   return __real_p11s_now_ms() + passed_ms;
 }
 
-static int group_setup(void **state)
-{
-  return rig_setup(state) != 0 || store_rig_setup(state) != 0;
-}
-
-static int group_teardown(void **state)
-{
-  return store_rig_teardown(state) != 0 || rig_teardown(state) != 0;
-}
-
 static int begin(void **state)
 {
   size_t len;
 
-  if (rig_reset(state) != 0 || store_rig_empty(state) != 0)
+  if (store_rig_reset_with_token(state) != 0)
     return 1;
   fakehost_reset();
   rig_make_key("key");
@@ -70,17 +60,6 @@ static int end(void **state)
   rig_remove_key("other");
   fakehost_reset();
   return 0;
-}
-
-static void put(const char *zone, struct p11s_keyref *ref)
-{
-  struct p11s_buf content = P11S_BUF_INIT;
-
-  p11s_keyref_format(ref, true, &content);
-  assert_false(content.failed);
-  fakehost_put(zone, 257, p11s_buf_text(&content), content.len);
-  p11s_buf_wipe(&content);
-  p11s_keyref_free(ref);
 }
 
 static const unsigned char *id_of(const char *label)
@@ -119,11 +98,11 @@ static enum p11s_use_state use(const char *label)
 static void rows_say_which_keys_sign(void **state)
 {
   (void)state;
-  put(ORG, rig_pinned_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_pinned_ref("key", RIG_PIN));
   assert_int_equal(use("other"), P11S_USE_UNNAMED);
-  put(ORG, rig_pinned_ref("other", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_pinned_ref("other", RIG_PIN));
   fakehost_rows[1].active = false;
-  put(NET, rig_pinned_ref("key", RIG_PIN));
+  fakehost_put_ref(NET, 257, rig_pinned_ref("key", RIG_PIN));
   assert_int_equal(use("key"), P11S_USE_SIGNS);
   assert_int_equal(use("other"), P11S_USE_ENDED);
   fakehost_state.presigned = true;
@@ -139,7 +118,7 @@ static void a_key_signs_what_its_flags_and_the_others_say(void **state)
       "Private-key-format: v1.2\nAlgorithm: 15 (ED25519)\nPrivateKey: AA==\n";
 
   (void)state;
-  put(ORG, rig_pinned_ref("key", RIG_PIN)); /* 257 */
+  fakehost_put_ref(ORG, 257, rig_pinned_ref("key", RIG_PIN)); /* 257 */
   fakehost_put(ORG, 256, of_another, sizeof of_another - 1);
   assert_int_equal(use_of("key", P11S_FOR_DNSKEY), P11S_USE_SIGNS);
   assert_int_equal(use_of("key", P11S_FOR_ALL_ELSE), P11S_USE_SIGNS);
@@ -147,7 +126,7 @@ static void a_key_signs_what_its_flags_and_the_others_say(void **state)
   assert_int_equal(use_of("key", P11S_FOR_DNSKEY), P11S_USE_SIGNS);
   assert_int_equal(use_of("key", P11S_FOR_CDS), P11S_USE_SIGNS);
   assert_int_equal(use_of("key", P11S_FOR_ALL_ELSE), P11S_USE_ENDED);
-  put(ORG, rig_pinned_ref("other", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_pinned_ref("other", RIG_PIN));
   fakehost_rows[3].flags = 256;
   assert_int_equal(use_of("other", P11S_FOR_DNSKEY), P11S_USE_ENDED);
   assert_int_equal(use_of("other", P11S_FOR_CDS), P11S_USE_SIGNS);
@@ -159,7 +138,7 @@ static void a_key_signs_what_its_flags_and_the_others_say(void **state)
 static void a_zone_that_is_not_there_has_no_keys(void **state)
 {
   (void)state;
-  put(ORG, rig_pinned_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_pinned_ref("key", RIG_PIN));
   fakehost_hide(ORG);
   assert_int_equal(use("key"), P11S_USE_UNNAMED);
   fakehost_hide(NULL);
@@ -171,13 +150,12 @@ static void a_zone_that_is_not_there_has_no_keys(void **state)
 static void what_is_not_known_may_sign(void **state)
 {
   struct p11s_key *key;
-  const struct p11s_pubkey *public_key;
 
   (void)state;
-  put(ORG, rig_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_ref("key", RIG_PIN));
   assert_int_equal(use("other"), P11S_USE_UNKNOWN);
   key = rig_key(signer, "key", RIG_PIN);
-  assert_int_equal(p11s_key_resolve(key, rig_wait(rig_later()), &public_key, NULL), P11S_OK);
+  rig_resolve(key);
   p11s_key_release(key);
   assert_int_equal(use("key"), P11S_USE_SIGNS);
   assert_int_equal(use("other"), P11S_USE_UNNAMED);
@@ -205,7 +183,7 @@ static void an_answer_counts_for_its_age(void **state)
 static void a_change_is_told_once(void **state)
 {
   (void)state;
-  put(ORG, rig_pinned_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_pinned_ref("key", RIG_PIN));
   (void)get(0);
   (void)p11s_zones_take_change(zones);
   passed_ms += 10;
@@ -223,7 +201,7 @@ static void a_database_that_does_not_answer_changes_nothing(void **state)
   unsigned asked;
 
   (void)state;
-  put(ORG, rig_pinned_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_pinned_ref("key", RIG_PIN));
   fakehost_refuse_listing(true);
   assert_null(get(0));
   passed_ms += 2000;
@@ -249,7 +227,7 @@ static void an_answer_that_has_come_since(void **state)
   unsigned asked;
 
   (void)state;
-  put(ORG, rig_pinned_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_pinned_ref("key", RIG_PIN));
   fakehost_hide(ORG);
   assert_false(get(0)->state.exists);
   fakehost_hide(NULL);
@@ -314,7 +292,7 @@ static void what_belongs_to_no_zone_does_not_recur(void **state)
   struct p11s_plan *plan = begin_plan();
 
   (void)state;
-  put(ORG, rig_pinned_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_pinned_ref("key", RIG_PIN));
   add(plan, make(1), "key", NOW);
   add(plan, message_rig_a("example.org", "b.example.org", 1, W, message), "other", NOW);
   add(plan, message_rig_a("example.net", "a.example.net", 1, W, message), "key", NOW);
@@ -328,8 +306,8 @@ static void a_key_that_signs_recurs_however_long_ago(void **state)
   struct p11s_plan *plan = begin_plan();
 
   (void)state;
-  put(ORG, rig_pinned_ref("key", RIG_PIN));
-  put(ORG, rig_pinned_ref("other", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_pinned_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_pinned_ref("other", RIG_PIN));
   add(plan, make(1), "key", NOW - 3 * 86400u);
   add(plan, make(1), "other", NOW);
   assert_int_equal(finish(plan), 2);
@@ -359,7 +337,7 @@ static uint64_t recurring_of_three(void)
   struct p11s_plan *plan = begin_plan();
 
   if (fakehost_row_count == 0)
-    put(ORG, rig_pinned_ref("key", RIG_PIN));
+    fakehost_put_ref(ORG, 257, rig_pinned_ref("key", RIG_PIN));
   for (unsigned i = 1; i <= 3; i++)
     add(plan, make(i), "key", NOW - 1000 + i);
   return finish(plan);
@@ -373,7 +351,7 @@ static void an_rrset_that_changes_back(void **state)
   unsigned char digest[32];
 
   (void)state;
-  put(ORG, rig_pinned_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_pinned_ref("key", RIG_PIN));
   fakehost_rrset = serve;
   served = 1;
   for (unsigned i = 1; i <= 3; i++)
@@ -435,7 +413,7 @@ static void dnskeys_of_before(void **state)
 {
   (void)state;
   fakehost_rrset = serve_dnskey;
-  put(ORG, rig_pinned_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_pinned_ref("key", RIG_PIN));
   for (served = 1; served <= 3; served++) {
     struct p11s_plan *plan = begin_plan();
 
@@ -460,7 +438,7 @@ static void what_is_missing_is_looked_up(void **state)
   struct p11s_plan *plan = begin_plan();
 
   (void)state;
-  put(ORG, rig_pinned_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_pinned_ref("key", RIG_PIN));
   fakehost_rrset = serve;
   for (served = 0; served <= 2; served++) {
     if (served > 0)
@@ -482,7 +460,7 @@ static void one_answer_suffices_for_a_zone(void **state)
   struct p11s_plan *plan = begin_plan();
 
   (void)state;
-  put(ORG, rig_pinned_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_pinned_ref("key", RIG_PIN));
   fakehost_questions = 0;
   for (unsigned i = 0; i < 100; i++) {
     char owner[32];
@@ -506,7 +484,7 @@ static void what_is_made_for_each_who_asks_is_limited(void **state)
   struct p11s_plan *plan = begin_plan();
 
   (void)state;
-  put(ORG, rig_pinned_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_pinned_ref("key", RIG_PIN));
   for (unsigned i = 1; i <= P11S_PLAN_CONTENTS_MOST + 10; i++)
     add(plan, make(i), "key", NOW - 1000 + i);
   assert_int_equal(finish(plan), P11S_PLAN_CONTENTS_MOST);
@@ -519,7 +497,7 @@ static void of_soa_records_one_recurs(void **state)
                                                   P11S_SOA_EDIT_INCREMENT_WEEKS};
 
   (void)state;
-  put(ORG, rig_pinned_ref("key", RIG_PIN));
+  fakehost_put_ref(ORG, 257, rig_pinned_ref("key", RIG_PIN));
   for (size_t i = 0; i < 2; i++) {
     struct p11s_plan *plan = begin_plan();
 
@@ -561,5 +539,5 @@ int main(void)
       ON_TOKEN(of_soa_records_one_recurs),
   };
 
-  return cmocka_run_group_tests(tests, group_setup, group_teardown);
+  return cmocka_run_group_tests(tests, store_rig_setup_with_token, store_rig_teardown_with_token);
 }

@@ -31,6 +31,14 @@ struct p11s_keyref *rig_ref(const char *label, const char *pin)
   return ref;
 }
 
+struct p11s_keyref *rig_ref_in(const char *slot, struct p11s_keyref *ref)
+{
+  free(ref->slot);
+  ref->slot = strdup(slot);
+  assert_non_null(ref->slot);
+  return ref;
+}
+
 uint64_t rig_later(void)
 {
   struct timespec now;

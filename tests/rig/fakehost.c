@@ -61,6 +61,17 @@ void fakehost_put(const char *zone, unsigned flags, const char *content, size_t 
   (void)put(zone, flags, true, true, content, content_len);
 }
 
+void fakehost_put_ref(const char *zone, unsigned flags, struct p11s_keyref *ref)
+{
+  struct p11s_buf content = P11S_BUF_INIT;
+
+  p11s_keyref_format(ref, true, &content);
+  must(!content.failed, "no memory");
+  fakehost_put(zone, flags, p11s_buf_text(&content), content.len);
+  p11s_buf_wipe(&content);
+  p11s_keyref_free(ref);
+}
+
 void fakehost_refuse_adding(bool refuse)
 {
   refuse_adding = refuse;

@@ -3,6 +3,7 @@
 #define P11S_TEST_FAKEHOST_H
 
 #include "ahead/host.h"
+#include "format/keyref.h"
 
 /*
  * PowerDNS's tables for a test: a few zones and rows in memory. One table per
@@ -27,6 +28,8 @@ extern unsigned fakehost_row_count;
 void fakehost_reset(void);
 /* As a row that was there before. */
 void fakehost_put(const char *zone, unsigned flags, const char *content, size_t content_len);
+/* The row that assign would store, with its PIN. The reference is freed. */
+void fakehost_put_ref(const char *zone, unsigned flags, struct p11s_keyref *ref);
 /* The next calls of this kind fail with P11S_ERR_HOST. */
 void fakehost_refuse_adding(bool refuse);
 void fakehost_refuse_listing(bool refuse);

@@ -64,14 +64,24 @@ void rig_log_out(CK_SESSION_HANDLE session);
 
 /* Algorithm 13, pin NULL: none. Free with p11s_keyref_free(). */
 struct p11s_keyref *rig_ref(const char *label, const char *pin);
+/* The same reference, to what another slot holds. */
+struct p11s_keyref *rig_ref_in(const char *slot, struct p11s_keyref *ref);
 /* The same with the token's public key pinned. */
 struct p11s_keyref *rig_pinned_ref(const char *label, const char *pin);
-/* verify, literal PINs stored, ample time. Stop and free it with rig_signer_free(). */
+/* verify, literal PINs stored, ample time. */
+struct p11s_config rig_config(unsigned sessions);
+/* Stop and free it with rig_signer_free(). */
+struct p11s_signer *rig_signer_of(const struct p11s_config *config);
+/* One of rig_config(). */
 struct p11s_signer *rig_signer(unsigned sessions);
 /* Fails the test when a worker does not come back. */
 void rig_signer_free(struct p11s_signer *signer);
-/* The interned key for a reference made by rig_ref(). */
+/* The interned key of the reference, which is freed. */
+struct p11s_key *rig_key_of(struct p11s_signer *signer, struct p11s_keyref *ref);
+/* That of rig_ref(). */
 struct p11s_key *rig_key(struct p11s_signer *signer, const char *label, const char *pin);
+/* Returns when its public key is known. */
+void rig_resolve(struct p11s_key *key);
 
 /* A deadline that is not reached, in a test that works. */
 uint64_t rig_later(void);

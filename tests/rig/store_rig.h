@@ -23,6 +23,11 @@ int store_rig_teardown(void **state);
 /* Before each test: nothing is open, nor in the directory. */
 int store_rig_empty(void **state);
 
+/* All three, and those of rig/rig.h: a token too. */
+int store_rig_setup_with_token(void **state);
+int store_rig_teardown_with_token(void **state);
+int store_rig_reset_with_token(void **state);
+
 const char *store_rig_directory(void);
 bool store_rig_exists(const char *name);
 /* DIRECTORY/name. Static. */

@@ -9,19 +9,30 @@
 
 #include <cmocka.h>
 
-struct p11s_signer *rig_signer(unsigned sessions)
+struct p11s_config rig_config(unsigned sessions)
 {
-  struct p11s_config config = {.sessions = sessions,
-                               .timeout_ms = RIG_PATIENCE_S * 1000,
-                               .transfer_timeout_ms = RIG_PATIENCE_S * 1000,
-                               .verify = true,
-                               .store_pins = true};
+  return (struct p11s_config){.sessions = sessions,
+                              .timeout_ms = RIG_PATIENCE_S * 1000,
+                              .transfer_timeout_ms = RIG_PATIENCE_S * 1000,
+                              .verify = true,
+                              .store_pins = true};
+}
+
+struct p11s_signer *rig_signer_of(const struct p11s_config *config)
+{
   struct p11s_signer *signer = NULL;
   struct p11s_error e;
 
-  if (p11s_signer_new(&config, &signer, &e) != P11S_OK)
+  if (p11s_signer_new(config, &signer, &e) != P11S_OK)
     fail_msg("%s", e.text);
   return signer;
+}
+
+struct p11s_signer *rig_signer(unsigned sessions)
+{
+  struct p11s_config config = rig_config(sessions);
+
+  return rig_signer_of(&config);
 }
 
 void rig_signer_free(struct p11s_signer *signer)
@@ -31,9 +42,8 @@ void rig_signer_free(struct p11s_signer *signer)
   p11s_signer_free(signer);
 }
 
-struct p11s_key *rig_key(struct p11s_signer *signer, const char *label, const char *pin)
+struct p11s_key *rig_key_of(struct p11s_signer *signer, struct p11s_keyref *ref)
 {
-  struct p11s_keyref *ref = rig_ref(label, pin);
   struct p11s_key *key = NULL;
   struct p11s_error e;
 
@@ -41,4 +51,18 @@ struct p11s_key *rig_key(struct p11s_signer *signer, const char *label, const ch
     fail_msg("%s", e.text);
   p11s_keyref_free(ref);
   return key;
+}
+
+struct p11s_key *rig_key(struct p11s_signer *signer, const char *label, const char *pin)
+{
+  return rig_key_of(signer, rig_ref(label, pin));
+}
+
+void rig_resolve(struct p11s_key *key)
+{
+  const struct p11s_pubkey *public_key;
+  struct p11s_error e;
+
+  if (p11s_key_resolve(key, rig_wait(rig_later()), &public_key, &e) != P11S_OK)
+    fail_msg("%s", e.text);
 }

@@ -44,17 +44,6 @@ void __wrap_p11s_job_finish(struct p11s_job *job, const struct p11s_error *resul
   rig_event_note(&finished);
 }
 
-static struct p11s_key *key_of(struct p11s_signer *signer, struct p11s_keyref *ref)
-{
-  struct p11s_key *key = NULL;
-  struct p11s_error e;
-
-  if (p11s_signer_key(signer, ref, &key, &e) != P11S_OK)
-    fail_msg("%s", e.text);
-  p11s_keyref_free(ref);
-  return key;
-}
-
 static void assert_public(const struct p11s_key *key, const char *label)
 {
   struct p11s_pubkey *there = rig_public(label);
@@ -115,7 +104,7 @@ static void pinned_garbage_is_refused(void **state)
 static void pinned_key_resolves_without_the_token(void **state)
 {
   struct p11s_signer *signer = rig_signer(1);
-  struct p11s_key *key = key_of(signer, rig_pinned_ref("standing", RIG_PIN));
+  struct p11s_key *key = rig_key_of(signer, rig_pinned_ref("standing", RIG_PIN));
   const struct p11s_pubkey *public_key = NULL;
 
   (void)state;
@@ -234,7 +223,7 @@ static void missing_key_may_come(void **state)
 static void check_always_asks_the_token(void **state)
 {
   struct p11s_signer *signer = rig_signer(1);
-  struct p11s_key *key = key_of(signer, rig_pinned_ref("standing", RIG_PIN));
+  struct p11s_key *key = rig_key_of(signer, rig_pinned_ref("standing", RIG_PIN));
   struct p11s_error e;
 
   (void)state;
@@ -259,7 +248,7 @@ static void check_finds_another_key(void **state)
 
   (void)state;
   rig_make_key("moving");
-  pinned = key_of(signer, rig_pinned_ref("moving", RIG_PIN));
+  pinned = rig_key_of(signer, rig_pinned_ref("moving", RIG_PIN));
   seen = rig_key(signer, "moving", RIG_PIN);
   assert_int_equal(p11s_key_check(pinned, rig_later(), &e), P11S_OK);
   assert_int_equal(p11s_key_check(seen, rig_later(), &e), P11S_OK);
@@ -285,7 +274,7 @@ static void of_two_pairs_the_pinned_one(void **state)
 
   (void)state;
   rig_make_key("twin");
-  pinned = key_of(signer, rig_pinned_ref("twin", RIG_PIN));
+  pinned = rig_key_of(signer, rig_pinned_ref("twin", RIG_PIN));
   rig_make_key("twin");
   unpinned = rig_key(signer, "twin", RIG_PIN);
   assert_int_equal(p11s_key_check(unpinned, rig_later(), &e), P11S_ERR_AMBIGUOUS);
@@ -317,7 +306,7 @@ static void identical_twins(void **state)
 
   (void)state;
   rig_make_key("twin");
-  pinned = key_of(signer, rig_pinned_ref("twin", RIG_PIN));
+  pinned = rig_key_of(signer, rig_pinned_ref("twin", RIG_PIN));
   rig_copy_key("twin");
   assert_int_equal(rig_objects("twin"), 4);
   unpinned = rig_key(signer, "twin", RIG_PIN);
@@ -368,11 +357,11 @@ static void public_half_may_be_missing(void **state)
 
   (void)state;
   rig_make_key("half");
-  pinned = key_of(signer, rig_pinned_ref("half", RIG_PIN));
+  pinned = rig_key_of(signer, rig_pinned_ref("half", RIG_PIN));
   ref = rig_pinned_ref("standing", RIG_PIN);
   free(ref->label);
   ref->label = strdup("half");
-  wrong = key_of(signer, ref);
+  wrong = rig_key_of(signer, ref);
   unpinned = rig_key(signer, "half", RIG_PIN);
   rig_remove_public("half");
   if (p11s_key_check(pinned, rig_later(), &e) != P11S_OK)
@@ -395,7 +384,7 @@ static struct p11s_key *rsa_key(struct p11s_signer *signer, const char *label)
   struct p11s_error e;
 
   ref->algorithm = 8;
-  key = key_of(signer, ref);
+  key = rig_key_of(signer, ref);
   if (p11s_key_generate(key, 1024, rig_later(), &e) != P11S_OK)
     fail_msg("%s", e.text);
   return key;
@@ -571,7 +560,7 @@ static void generates_and_undoes(void **state)
   assert_int_equal(p11s_key_generate(key, 0, rig_later(), &e), P11S_ERR_EXISTS);
   assert_int_equal(rig_objects("made"), 2);
   /* a reference that pins a key names one that is there */
-  pinned = key_of(signer, rig_pinned_ref("made", RIG_PIN));
+  pinned = rig_key_of(signer, rig_pinned_ref("made", RIG_PIN));
   assert_int_equal(p11s_key_generate(pinned, 0, rig_later(), &e), P11S_ERR_EXISTS);
   /* only who made it may undo it */
   assert_int_equal(p11s_key_undo_generate(pinned, rig_later(), &e), P11S_ERR_NO_KEY);
@@ -617,7 +606,7 @@ static void generate_refuses_a_pinned_reference(void **state)
   (void)state;
   free(ref->label);
   ref->label = strdup("unmade");
-  key = key_of(signer, ref);
+  key = rig_key_of(signer, ref);
   assert_int_equal(p11s_key_generate(key, 0, rig_later(), &e), P11S_ERR_EXISTS);
   assert_int_equal(rig_fake()->calls("C_GenerateKeyPair"), 0);
   p11s_key_release(key);

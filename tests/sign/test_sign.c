@@ -537,13 +537,10 @@ static void other_pin_is_not_served(void **state)
 static void wrong_pin_by_another_name(void **state)
 {
   struct bench b = set_up(1, "signing", RIG_WRONG_PIN), other = b;
-  struct p11s_keyref *ref = rig_ref("signing", RIG_WRONG_PIN);
 
   (void)state;
-  free(ref->slot);
-  ref->slot = strdup("pkcs11:token=" RIG_TOKEN);
-  assert_int_equal(p11s_signer_key(b.signer, ref, &other.key, NULL), P11S_OK);
-  p11s_keyref_free(ref);
+  other.key = rig_key_of(b.signer,
+                         rig_ref_in("pkcs11:token=" RIG_TOKEN, rig_ref("signing", RIG_WRONG_PIN)));
   assert_ptr_not_equal(p11s_key_token(other.key), p11s_key_token(b.key));
   assert_int_equal(sign_until(&b, 1, rig_later(), NULL), P11S_ERR_PIN_REFUSED);
   assert_int_equal(sign_until(&other, 1, rig_later(), NULL), P11S_ERR_PIN_REFUSED);
@@ -639,8 +636,7 @@ static void corrupted_signature_is_not_returned(void **state)
 /* Without `verify`, what a key signs first is verified all the same. */
 static void unproven_key_is_verified(void **state)
 {
-  struct p11s_config config = {
-      .sessions = 1, .timeout_ms = 60000, .transfer_timeout_ms = 60000, .store_pins = true};
+  struct p11s_config config = rig_config(1);
   unsigned char message[4] = "abc", signature[P11S_SIGNATURE_MAX];
   size_t len = sizeof signature;
   struct p11s_signer *signer;
@@ -648,7 +644,8 @@ static void unproven_key_is_verified(void **state)
 
   (void)state;
   rig_event_reset(&finished);
-  assert_int_equal(p11s_signer_new(&config, &signer, NULL), P11S_OK);
+  config.verify = false;
+  signer = rig_signer_of(&config);
   key = rig_key(signer, "signing", RIG_PIN);
   rig_fake()->corrupt(1, 2);
   assert_int_equal(p11s_sign(p11s_signer_flights(signer), key, message, sizeof message,

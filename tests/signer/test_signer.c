@@ -132,9 +132,7 @@ static void every_difference_counts(void **state)
   keys[n++] = key_of(signer, ref);
   free(ref->extra);
   ref->extra = NULL;
-  free(ref->slot);
-  ref->slot = strdup("another");
-  keys[n++] = key_of(signer, ref);
+  keys[n++] = key_of(signer, rig_ref_in("another", ref));
   free(ref->engine);
   ref->engine = strdup("softhsm2");
   keys[n++] = key_of(signer, ref);
@@ -343,9 +341,9 @@ static void nothing_begins_after_stop(void **state)
   assert_true(p11s_signer_stop(signer, 0));
   assert_int_equal(p11s_signer_key(signer, ref, &key, &e), P11S_ERR_STOPPED);
   assert_null(key);
-  free(ref->slot);
-  ref->slot = strdup("elsewhere"); /* nor with a token that was not there before */
-  assert_int_equal(p11s_signer_key(signer, ref, &key, &e), P11S_ERR_STOPPED);
+  /* Nor with a token that was not there before. */
+  assert_int_equal(p11s_signer_key(signer, rig_ref_in("elsewhere", ref), &key, &e),
+                   P11S_ERR_STOPPED);
   assert_int_equal(p11s_key_resolve(known, rig_wait(rig_later()), &public_key, &e),
                    P11S_ERR_STOPPED);
   assert_int_equal(p11s_key_check(known, rig_later(), &e), P11S_ERR_STOPPED);
@@ -389,16 +387,10 @@ static int setup(void **state)
 
 static enum p11s_err check_by(struct p11s_signer *signer, const char *slot, const char *pin)
 {
-  struct p11s_keyref *ref = rig_ref("counted", pin);
-  struct p11s_key *key;
-  enum p11s_err result;
+  struct p11s_key *key = rig_key_of(signer, rig_ref_in(slot, rig_ref("counted", pin)));
+  enum p11s_err result = p11s_key_check(key, rig_later(), NULL);
 
-  free(ref->slot);
-  ref->slot = strdup(slot);
-  key = key_of(signer, ref);
-  result = p11s_key_check(key, rig_later(), NULL);
   p11s_key_release(key);
-  p11s_keyref_free(ref);
   return result;
 }
 

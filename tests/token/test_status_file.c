@@ -72,16 +72,12 @@ static void until_state(const char *state, struct seen *seen)
 
 static struct p11s_signer *reporting_signer(const char *state_dir)
 {
-  struct p11s_config config = {.sessions = 1,
-                               .timeout_ms = 5000,
-                               .transfer_timeout_ms = 60000,
-                               .verify = true,
-                               .state_dir = state_dir,
-                               .report = true};
-  struct p11s_signer *signer;
+  struct p11s_config config = rig_config(1);
 
-  assert_int_equal(p11s_signer_new(&config, &signer, NULL), P11S_OK);
-  return signer;
+  config.timeout_ms = 5000;
+  config.state_dir = state_dir;
+  config.report = true;
+  return rig_signer_of(&config);
 }
 
 static void follows_the_token(void **state)

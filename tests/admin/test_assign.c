@@ -205,7 +205,7 @@ static void assert_fails(struct p11s_signer *signer, const char *zone, struct p1
                          enum p11s_err expected)
 {
   static const char start[] = "zone ";
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
   enum p11s_err result = assign_to(signer, zone, 257, ref, &e);
 
   if (result != expected)
@@ -392,7 +392,7 @@ static void key_that_cannot_be_removed_is_named(void **state)
 static void assert_generate_fails(struct p11s_signer *signer, const char *word)
 {
   unsigned before = rig_objects(NULL);
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   assert_int_not_equal(generate_for(signer, ZONE, rig_ref("fresh", RIG_PIN), &e), P11S_OK);
   if (strstr(e.text, word) == NULL)

@@ -170,7 +170,7 @@ static void a_token_that_fails_for_a_while_is_waited_for(void **state)
 
 static void a_key_that_is_not_there_ends_it(void **state)
 {
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
   unsigned added = 0;
 
   (void)state;

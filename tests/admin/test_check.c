@@ -88,7 +88,7 @@ static void assert_seen(unsigned at, const char *zone, unsigned id, unsigned alg
 static void every_reference_is_listed(void **state)
 {
   struct p11s_signer *signer = rig_signer(1);
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   (void)state;
   fakehost_put_ref(NET, 257, rig_ref("key", "open sesame")); /* before the token is logged in */
@@ -160,7 +160,7 @@ static void nothing_to_check(void **state)
 static void database_error_is_handed_on(void **state)
 {
   struct p11s_signer *signer = rig_signer(1);
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   (void)state;
   fakehost_refuse_listing(true);

@@ -110,7 +110,7 @@ static void test_clean_against_iconv(void **state)
 
 static void test_set(void **state)
 {
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   (void)state;
   assert_int_equal(p11s_error_set(&e, P11S_ERR_NO_KEY, "no key %s on %d", "a\nb", 7),
@@ -122,7 +122,7 @@ static void test_set(void **state)
 
 static void test_set_from_its_own_text(void **state)
 {
-  struct p11s_error e = {P11S_OK, "inner"};
+  struct p11s_error e = {.code = P11S_OK, .text = "inner"};
 
   (void)state;
   p11s_error_set(&e, P11S_ERR_TOKEN, "outer (%s), %s", e.text, e.text);
@@ -139,7 +139,7 @@ static void test_set_cuts_whole_characters(void **state)
   (void)state;
   for (kind = 0; kind < 4; kind++)
     for (fill = 1015; fill < 1024; fill++) {
-      struct p11s_error e = {P11S_OK, ""};
+      struct p11s_error e = {0};
       char text[2048];
       size_t len = strlen(characters[kind]);
       size_t whole = (1023 - fill) / len;
@@ -157,7 +157,7 @@ static void test_set_cuts_whole_characters(void **state)
 
 static void test_prefix(void **state)
 {
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   (void)state;
   p11s_error_set(&e, P11S_ERR_NO_TOKEN, "no token");
@@ -170,7 +170,7 @@ static void test_prefix(void **state)
 
 static void test_prefix_cuts_the_end(void **state)
 {
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
   char text[1200];
 
   (void)state;

@@ -99,7 +99,7 @@ static void assert_gives(const char *given, const char *setting, const char *lab
                          const char *expected)
 {
   struct p11s_secret *pin = NULL;
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   if (get(given, setting, label, &pin, &e) != P11S_OK)
     fail_msg("%s", e.text);
@@ -112,7 +112,7 @@ static void assert_refused(const char *given, const char *setting, const char *l
                            const char *said)
 {
   struct p11s_secret *pin = NULL;
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   assert_int_equal(get(given, setting, label, &pin, &e), P11S_ERR_NO_PIN);
   assert_int_equal(e.code, P11S_ERR_NO_PIN);

@@ -35,7 +35,7 @@ static void ask_and_report(int to)
 {
   struct report r;
   struct p11s_secret *pin = NULL;
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   memset(&r, 0, sizeof r);
   r.err = p11s_pin_ask("PIN of x: ", &pin, &e);

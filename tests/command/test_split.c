@@ -14,7 +14,7 @@
 static void assert_words(const char *line, const char *const *expected)
 {
   struct p11s_words words = {0};
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
   size_t count = 0;
 
   assert_int_equal(p11s_words_split(line, &words, &e), P11S_OK);
@@ -33,7 +33,7 @@ static void assert_refused(const char *line, const char *said)
 {
   struct p11s_words words;
   struct p11s_words untouched;
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   memset(&words, 0x5a, sizeof words);
   untouched = words;
@@ -91,7 +91,7 @@ static void refused(void **state)
 static void errors_hold_no_words(void **state)
 {
   struct p11s_words words = {0};
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   (void)state;
   assert_int_equal(p11s_words_split("keys m s 'my~4711", &words, &e), P11S_ERR_SYNTAX);

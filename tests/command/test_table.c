@@ -197,7 +197,7 @@ static void json_text(void **state)
 static void no_memory(void **state)
 {
   struct p11s_buf out = P11S_BUF_INIT;
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   (void)state;
   p11s_table_row(NULL);

@@ -43,7 +43,7 @@ static enum p11s_err parse_bytes(const char *text, size_t len, struct p11s_keyre
 static struct p11s_keyref *parse(const char *text)
 {
   struct p11s_keyref *ref = NULL;
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   if (parse_bytes(text, strlen(text), &ref, &e) != P11S_OK)
     fail_msg("%s", e.text);
@@ -55,7 +55,7 @@ static struct p11s_keyref *parse(const char *text)
 static void assert_refused(const char *text, size_t len, const char *said)
 {
   struct p11s_keyref *ref = NULL;
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   assert_int_equal(parse_bytes(text, len, &ref, &e), P11S_ERR_SYNTAX);
   assert_int_equal(e.code, P11S_ERR_SYNTAX);
@@ -380,7 +380,7 @@ static void test_every_truncation(void **state)
   (void)state;
   for (len = 0; len < sizeof FULL - 1; len++) {
     struct p11s_keyref *ref = NULL;
-    struct p11s_error e = {P11S_OK, ""};
+    struct p11s_error e = {0};
     enum p11s_err err = parse_bytes(FULL, len, &ref, &e);
     if (err == P11S_OK) {
       assert_non_null(ref->label);
@@ -445,7 +445,7 @@ static void test_check(void **state)
 {
   static const char *const bad[] = {"a\nEngine: b", "a\x01", " a", "a ", "a\r", "\ta", "a\x7f"};
   char *fields[] = {"e", "s", "l", "p"};
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
   size_t field;
   size_t i;
 
@@ -474,7 +474,7 @@ static void test_check_pin_and_gaps(void **state)
 {
   char value[] = "v";
   struct p11s_keyref ref = {.algorithm = 8, .engine = value, .slot = value, .label = value};
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   (void)state;
   assert_int_equal(p11s_keyref_check(&ref, &e), P11S_OK);

@@ -193,7 +193,7 @@ static enum p11s_err make_from(unsigned algorithm, const unsigned char *data, si
 static struct p11s_pubkey *make(unsigned algorithm, struct bytes data)
 {
   struct p11s_pubkey *key = NULL;
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   if (make_from(algorithm, data.at, data.len, &key, &e) != P11S_OK)
     fail_msg("%s", e.text);
@@ -204,7 +204,7 @@ static void assert_refused(unsigned algorithm, const unsigned char *data, size_t
                            const char *said)
 {
   struct p11s_pubkey *key = NULL;
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   assert_int_equal(make_from(algorithm, data, len, &key, &e), P11S_ERR_KEY_TYPE);
   assert_null(key);
@@ -419,7 +419,7 @@ static void test_truncated_keys(void **state)
 
     for (len = 0; len < data.len; len++) {
       struct p11s_pubkey *key = NULL;
-      struct p11s_error e = {P11S_OK, ""};
+      struct p11s_error e = {0};
       enum p11s_err err = make_from(algorithm, data.at, len, &key, &e);
       if (err != P11S_OK)
         assert_int_equal(err, P11S_ERR_KEY_TYPE);

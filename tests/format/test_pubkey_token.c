@@ -143,7 +143,7 @@ static void assert_ec(unsigned algorithm, const struct bytes *params, struct byt
                       struct bytes data)
 {
   struct p11s_pubkey *key = NULL;
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   if (make_ec(algorithm, params, point, &key, &e) != P11S_OK)
     fail_msg("%s", e.text);
@@ -155,7 +155,7 @@ static void assert_ec_refused(unsigned algorithm, const struct bytes *params, st
                               const char *said)
 {
   struct p11s_pubkey *key = NULL;
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   assert_int_equal(make_ec(algorithm, params, point, &key, &e), P11S_ERR_KEY_TYPE);
   assert_null(key);
@@ -462,7 +462,7 @@ static void test_rsa_refused(void **state)
   const struct bytes zeros = {{0}, 200};
   struct bytes huge = {{1}, 2048};
   struct p11s_pubkey *key = NULL;
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   (void)state;
   n.at[255] = 1;
@@ -559,7 +559,7 @@ static void test_certificate(void **state)
     struct bytes der = certificate(pkey, signer);
     struct p11s_pubkey *key = NULL;
     struct p11s_pubkey *direct = NULL;
-    struct p11s_error e = {P11S_OK, ""};
+    struct p11s_error e = {0};
 
     if (make_certificate(algorithm, &der, &key, &e) != P11S_OK)
       fail_msg("%s", e.text);
@@ -621,7 +621,7 @@ static void test_certificate_of_another_type(void **state)
     EVP_PKEY *pkey = generate(cases[i].is);
     struct bytes der = certificate(pkey, signer);
     struct p11s_pubkey *key = NULL;
-    struct p11s_error e = {P11S_OK, ""};
+    struct p11s_error e = {0};
 
     assert_int_equal(make_certificate(cases[i].wanted, &der, &key, &e), P11S_ERR_KEY_TYPE);
     assert_null(key);
@@ -643,7 +643,7 @@ static void test_certificate_of_another_curve(void **state)
   for (i = 0; i < sizeof names / sizeof names[0]; i++) {
     EVP_PKEY *pkey = EVP_EC_gen(names[i]);
     struct p11s_pubkey *key = NULL;
-    struct p11s_error e = {P11S_OK, ""};
+    struct p11s_error e = {0};
     struct bytes der;
 
     assert_non_null(pkey);
@@ -661,7 +661,7 @@ static void test_certificate_malformed(void **state)
   struct bytes der = certificate(pkey, pkey);
   size_t whole = der.len;
   struct p11s_pubkey *key = NULL;
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   (void)state;
   for (der.len = 0; der.len < whole; der.len++)

@@ -148,7 +148,7 @@ static void unprintable_reference_fails(void **state)
 static void assert_refused(const void *value, size_t len)
 {
   struct p11s_wrapped w;
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   memset(&w, 0x5a, sizeof w);
   assert_int_equal(p11s_wrap_parse(value, len, &w, &e), P11S_ERR_SYNTAX);

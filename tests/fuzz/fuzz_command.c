@@ -138,7 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   struct p11s_config config = {
       .sessions = 1, .timeout_ms = 1000, .transfer_timeout_ms = 1000, .verify = true};
   struct fuzz_input in = {data, size};
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
   struct p11s_buf out = P11S_BUF_INIT;
   struct p11s_signer *signer = NULL;
   char *line = fuzz_line(&in);

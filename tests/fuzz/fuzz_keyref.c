@@ -63,7 +63,7 @@ static void check_again(const struct p11s_keyref *ref, bool with_pin)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
   struct p11s_keyref *ref = NULL;
 
   (void)p11s_keyref_is_ours((const char *)data, size);

@@ -124,7 +124,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   struct fuzz_input in = {data, size};
   char *label = fuzz_line(&in), *setting = fuzz_line(&in), *text = fuzz_line(&in), *value;
   struct p11s_secret *given = NULL, *pin = NULL;
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   content = in;
   value = fuzz_line(&in);

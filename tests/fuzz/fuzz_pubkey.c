@@ -109,7 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   struct fuzz_input in = {data, size};
   const struct p11s_algorithm *alg = p11s_algorithm_at((fuzz_byte(&in) - '0') & 7);
   unsigned source = (fuzz_byte(&in) - '0') & 7;
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
   struct p11s_pubkey *key = NULL;
 
   if (make(alg, source, &in, &key, &e) == P11S_OK) {

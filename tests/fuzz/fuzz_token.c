@@ -68,10 +68,10 @@ static enum p11s_err open_session(struct run *run)
 
 static enum p11s_err log_in(struct run *run)
 {
-  bool called;
+  struct p11s_login_call call;
 
   (void)p11s_session_logged_in(run->session);
-  return p11s_session_login(run->session, CKU_USER, pin, &called, run->e);
+  return p11s_session_login(run->session, CKU_USER, pin, &call, run->e);
 }
 
 static enum p11s_err find_private(struct run *run)
@@ -246,7 +246,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   const struct p11s_algorithm *alg =
       p11s_algorithm_at((uint8_t)(fuzz_byte(&in) - '0') % ALGORITHMS);
   char *name = fuzz_line(&in);
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
   struct run run = {alg, name, in, NULL, &e};
   enum p11s_err err;
 

@@ -40,7 +40,7 @@ static void check_failure(const char *text, const struct p11s_error *e)
 
 static void check_uri(const char *text)
 {
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
   P11KitUri *uri = NULL;
 
   if (p11s_uri_parse(text, &uri, &e) != P11S_OK) {
@@ -57,7 +57,7 @@ static void check_uri(const char *text)
 
 static void check_name(const char *text, CK_OBJECT_CLASS class)
 {
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
   struct p11s_object_name name;
 
   if (p11s_object_name_parse(text, class, &name, &e) != P11S_OK) {
@@ -73,7 +73,7 @@ static void check_name(const char *text, CK_OBJECT_CLASS class)
 
 static void look_for(const char *text)
 {
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
   struct p11s_slot_info info;
   struct p11s_handles keys = {NULL, 0};
 

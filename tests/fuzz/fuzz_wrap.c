@@ -90,7 +90,7 @@ static void check_key(const struct p11s_key *key)
 static void wrap_reference(const uint8_t *data, size_t size)
 {
   struct p11s_config config = {.sessions = 1, .timeout_ms = 1000, .transfer_timeout_ms = 1000};
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
   struct p11s_signer *signer = NULL;
   struct p11s_keyref *ref = NULL;
   struct p11s_key *key = NULL;
@@ -110,7 +110,7 @@ static void wrap_reference(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
   struct p11s_wrapped w = {0};
 
   if (p11s_wrap_parse(data, size, &w, &e) == P11S_OK) {

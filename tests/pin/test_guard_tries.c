@@ -93,7 +93,7 @@ static void unlock_needs_the_directory(void **state)
 {
   struct p11s_pin_guard *g = pin_guard(NULL);
   struct p11s_pin_token which = {"a1", "l"};
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
   size_t forgotten;
 
   (void)state;

@@ -193,7 +193,7 @@ static void test_who_waits_is_waited_for_until_a_deadline(void **state)
   struct p11s_signer *signer = rig_signer(1);
   struct p11s_key *key = rig_key(signer, "a key", RIG_PIN);
   struct p11s_exclusive *g = p11s_exclusive_get(RIG_MODULE);
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   (void)state;
   (void)rig_reset(NULL);

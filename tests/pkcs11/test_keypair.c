@@ -63,7 +63,7 @@ static void paste(const struct p11s_error *e, char *said, size_t size)
 static void what_is_left_can_be_removed(void **state)
 {
   struct p11s_keypair pair = new_pair("it's \"a\" key");
-  struct p11s_error e = {P11S_ERR_TOKEN, "it failed"};
+  struct p11s_error e = {.code = P11S_ERR_TOKEN, .text = "it failed"};
   char said[1024], id[2 * P11S_KEYPAIR_ID_LEN + 16] = "[--id][";
 
   (void)state;

@@ -49,7 +49,7 @@ static void assert_found(unsigned number, const char *label, size_t count)
 static struct p11s_error not_found(unsigned number, const char *label, enum p11s_err code)
 {
   struct p11s_handles keys = {NULL, 4711};
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   assert_int_equal(p11s_object_find_privates(object_module, object_session,
                                              p11s_algorithm_find(number), label, &keys, &e),

@@ -125,7 +125,7 @@ static struct p11s_error no_public(unsigned number, CK_OBJECT_HANDLE private_key
                                    const char *pub_label, enum p11s_err code)
 {
   struct p11s_publics keys = {{NULL}, 0};
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   assert_int_equal(p11s_object_read_publics(object_module, object_session,
                                             p11s_algorithm_find(number), private_key, label,

@@ -73,12 +73,12 @@ static void open_what_cannot_be_opened(void **state)
 static void log_in(void **state)
 {
   struct p11s_session *s = session_rig_opened(false), *other = session_rig_opened(false);
+  struct p11s_login_call call;
   struct p11s_error e;
-  bool called;
 
   (void)state;
   assert_false(p11s_session_logged_in(s));
-  assert_int_equal(p11s_session_login(s, CKU_USER, NULL, &called, &e), P11S_ERR_NO_PIN);
+  assert_int_equal(p11s_session_login(s, CKU_USER, NULL, &call, &e), P11S_ERR_NO_PIN);
   assert_int_equal(login(s, "", &e), P11S_ERR_NO_PIN);
   assert_int_equal(login(s, USER_PIN, &e), P11S_OK);
   assert_true(p11s_session_logged_in(s));
@@ -147,7 +147,7 @@ static void a_wrong_pin_costs_one_try(void **state)
   assert_int_equal(logins, 1);
   assert_null(strstr(e.text, "wrong~4321"));
   assert_non_null(strstr(e.text, "CKR_PIN_INCORRECT"));
-  assert_int_equal(p11s_rv_last(), CKR_PIN_INCORRECT);
+  assert_int_equal(e.rv, CKR_PIN_INCORRECT);
   assert_false(p11s_session_logged_in(s));
   assert_int_equal(login(s, USER_PIN, &e), P11S_OK);
   assert_int_equal(logins, 2);
@@ -204,7 +204,7 @@ static void what_login_can_say(void **state)
     if (login(s, USER_PIN, &e) != cases[i].code)
       fail_msg("%s", p11s_rv_name(cases[i].rv));
     if (cases[i].code != P11S_OK)
-      assert_int_equal(p11s_rv_last(), cases[i].rv);
+      assert_int_equal(e.rv, cases[i].rv);
   }
   p11s_session_close(s);
 }
@@ -261,7 +261,7 @@ static void open_fails(void **state)
                    P11S_ERR_NO_TOKEN);
   login_rv = CKR_SESSION_COUNT;
   assert_int_equal(p11s_session_open(&wrapped, "token", P11S_SESSION_READ, &s, &e), P11S_ERR_TOKEN);
-  assert_int_equal(p11s_rv_last(), CKR_SESSION_COUNT);
+  assert_int_equal(e.rv, CKR_SESSION_COUNT);
   login_rv = CKR_GENERAL_ERROR;
   assert_int_equal(p11s_session_open(&wrapped, "token", P11S_SESSION_READ, &s, &e), P11S_ERR_TOKEN);
   assert_null(s);

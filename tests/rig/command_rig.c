@@ -39,7 +39,7 @@ enum p11s_err command_run(const char *line)
   enum p11s_err result;
 
   p11s_buf_clear(&command_out);
-  command_error = (struct p11s_error){P11S_OK, ""};
+  command_error = (struct p11s_error){0};
   result = p11s_command_run(signer, &fakehost, line, &command_out, &command_error);
   assert_int_equal(result, command_error.code);
   assert_has_not(p11s_buf_text(&command_out), COMMAND_PIN);

@@ -100,7 +100,7 @@ enum p11s_err pin_login(struct p11s_pin_guard *g, const char *serial, CK_FLAGS f
 {
   struct p11s_secret *s = p11s_secret_new(pin, strlen(pin));
   struct p11s_slot_info slot = pin_token(serial, flags);
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
   struct p11s_pin_try *t = NULL;
   enum p11s_err result;
 
@@ -147,7 +147,7 @@ size_t pin_unlock(struct p11s_pin_guard *g, const char *serial)
 {
   struct p11s_slot_info slot = pin_token(serial, 0);
   struct p11s_pin_token which = p11s_pin_guard_token(&slot);
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
   size_t forgotten = 99;
 
   if (p11s_pin_guard_unlock(g, &which, &forgotten, &e) != P11S_OK)

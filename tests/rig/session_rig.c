@@ -47,10 +47,11 @@ enum p11s_err session_rig_login(struct p11s_session *s, const char *pin, bool *c
                                 struct p11s_error *e)
 {
   struct p11s_secret *secret = p11s_secret_new(pin, strlen(pin));
-  bool ignored;
-  enum p11s_err result =
-      p11s_session_login(s, CKU_USER, secret, called != NULL ? called : &ignored, e);
+  struct p11s_login_call call;
+  enum p11s_err result = p11s_session_login(s, CKU_USER, secret, &call, e);
 
+  if (called != NULL)
+    *called = call.made;
   p11s_secret_release(secret);
   return result;
 }

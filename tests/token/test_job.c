@@ -47,8 +47,8 @@ static void destroy(struct p11s_job *job)
 
 static const struct p11s_job_ops ops = {run, finished, destroy, false, false};
 static const struct p11s_job_ops mute_ops = {run, NULL, destroy, false, false};
-static const struct p11s_error good = {P11S_OK, ""};
-static const struct p11s_error bad = {P11S_ERR_BUSY, "the queue is full"};
+static const struct p11s_error good = {0};
+static const struct p11s_error bad = {.code = P11S_ERR_BUSY, .text = "the queue is full"};
 
 static struct test_job *make(const struct p11s_job_ops *with, struct p11s_secret *pin,
                              unsigned *destroyed)
@@ -91,7 +91,7 @@ static void keeps_the_pin(void **state)
 
 static void deadline_passes(void **state)
 {
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
   unsigned destroyed;
   struct test_job *j = make(&ops, NULL, &destroyed);
 
@@ -108,7 +108,7 @@ static void deadline_passes(void **state)
 
 static void result_is_handed_on(void **state)
 {
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
   unsigned destroyed;
   struct test_job *j = make(&ops, NULL, &destroyed);
 

@@ -290,7 +290,7 @@ static void who_waits_goes_first(void **state)
 /* What keeps a job from being queued is told to all who wait for it. */
 static void *wait_for_job(void *arg)
 {
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   (void)p11s_job_wait(arg, rig_later(), &e);
   p11s_job_release(arg);
@@ -302,7 +302,7 @@ static void what_cannot_be_queued_is_finished(void **state)
   struct p11s_token *token = new_token(RIG_MODULE, 1);
   struct plan *plan = new_plan();
   struct p11s_job *job = new_job(plan, 3, false);
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
   pthread_t other;
   void *seen;
 

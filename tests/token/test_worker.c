@@ -86,8 +86,8 @@ static enum p11s_err run(struct p11s_job *job, struct p11s_work *work, struct p1
   (void)pthread_getname_np(pthread_self(), j->thread, sizeof j->thread);
   (void)pthread_sigmask(SIG_BLOCK, NULL, &j->blocked);
   if (j->runs++ < j->failures) {
-    p11s_rv_note(j->rv != CKR_OK ? j->rv : rv);
-    return p11s_error_set(e, j->result, "run %u failed", j->runs);
+    return p11s_rv_put(e, j->rv != CKR_OK ? j->rv : rv,
+                       p11s_error_set(e, j->result, "run %u failed", j->runs));
   }
   if (j->stain)
     (void)p11s_error_set(e, P11S_ERR_NO_KEY, "something was not there, which is no matter");
@@ -421,7 +421,7 @@ static void lost_session_gets_another_try(void **state)
   for (size_t i = 0; i < sizeof lost / sizeof lost[0]; i++) {
     struct p11s_token *token = new_token(1);
     struct test_job *j = new_job(&ops, RIG_PIN);
-    struct p11s_error e = {P11S_OK, ""};
+    struct p11s_error e = {0};
 
     rig_fake()->reset(); /* not rig_reset(): the token is there already */
     j->failures = 1;
@@ -443,7 +443,7 @@ static void finalized_library_is_initialized_again(void **state)
 {
   struct p11s_token *token = new_token(1);
   struct test_job *j = new_job(&ops, RIG_PIN);
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   (void)state;
   assert_int_equal(plain(token, RIG_PIN, &e), P11S_OK);
@@ -555,7 +555,7 @@ static void overcome_error_is_no_result(void **state)
 {
   struct p11s_token *token = new_token(1);
   struct test_job *j = new_job(&ops, RIG_PIN);
-  struct p11s_error e = {P11S_OK, ""};
+  struct p11s_error e = {0};
 
   (void)state;
   j->stain = true;

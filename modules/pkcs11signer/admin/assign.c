@@ -170,12 +170,12 @@ enum p11s_err p11s_assign(struct p11s_signer *signer, const struct p11s_host *ho
 
 static void undo(struct p11s_signer *signer, struct p11s_key *key, struct p11s_error *e)
 {
-  struct p11s_error why = {P11S_OK, ""};
+  struct p11s_error why = {0};
 
   /* The next try has to meet a new key, not the memory of this one. */
   p11s_key_table_forget(p11s_signer_keys(signer), key);
   if (p11s_key_undo_generate(key, p11s_signer_admin_deadline(signer), &why) != P11S_OK && e != NULL)
-    (void)p11s_error_set(e, e->code, "%.*s; %s", CAUSE_MAX, e->text, why.text);
+    p11s_error_reword(e, "%.*s; %s", CAUSE_MAX, e->text, why.text);
 }
 
 enum p11s_err p11s_generate(struct p11s_signer *signer, const struct p11s_host *host,

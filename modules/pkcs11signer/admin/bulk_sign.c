@@ -230,7 +230,7 @@ enum p11s_err p11s_bulk_sign_new(struct p11s_signer *signer, unsigned threads,
 bool p11s_bulk_sign_add(struct p11s_bulk_sign *b, struct p11s_key *key,
                         const unsigned char *message, size_t len, unsigned kind, uint64_t until_ms)
 {
-  static const struct p11s_error no_memory = {P11S_ERR_NOMEM, "out of memory"};
+  static const struct p11s_error no_memory = {.code = P11S_ERR_NOMEM, .text = "out of memory"};
   struct item *item = malloc(sizeof *item + len);
   bool added;
 

@@ -248,7 +248,7 @@ static enum p11s_err read_zones(struct p11s_prepare *p, const struct p11s_host *
 static void read_database(struct p11s_prepare *p)
 {
   const struct p11s_host_source *source = p->config.hosts;
-  struct p11s_error error = {P11S_OK, ""};
+  struct p11s_error error = {0};
   struct p11s_host host;
   enum p11s_err result = source->open(&host, &error);
 

@@ -161,7 +161,7 @@ void p11s_retire_step(struct p11s_retire *r, struct p11s_tokens *tokens, struct 
   struct reading reading = {r, NULL, P11S_BUF_INIT};
   uint64_t begun = p11s_now_ms(), took;
   const struct p11s_host *host;
-  struct p11s_error error = {P11S_OK, ""};
+  struct p11s_error error = {0};
 
   if (begun < r->next_ms || !list_tokens(r, tokens))
     return;

@@ -105,20 +105,38 @@ static void format_clean(char *text, size_t size, const char *format, va_list ar
   p11s_error_clean(text);
 }
 
-enum p11s_err p11s_error_set(struct p11s_error *e, enum p11s_err code, const char *format, ...)
+/* The old text may be among the arguments. */
+static void set_text(struct p11s_error *e, const char *format, va_list args)
 {
   char text[sizeof e->text];
+
+  format_clean(text, sizeof text, format, args);
+  memcpy(e->text, text, strlen(text) + 1);
+}
+
+enum p11s_err p11s_error_set(struct p11s_error *e, enum p11s_err code, const char *format, ...)
+{
   va_list args;
 
   if (e == NULL)
     return code;
-  /* the old text may be among the arguments, hence the copy */
   va_start(args, format);
-  format_clean(text, sizeof text, format, args);
+  set_text(e, format, args);
   va_end(args);
   e->code = code;
-  memcpy(e->text, text, strlen(text) + 1);
+  e->rv = 0;
   return code;
+}
+
+void p11s_error_reword(struct p11s_error *e, const char *format, ...)
+{
+  va_list args;
+
+  if (e == NULL)
+    return;
+  va_start(args, format);
+  set_text(e, format, args);
+  va_end(args);
 }
 
 void p11s_error_prefix(struct p11s_error *e, const char *format, ...)

@@ -47,11 +47,16 @@ enum p11s_err {
 struct p11s_error {
   enum p11s_err code;
   char text[P11S_ERROR_SIZE];
+  unsigned long rv; /* the PKCS#11 call's CK_RV, where that is the reason (pkcs11/rv.h); else 0 */
 };
 
 /* Fills *e (when not NULL) and returns code, so that `return p11s_error_set(…)` reads well. */
 enum p11s_err p11s_error_set(struct p11s_error *e, enum p11s_err code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Gives the same error another text. */
+void p11s_error_reword(struct p11s_error *e, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* Puts text and ": " before the message; cuts the end off when it gets too long. */
 void p11s_error_prefix(struct p11s_error *e, const char *format, ...)

@@ -132,7 +132,6 @@ bool p11s_owner_act(bool as_owner)
 void p11s_owner_explain(struct p11s_error *e)
 {
   const char *name = p11s_owner_name();
-  char text[sizeof e->text];
 
   if (e == NULL || name == NULL)
     return;
@@ -147,6 +146,5 @@ void p11s_owner_explain(struct p11s_error *e)
   default:
     return;
   }
-  memcpy(text, e->text, sizeof text);
-  (void)p11s_error_set(e, e->code, "%s (as %s)", text, name);
+  p11s_error_reword(e, "%s (as %s)", e->text, name);
 }

@@ -145,7 +145,7 @@ static enum p11s_err sign_all(struct run *r, struct p11s_error *e)
 {
   struct p11s_plan_cursor cursor = {0};
   struct p11s_progress progress;
-  struct p11s_error error = {P11S_OK, ""};
+  struct p11s_error error = {0};
   enum p11s_err err = P11S_OK;
   uint64_t until = 0;
   bool more = true;

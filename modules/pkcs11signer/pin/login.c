@@ -41,11 +41,8 @@ static bool spares_the_pin(CK_RV rv)
   }
 }
 
-/* Behind C_Login. */
-static enum p11s_pin_outcome outcome_of(enum p11s_err result)
+static enum p11s_pin_outcome outcome_of(enum p11s_err result, CK_RV rv)
 {
-  CK_RV rv = p11s_rv_last();
-
   if (result == P11S_OK)
     return rv == CKR_OK ? P11S_PIN_ACCEPTED : P11S_PIN_NO_VERDICT; /* others were quicker */
   /* A token may lock without a flag that tells: then this PIN is not to be tried either. */
@@ -66,7 +63,7 @@ static enum p11s_err clear_up(struct p11s_pin_guard *g, struct p11s_pin_try *att
                           "token '%s' (serial %s): C_Login: %s, and it says that a wrong PIN was "
                           "given: it is not tried again; correct it, mind that tokens lock after a "
                           "few wrong ones",
-                          slot->label, slot->serial, p11s_rv_name(p11s_rv_last()));
+                          slot->label, slot->serial, p11s_rv_name(e->rv));
   }
   if (p11s_pin_guard_was_unclear(attempt))
     return p11s_pin_guard_unclear_error(g, slot, e);
@@ -89,11 +86,13 @@ static enum p11s_err try_login(struct p11s_pin_guard *g, struct p11s_session *se
     result = p11s_pin_guard_permit(attempt, e);
   if (result == P11S_OK) {
     CK_FLAGS before = slot->flags;
+    struct p11s_login_call call;
 
-    result = p11s_session_login(session, how.user, pin, ret_tried, e);
-    if (*ret_tried) {
+    result = p11s_session_login(session, how.user, pin, &call, e);
+    *ret_tried = call.made;
+    if (call.made) {
       p11s_counter_count(P11S_STAT_LOGINS);
-      outcome = outcome_of(result);
+      outcome = outcome_of(result, call.rv);
       /* The tries that are left; not behind each signature while nothing changes. */
       if (how.user == CKU_USER || result != P11S_OK || (before & FEW_TRIES) != 0)
         p11s_session_reread_flags(session);
@@ -112,7 +111,7 @@ enum p11s_err p11s_login(struct p11s_pin_guard *g, struct p11s_session *session,
                          struct p11s_error *e)
 {
   const struct p11s_slot_info *slot = p11s_session_slot(session);
-  struct p11s_error error = {P11S_OK, ""};
+  struct p11s_error error = {0};
   enum p11s_err result;
 
   *ret_tried = false;

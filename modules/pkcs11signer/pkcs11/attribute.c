@@ -120,7 +120,6 @@ static enum p11s_err append(struct p11s_handles *all, size_t *size, const CK_OBJ
   CK_OBJECT_HANDLE *grown;
 
   if (n > P11S_OBJECTS_MAX - all->count) {
-    p11s_rv_note(CKR_OK);
     return p11s_error_set(e, P11S_ERR_TOKEN, "C_FindObjects: more than %d objects",
                           P11S_OBJECTS_MAX);
   }
@@ -154,7 +153,6 @@ static enum p11s_err collect(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session
     if (n == 0)
       return P11S_OK;
     if (n > BATCH) {
-      p11s_rv_note(CKR_OK);
       return p11s_error_set(e, P11S_ERR_TOKEN, "C_FindObjects: %lu objects where %d were asked for",
                             n, BATCH);
     }

@@ -92,7 +92,6 @@ static bool dislikes_template(CK_RV rv)
 static enum p11s_err generate_failed(CK_RV rv, const struct p11s_algorithm *alg, unsigned bits,
                                      struct p11s_error *e)
 {
-  p11s_rv_note(rv);
   switch (rv) {
   case CKR_KEY_SIZE_RANGE:
     return p11s_error_set(e, P11S_ERR_KEY_TYPE, "the token does not make keys of %u bits", bits);
@@ -135,7 +134,7 @@ static CK_RV call(struct bench *b, unsigned bits, enum restriction restriction)
 /* Behind a call that failed. P11S_OK: the token made nothing, and may be asked in another way. */
 static enum p11s_err clean_up(struct bench *b, CK_RV rv, struct p11s_error *e)
 {
-  struct p11s_error said = {P11S_OK, ""};
+  struct p11s_error said = {0};
   bool made;
   enum p11s_err result = p11s_keypair_clean_up(b->module, b->session, b->pair, &made, &said);
 
@@ -145,7 +144,6 @@ static enum p11s_err clean_up(struct bench *b, CK_RV rv, struct p11s_error *e)
      do so again. */
   if (!made)
     return p11s_rv_error(e, rv, "C_GenerateKeyPair");
-  p11s_rv_note(CKR_OK);
   return p11s_error_set(e, P11S_ERR_TOKEN, "C_GenerateKeyPair: %s, but %s", p11s_rv_name(rv),
                         said.text);
 }
@@ -168,7 +166,7 @@ static enum p11s_err generate(struct bench *b, unsigned bits, struct p11s_error 
     if (!dislikes_template(rv))
       break;
   }
-  return generate_failed(rv, b->alg, bits, e);
+  return p11s_rv_put(e, rv, generate_failed(rv, b->alg, bits, e));
 }
 
 static enum p11s_err check_size(const struct p11s_algorithm *alg, unsigned *bits,
@@ -232,7 +230,6 @@ static enum p11s_err check_made(const struct bench *b, struct p11s_error *e)
       (p11s_object_flag(b->module, b->session, b->private_key, CKA_SENSITIVE) ||
        !is_readable(b->module, b->session, b->private_key, secret)))
     return P11S_OK;
-  p11s_rv_note(CKR_OK);
   return p11s_error_set(e, P11S_ERR_TOKEN,
                         "the token made a private key that can be read from it, although told not "
                         "to: it is not used");
@@ -242,13 +239,11 @@ static enum p11s_err check_made(const struct bench *b, struct p11s_error *e)
    that is lost is for the next try, or for people (p11s_keypair_say_left). */
 static void destroy(struct bench *b)
 {
-  CK_RV rv = p11s_rv_last();
   CK_RV private_rv = b->module->C_DestroyObject(b->session, b->private_key);
   CK_RV public_rv = b->module->C_DestroyObject(b->session, b->public_key);
 
   if (private_rv == CKR_OK && public_rv == CKR_OK)
     atomic_store(&b->pair->state, P11S_PAIR_NONE);
-  p11s_rv_note(rv);
 }
 
 static enum p11s_err take(struct bench *b, struct p11s_pubkey **ret_public, struct p11s_error *e)

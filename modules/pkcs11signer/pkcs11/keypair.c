@@ -231,7 +231,7 @@ enum p11s_err p11s_keypair_make_room(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE
 enum p11s_err p11s_keypair_clean_up(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
                                     struct p11s_keypair *pair, bool *ret_made, struct p11s_error *e)
 {
-  struct p11s_error said = {P11S_OK, ""};
+  struct p11s_error said = {0};
   size_t found;
   enum p11s_err result = look(module, session, pair, &found, &said);
 
@@ -239,7 +239,7 @@ enum p11s_err p11s_keypair_clean_up(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE 
     *ret_made = false;
     return P11S_OK;
   }
-  *ret_made = result != P11S_ERR_TOKEN || !p11s_rv_is_lost(p11s_rv_last());
+  *ret_made = result != P11S_ERR_TOKEN || !p11s_rv_is_lost(said.rv);
   return p11s_error_set(e, P11S_ERR_TOKEN, "%s",
                         result == P11S_OK
                             ? "the token had made the key pair all the same; it is removed again"
@@ -268,7 +268,6 @@ static enum p11s_err say_renamed(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE ses
 
   (void)p11s_attribute_read(module, session, private_key, CKA_LABEL, &label, NULL);
   p11s_uri_add_value(&text, label.data, label.len);
-  p11s_rv_note(CKR_OK);
   (void)p11s_error_set(e, P11S_ERR_TOKEN,
                        "the token does not keep the label '%s' of a new key: it has "
                        "pkcs11:object=%s; give it one that it keeps",
@@ -337,10 +336,10 @@ void p11s_keypair_say_left(const struct p11s_keypair *pair, struct p11s_error *e
   if (e == NULL || !may_be_there(pair))
     return;
   add_command(&command, pair);
-  (void)p11s_error_set(e, e->code, "%.*s; %s: %s", CAUSE_MAX, e->text,
-                       atomic_load(&pair->state) == P11S_PAIR_BEGUN
-                           ? "the token may have made the key pair; this removes it"
-                           : "the new key pair stays on the token; this removes it",
-                       p11s_buf_text(&command));
+  p11s_error_reword(e, "%.*s; %s: %s", CAUSE_MAX, e->text,
+                    atomic_load(&pair->state) == P11S_PAIR_BEGUN
+                        ? "the token may have made the key pair; this removes it"
+                        : "the new key pair stays on the token; this removes it",
+                    p11s_buf_text(&command));
   p11s_buf_clear(&command);
 }

@@ -2,51 +2,22 @@
 #include "pkcs11/mechanism.h"
 
 #include "base/buf.h"
-#include "pkcs11/rv.h"
+#include "pkcs11/list.h"
 
 #include <stdlib.h>
 
-#define MECHANISMS_MAX 4096
-/* How often the list may grow between asking for its length and for itself. */
-#define TRIES 5
-
-static enum p11s_err get_once(CK_FUNCTION_LIST *module, CK_SLOT_ID id, struct p11s_mechanisms *ret,
-                              bool *ret_grown, struct p11s_error *e)
+static CK_RV list_mechanisms(const struct p11s_list_call *call, CK_ULONG *list, CK_ULONG *count)
 {
-  CK_MECHANISM_TYPE *list = NULL;
-  CK_ULONG count = 0, got;
-  CK_RV rv = module->C_GetMechanismList(id, NULL, &count);
-
-  *ret_grown = false;
-  if (rv != CKR_OK)
-    return p11s_rv_error(e, rv, "C_GetMechanismList");
-  if (count > MECHANISMS_MAX) {
-    p11s_rv_note(CKR_OK);
-    return p11s_error_set(e, P11S_ERR_TOKEN, "C_GetMechanismList: %lu mechanisms", count);
-  }
-  list = calloc(count + 1, sizeof *list);
-  if (list == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  got = count;
-  rv = count == 0 ? CKR_OK : module->C_GetMechanismList(id, list, &got);
-  if (rv == CKR_OK && got <= count) {
-    *ret = (struct p11s_mechanisms){list, got};
-    return P11S_OK;
-  }
-  free(list);
-  *ret_grown = rv == CKR_OK || rv == CKR_BUFFER_TOO_SMALL;
-  return p11s_rv_error(e, rv == CKR_OK ? CKR_BUFFER_TOO_SMALL : rv, "C_GetMechanismList");
+  return call->module->C_GetMechanismList(call->slot, list, count);
 }
 
 enum p11s_err p11s_mechanisms_get(CK_FUNCTION_LIST *module, CK_SLOT_ID id,
                                   struct p11s_mechanisms *ret, struct p11s_error *e)
 {
-  enum p11s_err result = P11S_ERR_TOKEN;
-  bool again = true;
+  const struct p11s_list_call call = {list_mechanisms, module, id, "C_GetMechanismList",
+                                      "mechanisms"};
 
-  for (int i = 0; i < TRIES && again; i++)
-    result = get_once(module, id, ret, &again, e);
-  return result;
+  return p11s_list_read(&call, &ret->list, &ret->count, e);
 }
 
 bool p11s_mechanisms_have(const struct p11s_mechanisms *m, CK_MECHANISM_TYPE type)

@@ -158,9 +158,10 @@ static enum p11s_err start_unlocked(struct p11s_module_entry *entry, struct p11s
   p11s_unlock(&lock);
   if (good)
     return P11S_OK;
-  p11s_rv_note(rv);
-  return p11s_error_set(e, P11S_ERR_NO_MODULE, "PKCS#11 module '%s' does not initialize: %s",
-                        entry->name, p11s_rv_name(rv));
+  return p11s_rv_put(e, rv,
+                     p11s_error_set(e, P11S_ERR_NO_MODULE,
+                                    "PKCS#11 module '%s' does not initialize: %s", entry->name,
+                                    p11s_rv_name(rv)));
 }
 
 /* For an entry that has a module. */

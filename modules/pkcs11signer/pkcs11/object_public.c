@@ -77,7 +77,7 @@ enum p11s_err p11s_object_public_from(CK_FUNCTION_LIST *module, CK_SESSION_HANDL
                                       const struct p11s_algorithm *alg, CK_OBJECT_HANDLE object,
                                       struct p11s_pubkey **ret_key, struct p11s_error *e)
 {
-  struct p11s_error said = {P11S_OK, ""};
+  struct p11s_error said = {0};
   CK_ULONG type;
   bool given;
   enum p11s_err result =
@@ -132,10 +132,7 @@ static enum p11s_err search_named(struct search *s, CK_OBJECT_CLASS class,
 {
   enum p11s_err result = p11s_objects_named(s->module, s->session, class, name, ret, e);
 
-  if (result != P11S_ERR_TOKEN || !p11s_rv_is_unknown_template(p11s_rv_last()))
-    return result;
-  p11s_rv_note(CKR_OK);
-  return P11S_OK;
+  return result == P11S_ERR_TOKEN && p11s_rv_is_unknown_template(e->rv) ? P11S_OK : result;
 }
 
 static enum p11s_err search_by_id(struct search *s, CK_OBJECT_CLASS class, struct p11s_handles *ret,
@@ -368,7 +365,7 @@ enum p11s_err p11s_object_read_publics(CK_FUNCTION_LIST *module, CK_SESSION_HAND
                      .alg = alg,
                      .private_key = private_key,
                      .named = pub_label != NULL};
-  struct p11s_error said = {P11S_OK, ""};
+  struct p11s_error said = {0};
   enum p11s_err result;
 
   s.first.code = P11S_OK;

@@ -54,7 +54,7 @@ static bool has_twin(const char *name, CK_FUNCTION_LIST *module)
 
 bool p11s_module_restart(const char *name, struct p11s_exclusive *gate, unsigned interval_ms)
 {
-  struct p11s_error error = {P11S_OK, ""};
+  struct p11s_error error = {0};
   CK_FUNCTION_LIST *module = NULL;
   enum p11s_exclusive_result gated;
   bool done;
@@ -76,7 +76,7 @@ bool p11s_module_restart(const char *name, struct p11s_exclusive *gate, unsigned
 
 bool p11s_module_reread(const char *name, struct p11s_exclusive *gate, unsigned interval_ms)
 {
-  struct p11s_error error = {P11S_OK, ""};
+  struct p11s_error error = {0};
   CK_FUNCTION_LIST *module = NULL;
 
   return p11s_module_is_old(name, interval_ms) &&

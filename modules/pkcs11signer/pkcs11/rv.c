@@ -4,7 +4,6 @@
 #include <stddef.h>
 #include <stdio.h>
 
-static _Thread_local CK_RV last_rv = CKR_OK;
 static _Thread_local char unnamed[32];
 
 #define NAME(rv)                                                                                   \
@@ -122,16 +121,6 @@ bool p11s_rv_is_lost(CK_RV rv)
   }
 }
 
-void p11s_rv_note(CK_RV rv)
-{
-  last_rv = rv;
-}
-
-CK_RV p11s_rv_last(void)
-{
-  return last_rv;
-}
-
 bool p11s_rv_is_unknown_template(CK_RV rv)
 {
   return rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_VALUE_INVALID ||
@@ -149,6 +138,12 @@ bool p11s_rv_is_refused_mechanism(CK_RV rv)
 
 enum p11s_err p11s_rv_error(struct p11s_error *e, CK_RV rv, const char *call)
 {
-  p11s_rv_note(rv);
-  return p11s_error_set(e, P11S_ERR_TOKEN, "%s: %s", call, p11s_rv_name(rv));
+  return p11s_rv_put(e, rv, p11s_error_set(e, P11S_ERR_TOKEN, "%s: %s", call, p11s_rv_name(rv)));
+}
+
+enum p11s_err p11s_rv_put(struct p11s_error *e, CK_RV rv, enum p11s_err code)
+{
+  if (e != NULL)
+    e->rv = rv;
+  return code;
 }

@@ -8,9 +8,8 @@
 #include <stdbool.h>
 
 /*
- * PKCS#11 return values: their names, what they mean for a session, and which
- * one a thread met last, so that the worker above can tell a lost session from
- * a refusal without every function handing it through. No locks.
+ * PKCS#11 return values: their names, and what they mean for a session. An error that a call gave
+ * holds the call's CK_RV, by which the worker above tells a lost session from a refusal. No locks.
  */
 
 /* "CKR_PIN_INCORRECT", or "CKR 0x80000001". Static or thread-local storage. */
@@ -26,10 +25,9 @@ bool p11s_rv_is_unknown_template(CK_RV rv);
    although it lists it. */
 bool p11s_rv_is_refused_mechanism(CK_RV rv);
 
-/* P11S_ERR_TOKEN with the text "C_Sign: CKR_DEVICE_ERROR"; remembers rv. */
+/* P11S_ERR_TOKEN with rv and the text "C_Sign: CKR_DEVICE_ERROR". */
 enum p11s_err p11s_rv_error(struct p11s_error *e, CK_RV rv, const char *call);
-/* Remembers rv as this thread's last; CKR_OK when an error is not a return value's. */
-void p11s_rv_note(CK_RV rv);
-CK_RV p11s_rv_last(void);
+/* Puts rv into an error that has just been set; returns the code. */
+enum p11s_err p11s_rv_put(struct p11s_error *e, CK_RV rv, enum p11s_err code);
 
 #endif

@@ -34,7 +34,6 @@ static enum p11s_err no_session_left(const struct p11s_slot_info *slot, struct p
 
 static enum p11s_err open_failed(CK_RV rv, const struct p11s_slot_info *slot, struct p11s_error *e)
 {
-  p11s_rv_note(rv);
   switch (rv) {
   case CKR_TOKEN_NOT_RECOGNIZED:
     if ((slot->flags & CKF_TOKEN_INITIALIZED) == 0)
@@ -101,7 +100,7 @@ enum p11s_err p11s_session_open(CK_FUNCTION_LIST *module, const char *slot_spec,
     goto failed;
   rv = open_for(s, use);
   if (rv != CKR_OK) {
-    result = open_failed(rv, &s->slot, e);
+    result = p11s_rv_put(e, rv, open_failed(rv, &s->slot, e));
     goto failed;
   }
   *ret_session = s;
@@ -214,10 +213,8 @@ static void count_namesake(const struct p11s_slot_info *info, void *arg)
 static void add_token_option(struct p11s_buf *command, const struct p11s_session *s)
 {
   struct namesakes namesakes = {s->slot.label, 0};
-  CK_RV rv = p11s_rv_last(); /* the caller's */
   enum p11s_err result = p11s_slot_each(s->module, count_namesake, &namesakes, NULL);
 
-  p11s_rv_note(rv);
   if (result != P11S_OK || namesakes.count > 1) {
     p11s_buf_addf(command, "--slot 0x%lx", s->slot.id);
     return;
@@ -304,7 +301,6 @@ static enum p11s_err login_failed(const struct p11s_session *s, CK_RV rv, struct
 {
   const struct p11s_slot_info *slot = &s->slot;
 
-  p11s_rv_note(rv);
   switch (rv) {
   case CKR_PIN_INCORRECT:
   case CKR_PIN_LEN_RANGE:
@@ -336,14 +332,13 @@ static enum p11s_err login_failed(const struct p11s_session *s, CK_RV rv, struct
 }
 
 enum p11s_err p11s_session_login(struct p11s_session *s, CK_USER_TYPE user,
-                                 const struct p11s_secret *pin, bool *ret_called,
+                                 const struct p11s_secret *pin, struct p11s_login_call *ret_call,
                                  struct p11s_error *e)
 {
   enum p11s_err result;
   CK_RV rv;
 
-  *ret_called = false;
-  p11s_rv_note(CKR_USER_ALREADY_LOGGED_IN);
+  *ret_call = (struct p11s_login_call){false, CKR_OK};
   if (user == CKU_USER && p11s_session_has_user(s))
     return P11S_OK;
   /* For one signature p11s_login() has just done so; each call counts there. */
@@ -353,14 +348,13 @@ enum p11s_err p11s_session_login(struct p11s_session *s, CK_USER_TYPE user,
   if (p11s_secret_len(pin) == 0)
     return p11s_error_set(e, P11S_ERR_NO_PIN, "token '%s' (serial %s) needs a PIN", s->slot.label,
                           s->slot.serial);
-  *ret_called = true;
   /* C_Login takes the PIN as not const but only reads it. */
   rv = s->module->C_Login(s->handle, user, (CK_UTF8CHAR *)p11s_secret_data(pin),
                           p11s_secret_len(pin));
   p11s_log_debug("token '%s' (serial %s): C_Login%s: %s", s->slot.label, s->slot.serial,
                  user == CKU_CONTEXT_SPECIFIC ? " for one signature" : "", p11s_rv_name(rv));
-  p11s_rv_note(rv);
+  *ret_call = (struct p11s_login_call){true, rv};
   if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN)
     return P11S_OK;
-  return login_failed(s, rv, e);
+  return p11s_rv_put(e, rv, login_failed(s, rv, e));
 }

@@ -18,9 +18,8 @@
  * thread at a time; no locks. Calls PKCS#11: only from workers and
  * administrative commands.
  *
- * Functions that talk to the token leave the CK_RV of a failed call in p11s_rv_last()
- * (pkcs11/rv.h), as those of pkcs11/object.h and pkcs11/keygen.h do, so that the worker can tell a
- * lost session from a refusal.
+ * An error of a call to the token holds its CK_RV (pkcs11/rv.h), as those of pkcs11/object.h and
+ * pkcs11/keygen.h do, so that the worker can tell a lost session from a refusal.
  */
 struct p11s_session;
 
@@ -75,18 +74,21 @@ enum p11s_err p11s_session_judge_flags(CK_FUNCTION_LIST *module, const struct p1
    C_Login without a PIN, which would wait for somebody at the keypad, is never called. */
 enum p11s_err p11s_session_no_pin_to_give(const struct p11s_session *s, struct p11s_error *e);
 
+struct p11s_login_call {
+  bool made; /* the token got the PIN */
+  CK_RV rv;  /* and answered so */
+};
 /* C_Login once with the PIN, behind p11s_session_check_pin(); user is CKU_USER, or
    CKU_CONTEXT_SPECIFIC for the one signature that C_SignInit has begun (PKCS#11 v2.40 section 5.6).
-   CKR_USER_ALREADY_LOGGED_IN is success, but says nothing about this PIN: p11s_rv_last() then is
-   that, else CKR_OK. *ret_called: the token got the PIN; set whatever the result.
-   P11S_ERR_PIN_REFUSED for CKR_PIN_INCORRECT, CKR_PIN_LEN_RANGE, CKR_PIN_INVALID. To be called by
-   p11s_login() (pin/login.h), which knows the PINs that were refused before. */
+   CKR_USER_ALREADY_LOGGED_IN is success, but says nothing about this PIN. *ret_call is set whatever
+   the result. P11S_ERR_PIN_REFUSED for CKR_PIN_INCORRECT, CKR_PIN_LEN_RANGE, CKR_PIN_INVALID. To be
+   called by p11s_login() (pin/login.h), which knows the PINs that were refused before. */
 enum p11s_err p11s_session_login(struct p11s_session *s, CK_USER_TYPE user,
-                                 const struct p11s_secret *pin, bool *ret_called,
+                                 const struct p11s_secret *pin, struct p11s_login_call *ret_call,
                                  struct p11s_error *e);
 
 /* Reads CK_TOKEN_INFO.flags again into the session's slot; they stay when the token does not say.
-   What p11s_rv_last() has stays too. */
+ */
 void p11s_session_reread_flags(struct p11s_session *s);
 
 /* How a signature is to be asked for, chosen once per key from the token's mechanisms. */

@@ -109,19 +109,19 @@ struct order {
 static enum p11s_err sign_failed(const struct order *o, CK_RV rv, const char *call,
                                  struct p11s_error *e)
 {
-  enum p11s_err result = p11s_rv_error(e, rv, call);
+  bool too_long = rv == CKR_DATA_LEN_RANGE && o->plan->whole_message;
+  enum p11s_err code = too_long ? P11S_ERR_TOO_LONG : P11S_ERR_TOKEN;
 
   if (rv == CKR_KEY_FUNCTION_NOT_PERMITTED)
-    result = p11s_error_set(e, P11S_ERR_TOKEN,
-                            "the token does not let this key sign (%s: %s): it needs CKA_SIGN",
-                            call, p11s_rv_name(rv));
-  else if (rv == CKR_DATA_LEN_RANGE && o->plan->whole_message)
-    result = p11s_error_set(e, P11S_ERR_TOO_LONG, "%s: %s for %s", call, p11s_rv_name(rv),
-                            p11s_mechanism_name(o->mechanism.mechanism));
-  else if (p11s_rv_is_refused_mechanism(rv))
-    result = p11s_error_set(e, P11S_ERR_TOKEN, "%s: %s for %s", call, p11s_rv_name(rv),
-                            p11s_mechanism_name(o->mechanism.mechanism));
-  return result;
+    (void)p11s_error_set(e, code,
+                         "the token does not let this key sign (%s: %s): it needs CKA_SIGN", call,
+                         p11s_rv_name(rv));
+  else if (too_long || p11s_rv_is_refused_mechanism(rv))
+    (void)p11s_error_set(e, code, "%s: %s for %s", call, p11s_rv_name(rv),
+                         p11s_mechanism_name(o->mechanism.mechanism));
+  else
+    (void)p11s_rv_error(e, rv, call);
+  return p11s_rv_put(e, rv, code);
 }
 
 /* What is given to a token as not const is only read. */
@@ -242,7 +242,6 @@ static enum p11s_err finish(const struct p11s_session *s, const struct p11s_algo
   size_t want = alg->family == P11S_RSA ? rsa_length(s, key, made_len) : alg->signature_len;
   bool der = alg->family == P11S_ECDSA && is_der(made, made_len);
 
-  p11s_rv_note(CKR_OK);
   if (made_len == 0 || made_len > want || (alg->family != P11S_RSA && made_len != want))
     return p11s_error_set(e, P11S_ERR_SIGNATURE,
                           "C_Sign: a signature of %zu byte%s%s where algorithm %u (%s) has %zu%s",
@@ -268,7 +267,6 @@ enum p11s_err p11s_session_sign(struct p11s_session *s, const struct p11s_algori
                     sizeof made};
   enum p11s_err result;
 
-  p11s_rv_note(CKR_OK);
   if (!plan->whole_message && input_len != alg->digest_len)
     return p11s_error_set(e, P11S_ERR_TOKEN, "a digest of %zu bytes for algorithm %u", input_len,
                           alg->number);

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "pkcs11/list.h"
 #include "pkcs11/module.h"
 #include "pkcs11/rv.h"
 #include "pkcs11/uri.h"
@@ -14,9 +15,6 @@
 #include <strings.h>
 #include <time.h>
 
-#define SLOTS_MAX 4096
-/* How often the list may grow between asking for its length and for itself. */
-#define TRIES 5
 #define NAMED_MAX 10
 /* A slot may fail for a moment: SoftHSM cannot read a token that another process is writing to. */
 #define LOOKS_AGAIN 3
@@ -37,48 +35,24 @@ struct candidates {
   CK_RV trouble;  /* why a slot was passed over, when not just for being empty */
 };
 
-static enum p11s_err list_once(CK_FUNCTION_LIST *module, CK_SLOT_ID **ret_ids, CK_ULONG *ret_count,
-                               bool *ret_grown, struct p11s_error *e)
+static CK_RV list_slots(const struct p11s_list_call *call, CK_ULONG *list, CK_ULONG *count)
 {
-  CK_SLOT_ID *ids;
-  CK_ULONG count = 0, got;
-  CK_RV rv = module->C_GetSlotList(CK_FALSE, NULL, &count);
-
-  *ret_grown = false;
-  if (rv != CKR_OK)
-    return p11s_rv_error(e, rv, "C_GetSlotList");
-  if (count > SLOTS_MAX) {
-    p11s_rv_note(CKR_OK);
-    return p11s_error_set(e, P11S_ERR_TOKEN, "C_GetSlotList: %lu slots", count);
-  }
-  ids = calloc(count + 1, sizeof *ids);
-  if (ids == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  got = count;
-  rv = count == 0 ? CKR_OK : module->C_GetSlotList(CK_FALSE, ids, &got);
-  if (rv == CKR_OK && got <= count) {
-    *ret_ids = ids;
-    *ret_count = got;
-    return P11S_OK;
-  }
-  free(ids);
-  *ret_grown = rv == CKR_OK || rv == CKR_BUFFER_TOO_SMALL;
-  return p11s_rv_error(e, rv == CKR_OK ? CKR_BUFFER_TOO_SMALL : rv, "C_GetSlotList");
+  return call->module->C_GetSlotList(CK_FALSE, list, count);
 }
 
-static enum p11s_err list_slots(CK_FUNCTION_LIST *module, CK_SLOT_ID **ret_ids, CK_ULONG *ret_count,
-                                struct p11s_error *e)
+static enum p11s_err get_slots(CK_FUNCTION_LIST *module, CK_SLOT_ID **ret_ids, CK_ULONG *ret_count,
+                               struct p11s_error *e)
 {
-  enum p11s_err result = P11S_ERR_TOKEN;
-  bool again = true;
+  const struct p11s_list_call call = {list_slots, module, 0, "C_GetSlotList", "slots"};
+  struct p11s_error said = {0};
 
-  for (int i = 0; i < TRIES && again; i++)
-    result = list_once(module, ret_ids, ret_count, &again, e);
-  if (result != P11S_ERR_TOKEN || !p11s_rv_is_lost(p11s_rv_last()))
-    return result;
+  if (p11s_list_read(&call, ret_ids, ret_count, &said) == P11S_OK)
+    return P11S_OK;
+  if (said.code == P11S_ERR_TOKEN && p11s_rv_is_lost(said.rv))
+    said.code = P11S_ERR_NO_SLOTS;
   if (e != NULL)
-    e->code = P11S_ERR_NO_SLOTS;
-  return P11S_ERR_NO_SLOTS;
+    *e = said;
+  return said.code;
 }
 
 /* p11-kit's URI matching wants blanks where some tokens have NULs. */
@@ -149,7 +123,7 @@ static enum p11s_err collect(CK_FUNCTION_LIST *module, struct candidates *ret, s
 {
   CK_SLOT_ID *ids = NULL;
   CK_ULONG count = 0;
-  enum p11s_err result = list_slots(module, &ids, &count, e);
+  enum p11s_err result = get_slots(module, &ids, &count, e);
 
   if (result != P11S_OK)
     return result;
@@ -276,32 +250,36 @@ static enum p11s_err pick_by_text(const struct candidates *all, const char *spec
   return result;
 }
 
+/* Appends the tokens that there are, and why a slot was passed over. */
+static void add_what_is_there(const struct candidates *all, struct p11s_buf *out)
+{
+  for (size_t i = 0; i < all->count && i < NAMED_MAX; i++)
+    p11s_buf_addf(out, "%s'%s' (serial %s, slot %lu%s)", i > 0 ? ", " : "", all->list[i].info.label,
+                  all->list[i].info.serial, all->list[i].info.id,
+                  is_initialized(&all->list[i]) ? "" : ", not initialized");
+  if (all->count == 0)
+    p11s_buf_addstr(out, "none");
+  if (all->count > NAMED_MAX)
+    p11s_buf_addf(out, " and %zu more", all->count - NAMED_MAX);
+  if (all->trouble != CKR_OK)
+    p11s_buf_addf(out, " (a slot was passed over: %s)", p11s_rv_name(all->trouble));
+}
+
 static enum p11s_err none_found(const struct candidates *all, const char *spec,
                                 struct p11s_error *e)
 {
   struct p11s_buf there = P11S_BUF_INIT;
 
-  if (all->slots == 0) {
-    p11s_rv_note(CKR_OK);
+  if (all->slots == 0)
     return p11s_error_set(e, P11S_ERR_NO_SLOTS,
                           "there is no token '%s', as the module has no slots: is what it talks to "
                           "(reader, daemon, the other side of a connection) there?",
                           spec);
-  }
-  p11s_rv_note(all->count == 0 ? CKR_TOKEN_NOT_PRESENT : CKR_OK);
-  for (size_t i = 0; i < all->count && i < NAMED_MAX; i++)
-    p11s_buf_addf(&there, "%s'%s' (serial %s, slot %lu%s)", i > 0 ? ", " : "",
-                  all->list[i].info.label, all->list[i].info.serial, all->list[i].info.id,
-                  is_initialized(&all->list[i]) ? "" : ", not initialized");
-  if (all->count > NAMED_MAX)
-    p11s_buf_addf(&there, " and %zu more", all->count - NAMED_MAX);
-  (void)p11s_error_set(
-      e, P11S_ERR_NO_TOKEN, "there is no token '%s'; there %s %s%s%s%s", spec,
-      all->count > 1 ? "are" : "is", all->count > 0 ? p11s_buf_text(&there) : "none",
-      all->trouble != CKR_OK ? " (a slot was passed over: " : "",
-      all->trouble != CKR_OK ? p11s_rv_name(all->trouble) : "", all->trouble != CKR_OK ? ")" : "");
+  add_what_is_there(all, &there);
+  (void)p11s_error_set(e, P11S_ERR_NO_TOKEN, "there is no token '%s'; there %s %s", spec,
+                       all->count > 1 ? "are" : "is", p11s_buf_text(&there));
   p11s_buf_clear(&there);
-  return P11S_ERR_NO_TOKEN;
+  return p11s_rv_put(e, all->count == 0 ? CKR_TOKEN_NOT_PRESENT : CKR_OK, P11S_ERR_NO_TOKEN);
 }
 
 static enum p11s_err parse_spec(const char *spec, P11KitUri **ret_uri, struct p11s_error *e)

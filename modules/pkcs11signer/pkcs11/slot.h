@@ -34,7 +34,7 @@ struct p11s_slot_info {
   CK_ULONG max_sessions; /* ulMaxSessionCount; 0: no limit known */
 };
 
-/* P11S_ERR_NO_TOKEN (naming the tokens that are there; when there are none, p11s_rv_last() is
+/* P11S_ERR_NO_TOKEN (naming the tokens that are there; when there are none, its CK_RV is
    CKR_TOKEN_NOT_PRESENT), P11S_ERR_AMBIGUOUS (naming both serials),
    P11S_ERR_SYNTAX (bad URI), P11S_ERR_NO_SLOTS: the module lists none, or fails to. */
 enum p11s_err p11s_slot_find(CK_FUNCTION_LIST *module, const char *spec,

@@ -170,7 +170,7 @@ static bool cannot_be_asked(struct p11s_key *key, enum p11s_err result)
 enum p11s_err p11s_key_resolve(struct p11s_key *key, struct p11s_wait wait,
                                const struct p11s_pubkey **ret_public, struct p11s_error *e)
 {
-  struct p11s_error error = {P11S_OK, ""};
+  struct p11s_error error = {0};
   struct p11s_job *job;
   enum p11s_err result;
   bool is_new;
@@ -196,7 +196,7 @@ void p11s_key_prepare(struct p11s_key *key, void (*ended)(enum p11s_err result, 
 {
   struct p11s_job *job = make_job(key, &prepare_ops);
   struct key_job *j = (struct key_job *)job;
-  struct p11s_error error = {P11S_OK, ""};
+  struct p11s_error error = {0};
 
   if (job == NULL) {
     ended(P11S_ERR_NOMEM, arg);

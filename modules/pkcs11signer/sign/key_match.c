@@ -21,10 +21,10 @@ struct search {
 };
 
 /* Whether a private key that answers so is just not the one, and the next is to be tried. */
-static bool is_its_own_fault(enum p11s_err result)
+static bool is_its_own_fault(const struct p11s_error *said)
 {
-  return result == P11S_ERR_SIGNATURE || result == P11S_ERR_TOO_LONG ||
-         (result == P11S_ERR_TOKEN && !p11s_rv_is_lost(p11s_rv_last()));
+  return said->code == P11S_ERR_SIGNATURE || said->code == P11S_ERR_TOO_LONG ||
+         (said->code == P11S_ERR_TOKEN && !p11s_rv_is_lost(said->rv));
 }
 
 /* Has the private key sign a message that nobody needs. *ret_at: the public key that verifies that,
@@ -44,8 +44,10 @@ static enum p11s_err try_private(struct search *s, CK_OBJECT_HANDLE handle, stru
   if (result != P11S_OK)
     return result;
   result = p11s_key_sign_on_token(s->key, s->work, grip, &signing, &s->refusal);
-  if (result != P11S_OK && !is_its_own_fault(result))
-    return p11s_error_set(e, result, "%s", s->refusal.text);
+  if (result != P11S_OK && !is_its_own_fault(&s->refusal)) {
+    *e = s->refusal;
+    return result;
+  }
   for (size_t i = 0; result == P11S_OK && *ret_at == NONE && i < s->publics->count; i++)
     if (p11s_key_verify_signing(s->key, s->publics->list[i], &signing))
       *ret_at = i;
@@ -59,7 +61,6 @@ static enum p11s_err none_fits(const struct search *s, struct p11s_error *e)
   const char *label = s->key->ref->label;
   bool refused = s->refusal.code != P11S_OK;
 
-  p11s_rv_note(CKR_OK);
   if (s->known)
     return p11s_error_set(e, P11S_ERR_KEY_MISMATCH,
                           "the token has %zu private keys '%s', and none of them is the %s "
@@ -160,7 +161,6 @@ static enum p11s_err say_ambiguous(const struct search *s, struct p11s_error *e)
   struct p11s_buf advice = P11S_BUF_INIT;
 
   add_advice(s, &advice);
-  p11s_rv_note(CKR_OK);
   (void)p11s_error_set(e, P11S_ERR_AMBIGUOUS,
                        "the token has %zu different private keys '%s', and no public key is pinned "
                        "that says which is meant; %s",
@@ -205,7 +205,7 @@ enum p11s_err p11s_key_match(struct p11s_key *key, struct p11s_work *work,
                              const struct p11s_handles *found, const struct p11s_publics *publics,
                              struct p11s_match *match, struct p11s_error *e)
 {
-  struct search s = {key, work, found, publics, match->known, {P11S_OK, ""}};
+  struct search s = {key, work, found, publics, match->known, {0}};
 
   return match->known ? match_known(&s, match, e) : match_twins(&s, match, e);
 }

@@ -51,7 +51,7 @@ static enum p11s_err sign_whole(struct p11s_key *key, struct p11s_work *work,
   struct p11s_lengths *lengths = &key->lengths;
   size_t refused = atomic_load(&lengths->refused), len = signing->message_len;
   bool may = key->alg->family != P11S_EDDSA && !atomic_load(&lengths->no_parts);
-  struct p11s_error said = {P11S_OK, ""};
+  struct p11s_error said = {0};
   enum p11s_err result, in_parts;
 
   signing->plan.in_parts = may && refused != 0 && len >= refused;
@@ -65,7 +65,7 @@ static enum p11s_err sign_whole(struct p11s_key *key, struct p11s_work *work,
     return result;
   signing->plan.in_parts = true;
   in_parts = sign_input(key, work, handle, consent, signing, &said);
-  if (in_parts == P11S_ERR_TOKEN && !p11s_rv_is_lost(p11s_rv_last())) {
+  if (in_parts == P11S_ERR_TOKEN && !p11s_rv_is_lost(said.rv)) {
     atomic_store(&lengths->no_parts, true);
     return result;
   }
@@ -98,12 +98,11 @@ static enum p11s_err sign_as(struct p11s_key *key, struct p11s_work *work, CK_OB
 }
 
 /* For a handle that has signed rightly, what a fresh session may cure is no refusal. */
-static bool is_refused(const struct p11s_grip *grip, enum p11s_err result)
+static bool is_refused(const struct p11s_grip *grip, enum p11s_err result,
+                       const struct p11s_error *said)
 {
-  CK_RV rv = p11s_rv_last();
-
-  return result == P11S_ERR_TOKEN && p11s_rv_is_refused_mechanism(rv) &&
-         !(grip->proven && p11s_rv_is_lost(rv));
+  return result == P11S_ERR_TOKEN && p11s_rv_is_refused_mechanism(said->rv) &&
+         !(grip->proven && p11s_rv_is_lost(said->rv));
 }
 
 /* Behind a refusal, which is in signing->refusal. */
@@ -111,24 +110,24 @@ static enum p11s_err sign_as_other(struct p11s_key *key, struct p11s_work *work,
                                    const struct p11s_grip *grip, struct p11s_always_auth *consent,
                                    struct p11s_signing *signing, struct p11s_error *e)
 {
-  CK_RV first = p11s_rv_last();
-  struct p11s_error second = {P11S_OK, ""};
+  struct p11s_error second = {0};
   enum p11s_err result;
 
   signing->plan = p11s_sign_plan_other(&signing->plan, key->alg);
   signing->switched = true;
   result = sign_as(key, work, grip->handle, consent, signing, &second);
-  if (!is_refused(grip, result)) {
+  if (!is_refused(grip, result, &second)) {
     if (result != P11S_OK && e != NULL)
       *e = second;
     return result;
   }
-  p11s_rv_note(first);
-  return p11s_error_set(e, P11S_ERR_TOKEN,
-                        "the token lists %s and %s and takes neither for this key (%s; %s): its "
-                        "policy, FIPS mode for one, or the key's own attributes forbid it",
-                        p11s_mechanism_name(key->alg->raw), p11s_mechanism_name(key->alg->hashing),
-                        signing->refusal.text, second.text);
+  result =
+      p11s_error_set(e, P11S_ERR_TOKEN,
+                     "the token lists %s and %s and takes neither for this key (%s; %s): its "
+                     "policy, FIPS mode for one, or the key's own attributes forbid it",
+                     p11s_mechanism_name(key->alg->raw), p11s_mechanism_name(key->alg->hashing),
+                     signing->refusal.text, second.text);
+  return p11s_rv_put(e, signing->refusal.rv, result);
 }
 
 /* *e has what the token said. */
@@ -143,11 +142,10 @@ static void say_too_long(const struct p11s_key *key, const struct p11s_signing *
     p11s_buf_addstr(&what, ": ");
   if (longest != 0)
     (void)snprintf(most, sizeof most, "; the longest that it has signed has %zu", longest);
-  (void)p11s_error_set(
-      e, e->code,
-      "%sthe token refuses a message of %zu bytes for its length (%s)%s. A smaller "
-      "RRset helps",
-      p11s_buf_text(&what), signing->message_len, e->text, most);
+  p11s_error_reword(e,
+                    "%sthe token refuses a message of %zu bytes for its length (%s)%s. A smaller "
+                    "RRset helps",
+                    p11s_buf_text(&what), signing->message_len, e->text, most);
   p11s_buf_clear(&what);
 }
 
@@ -179,10 +177,10 @@ enum p11s_err p11s_key_sign_on_token(struct p11s_key *key, struct p11s_work *wor
     return result;
   result = sign_as(key, work, grip->handle, &consent, signing, &signing->refusal);
   /* A login is made once for a query: when it has been, the next query takes the other. */
-  if (is_refused(grip, result) && grip->plan.has_other &&
+  if (is_refused(grip, result, &signing->refusal) && grip->plan.has_other &&
       (!grip->plan.consent || consent.pin != NULL))
     return end(key, &consent, signing, sign_as_other(key, work, grip, &consent, signing, e), e);
-  if (is_refused(grip, result) && grip->plan.has_other)
+  if (is_refused(grip, result, &signing->refusal) && grip->plan.has_other)
     p11s_work_note_hashes(work, key->alg, !signing->plan.whole_message, signing->refusal.text);
   if (result != P11S_OK && e != NULL)
     *e = signing->refusal;

@@ -184,7 +184,7 @@ static void end_finding(struct p11s_key *key, uint64_t epoch, const struct p11s_
 static enum p11s_err find_hidden(struct p11s_key *key, struct p11s_work *work,
                                  struct p11s_grip *grip, struct p11s_error *e)
 {
-  struct p11s_error said = {P11S_OK, ""};
+  struct p11s_error said = {0};
   bool may_hide = p11s_work_may_hide_keys(work);
   enum p11s_err result = find(key, work, grip, &said), login;
 
@@ -356,7 +356,7 @@ enum p11s_err p11s_key_generate_work(struct p11s_key *key, struct p11s_keypair *
   result = p11s_work_prove_pin(work, e);
   if (result == P11S_OK)
     result = p11s_keygen_make(module, session, key->alg, pair, &made, e);
-  if (result == P11S_ERR_TOKEN && p11s_rv_last() == CKR_USER_NOT_LOGGED_IN && may_hide &&
+  if (result == P11S_ERR_TOKEN && e->rv == CKR_USER_NOT_LOGGED_IN && may_hide &&
       p11s_work_log_in(work, e) == P11S_OK)
     result = p11s_keygen_make(module, session, key->alg, pair, &made, e);
   if (result != P11S_OK)

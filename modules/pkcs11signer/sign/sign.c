@@ -310,7 +310,7 @@ enum p11s_err p11s_sign_in_background(struct p11s_flights *flights, struct p11s_
                                       bool claimed, void (*ended)(void *arg), void *arg,
                                       struct p11s_job **ret_job, struct p11s_error *e)
 {
-  struct p11s_error error = {P11S_OK, ""};
+  struct p11s_error error = {0};
   unsigned char id[FLIGHT_ID_LEN];
   struct flight *f = NULL, **at;
   bool is_new;

@@ -93,7 +93,8 @@ static enum p11s_err queue_locked(struct p11s_token *token, struct p11s_job *job
 static void drop(struct p11s_job *job)
 {
   static const struct p11s_error dropped = {
-      P11S_ERR_BUSY, "nobody waited for this signature any more, and too many were like that"};
+      .code = P11S_ERR_BUSY,
+      .text = "nobody waited for this signature any more, and too many were like that"};
 
   if (job == NULL)
     return;
@@ -186,7 +187,7 @@ static enum p11s_err wait_for(struct p11s_token *token, struct p11s_job *job, ui
 enum p11s_err p11s_token_run(struct p11s_token *token, struct p11s_job *job, uint64_t deadline_ms,
                              struct p11s_error *e)
 {
-  struct p11s_error error = {P11S_OK, ""};
+  struct p11s_error error = {0};
 
   if (submit(token, job, true, &error) != P11S_OK)
     p11s_job_finish(job, &error);
@@ -197,7 +198,7 @@ enum p11s_err p11s_token_run(struct p11s_token *token, struct p11s_job *job, uin
 static enum p11s_err leave_behind(struct p11s_token *token, struct p11s_job *job, bool is_new,
                                   struct p11s_error *e)
 {
-  struct p11s_error error = {P11S_OK, ""};
+  struct p11s_error error = {0};
 
   if (is_new && submit(token, job, false, &error) != P11S_OK)
     p11s_job_finish(job, &error);
@@ -210,7 +211,7 @@ enum p11s_err p11s_token_await(struct p11s_token *token, struct p11s_job *job, b
                                struct p11s_wait wait, struct p11s_error *e)
 {
   struct p11s_admission *crowd = wait.query ? token->config.crowd : NULL;
-  struct p11s_error error = {P11S_OK, ""};
+  struct p11s_error error = {0};
   uint64_t now = p11s_now_ms(), signature_ms;
   enum p11s_err result;
 
@@ -252,7 +253,8 @@ bool p11s_token_is_free(struct p11s_token *token, uint64_t *ret_idle_us)
 
 bool p11s_token_stop(struct p11s_token *token, uint64_t deadline_ms)
 {
-  static const struct p11s_error stopped = {P11S_ERR_STOPPED, "the server is going down"};
+  static const struct p11s_error stopped = {.code = P11S_ERR_STOPPED,
+                                            .text = "the server is going down"};
   struct p11s_job *job;
   pthread_t last;
   bool all_back, join;

@@ -107,13 +107,15 @@ bool p11s_worker_session_is_good(struct p11s_worker *w, struct p11s_slot_info *r
    more. */
 void p11s_worker_drop_session(struct p11s_worker *w);
 /* Behind calls to the token: somebody in this process may have finalized its library. */
-void p11s_worker_look_after_module(const struct p11s_worker *w, enum p11s_err result);
+void p11s_worker_look_after_module(const struct p11s_worker *w, enum p11s_err result,
+                                   const struct p11s_error *error);
 /* After a failure: does what some libraries need besides a fresh session (pkcs11/restart.h). epoch:
    the token's when there was a session for it; NULL when there was none. True: it is worth another
    try, whatever it was. */
-bool p11s_worker_recover(struct p11s_worker *w, enum p11s_err result, const uint64_t *epoch);
+bool p11s_worker_recover(struct p11s_worker *w, const struct p11s_error *error,
+                         const uint64_t *epoch);
 /* The same after the second failure in a row with a session. */
-bool p11s_worker_recover_again(struct p11s_worker *w, enum p11s_err result);
+bool p11s_worker_recover_again(struct p11s_worker *w, const struct p11s_error *error);
 
 /* -- token/token_login.c */
 

@@ -167,7 +167,7 @@ static enum p11s_err log_in(struct p11s_token *token, struct p11s_session *sessi
 enum p11s_err p11s_token_log_in(struct p11s_token *token, struct p11s_session *session,
                                 struct p11s_secret *given, bool unasked, struct p11s_error *e)
 {
-  struct p11s_error error = {P11S_OK, ""};
+  struct p11s_error error = {0};
   enum p11s_err result = P11S_OK;
   bool entered = false;
 
@@ -209,7 +209,7 @@ static enum p11s_err foresee_login(struct p11s_token *token, CK_FUNCTION_LIST *m
 bool p11s_token_review_login(struct p11s_token *token, CK_FUNCTION_LIST *module,
                              const struct p11s_slot_info *info)
 {
-  struct p11s_error error = {P11S_OK, ""};
+  struct p11s_error error = {0};
   struct p11s_secret *given, *former = NULL;
   enum p11s_err before, result;
   uint64_t tries;
@@ -231,7 +231,7 @@ bool p11s_token_review_login(struct p11s_token *token, CK_FUNCTION_LIST *module,
 
 enum p11s_err p11s_work_log_in(const struct p11s_work *work, struct p11s_error *e)
 {
-  struct p11s_error said = {P11S_OK, ""};
+  struct p11s_error said = {0};
   struct p11s_token *token = work->token;
   enum p11s_err result = enter(token, &token->login_busy, &said);
 
@@ -278,7 +278,7 @@ enum p11s_err p11s_always_auth_login(struct p11s_session *session, void *arg, st
   struct p11s_always_auth *consent = arg;
   struct p11s_token *token = consent->work->token;
   const struct p11s_login_how how = {CKU_CONTEXT_SPECIFIC, false};
-  struct p11s_error error = {P11S_OK, ""};
+  struct p11s_error error = {0};
   enum p11s_err result = login_with(token, session, how, consent->pin, &error);
 
   note_login(token, session, consent->work->pin, result, &error);

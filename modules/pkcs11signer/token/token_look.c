@@ -36,7 +36,7 @@ void p11s_token_note_found(struct p11s_token *token, const struct p11s_slot_info
 
 void p11s_worker_probe(struct p11s_worker *w)
 {
-  struct p11s_error error = {P11S_OK, ""};
+  struct p11s_error error = {0};
   struct p11s_session *session = NULL;
   struct p11s_secret *pin;
   enum p11s_err result;
@@ -46,10 +46,9 @@ void p11s_worker_probe(struct p11s_worker *w)
   w->unasked = !w->token->asked;
   p11s_unlock(&w->token->lock);
   p11s_worker_drop_session(w);
-  p11s_rv_note(CKR_OK);
   result = p11s_worker_new_session(w, false, pin, &session, &error);
-  p11s_worker_look_after_module(w, result);
-  if (result != P11S_OK && p11s_worker_recover(w, result, NULL))
+  p11s_worker_look_after_module(w, result, &error);
+  if (result != P11S_OK && p11s_worker_recover(w, &error, NULL))
     result = p11s_worker_new_session(w, false, pin, &session, &error);
   p11s_owner_explain(&error);
   p11s_token_note_outcome(w->token, result, &error, NULL, pin);
@@ -63,22 +62,21 @@ static enum p11s_err find(struct p11s_worker *w, CK_FUNCTION_LIST **ret_module,
 
   if (result == P11S_OK)
     result = p11s_slot_find(*ret_module, w->token->slot, ret_info, e);
-  p11s_worker_look_after_module(w, result);
+  p11s_worker_look_after_module(w, result, e);
   return result;
 }
 
 /* Without a session there is nobody logged in by this worker, and a login may cost a try. */
 static void look_without_session(struct p11s_worker *w)
 {
-  struct p11s_error error = {P11S_OK, ""};
+  struct p11s_error error = {0};
   CK_FUNCTION_LIST *module = NULL;
   struct p11s_slot_info info;
   struct p11s_secret *pin;
   enum p11s_err result;
 
-  p11s_rv_note(CKR_OK);
   result = find(w, &module, &info, &error);
-  if (result != P11S_OK && p11s_worker_recover(w, result, NULL))
+  if (result != P11S_OK && p11s_worker_recover(w, &error, NULL))
     result = find(w, &module, &info, &error);
   if (result == P11S_OK) {
     p11s_token_note_found(w->token, &info);

@@ -31,7 +31,7 @@ const char *p11s_token_state_name(enum p11s_token_state state)
 
 enum verdict { SAYS_NOTHING, IS_THERE, IS_AWAY };
 
-static enum verdict judge(enum p11s_err result, bool had_session)
+static enum verdict judge(enum p11s_err result, const struct p11s_error *error, bool had_session)
 {
   switch (result) {
   case P11S_ERR_NO_TOKEN:
@@ -40,7 +40,7 @@ static enum verdict judge(enum p11s_err result, bool had_session)
   case P11S_ERR_AMBIGUOUS:
     return had_session ? IS_THERE : IS_AWAY;
   case P11S_ERR_TOKEN:
-    return had_session || !p11s_rv_is_lost(p11s_rv_last()) ? IS_THERE : IS_AWAY;
+    return had_session || !p11s_rv_is_lost(error->rv) ? IS_THERE : IS_AWAY;
   case P11S_ERR_NOMEM:
   case P11S_ERR_SYNTAX:
   case P11S_ERR_TIMEOUT:
@@ -164,7 +164,7 @@ void p11s_token_note_outcome(struct p11s_token *token, enum p11s_err result,
                              const struct p11s_error *error, const uint64_t *generation,
                              struct p11s_secret *pin)
 {
-  enum verdict verdict = judge(result, generation != NULL);
+  enum verdict verdict = judge(result, error, generation != NULL);
   struct change change = {false, false, 0, NULL, NULL};
 
   if (verdict == SAYS_NOTHING)

@@ -47,10 +47,10 @@ static bool was_logged_out(const struct p11s_worker *w, const struct attempt *at
 
 /* Whether a fresh session may do better: the old one is gone, or its signature was faulty. A key
    that was not to be found on a session that was not logged in any more had gone with the login. */
-static bool worth_another_try(const struct p11s_worker *w, enum p11s_err result,
-                              const struct attempt *attempt)
+static bool worth_another_try(const struct p11s_worker *w, const struct attempt *attempt,
+                              const struct p11s_error *error)
 {
-  switch (result) {
+  switch (error->code) {
   case P11S_ERR_SIGNATURE:
   case P11S_ERR_NO_TOKEN:
   case P11S_ERR_NO_SLOTS:
@@ -59,7 +59,7 @@ static bool worth_another_try(const struct p11s_worker *w, enum p11s_err result,
     return attempt->had_session && !attempt->fresh && was_logged_out(w, attempt);
   case P11S_ERR_TOKEN:
   case P11S_ERR_NO_MODULE:
-    return p11s_rv_is_lost(p11s_rv_last());
+    return p11s_rv_is_lost(error->rv);
   default:
     return false;
   }
@@ -71,12 +71,11 @@ static enum p11s_err try_job(struct p11s_worker *w, struct p11s_job *job, struct
   struct p11s_work work = {NULL, w->token, job->pin, 0, job->ops->unasked};
   enum p11s_err result;
 
-  p11s_rv_note(CKR_OK);
   *attempt = (struct attempt){.fresh = w->session == NULL || job->ops->rw};
   w->unasked = job->ops->unasked;
   result = p11s_worker_session_for(w, job, &work.session, e);
   if (result != P11S_OK) {
-    p11s_worker_look_after_module(w, result);
+    p11s_worker_look_after_module(w, result, e);
     return result;
   }
   attempt->had_session = true;
@@ -88,25 +87,21 @@ static enum p11s_err try_job(struct p11s_worker *w, struct p11s_job *job, struct
   attempt->login_tries = w->token->login_tries;
   p11s_unlock(&w->token->lock);
   result = job->ops->run(job, &work, e);
-  p11s_worker_look_after_module(w, result);
-  if (job->ops->rw) {
-    CK_RV rv = p11s_rv_last();
-
+  p11s_worker_look_after_module(w, result, e);
+  if (job->ops->rw)
     p11s_session_close(work.session);
-    p11s_rv_note(rv);
-  }
   return result;
 }
 
 /* The token has no more sessions, but others of its workers hold some: they do the job, and no
    further worker is started. The worker's reference goes to the queue: counted out, it may touch
    nothing that the signer owns. */
-static bool hand_back(struct p11s_worker *w, struct p11s_job *job)
+static bool hand_back(struct p11s_worker *w, struct p11s_job *job, const struct p11s_error *error)
 {
   struct p11s_token *token = w->token;
   bool handed = false;
 
-  if (p11s_rv_last() != CKR_SESSION_COUNT || w->session != NULL || job->ops->rw)
+  if (error->rv != CKR_SESSION_COUNT || w->session != NULL || job->ops->rw)
     return false;
   p11s_lock(&token->lock);
   if (token->with_session > 0 && !token->stopping && p11s_queue_push(token->queue, job)) {
@@ -137,24 +132,21 @@ static bool try_twice(struct p11s_worker *w, struct p11s_job *job, struct attemp
 {
   enum p11s_err result = try_job(w, job, attempt, error);
   bool again = result != P11S_OK &&
-               p11s_worker_recover(w, result, attempt->had_session ? &attempt->epoch : NULL);
+               p11s_worker_recover(w, error, attempt->had_session ? &attempt->epoch : NULL);
 
-  if (!again && result != P11S_OK && worth_another_try(w, result, attempt)) {
-    if (hand_back(w, job))
+  if (!again && result != P11S_OK && worth_another_try(w, attempt, error)) {
+    if (hand_back(w, job, error))
       return false;
     again = true;
   }
   if (again) {
     result = try_afresh(w, job, attempt, error);
-    if (result != P11S_OK && attempt->had_session && p11s_worker_recover_again(w, result))
+    if (result != P11S_OK && attempt->had_session && p11s_worker_recover_again(w, error))
       result = try_afresh(w, job, attempt, error);
-    if (result != P11S_OK && worth_another_try(w, result, attempt)) {
-      CK_RV rv = p11s_rv_last();
-
-      if (hand_back(w, job))
+    if (result != P11S_OK && worth_another_try(w, attempt, error)) {
+      if (hand_back(w, job, error))
         return false;
       p11s_worker_drop_session(w);
-      p11s_rv_note(rv);
     }
   }
   if (result == P11S_OK)
@@ -187,7 +179,7 @@ static void note_rate(struct p11s_worker *w, const struct p11s_job *job,
 /* Takes over the worker's reference. */
 static void run_job(struct p11s_worker *w, struct p11s_job *job)
 {
-  struct p11s_error error = {P11S_OK, ""};
+  struct p11s_error error = {0};
   struct attempt attempt = {0};
   uint64_t begun_us = now_us();
   bool ended = try_twice(w, job, &attempt, &error);

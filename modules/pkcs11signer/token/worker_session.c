@@ -108,10 +108,7 @@ enum p11s_err p11s_worker_new_session(struct p11s_worker *w, bool rw, struct p11
   if (result == P11S_OK)
     result = p11s_token_log_in(token, session, pin, w->unasked, e);
   if (result != P11S_OK) {
-    CK_RV rv = p11s_rv_last();
-
     p11s_session_close(session);
-    p11s_rv_note(rv);
     if (!rw)
       count_session(token, -1);
     return result;
@@ -155,9 +152,10 @@ enum p11s_err p11s_worker_session_for(struct p11s_worker *w, const struct p11s_j
   return P11S_OK;
 }
 
-void p11s_worker_look_after_module(const struct p11s_worker *w, enum p11s_err result)
+void p11s_worker_look_after_module(const struct p11s_worker *w, enum p11s_err result,
+                                   const struct p11s_error *error)
 {
-  if (result != P11S_OK && p11s_rv_last() == CKR_CRYPTOKI_NOT_INITIALIZED)
+  if (result != P11S_OK && error->rv == CKR_CRYPTOKI_NOT_INITIALIZED)
     p11s_module_lost(w->token->engine);
 }
 
@@ -170,7 +168,7 @@ void p11s_worker_look_after_module(const struct p11s_worker *w, enum p11s_err re
    but forgotten. */
 static unsigned quirks_of(const struct p11s_worker *w)
 {
-  struct p11s_error error = {P11S_OK, ""};
+  struct p11s_error error = {0};
   CK_FUNCTION_LIST *module = NULL;
 
   return p11s_module_get(w->token->engine, &module, &error) == P11S_OK ? p11s_quirks(module) : 0;
@@ -192,12 +190,12 @@ static void log_out_once(struct p11s_worker *w, uint64_t epoch)
     p11s_session_log_out(w->session);
 }
 
-bool p11s_worker_recover(struct p11s_worker *w, enum p11s_err result, const uint64_t *epoch)
+bool p11s_worker_recover(struct p11s_worker *w, const struct p11s_error *error,
+                         const uint64_t *epoch)
 {
-  CK_RV rv = p11s_rv_last();
   bool again = false;
 
-  switch (result) {
+  switch (error->code) {
   case P11S_ERR_NO_KEY:
   case P11S_ERR_KEY_MISMATCH:
   case P11S_ERR_SIGNATURE:
@@ -206,14 +204,14 @@ bool p11s_worker_recover(struct p11s_worker *w, enum p11s_err result, const uint
     break;
   case P11S_ERR_NO_TOKEN:
     /* OpenSC 0.27 sees none for ever after pcscd has been restarted. Nobody has one to lose. */
-    if (rv == CKR_TOKEN_NOT_PRESENT)
+    if (error->rv == CKR_TOKEN_NOT_PRESENT)
       again = p11s_module_reread(w->token->engine, w->gate, NOTHING_MS);
     break;
   case P11S_ERR_NO_SLOTS:
     again = p11s_module_restart(w->token->engine, w->gate, NOTHING_MS);
     break;
   case P11S_ERR_TOKEN:
-    if (!p11s_rv_is_lost(rv) || rv == CKR_SESSION_COUNT)
+    if (!p11s_rv_is_lost(error->rv) || error->rv == CKR_SESSION_COUNT)
       break;
     if (epoch != NULL)
       log_out_once(w, *epoch);
@@ -223,20 +221,14 @@ bool p11s_worker_recover(struct p11s_worker *w, enum p11s_err result, const uint
   default:
     break;
   }
-  p11s_rv_note(rv);
   return again;
 }
 
-bool p11s_worker_recover_again(struct p11s_worker *w, enum p11s_err result)
+bool p11s_worker_recover_again(struct p11s_worker *w, const struct p11s_error *error)
 {
-  CK_RV rv = p11s_rv_last();
-  bool again = false;
-
   /* OpenSC says no more than that of a key that another program has deleted. */
-  if (result == P11S_ERR_TOKEN && p11s_rv_is_lost(rv) && rv != CKR_SESSION_COUNT)
-    again = p11s_module_reread(w->token->engine, w->gate, KEYS_MS);
-  p11s_rv_note(rv);
-  return again;
+  return error->code == P11S_ERR_TOKEN && p11s_rv_is_lost(error->rv) &&
+         error->rv != CKR_SESSION_COUNT && p11s_module_reread(w->token->engine, w->gate, KEYS_MS);
 }
 
 bool p11s_worker_session_is_good(struct p11s_worker *w, struct p11s_slot_info *ret_info)

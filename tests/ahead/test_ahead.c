@@ -96,7 +96,8 @@ static bool has(unsigned number, unsigned weeks)
   size_t len = make(number, weeks);
 
   store_rig_flush(store);
-  return p11s_store_has(store, p11s_pubkey_hash(p11s_key_public(key)), message, len);
+  return p11s_store_has(store,
+                        store_rig_question(p11s_pubkey_hash(p11s_key_public(key)), message, len));
 }
 
 /* It is stored shortly after it was given out. */
@@ -201,9 +202,9 @@ static void what_this_key_has_not_signed_is_not_signed(void **state)
   sign(1, 0);
   len = make(2, 0);
   p11s_store_put(
-      store, p11s_pubkey_hash(p11s_key_public(key)), message, len,
-      (const unsigned char *)"0123456789012345678901234567890123456789012345678901234567890123",
-      64);
+      store, store_rig_question(p11s_pubkey_hash(p11s_key_public(key)), message, len),
+      (const unsigned char *)"0123456789012345678901234567890123456789012345678901234567890123", 64,
+      false);
   plan();
   run(100);
   assert_true(step.exhausted);

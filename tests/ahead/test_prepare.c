@@ -314,7 +314,8 @@ static void store_one(struct p11s_store *store, const char *zone, unsigned key)
   unsigned char message[MESSAGE_RIG_MAX];
   size_t len = message_rig_a(zone, zone, key, MESSAGE_RIG_WEEK, message);
 
-  p11s_store_put(store, store_rig_key(key), message, len, signature, sizeof signature);
+  p11s_store_put(store, store_rig_question(store_rig_key(key), message, len), signature,
+                 sizeof signature, false);
 }
 
 static void expect_order(struct p11s_store *store, const char *first, const char *second)

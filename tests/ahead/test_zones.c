@@ -256,7 +256,8 @@ static void add(struct p11s_plan *plan, size_t len, const char *label, uint32_t 
       id_of(label), message, len, (const unsigned char *)"s", 1, last_used, 1};
 
   assert_true(p11s_plan_add(&record, plan));
-  p11s_store_put(store, record.key_id, message, len, record.signature, 1);
+  p11s_store_put(store, store_rig_question(record.key_id, message, len), record.signature, 1,
+                 false);
 }
 
 static size_t make(unsigned number)

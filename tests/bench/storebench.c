@@ -64,10 +64,12 @@ static void make(unsigned long number, unsigned char *key, unsigned char *messag
 static void fill(struct p11s_store *store, unsigned long records)
 {
   unsigned char key[P11S_STORE_ID_LEN], message[MESSAGE_LEN], signature[SIGNATURE_LEN] = {1};
+  struct p11s_question q;
 
   for (unsigned long i = 0; i < records; i++) {
     make(i, key, message);
-    p11s_store_put(store, key, message, sizeof message, signature, sizeof signature);
+    if (p11s_question_init(&q, key, message, sizeof message))
+      p11s_store_put(store, &q, signature, sizeof signature, false);
     if (i % MANY == MANY - 1)
       p11s_store_flush(store, p11s_now_ms() + DEADLINE_MS);
   }
@@ -92,11 +94,13 @@ static void look_up(struct p11s_store *store, unsigned long records, unsigned lo
     unsigned long number =
         ((unsigned long)rand_r(&seed) << 15 ^ (unsigned long)rand_r(&seed)) % records;
     size_t len = sizeof signature;
+    struct p11s_question q;
     uint64_t before;
 
     make(number, key, message);
     before = now_ns();
-    found += p11s_store_find_here(store, key, message, sizeof message, signature, &len);
+    found += p11s_question_init(&q, key, message, sizeof message) &&
+             p11s_store_find_here(store, &q, signature, &len);
     took[i] = (unsigned)(now_ns() - before);
   }
   if (took == NULL || found != count) {

@@ -158,6 +158,15 @@ const unsigned char *store_rig_key(unsigned number)
   return id;
 }
 
+const struct p11s_question *store_rig_question(const unsigned char *key_id,
+                                               const unsigned char *message, size_t len)
+{
+  static struct p11s_question question;
+
+  assert_true(p11s_question_init(&question, key_id, message, len));
+  return &question;
+}
+
 uint32_t store_rig_later(void)
 {
   return later;
@@ -187,7 +196,8 @@ void store_rig_put(struct p11s_store *store, unsigned key, unsigned number, uint
   size_t len = store_rig_message(message, number, expiration);
 
   make_signature(signature, key, number);
-  p11s_store_put(store, store_rig_key(key), message, len, signature, sizeof signature);
+  p11s_store_put(store, store_rig_question(store_rig_key(key), message, len), signature,
+                 sizeof signature, false);
 }
 
 bool store_rig_has(struct p11s_store *store, unsigned key, unsigned number, uint32_t expiration)
@@ -196,7 +206,8 @@ bool store_rig_has(struct p11s_store *store, unsigned key, unsigned number, uint
       found[P11S_STORE_MAX_SIGNATURE];
   size_t len = store_rig_message(message, number, expiration), found_len = sizeof found;
 
-  if (!p11s_store_find_here(store, store_rig_key(key), message, len, found, &found_len))
+  if (!p11s_store_find_here(store, store_rig_question(store_rig_key(key), message, len), found,
+                            &found_len))
     return false;
   make_signature(expected, key, number);
   return found_len == sizeof expected && memcmp(found, expected, sizeof expected) == 0;

@@ -39,6 +39,9 @@ void store_rig_flush(struct p11s_store *store);
 
 /* The id of the key of that number. Static, until the next call. */
 const unsigned char *store_rig_key(unsigned number);
+/* Static, until the next call. */
+const struct p11s_question *store_rig_question(const unsigned char *key_id,
+                                               const unsigned char *message, size_t len);
 /* As PowerDNS hands them over, of varying length; returns it. */
 size_t store_rig_message(unsigned char *message, unsigned number, uint32_t expiration);
 /* An expiration that is in the future, and the same in each call. */

@@ -56,7 +56,7 @@ static void fill(void)
     unsigned char message[STORE_RIG_MESSAGE];
     size_t len = store_rig_message(message, i, store_rig_later());
 
-    p11s_store_forget(store, store_rig_key(1), message, len);
+    p11s_store_forget(store, store_rig_question(store_rig_key(1), message, len));
   }
   store_rig_close(store);
 }

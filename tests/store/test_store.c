@@ -50,19 +50,24 @@ static void what_is_written_last_counts(void **state)
   size_t len = store_rig_message(message, 1, store_rig_later()), found_len;
 
   (void)state;
-  p11s_store_put(store, store_rig_key(1), message, len, (const unsigned char *)"old", 3);
-  p11s_store_put(store, store_rig_key(1), message, len, (const unsigned char *)"newer", 5);
+  p11s_store_put(store, store_rig_question(store_rig_key(1), message, len),
+                 (const unsigned char *)"old", 3, false);
+  p11s_store_put(store, store_rig_question(store_rig_key(1), message, len),
+                 (const unsigned char *)"newer", 5, false);
   store_rig_flush(store);
   found_len = sizeof found;
-  assert_true(p11s_store_find_here(store, store_rig_key(1), message, len, found, &found_len));
+  assert_true(p11s_store_find_here(store, store_rig_question(store_rig_key(1), message, len), found,
+                                   &found_len));
   assert_int_equal(found_len, 5);
   assert_memory_equal(found, "newer", 5);
   found_len = 4; /* no room */
-  assert_false(p11s_store_find_here(store, store_rig_key(1), message, len, found, &found_len));
-  p11s_store_forget(store, store_rig_key(1), message, len);
+  assert_false(p11s_store_find_here(store, store_rig_question(store_rig_key(1), message, len),
+                                    found, &found_len));
+  p11s_store_forget(store, store_rig_question(store_rig_key(1), message, len));
   store_rig_flush(store);
   found_len = sizeof found;
-  assert_false(p11s_store_find_here(store, store_rig_key(1), message, len, found, &found_len));
+  assert_false(p11s_store_find_here(store, store_rig_question(store_rig_key(1), message, len),
+                                    found, &found_len));
   store_rig_close(store);
 }
 
@@ -138,12 +143,15 @@ static void what_is_too_large_is_dropped(void **state)
   (void)state;
   assert_non_null(message);
   memset(signature, 7, sizeof signature);
-  p11s_store_put(store, store_rig_key(1), message, P11S_STORE_MAX_MESSAGE + 1, signature, 1);
+  p11s_store_put(store, store_rig_question(store_rig_key(1), message, P11S_STORE_MAX_MESSAGE + 1),
+                 signature, 1, false);
   assert_int_equal(p11s_counter_get(P11S_STAT_STORE_DROPPED), dropped + 1);
-  p11s_store_put(store, store_rig_key(1), message, P11S_STORE_MAX_MESSAGE, signature, len);
+  p11s_store_put(store, store_rig_question(store_rig_key(1), message, P11S_STORE_MAX_MESSAGE),
+                 signature, len, false);
   store_rig_flush(store);
-  assert_true(p11s_store_find_here(store, store_rig_key(1), message, P11S_STORE_MAX_MESSAGE,
-                                   signature, &len));
+  assert_true(p11s_store_find_here(
+      store, store_rig_question(store_rig_key(1), message, P11S_STORE_MAX_MESSAGE), signature,
+      &len));
   free(message);
   store_rig_close(store);
 }

@@ -40,8 +40,8 @@ static void put(struct p11s_store *store, unsigned number, uint32_t week, bool a
 {
   size_t len = make(number, week);
 
-  (ahead ? p11s_store_put_ahead : p11s_store_put)(store, store_rig_key(1), message, len,
-                                                  (const unsigned char *)"signature", 9);
+  p11s_store_put(store, store_rig_question(store_rig_key(1), message, len),
+                 (const unsigned char *)"signature", 9, ahead);
 }
 
 struct seen {
@@ -93,15 +93,17 @@ static void it_is_used_when_it_is_looked_up(void **state)
   put(store, 1, this_week(), true);
   assert_int_equal(look_at_all(store).days, 0);
   len = make(1, this_week());
-  assert_true(p11s_store_has(store, store_rig_key(1), message, len));
-  assert_false(p11s_store_has(store, store_rig_key(2), message, len));
-  assert_false(p11s_store_has(store, store_rig_key(1), message, len - 1));
+  assert_true(p11s_store_has(store, store_rig_question(store_rig_key(1), message, len)));
+  assert_false(p11s_store_has(store, store_rig_question(store_rig_key(2), message, len)));
+  assert_false(p11s_store_has(store, store_rig_question(store_rig_key(1), message, len - 1)));
   assert_int_equal(look_at_all(store).days, 0);
   /* On the day on which it was stored, too. */
-  assert_true(p11s_store_find_here(store, store_rig_key(1), message, len, signature, &found));
+  assert_true(p11s_store_find_here(store, store_rig_question(store_rig_key(1), message, len),
+                                   signature, &found));
   assert_int_equal(look_at_all(store).days, 1);
   found = sizeof signature;
-  assert_true(p11s_store_find_here(store, store_rig_key(1), message, len, signature, &found));
+  assert_true(p11s_store_find_here(store, store_rig_question(store_rig_key(1), message, len),
+                                   signature, &found));
   assert_int_equal(look_at_all(store).days, 1);
   store_rig_close(store);
 }
@@ -139,7 +141,8 @@ static void keep_the_best(unsigned at_a_time)
   size_t len = message_rig_dnskey("example.org", 1, this_week() + P11S_WEEK_SECONDS, message);
   struct seen seen;
 
-  p11s_store_put_ahead(store, store_rig_key(1), message, len, (const unsigned char *)"key", 3);
+  p11s_store_put(store, store_rig_question(store_rig_key(1), message, len),
+                 (const unsigned char *)"key", 3, true);
   for (unsigned i = 0; i < names; i++)
     put(store, i, this_week(), false);
   assert_int_equal(look_at_all(store).this_week, names);
@@ -201,15 +204,15 @@ static void put_dnskey(struct p11s_store *store, unsigned number, bool ahead)
   static const unsigned char signature[256] = {1};
   size_t len = make_dnskey(number);
 
-  (ahead ? p11s_store_put_ahead : p11s_store_put)(store, store_rig_key(1), message, len, signature,
-                                                  sizeof signature);
+  p11s_store_put(store, store_rig_question(store_rig_key(1), message, len), signature,
+                 sizeof signature, ahead);
 }
 
 static bool has_dnskey(struct p11s_store *store, unsigned number)
 {
   size_t len = make_dnskey(number);
 
-  return p11s_store_has(store, store_rig_key(1), message, len);
+  return p11s_store_has(store, store_rig_question(store_rig_key(1), message, len));
 }
 
 static void add_loss(const unsigned char *name, size_t len, const struct p11s_store_loss *loss,

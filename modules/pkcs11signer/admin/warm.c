@@ -155,12 +155,14 @@ static bool plan_one(struct p11s_warm *w, struct p11s_key *key, const unsigned c
 {
   const struct p11s_pubkey *public_key = p11s_key_public(key);
   struct p11s_warm_plan *plan = arg;
+  struct p11s_question q;
   size_t bytes;
 
   (void)week;
   bytes = P11S_RECORD_KEY_LEN + p11s_record_size(len, p11s_pubkey_signature_len(public_key));
   plan->messages++;
-  if (p11s_store_has(p11s_signer_store(w->signer), p11s_pubkey_hash(public_key), message, len)) {
+  if (p11s_question_init(&q, p11s_pubkey_hash(public_key), message, len) &&
+      p11s_store_has(p11s_signer_store(w->signer), &q)) {
     plan->kept += bytes;
   } else {
     plan->missing++;

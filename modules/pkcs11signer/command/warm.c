@@ -48,7 +48,7 @@ static enum p11s_err check_room(const struct p11s_command_ctx *ctx,
   struct p11s_store_stats stats;
 
   p11s_store_get_stats(p11s_signer_store(ctx->signer), &stats);
-  most = p11s_room_most(stats.limit_bytes);
+  most = p11s_evict_most(stats.limit_bytes);
   if (needed <= most)
     return P11S_OK;
   return p11s_error_set(e, P11S_ERR_HOST,
@@ -57,7 +57,7 @@ static enum p11s_err check_room(const struct p11s_command_ctx *ctx,
                         " MiB. Set pkcs11signer-store-size to %" PRIu64
                         " or more, here and for the servers, or ask for fewer weeks",
                         plan->messages, p11s_plural(plan->messages), needed / MIB + 1, most / MIB,
-                        p11s_room_limit_for(needed) / MIB + 1);
+                        p11s_evict_limit_for(needed) / MIB + 1);
 }
 
 static void note_crowding(const struct p11s_command_ctx *ctx, const struct p11s_warm_plan *plan)
@@ -65,7 +65,8 @@ static void note_crowding(const struct p11s_command_ctx *ctx, const struct p11s_
   struct p11s_store_stats stats;
 
   p11s_store_get_stats(p11s_signer_store(ctx->signer), &stats);
-  if (!ctx->json && stats.used_bytes + ROOM_FACTOR(plan->bytes) > p11s_room_most(stats.limit_bytes))
+  if (!ctx->json &&
+      stats.used_bytes + ROOM_FACTOR(plan->bytes) > p11s_evict_most(stats.limit_bytes))
     p11s_buf_addstr(ctx->out, "The signature store is nearly full: signatures of least use go to "
                               "make room (pkcs11signer-store-size)\n");
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "sign/sign_store.h"
 
-#include "base/crypto.h"
 #include "sign/key_internal.h"
 #include "base/log.h"
 #include "base/counters.h"
@@ -29,33 +28,38 @@ static bool may_claim(const struct p11s_key *key)
   return stats.state == P11S_TOKEN_READY || stats.state == P11S_TOKEN_UNTRIED;
 }
 
+static bool ask_for(struct p11s_question *q, const struct p11s_key *key,
+                    const unsigned char *message, size_t message_len)
+{
+  const struct p11s_pubkey *public_key = p11s_key_public(key);
+
+  return public_key != NULL &&
+         p11s_question_init(q, p11s_pubkey_hash(public_key), message, message_len);
+}
+
 /* In the file, or with another server of the fleet. */
 static enum p11s_store_found look_up(struct p11s_store *store, const struct p11s_key *key,
-                                     const unsigned char *message, size_t message_len,
-                                     struct p11s_wait wait, unsigned char *signature, size_t *len)
+                                     const struct p11s_question *q, struct p11s_wait wait,
+                                     unsigned char *signature, size_t *len)
 {
-  const unsigned char *id = p11s_pubkey_hash(p11s_key_public(key));
   struct p11s_store_ask ask;
 
-  if (p11s_store_find_here(store, id, message, message_len, signature, len))
+  if (p11s_store_find_here(store, q, signature, len))
     return P11S_STORE_FOUND;
   if (!p11s_store_has_fleet(store))
     return P11S_STORE_ABSENT;
   ask = (struct p11s_store_ask){patience(wait), may_claim(key), !wait.query, false};
-  return p11s_store_find_in_fleet(store, id, message, message_len, &ask, signature, len);
+  return p11s_store_find_in_fleet(store, q, &ask, signature, len);
 }
 
 /* What is stored may have been made by anybody; what does not verify goes. */
 static bool is_good(struct p11s_store *store, const struct p11s_key *key,
-                    const unsigned char *message, size_t message_len,
-                    const unsigned char *signature, size_t len)
+                    const struct p11s_question *q, const unsigned char *signature, size_t len)
 {
-  const struct p11s_pubkey *public_key = p11s_key_public(key);
-
-  if (p11s_pubkey_verify(public_key, message, message_len, signature, len))
+  if (p11s_pubkey_verify(p11s_key_public(key), q->message, q->len, signature, len))
     return true;
   p11s_counter_count(P11S_STAT_STORE_INVALID);
-  p11s_store_forget(store, p11s_pubkey_hash(public_key), message, message_len);
+  p11s_store_forget(store, q);
   p11s_log_limited(P11S_LOG_ERROR, "store: invalid",
                    "signature store: a signature of key '%s' on token '%s' (module %s) does not "
                    "verify: it is not used, deleted, and made anew. Find out who writes to the "
@@ -69,20 +73,20 @@ bool p11s_sign_find(struct p11s_key *key, const unsigned char *message, size_t m
                     struct p11s_wait wait, unsigned char *signature, size_t *len, bool *ret_claimed)
 {
   struct p11s_store *store = p11s_lazy_store_get(key->home.store);
-  const struct p11s_pubkey *public_key = p11s_key_public(key);
   enum p11s_store_found found;
+  struct p11s_question q;
   size_t found_len = *len;
 
   *ret_claimed = false;
-  if (store == NULL || public_key == NULL)
+  if (store == NULL || !ask_for(&q, key, message, message_len))
     return false;
-  found = look_up(store, key, message, message_len, wait, signature, &found_len);
+  found = look_up(store, key, &q, wait, signature, &found_len);
   *ret_claimed = found == P11S_STORE_CLAIMED;
   if (found != P11S_STORE_FOUND) {
     p11s_counter_count(P11S_STAT_STORE_MISSES);
     return false;
   }
-  if (!is_good(store, key, message, message_len, signature, found_len))
+  if (!is_good(store, key, &q, signature, found_len))
     return false;
   p11s_counter_count(P11S_STAT_STORE_HITS);
   *len = found_len;
@@ -100,20 +104,20 @@ static enum p11s_store_found look_ahead(struct p11s_key *key, const unsigned cha
 {
   const struct p11s_store_ask ask = {p11s_now_ms(), claim, true, true};
   struct p11s_store *store = p11s_lazy_store_get(key->home.store);
-  const struct p11s_pubkey *public_key = p11s_key_public(key);
-  unsigned char id[P11S_STORE_ID_LEN], signature[P11S_STORE_MAX_SIGNATURE];
+  unsigned char signature[P11S_STORE_MAX_SIGNATURE];
   enum p11s_store_found found;
+  struct p11s_question q;
   size_t len = sizeof signature;
 
-  if (public_key == NULL || !p11s_sha256(message, message_len, id))
+  if (!ask_for(&q, key, message, message_len))
     return P11S_STORE_ABSENT;
-  if (p11s_store_read(store, p11s_pubkey_hash(public_key), id, verifies, (void *)public_key))
+  if (p11s_store_read(store, q.key, q.key + P11S_STORE_ID_LEN, verifies,
+                      (void *)p11s_key_public(key)))
     return P11S_STORE_FOUND;
   if (!p11s_store_has_fleet(store))
     return P11S_STORE_ABSENT;
-  found = p11s_store_find_in_fleet(store, p11s_pubkey_hash(public_key), message, message_len, &ask,
-                                   signature, &len);
-  if (found == P11S_STORE_FOUND && !is_good(store, key, message, message_len, signature, len))
+  found = p11s_store_find_in_fleet(store, &q, &ask, signature, &len);
+  if (found == P11S_STORE_FOUND && !is_good(store, key, &q, signature, len))
     found = P11S_STORE_ABSENT;
   return found;
 }
@@ -132,20 +136,16 @@ enum p11s_store_found p11s_sign_claim(struct p11s_key *key, const unsigned char 
 void p11s_sign_put(struct p11s_key *key, const unsigned char *message, size_t message_len,
                    const unsigned char *signature, size_t len, bool ahead)
 {
-  struct p11s_store *store = p11s_lazy_store_get(key->home.store);
-  const unsigned char *id = p11s_pubkey_hash(p11s_key_public(key));
+  struct p11s_question q;
 
-  if (ahead)
-    p11s_store_put_ahead(store, id, message, message_len, signature, len);
-  else
-    p11s_store_put(store, id, message, message_len, signature, len);
+  if (ask_for(&q, key, message, message_len))
+    p11s_store_put(p11s_lazy_store_get(key->home.store), &q, signature, len, ahead);
 }
 
 void p11s_sign_abandon(struct p11s_key *key, const unsigned char *message, size_t message_len)
 {
-  const struct p11s_pubkey *public_key = p11s_key_public(key);
+  struct p11s_question q;
 
-  if (public_key != NULL)
-    p11s_store_abandon(p11s_lazy_store_get(key->home.store), p11s_pubkey_hash(public_key), message,
-                       message_len);
+  if (ask_for(&q, key, message, message_len))
+    p11s_store_abandon(p11s_lazy_store_get(key->home.store), &q);
 }

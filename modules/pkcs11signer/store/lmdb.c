@@ -210,24 +210,57 @@ void p11s_lmdb_end_read(struct p11s_lmdb *db, MDB_txn *txn)
   p11s_lmdb_leave(db);
 }
 
-bool p11s_lmdb_get(struct p11s_lmdb *db, enum p11s_lmdb_table table, const unsigned char *key,
-                   p11s_lmdb_fn fn, void *arg)
+/* What is in that table; it is valid until the transaction is given back. false: nothing, and none
+   is to be given back. */
+static bool get(struct p11s_lmdb *db, enum p11s_lmdb_table table, const unsigned char *key,
+                MDB_txn **txn, MDB_val *value)
 {
-  MDB_val name = p11s_lmdb_val(table, key), value;
-  bool found;
-  MDB_txn *txn;
+  MDB_val name = p11s_lmdb_val(table, key);
   int rc;
 
-  if ((txn = p11s_lmdb_begin_read(db)) == NULL)
+  if ((*txn = p11s_lmdb_begin_read(db)) == NULL)
     return false;
-  rc = mdb_get(txn, db->table[table], &name, &value);
+  rc = mdb_get(*txn, db->table[table], &name, value);
   p11s_lmdb_note_trouble(db, rc);
-  found = rc == 0 && fn(key, value.mv_data, value.mv_size, arg);
-  p11s_lmdb_end_read(db, txn);
-  return found;
+  if (rc != 0)
+    p11s_lmdb_end_read(db, *txn);
+  return rc == 0;
 }
 
-static int walk(MDB_cursor *cursor, struct p11s_place *place, unsigned most, p11s_lmdb_fn fn,
+bool p11s_lmdb_read(struct p11s_lmdb *db, const unsigned char *key, p11s_store_fn fn, void *arg)
+{
+  struct p11s_store_record record;
+  MDB_val value;
+  MDB_txn *txn;
+  bool good;
+
+  if (!get(db, P11S_SIGNATURES, key, &txn, &value))
+    return false;
+  good = p11s_record_parse(key, P11S_RECORD_KEY_LEN, value.mv_data, value.mv_size, &record) &&
+         (fn == NULL || fn(&record, arg));
+  p11s_lmdb_end_read(db, txn);
+  return good;
+}
+
+bool p11s_lmdb_read_public(struct p11s_lmdb *db, const unsigned char *ref_id, unsigned char *data,
+                           size_t *len)
+{
+  MDB_val value;
+  MDB_txn *txn;
+  bool fits;
+
+  if (!get(db, P11S_PUBLIC_KEYS, ref_id, &txn, &value))
+    return false;
+  fits = value.mv_size <= *len;
+  if (fits) {
+    memcpy(data, value.mv_data, value.mv_size);
+    *len = value.mv_size;
+  }
+  p11s_lmdb_end_read(db, txn);
+  return fits;
+}
+
+static int walk(MDB_cursor *cursor, struct p11s_lmdb_place *place, unsigned most, p11s_store_fn fn,
                 void *arg)
 {
   MDB_val key = p11s_lmdb_val(P11S_SIGNATURES, place->key), value;
@@ -237,11 +270,14 @@ static int walk(MDB_cursor *cursor, struct p11s_place *place, unsigned most, p11
       memcmp(key.mv_data, place->key, sizeof place->key) == 0)
     rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
   for (; rc == 0 && most > 0; most--) {
+    struct p11s_store_record record = {.key_id = key.mv_data};
+
     if (key.mv_size != sizeof place->key)
       return MDB_CORRUPTED;
     memcpy(place->key, key.mv_data, sizeof place->key);
     place->begun = true;
-    if (!fn(key.mv_data, value.mv_data, value.mv_size, arg))
+    (void)p11s_record_parse(key.mv_data, key.mv_size, value.mv_data, value.mv_size, &record);
+    if (!fn(&record, arg))
       return 0;
     rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
   }
@@ -249,8 +285,8 @@ static int walk(MDB_cursor *cursor, struct p11s_place *place, unsigned most, p11
   return place->at_end ? 0 : rc;
 }
 
-bool p11s_lmdb_walk(struct p11s_lmdb *db, struct p11s_place *place, unsigned most, p11s_lmdb_fn fn,
-                    void *arg)
+bool p11s_lmdb_walk(struct p11s_lmdb *db, struct p11s_lmdb_place *place, unsigned most,
+                    p11s_store_fn fn, void *arg)
 {
   MDB_cursor *cursor;
   MDB_txn *txn;

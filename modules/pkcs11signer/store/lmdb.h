@@ -4,7 +4,7 @@
 
 #include "store/store.h"
 #include "store/recover.h"
-#include "store/record.h"
+#include "store/op.h"
 
 /*
  * The records of store/store.h in an LMDB file, and nothing of queues and threads.
@@ -28,16 +28,6 @@ struct p11s_lmdb;
 
 enum p11s_lmdb_table { P11S_SIGNATURES, P11S_PUBLIC_KEYS, P11S_LOSSES };
 
-/* One write. */
-enum p11s_op_kind { P11S_OP_PUT, P11S_OP_PUT_PUBLIC, P11S_OP_USED, P11S_OP_FORGET };
-struct p11s_op {
-  struct p11s_op *next;
-  enum p11s_op_kind kind;
-  unsigned char key[P11S_RECORD_KEY_LEN]; /* of a public key, the first P11S_STORE_ID_LEN of it */
-  size_t len;
-  unsigned char value[];
-};
-
 /* The file is one that LMDB has written (store/recover.h), or does not exist. Borrowed: it is told
    who is inside, and marked after each write; somebody stays inside when it is found to be spoilt.
  */
@@ -52,26 +42,28 @@ bool p11s_lmdb_stop(struct p11s_lmdb *db, uint64_t deadline_ms);
 /* false: something is wrong with the file; nothing is read or written any more. */
 bool p11s_lmdb_is_usable(const struct p11s_lmdb *db);
 
-/* Calls fn with what is in the file under that key; returns what fn returned, or false. */
-typedef bool (*p11s_lmdb_fn)(const unsigned char *key, const unsigned char *value, size_t len,
-                             void *arg);
-bool p11s_lmdb_get(struct p11s_lmdb *db, enum p11s_lmdb_table table, const unsigned char *key,
-                   p11s_lmdb_fn fn, void *arg);
+/* Calls fn with the signature of that key, P11S_RECORD_KEY_LEN bytes; returns what fn returned.
+   false: there is none that can be read. fn NULL: whether there is one. */
+bool p11s_lmdb_read(struct p11s_lmdb *db, const unsigned char *key, p11s_store_fn fn, void *arg);
+/* *len: the size of data, then the length. false: there is none that fits. */
+bool p11s_lmdb_read_public(struct p11s_lmdb *db, const unsigned char *ref_id, unsigned char *data,
+                           size_t *len);
 
 /* Writes all of them in one transaction, or none. P11S_ERR_HOST with the reason. */
-enum p11s_err p11s_lmdb_write(struct p11s_lmdb *db, const struct p11s_op *ops,
+enum p11s_err p11s_lmdb_write(struct p11s_lmdb *db, const struct p11s_ops *ops,
                               struct p11s_error *e);
 
 /* Where a walk has come to; all zeros: to begin. */
-struct p11s_place {
+struct p11s_lmdb_place {
   bool begun;
   bool at_end;
   unsigned char key[P11S_RECORD_KEY_LEN];
 };
 /* Calls fn, in one short transaction, for the next signatures, at most so many, until it returns
-   false. That one counts as seen. false: reading failed. */
-bool p11s_lmdb_walk(struct p11s_lmdb *db, struct p11s_place *place, unsigned most, p11s_lmdb_fn fn,
-                    void *arg);
+   false. That one counts as seen. key_id is the whole key; the message of one that cannot be read
+   is NULL. false: reading failed. */
+bool p11s_lmdb_walk(struct p11s_lmdb *db, struct p11s_lmdb_place *place, unsigned most,
+                    p11s_store_fn fn, void *arg);
 
 /* Deletes those of the signatures that are there; keys: P11S_RECORD_KEY_LEN bytes each. */
 enum p11s_err p11s_lmdb_delete(struct p11s_lmdb *db, const unsigned char *keys, size_t count,

@@ -86,15 +86,17 @@ int p11s_lmdb_begin_write(struct p11s_lmdb *db, MDB_txn **ret)
   return rc;
 }
 
-enum p11s_err p11s_lmdb_write(struct p11s_lmdb *db, const struct p11s_op *ops, struct p11s_error *e)
+enum p11s_err p11s_lmdb_write(struct p11s_lmdb *db, const struct p11s_ops *ops,
+                              struct p11s_error *e)
 {
+  const struct p11s_op *op = STAILQ_FIRST(ops);
   MDB_txn *txn;
   int rc = p11s_lmdb_begin_write(db, &txn);
 
   if (rc != 0)
     return p11s_lmdb_fail(db, rc, e);
-  for (; rc == 0 && ops != NULL; ops = ops->next)
-    rc = apply(db, txn, ops);
+  for (; rc == 0 && op != NULL; op = STAILQ_NEXT(op, link))
+    rc = apply(db, txn, op);
   return p11s_lmdb_finish(db, txn, rc, e);
 }
 

@@ -6,78 +6,71 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool make_key(const unsigned char *key_id, const unsigned char *message, size_t len,
-                     unsigned char *ret_key)
+bool p11s_question_init(struct p11s_question *q, const unsigned char *key_id,
+                        const unsigned char *message, size_t len)
 {
-  memcpy(ret_key, key_id, P11S_STORE_ID_LEN);
-  return p11s_sha256(message, len, ret_key + P11S_STORE_ID_LEN);
+  memcpy(q->key, key_id, P11S_STORE_ID_LEN);
+  q->message = message;
+  q->len = len;
+  return p11s_sha256(message, len, q->key + P11S_STORE_ID_LEN);
 }
 
+/* -- finding */
+
 struct lookup {
-  const unsigned char *message;
-  size_t message_len;
-  unsigned char *signature;
+  const struct p11s_question *question;
+  unsigned char *signature; /* NULL: not wanted */
   size_t *signature_len;
   bool stale;
 };
 
-static bool take_signature(const unsigned char *key, const unsigned char *value, size_t len,
-                           void *arg)
+static bool take_signature(const struct p11s_store_record *record, void *arg)
 {
   struct lookup *l = arg;
-  struct p11s_store_record record;
 
-  if (!p11s_record_parse(key, P11S_RECORD_KEY_LEN, value, len, &record) ||
-      record.message_len != l->message_len || record.signature_len > *l->signature_len ||
-      memcmp(record.message, l->message, l->message_len) != 0)
+  if (record->message_len != l->question->len ||
+      memcmp(record->message, l->question->message, record->message_len) != 0)
     return false;
-  memcpy(l->signature, record.signature, record.signature_len);
-  *l->signature_len = record.signature_len;
-  l->stale = p11s_record_is_stale(&record, p11s_record_now());
+  if (l->signature == NULL)
+    return true;
+  if (record->signature_len > *l->signature_len)
+    return false;
+  memcpy(l->signature, record->signature, record->signature_len);
+  *l->signature_len = record->signature_len;
+  l->stale = p11s_record_is_stale(record, p11s_record_now());
   return true;
 }
 
-static struct p11s_op *make_op(enum p11s_op_kind kind, const unsigned char *key, size_t key_len,
-                               size_t len)
+static bool look_up(struct p11s_store *s, struct lookup *lookup)
 {
-  struct p11s_op *op = malloc(sizeof *op + len);
+  struct p11s_lmdb *db = p11s_store_db(s);
 
-  if (op == NULL)
-    return NULL;
-  op->next = NULL;
-  op->kind = kind;
-  memset(op->key, 0, sizeof op->key);
-  memcpy(op->key, key, key_len);
-  op->len = len;
-  return op;
+  return db != NULL && p11s_lmdb_read(db, lookup->question->key, take_signature, lookup);
 }
 
-static struct p11s_op *make_put(const unsigned char *key, const struct p11s_store_record *record)
+/* For the file and for the fleet. */
+static void queue(struct p11s_store *s, enum p11s_op_kind kind, const struct p11s_question *q)
 {
-  struct p11s_op *op = make_op(P11S_OP_PUT, key, P11S_RECORD_KEY_LEN,
-                               p11s_record_size(record->message_len, record->signature_len));
-
-  if (op != NULL)
-    p11s_record_format(record, op->value);
-  return op;
+  p11s_store_queue(s, p11s_op_new(kind, q->key, sizeof q->key, NULL, 0));
+  p11s_fleet_queue(p11s_store_fleet(s), kind, q->key);
 }
 
-bool p11s_store_find_here(struct p11s_store *s, const unsigned char *key_id,
-                          const unsigned char *message, size_t message_len,
+bool p11s_store_find_here(struct p11s_store *s, const struct p11s_question *q,
                           unsigned char *signature, size_t *signature_len)
 {
-  struct lookup lookup = {message, message_len, signature, signature_len, false};
-  struct p11s_lmdb *db = p11s_store_db(s);
-  unsigned char key[P11S_RECORD_KEY_LEN];
+  struct lookup lookup = {q, signature, signature_len, false};
+  bool found = look_up(s, &lookup);
 
-  if (db == NULL || !make_key(key_id, message, message_len, key) ||
-      !p11s_lmdb_get(db, P11S_SIGNATURES, key, take_signature, &lookup))
-    return false;
-  if (lookup.stale) {
-    p11s_store_queue(s, make_op(P11S_OP_USED, key, P11S_RECORD_KEY_LEN, 0));
-    p11s_fleet_used(p11s_store_fleet(s), key);
-  }
-  return true;
+  if (lookup.stale)
+    queue(s, P11S_OP_USED, q);
+  return found;
+}
+
+bool p11s_store_has(struct p11s_store *s, const struct p11s_question *q)
+{
+  struct lookup lookup = {q, NULL, NULL, false};
+
+  return look_up(s, &lookup);
 }
 
 bool p11s_store_has_fleet(struct p11s_store *s)
@@ -85,123 +78,63 @@ bool p11s_store_has_fleet(struct p11s_store *s)
   return p11s_store_fleet(s) != NULL;
 }
 
-enum p11s_store_found p11s_store_find_in_fleet(struct p11s_store *s, const unsigned char *key_id,
-                                               const unsigned char *message, size_t message_len,
+static struct p11s_store_record record_of(const struct p11s_question *q,
+                                          const unsigned char *signature, size_t signature_len,
+                                          bool ahead)
+{
+  return (struct p11s_store_record){q->key,        q->message,        q->len, signature,
+                                    signature_len, p11s_record_now(), !ahead};
+}
+
+enum p11s_store_found p11s_store_find_in_fleet(struct p11s_store *s, const struct p11s_question *q,
                                                const struct p11s_store_ask *ask,
                                                unsigned char *signature, size_t *signature_len)
 {
-  struct p11s_fleet *fleet = p11s_store_fleet(s);
-  unsigned char key[P11S_RECORD_KEY_LEN];
-  enum p11s_store_found found;
+  enum p11s_store_found found =
+      p11s_fleet_find(p11s_store_fleet(s), q, ask, signature, signature_len);
 
-  if (fleet == NULL || !make_key(key_id, message, message_len, key))
-    return P11S_STORE_ABSENT;
-  found = p11s_fleet_find(fleet, key, message, message_len, ask, signature, signature_len);
   if (found == P11S_STORE_FOUND) {
-    const struct p11s_store_record record = {
-        key_id, message, message_len, signature, *signature_len, p11s_record_now(), !ask->ahead};
+    const struct p11s_store_record record = record_of(q, signature, *signature_len, ask->ahead);
 
-    p11s_store_queue(s, make_put(key, &record));
+    p11s_store_queue(s, p11s_op_new_put(q->key, &record));
   }
   return found;
 }
 
-static bool is_of_message(const unsigned char *key, const unsigned char *value, size_t len,
-                          void *arg)
+/* -- changing */
+
+void p11s_store_put(struct p11s_store *s, const struct p11s_question *q,
+                    const unsigned char *signature, size_t signature_len, bool ahead)
 {
-  const struct lookup *l = arg;
-  struct p11s_store_record record;
-
-  return p11s_record_parse(key, P11S_RECORD_KEY_LEN, value, len, &record) &&
-         record.message_len == l->message_len &&
-         memcmp(record.message, l->message, l->message_len) == 0;
-}
-
-bool p11s_store_has(struct p11s_store *s, const unsigned char *key_id, const unsigned char *message,
-                    size_t message_len)
-{
-  struct lookup lookup = {message, message_len, NULL, NULL, false};
-  struct p11s_lmdb *db = p11s_store_db(s);
-  unsigned char key[P11S_RECORD_KEY_LEN];
-
-  return db != NULL && make_key(key_id, message, message_len, key) &&
-         p11s_lmdb_get(db, P11S_SIGNATURES, key, is_of_message, &lookup);
-}
-
-static void put(struct p11s_store *s, const unsigned char *key_id, const unsigned char *message,
-                size_t message_len, const unsigned char *signature, size_t signature_len,
-                uint32_t days)
-{
-  const struct p11s_store_record record = {key_id,        message,           message_len, signature,
-                                           signature_len, p11s_record_now(), days};
-  unsigned char key[P11S_RECORD_KEY_LEN];
-  bool fits = message_len <= P11S_STORE_MAX_MESSAGE && signature_len <= P11S_STORE_MAX_SIGNATURE;
+  const struct p11s_store_record record = record_of(q, signature, signature_len, ahead);
+  bool fits = q->len <= P11S_STORE_MAX_MESSAGE && signature_len <= P11S_STORE_MAX_SIGNATURE;
 
   if (p11s_store_db(s) == NULL)
     return;
-  fits = fits && make_key(key_id, message, message_len, key);
   if (fits)
-    p11s_fleet_put(p11s_store_fleet(s), key, &record);
-  p11s_store_queue(s, fits ? make_put(key, &record) : NULL);
+    p11s_fleet_put(p11s_store_fleet(s), q->key, &record);
+  p11s_store_queue(s, fits ? p11s_op_new_put(q->key, &record) : NULL);
 }
 
-void p11s_store_abandon(struct p11s_store *s, const unsigned char *key_id,
-                        const unsigned char *message, size_t message_len)
+void p11s_store_abandon(struct p11s_store *s, const struct p11s_question *q)
 {
-  unsigned char key[P11S_RECORD_KEY_LEN];
-
-  if (p11s_store_fleet(s) != NULL && make_key(key_id, message, message_len, key))
-    p11s_fleet_abandon(p11s_store_fleet(s), key);
+  p11s_fleet_queue(p11s_store_fleet(s), P11S_OP_ABANDON, q->key);
 }
 
-void p11s_store_put(struct p11s_store *s, const unsigned char *key_id, const unsigned char *message,
-                    size_t message_len, const unsigned char *signature, size_t signature_len)
+void p11s_store_forget(struct p11s_store *s, const struct p11s_question *q)
 {
-  put(s, key_id, message, message_len, signature, signature_len, 1);
+  if (p11s_store_db(s) != NULL)
+    queue(s, P11S_OP_FORGET, q);
 }
 
-void p11s_store_put_ahead(struct p11s_store *s, const unsigned char *key_id,
-                          const unsigned char *message, size_t message_len,
-                          const unsigned char *signature, size_t signature_len)
-{
-  put(s, key_id, message, message_len, signature, signature_len, 0);
-}
-
-void p11s_store_forget(struct p11s_store *s, const unsigned char *key_id,
-                       const unsigned char *message, size_t message_len)
-{
-  unsigned char key[P11S_RECORD_KEY_LEN];
-
-  if (p11s_store_db(s) == NULL || !make_key(key_id, message, message_len, key))
-    return;
-  p11s_store_queue(s, make_op(P11S_OP_FORGET, key, sizeof key, 0));
-  p11s_fleet_forget(p11s_store_fleet(s), key);
-}
-
-struct public_lookup {
-  unsigned char *data;
-  size_t *len;
-};
-
-static bool take_public(const unsigned char *key, const unsigned char *value, size_t len, void *arg)
-{
-  struct public_lookup *l = arg;
-
-  (void)key;
-  if (len > *l->len)
-    return false;
-  memcpy(l->data, value, len);
-  *l->len = len;
-  return true;
-}
+/* -- public keys */
 
 bool p11s_store_find_public(struct p11s_store *s, const unsigned char *ref_id, unsigned char *data,
                             size_t *data_len)
 {
-  struct public_lookup lookup = {data, data_len};
   struct p11s_lmdb *db = p11s_store_db(s);
 
-  return db != NULL && p11s_lmdb_get(db, P11S_PUBLIC_KEYS, ref_id, take_public, &lookup);
+  return db != NULL && p11s_lmdb_read_public(db, ref_id, data, data_len);
 }
 
 void p11s_store_put_public(struct p11s_store *s, const unsigned char *ref_id,
@@ -212,8 +145,6 @@ void p11s_store_put_public(struct p11s_store *s, const unsigned char *ref_id,
   if (p11s_store_db(s) == NULL)
     return;
   if (data_len <= P11S_STORE_MAX_PUBLIC)
-    op = make_op(P11S_OP_PUT_PUBLIC, ref_id, P11S_STORE_ID_LEN, data_len);
-  if (op != NULL)
-    memcpy(op->value, data, data_len);
+    op = p11s_op_new(P11S_OP_PUT_PUBLIC, ref_id, P11S_STORE_ID_LEN, data, data_len);
   p11s_store_queue(s, op);
 }

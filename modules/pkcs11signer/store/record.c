@@ -71,8 +71,9 @@ bool p11s_record_is_expired(const struct p11s_store_record *record, uint32_t now
 {
   uint32_t expiration;
 
-  return p11s_message_expiration(record->message, record->message_len, &expiration) &&
-         p11s_time_diff(now, expiration) > 0;
+  return record->message == NULL ||
+         (p11s_message_expiration(record->message, record->message_len, &expiration) &&
+          p11s_time_diff(now, expiration) > 0);
 }
 
 bool p11s_record_is_stale(const struct p11s_store_record *record, uint32_t now)

@@ -18,7 +18,6 @@
  *
  * Pure functions; no locks.
  */
-#define P11S_RECORD_KEY_LEN (P11S_STORE_ID_LEN + 32)
 #define P11S_RECORD_HEAD_LEN 16
 
 size_t p11s_record_size(size_t message_len, size_t signature_len);
@@ -31,7 +30,8 @@ bool p11s_record_parse(const unsigned char *key, size_t key_len, const unsigned 
                        size_t size, struct p11s_store_record *ret);
 
 /* Whether the message begins with the RDATA of an RRSIG (RFC 4034, 3.1) whose expiration is before
-   now, in the arithmetic of RFC 1982. */
+   now, in the arithmetic of RFC 1982. Also true of a record that could not be read: its message is
+   NULL. */
 bool p11s_record_is_expired(const struct p11s_store_record *record, uint32_t now);
 
 /* A use is noted once a day, and the first one always. Also true when the clock was ahead at the

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "store/refuse.h"
 
-#include "base/crypto.h"
 #include "base/log.h"
 #include "base/counters.h"
 #include "store/worth.h"
@@ -9,41 +8,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ZONES 500 /* whose losses are noted of one batch */
+#define LOSSES 500 /* noted of one batch; it has no more writes */
 
 struct refusal {
-  struct p11s_lmdb *db;
-  struct p11s_room *room;
+  struct p11s_eviction *ev;
   uint32_t now;
-  uint64_t used;        /* bytes of pages, before the batch */
-  uint64_t taken;       /* bytes, of the batch */
-  struct p11s_op *list; /* of what is refused, */
-  bool full;            /* some of it as nothing may go for it */
-  struct p11s_lmdb_loss loss[ZONES];
-  size_t zones;
+  uint64_t used;  /* bytes of pages, before the batch */
+  uint64_t taken; /* bytes of the batch so far */
+  bool full;      /* something is refused because nothing may go for it */
+  struct p11s_lmdb_loss loss[LOSSES];
+  size_t losses;
 };
-
-static bool is_there(const unsigned char *key, const unsigned char *value, size_t len, void *arg)
-{
-  (void)key;
-  (void)value;
-  (void)len;
-  (void)arg;
-  return true;
-}
 
 /* Whether last week's is there: then it was not made up for one question. */
 static bool recurs(struct p11s_lmdb *db, const struct p11s_store_record *record)
 {
-  unsigned char key[P11S_RECORD_KEY_LEN], *message = malloc(record->message_len);
+  unsigned char *message = malloc(record->message_len);
+  struct p11s_question q;
   bool good = message != NULL;
 
   if (good) {
     memcpy(message, record->message, record->message_len);
     p11s_message_advance(message, -1);
-    memcpy(key, record->key_id, P11S_STORE_ID_LEN);
-    good = p11s_sha256(message, record->message_len, key + P11S_STORE_ID_LEN) &&
-           p11s_lmdb_get(db, P11S_SIGNATURES, key, is_there, NULL);
+    good = p11s_question_init(&q, record->key_id, message, record->message_len) &&
+           p11s_lmdb_read(db, q.key, NULL, NULL);
   }
   free(message);
   return good;
@@ -53,33 +41,20 @@ static bool finds_room(const struct refusal *r, const struct p11s_store_record *
                        unsigned worth, uint64_t bytes)
 {
   if (worth == P11S_WORTH_KEYS && record->days_used > 0)
-    return r->used <= p11s_room_brim(r->room->limit_bytes);
-  return p11s_room_is_there(r->room, r->used, r->taken + bytes);
+    return r->used <= p11s_evict_brim(r->ev->limit_bytes);
+  return p11s_evict_has_room(r->ev, r->used, r->taken + bytes);
 }
 
 static bool is_kept_out(const struct refusal *r, const struct p11s_store_record *record,
                         const struct p11s_message *m, unsigned worth)
 {
-  return p11s_bar_keeps_out(&r->room->bar, m, worth) &&
-         !(worth == P11S_WORTH_ONCE && recurs(r->db, record));
-}
-
-static void add_loss(struct refusal *r, const unsigned char *zone, size_t len)
-{
-  size_t i = 0;
-
-  while (i < r->zones && (r->loss[i].len != len || memcmp(r->loss[i].name, zone, len) != 0))
-    i++;
-  if (len == 0 || i == ZONES)
-    return;
-  if (i == r->zones)
-    r->loss[r->zones++] = (struct p11s_lmdb_loss){zone, len, 0};
-  r->loss[i].lost++;
+  return p11s_bar_keeps_out(&r->ev->bar, m, worth) &&
+         !(worth == P11S_WORTH_ONCE && recurs(r->ev->db, record));
 }
 
 static bool is_refused(struct refusal *r, const struct p11s_op *op)
 {
-  uint64_t bytes = p11s_room_size(op);
+  uint64_t bytes = p11s_evict_size(op);
   struct p11s_store_record record;
   struct p11s_message m;
   unsigned worth;
@@ -88,72 +63,62 @@ static bool is_refused(struct refusal *r, const struct p11s_op *op)
   if (bytes == 0 || !p11s_record_parse(op->key, sizeof op->key, op->value, op->len, &record))
     return false;
   worth = p11s_worth_of_new(&record, r->now, &m);
-  full = p11s_room_is_full(r->room) && !finds_room(r, &record, worth, bytes);
+  full = p11s_evict_is_full(r->ev) && !finds_room(r, &record, worth, bytes);
   if (!full && !is_kept_out(r, &record, &m, worth)) {
     r->taken += bytes;
     return false;
   }
   r->full = r->full || full;
-  if (worth < P11S_WORTH_LAST)
-    add_loss(r, m.signer, m.signer_len);
+  if (worth < P11S_WORTH_LAST && m.signer_len > 0 && r->losses < LOSSES)
+    r->loss[r->losses++] = (struct p11s_lmdb_loss){m.signer, m.signer_len, 1};
   return true;
 }
 
-static void say_full(struct p11s_room *room)
+static void say_full(struct p11s_eviction *ev)
 {
-  if (!room->said_full)
+  if (!ev->said_full)
     p11s_log_event(P11S_LOG_WARNING,
                    "signature store: full of DNSKEY signatures, which are kept: new signatures are "
                    "not stored until there is room: set pkcs11signer-store-size to more than %zu",
-                   room->limit_bytes >> 20);
-  room->said_full = true;
+                   (size_t)(ev->limit_bytes >> 20));
+  ev->said_full = true;
 }
 
-static void free_refused(struct p11s_op *op)
+/* Moves what is refused out of the batch. */
+static void sort_out(struct refusal *r, struct p11s_ops *batch, struct p11s_ops *refused)
 {
-  struct p11s_op *next;
-
-  for (; op != NULL; op = next) {
-    next = op->next;
-    free(op);
-    p11s_counter_count(P11S_STAT_STORE_REFUSED);
-  }
-}
-
-/* From the batch to the list. */
-static void sort_out(struct refusal *r, struct p11s_op **at)
-{
+  struct p11s_ops taken = STAILQ_HEAD_INITIALIZER(taken);
   struct p11s_op *op;
 
-  while ((op = *at) != NULL) {
-    if (is_refused(r, op)) {
-      *at = op->next;
-      op->next = r->list;
-      r->list = op;
-    } else {
-      at = &op->next;
-    }
+  while ((op = STAILQ_FIRST(batch)) != NULL) {
+    bool is = is_refused(r, op);
+
+    STAILQ_REMOVE_HEAD(batch, link);
+    STAILQ_INSERT_TAIL(is ? refused : &taken, op, link);
+    if (is)
+      p11s_counter_count(P11S_STAT_STORE_REFUSED);
   }
+  STAILQ_CONCAT(batch, &taken);
 }
 
-void p11s_refuse(struct p11s_lmdb *db, struct p11s_room *room, struct p11s_op **batch)
+void p11s_refuse(struct p11s_eviction *ev, struct p11s_ops *batch)
 {
+  struct p11s_ops refused = STAILQ_HEAD_INITIALIZER(refused);
   struct p11s_store_stats stats = {0};
   struct refusal *r;
   int days;
 
-  room->said_full = room->said_full && room->full;
-  if ((!room->bar.raised && !room->full) || (r = calloc(1, sizeof *r)) == NULL)
+  ev->said_full = ev->said_full && ev->full;
+  if ((!ev->bar.raised && !ev->full) || (r = calloc(1, sizeof *r)) == NULL)
     return;
-  p11s_lmdb_get_stats(db, &stats);
-  r->db = db;
-  r->room = room;
-  r->now = p11s_census_now(&room->census, p11s_record_now(), &days);
+  p11s_lmdb_get_stats(ev->db, &stats);
+  r->ev = ev;
+  r->now = p11s_census_now(&ev->census, p11s_record_now(), &days);
   r->used = stats.used_bytes;
-  sort_out(r, batch);
+  sort_out(r, batch, &refused);
   if (r->full)
-    say_full(room);
-  p11s_room_note(db, r->loss, r->zones);
-  free_refused(r->list);
+    say_full(ev);
+  p11s_evict_note_losses(ev, r->loss, r->losses);
+  p11s_ops_free(&refused);
   free(r);
 }

@@ -5,15 +5,15 @@
 #include "store/evict.h"
 
 /*
- * What of a batch is not written into a full store: what store/bar.h says; and when nothing is left
- * that may go, all but signatures of DNSKEY, CDS and CDNSKEY that a query has asked for, in the end
- * these too. Refused is what comes, not what is there.
+ * Which writes of a batch are not taken into a full store: those that store/bar.h keeps out; and
+ * when nothing that may go is left, all but signatures of DNSKEY, CDS and CDNSKEY that a query has
+ * asked for, in the end these too. New signatures are refused; stored ones stay.
  *
- * Each is counted, and if it is of use, noted in the file as lost. That nothing may go is said in
- * the log, once. For the store's thread only; no locks.
+ * Each refused write is counted and, if it is of use, noted in the file as a loss of its zone. That
+ * nothing may go is said in the log once. For the store's thread only; no locks.
  */
 
-/* Takes such writes out of the batch, and frees them. Called after p11s_room_make(). */
-void p11s_refuse(struct p11s_lmdb *db, struct p11s_room *room, struct p11s_op **batch);
+/* Takes such writes out of the batch, and frees them. Called before and after p11s_evict_for(). */
+void p11s_refuse(struct p11s_eviction *ev, struct p11s_ops *batch);
 
 #endif

@@ -18,33 +18,26 @@
 #define BATCH 500
 #define BATCH_BYTES ((size_t)1 << 20)
 #define WITHIN_MS 1000
-#define QUEUE_MAX 10000
-#define QUEUE_BYTES ((size_t)16 << 20)
 #define LEAVE_MS 200 /* for those who look up at the end */
 #define TIDY_EVERY_MS 60000
 
 struct p11s_store {
   struct p11s_lmdb *db;     /* immutable, like the next four */
   struct p11s_fleet *fleet; /* or NULL */
-  struct p11s_room room;
+  struct p11s_eviction eviction;
   char *directory;
   unsigned generation; /* of fork() */
   pthread_t thread;
   struct p11s_store_file file; /* opener's, then the thread's */
   uint64_t tidied_ms;          /* the thread's */
   atomic_bool stopped;
-  atomic_bool crowded; /* room.crowded, for others */
+  atomic_bool crowded; /* eviction.crowded, for others */
 
   struct p11s_mutex lock; /* guards the rest */
   pthread_cond_t wake;    /* there is something to write, or to stop for */
   pthread_cond_t done;    /* a batch is done, or the thread has ended */
-  struct p11s_op *first;
-  struct p11s_op **last;
-  size_t count;
-  size_t bytes;
-  uint64_t first_ms; /* when the first was queued */
-  uint64_t in;       /* how many were ever queued */
-  uint64_t out;      /* how many of those are done */
+  struct p11s_op_queue queue;
+  uint64_t first_ms; /* when its first was queued */
   bool hurry;        /* somebody waits for it */
   bool stopping;
   bool ended;
@@ -59,25 +52,23 @@ static bool is_open(const struct p11s_store *s)
          s->generation == p11s_fork_generation();
 }
 
+static bool is_batch_locked(const struct p11s_store *s)
+{
+  return s->queue.count >= BATCH || s->queue.bytes >= BATCH_BYTES;
+}
+
 void p11s_store_queue(struct p11s_store *s, struct p11s_op *op)
 {
-  bool queued = false, wake = false;
+  bool queued = false;
 
   if (op != NULL) {
     p11s_lock(&s->lock);
-    queued = !s->stopping && s->count < QUEUE_MAX && s->bytes + op->len <= QUEUE_BYTES;
-    if (queued) {
-      *s->last = op;
-      s->last = &op->next;
-      s->bytes += op->len;
-      s->in++;
-      if (s->count++ == 0)
-        s->first_ms = p11s_now_ms();
-      wake = s->count == 1 || s->count == BATCH || s->bytes >= BATCH_BYTES;
-    }
-    p11s_unlock(&s->lock);
-    if (wake)
+    queued = !s->stopping && p11s_op_queue_add(&s->queue, op, op->len);
+    if (queued && s->queue.count == 1)
+      s->first_ms = p11s_now_ms();
+    if (queued && (s->queue.count == 1 || is_batch_locked(s)))
       pthread_cond_signal(&s->wake);
+    p11s_unlock(&s->lock);
   }
   if (queued)
     return;
@@ -87,58 +78,37 @@ void p11s_store_queue(struct p11s_store *s, struct p11s_op *op)
 
 /* -- the thread */
 
-/* Takes the first of the queue, a batch at most; *ret_count: how many. */
-static struct p11s_op *take_batch_locked(struct p11s_store *s, size_t *ret_count)
-{
-  struct p11s_op *batch = s->first, **at = &s->first;
-  size_t count = 0, bytes = 0;
-
-  while (*at != NULL && count < BATCH && bytes < BATCH_BYTES) {
-    bytes += (*at)->len;
-    count++;
-    at = &(*at)->next;
-  }
-  s->first = *at;
-  *at = NULL;
-  if (s->first == NULL) {
-    s->last = &s->first;
-    s->hurry = false;
-  }
-  s->count -= count;
-  s->bytes -= bytes;
-  s->first_ms = p11s_now_ms();
-  *ret_count = count;
-  return count > 0 ? batch : NULL;
-}
-
 /* Until there is a batch to write, or a second has passed. false: the store is to stop, and
    everything is written. */
-static bool await_batch(struct p11s_store *s, struct p11s_op **ret_batch, size_t *ret_count)
+static bool await_batch(struct p11s_store *s, struct p11s_ops *ret_batch, size_t *ret_count)
 {
   uint64_t until = p11s_now_ms() + WITHIN_MS;
-  bool goes_on = true;
+  bool goes_on;
 
   p11s_lock(&s->lock);
-  while (!s->stopping && !(s->hurry && s->count > 0) && s->count < BATCH &&
-         s->bytes < BATCH_BYTES) {
-    if (s->count > 0 && s->first_ms + WITHIN_MS < until)
+  while (!s->stopping && !(s->hurry && s->queue.count > 0) && !is_batch_locked(s)) {
+    if (s->queue.count > 0 && s->first_ms + WITHIN_MS < until)
       until = s->first_ms + WITHIN_MS;
     if (!p11s_cond_wait_until(&s->wake, &s->lock, until))
       break;
   }
-  *ret_batch = take_batch_locked(s, ret_count);
+  *ret_count = p11s_op_queue_take(&s->queue, ret_batch, BATCH, BATCH_BYTES, false);
+  s->first_ms = p11s_now_ms();
+  s->hurry = s->hurry && s->queue.count > 0;
   goes_on = !s->stopping || *ret_count > 0;
   p11s_unlock(&s->lock);
   return goes_on;
 }
 
-static void write_batch(struct p11s_store *s, struct p11s_op *batch, size_t count)
+static void write_batch(struct p11s_store *s, struct p11s_ops *batch, size_t count)
 {
+  const struct p11s_op *op;
   struct p11s_error error;
 
-  if (batch == NULL || p11s_lmdb_write(s->db, batch, &error) == P11S_OK) {
-    for (const struct p11s_op *op = batch; op != NULL; op = op->next) {
-      p11s_room_wrote(&s->room, op);
+  if (STAILQ_EMPTY(batch) || p11s_lmdb_write(s->db, batch, &error) == P11S_OK) {
+    STAILQ_FOREACH(op, batch, link)
+    {
+      p11s_evict_note_written(&s->eviction, op);
       if (op->kind == P11S_OP_PUT)
         p11s_counter_count(P11S_STAT_STORE_WRITTEN);
     }
@@ -150,14 +120,9 @@ static void write_batch(struct p11s_store *s, struct p11s_op *batch, size_t coun
                        "answered all the same, but what is missing is signed again after a restart",
                        s->file.path, count, p11s_plural(count), error.text);
   }
-  while (batch != NULL) {
-    struct p11s_op *next = batch->next;
-
-    free(batch);
-    batch = next;
-  }
+  p11s_ops_free(batch);
   p11s_lock(&s->lock);
-  s->out += count;
+  s->queue.out += count;
   pthread_cond_broadcast(&s->done);
   p11s_unlock(&s->lock);
 }
@@ -181,24 +146,24 @@ static void look_after(struct p11s_store *s)
     s->tidied_ms = now;
     p11s_lmdb_tidy(s->db);
   }
-  p11s_room_sweep(s->db, &s->room);
+  p11s_evict_expired(&s->eviction);
 }
 
 static void *store_main(void *arg)
 {
   struct p11s_store *s = arg;
-  struct p11s_op *batch;
+  struct p11s_ops batch = STAILQ_HEAD_INITIALIZER(batch);
   size_t count;
 
   (void)pthread_setname_np(pthread_self(), "p11s/store");
   (void)p11s_store_file_own(s->directory);
   while (await_batch(s, &batch, &count)) {
-    if (batch != NULL) {
-      p11s_refuse(s->db, &s->room, &batch);
-      p11s_room_make(s->db, &s->room, batch, is_not_stopping, s);
-      atomic_store(&s->crowded, s->room.crowded);
-      p11s_refuse(s->db, &s->room, &batch);
-      write_batch(s, batch, count);
+    if (count > 0) {
+      p11s_refuse(&s->eviction, &batch);
+      p11s_evict_for(&s->eviction, &batch);
+      atomic_store(&s->crowded, s->eviction.crowded);
+      p11s_refuse(&s->eviction, &batch);
+      write_batch(s, &batch, count);
     } else if (p11s_lmdb_is_usable(s->db)) {
       look_after(s);
     }
@@ -218,7 +183,7 @@ static void free_store(struct p11s_store *s)
 {
   p11s_fleet_close(s->fleet, 0);
   p11s_lmdb_close(s->db);
-  p11s_bar_clear(&s->room.bar);
+  p11s_bar_clear(&s->eviction.bar);
   p11s_store_file_free(&s->file);
   pthread_cond_destroy(&s->wake);
   pthread_cond_destroy(&s->done);
@@ -236,8 +201,10 @@ static struct p11s_store *make_store(const struct p11s_store_config *config)
   p11s_mutex_init(&s->lock, P11S_RANK_ALONE);
   p11s_cond_init(&s->wake);
   p11s_cond_init(&s->done);
-  s->last = &s->first;
-  s->room.limit_bytes = config->size_mib << 20;
+  p11s_op_queue_init(&s->queue);
+  s->eviction.limit_bytes = config->size_mib << 20;
+  s->eviction.goes_on = is_not_stopping;
+  s->eviction.arg = s;
   s->generation = p11s_fork_generation();
   s->file.guard = -1;
   s->directory = strdup(config->directory);
@@ -254,6 +221,7 @@ static enum p11s_err open_files(struct p11s_store *s, bool patient, struct p11s_
 
   if (result == P11S_OK)
     result = p11s_lmdb_open(&s->file, &s->db, e);
+  s->eviction.db = s->db;
   p11s_store_file_unown(before);
   if (result != P11S_OK)
     p11s_error_prefix(e, "signature store %s/signatures.lmdb", s->directory);
@@ -331,12 +299,12 @@ bool p11s_store_flush(struct p11s_store *s, uint64_t deadline_ms)
   if (!is_open(s))
     return s == NULL;
   p11s_lock(&s->lock);
-  until = s->in;
+  until = s->queue.in;
   s->hurry = true;
   pthread_cond_signal(&s->wake);
-  while (s->out < until && p11s_cond_wait_until(&s->done, &s->lock, deadline_ms))
+  while (s->queue.out < until && p11s_cond_wait_until(&s->done, &s->lock, deadline_ms))
     ;
-  done = s->out >= until;
+  done = s->queue.out >= until;
   p11s_unlock(&s->lock);
   return p11s_fleet_flush(s->fleet, deadline_ms) && done;
 }
@@ -354,8 +322,8 @@ struct p11s_fleet *p11s_store_fleet(struct p11s_store *s)
 void p11s_store_get_queue(struct p11s_store *s, struct p11s_store_stats *ret)
 {
   p11s_lock(&s->lock);
-  ret->queued = s->in - s->out;
+  ret->queued = s->queue.in - s->queue.out;
   p11s_unlock(&s->lock);
-  ret->limit_bytes = s->room.limit_bytes;
+  ret->limit_bytes = s->eviction.limit_bytes;
   ret->crowded = atomic_load(&s->crowded);
 }

@@ -46,6 +46,7 @@ struct p11s_fleet_config;
 #define P11S_STORE_MAX_MESSAGE 131072
 #define P11S_STORE_MAX_SIGNATURE 1024
 #define P11S_STORE_MAX_PUBLIC 4096
+#define P11S_RECORD_KEY_LEN (P11S_STORE_ID_LEN + 32) /* id of a key, SHA-256 of a message */
 
 struct p11s_store_config {
   const char *directory;
@@ -77,20 +78,25 @@ void p11s_store_connect(struct p11s_store *store);
    fleet's database as far as it is connected. false: not until the deadline. */
 bool p11s_store_flush(struct p11s_store *store, uint64_t deadline_ms);
 
-/* -- signatures. key_id: SHA-256 of public key and algorithm, P11S_STORE_ID_LEN bytes */
+/* -- signatures */
 
-/* In the file. *signature_len: the room in signature, then the signature's length. */
-bool p11s_store_find_here(struct p11s_store *store, const unsigned char *key_id,
-                          const unsigned char *message, size_t message_len,
+/* Which key signs which message. The message is borrowed. */
+struct p11s_question {
+  unsigned char key[P11S_RECORD_KEY_LEN];
+  const unsigned char *message;
+  size_t len;
+};
+/* key_id: SHA-256 of public key and algorithm. Hashes the message. false: no memory. */
+bool p11s_question_init(struct p11s_question *q, const unsigned char *key_id,
+                        const unsigned char *message, size_t len);
+
+/* In the file. *signature_len: the size of signature, then the signature's length. */
+bool p11s_store_find_here(struct p11s_store *store, const struct p11s_question *q,
                           unsigned char *signature, size_t *signature_len);
-void p11s_store_put(struct p11s_store *store, const unsigned char *key_id,
-                    const unsigned char *message, size_t message_len,
-                    const unsigned char *signature, size_t signature_len);
-/* For a week to come: as p11s_store_put(), but it does not count as used until it is looked up.
-   When the file is full it goes before anything that is used, or is not stored (store/bar.h). */
-void p11s_store_put_ahead(struct p11s_store *store, const unsigned char *key_id,
-                          const unsigned char *message, size_t message_len,
-                          const unsigned char *signature, size_t signature_len);
+/* ahead: for a week to come. It does not count as used until it is looked up. When the file is full
+   it goes before anything that is used, or is not stored (store/bar.h). */
+void p11s_store_put(struct p11s_store *store, const struct p11s_question *q,
+                    const unsigned char *signature, size_t signature_len, bool ahead);
 
 bool p11s_store_has_fleet(struct p11s_store *store);
 /* In the fleet's database, for which this waits no longer than its timeout. What is found there is
@@ -105,18 +111,15 @@ struct p11s_store_ask {
   uint64_t deadline_ms; /* a signature that another server is making is waited for until then */
   bool claim;           /* is to be signed next if it is not there */
   bool patient;         /* no query: half a second for an answer of the database */
-  bool ahead;           /* for a week to come: what is kept, as by p11s_store_put_ahead() */
+  bool ahead;           /* for a week to come: what is found is kept as with p11s_store_put() */
 };
 enum p11s_store_found p11s_store_find_in_fleet(struct p11s_store *store,
-                                               const unsigned char *key_id,
-                                               const unsigned char *message, size_t message_len,
+                                               const struct p11s_question *q,
                                                const struct p11s_store_ask *ask,
                                                unsigned char *signature, size_t *signature_len);
-void p11s_store_abandon(struct p11s_store *store, const unsigned char *key_id,
-                        const unsigned char *message, size_t message_len);
+void p11s_store_abandon(struct p11s_store *store, const struct p11s_question *q);
 /* For one that did not verify. Until that is written it may be found again. */
-void p11s_store_forget(struct p11s_store *store, const unsigned char *key_id,
-                       const unsigned char *message, size_t message_len);
+void p11s_store_forget(struct p11s_store *store, const struct p11s_question *q);
 
 /* -- public keys of resolved references. ref_id: a hash of the reference, P11S_STORE_ID_LEN bytes;
    what is kept is the caller's own format, up to P11S_STORE_MAX_PUBLIC bytes */
@@ -135,15 +138,13 @@ struct p11s_store_record {
   const unsigned char *signature;
   size_t signature_len;
   uint32_t last_used; /* seconds since 1970, a day's resolution; when it was stored, at first */
-  uint32_t
-      days_used; /* on how many days it was looked up, or stored; 0: signed ahead, never used */
+  uint32_t days_used; /* on how many days it was looked up or stored; 0: ahead, never used */
 };
 /* The record is valid during the call. */
 typedef bool (*p11s_store_fn)(const struct p11s_store_record *record, void *arg);
 
-/* Whether there is a signature for the message. Not a use. */
-bool p11s_store_has(struct p11s_store *store, const unsigned char *key_id,
-                    const unsigned char *message, size_t message_len);
+/* Whether it is in the file. Not a use. */
+bool p11s_store_has(struct p11s_store *store, const struct p11s_question *q);
 /* Calls fn with a copy of the record whose message has that SHA-256. Not a use. false: there is
    none, or fn returned false. */
 bool p11s_store_read(struct p11s_store *store, const unsigned char *key_id,

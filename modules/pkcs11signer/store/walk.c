@@ -2,6 +2,7 @@
 /* What administrators ask of a store (store/store.h). */
 #include "store/store.h"
 
+#include "base/buf.h"
 #include "base/lock.h"
 #include "store/internal.h"
 
@@ -13,184 +14,154 @@
 #define STEP_BYTES ((size_t)1 << 20)
 #define FLUSH_MS 10000
 
-/* Records copied out of the file; they stand one behind the other, each with its length first. */
-struct copied {
-  unsigned char *data;
-  size_t len;
-  size_t room;
-  bool failed;
-};
-
-static bool copy(const unsigned char *key, const unsigned char *value, size_t len, void *arg)
-{
-  struct copied *c = arg;
-  size_t needed = c->len + sizeof len + P11S_RECORD_KEY_LEN + len;
-
-  if (needed > c->room) {
-    unsigned char *bigger = realloc(c->data, needed * 2);
-
-    c->failed = bigger == NULL;
-    if (c->failed)
-      return false;
-    c->data = bigger;
-    c->room = needed * 2;
-  }
-  memcpy(c->data + c->len, &len, sizeof len);
-  memcpy(c->data + c->len + sizeof len, key, P11S_RECORD_KEY_LEN);
-  memcpy(c->data + c->len + sizeof len + P11S_RECORD_KEY_LEN, value, len);
-  c->len = needed;
-  return c->len < STEP_BYTES;
-}
-
-struct visit {
+struct walk {
+  struct p11s_lmdb *db;
+  struct p11s_lmdb_place place;
+  struct p11s_buf copied; /* the records of a step: struct, key, signature, message of each */
   p11s_store_fn fn;
   void *arg;
-  bool (*each)(const unsigned char *key, const struct p11s_store_record *record,
-               struct visit *visit);
-  unsigned char *keys; /* of those to be deleted */
-  size_t count;
+  bool end; /* there are no more, or fn wants no more */
 };
 
-/* false: each() did not want to go on. */
-static bool visit_copied(const struct copied *c, struct visit *visit)
+static struct walk begin(struct p11s_store *store, p11s_store_fn fn, void *arg)
 {
+  return (struct walk){.db = p11s_store_db(store), .fn = fn, .arg = arg};
+}
+
+static bool copy(const struct p11s_store_record *record, void *arg)
+{
+  struct p11s_buf *copied = arg;
+
+  if (record->message == NULL)
+    return true;
+  p11s_buf_add(copied, record, sizeof *record);
+  p11s_buf_add(copied, record->key_id, P11S_RECORD_KEY_LEN);
+  p11s_buf_add(copied, record->signature, record->signature_len);
+  p11s_buf_add(copied, record->message, record->message_len);
+  return !copied->failed && copied->len < STEP_BYTES;
+}
+
+/* false: fn wants no more. */
+static bool visit_copied(const struct walk *w)
+{
+  const unsigned char *at = (const unsigned char *)p11s_buf_text(&w->copied),
+                      *end = at + w->copied.len;
   struct p11s_store_record record;
-  size_t at = 0, len;
 
-  while (at < c->len) {
-    const unsigned char *key = c->data + at + sizeof len;
-
-    memcpy(&len, c->data + at, sizeof len);
-    at += sizeof len + P11S_RECORD_KEY_LEN + len;
-    if (p11s_record_parse(key, P11S_RECORD_KEY_LEN, key + P11S_RECORD_KEY_LEN, len, &record) &&
-        !visit->each(key, &record, visit))
+  while (at < end) {
+    memcpy(&record, at, sizeof record);
+    record.key_id = at + sizeof record;
+    record.signature = record.key_id + P11S_RECORD_KEY_LEN;
+    record.message = record.signature + record.signature_len;
+    at = record.message + record.message_len;
+    if (!w->fn(&record, w->arg))
       return false;
   }
   return true;
 }
 
-/* Reads the next records, at most so many, and visits them. *ret_end: there are no more, or no more
-   are wanted. */
-static bool visit_some(struct p11s_lmdb *db, struct p11s_place *place, unsigned most,
-                       struct copied *c, struct visit *visit, bool *ret_end)
+/* Copies the next records, at most so many, and visits them. false: they cannot be read. */
+static bool visit_some(struct walk *w, unsigned most)
 {
-  c->len = 0;
-  if (!p11s_lmdb_walk(db, place, most, copy, c) || c->failed)
+  w->copied.len = 0;
+  if (!p11s_lmdb_walk(w->db, &w->place, most, copy, &w->copied) || w->copied.failed)
     return false;
-  *ret_end = !visit_copied(c, visit) || place->at_end;
+  w->end = !visit_copied(w) || w->place.at_end;
   return true;
-}
-
-static bool show(const unsigned char *key, const struct p11s_store_record *record,
-                 struct visit *visit)
-{
-  (void)key;
-  return visit->fn(record, visit->arg);
-}
-
-static bool copy_one(const unsigned char *key, const unsigned char *value, size_t len, void *arg)
-{
-  struct copied *c = arg;
-
-  (void)copy(key, value, len, c);
-  return !c->failed;
 }
 
 bool p11s_store_read(struct p11s_store *store, const unsigned char *key_id,
                      const unsigned char *message_id, p11s_store_fn fn, void *arg)
 {
-  struct visit visit = {fn, arg, show, NULL, 0};
-  struct p11s_lmdb *db = p11s_store_db(store);
-  struct copied copied = {NULL, 0, 0, false};
+  struct walk w = begin(store, fn, arg);
   unsigned char key[P11S_RECORD_KEY_LEN];
   bool good;
 
   memcpy(key, key_id, P11S_STORE_ID_LEN);
   memcpy(key + P11S_STORE_ID_LEN, message_id, sizeof key - P11S_STORE_ID_LEN);
-  good = db != NULL && p11s_lmdb_get(db, P11S_SIGNATURES, key, copy_one, &copied) &&
-         visit_copied(&copied, &visit);
-  free(copied.data);
-  return good;
-}
-
-static bool each(struct p11s_store *store, unsigned step, bool all, struct visit *visit)
-{
-  struct p11s_lmdb *db = p11s_store_db(store);
-  struct p11s_place place = {false, false, {0}};
-  struct copied copied = {NULL, 0, 0, false};
-  bool good = db != NULL, end = false;
-
-  while (good && !end) {
-    good = visit_some(db, &place, step, &copied, visit, &end);
-    if (!all) /* behind the last record of this key */
-      memset(place.key + P11S_STORE_ID_LEN, 0xff, sizeof place.key - P11S_STORE_ID_LEN);
-  }
-  free(copied.data);
+  good = w.db != NULL && p11s_lmdb_read(w.db, key, copy, &w.copied) && visit_copied(&w);
+  p11s_buf_clear(&w.copied);
   return good;
 }
 
 bool p11s_store_each(struct p11s_store *store, p11s_store_fn fn, void *arg)
 {
-  struct visit visit = {fn, arg, show, NULL, 0};
+  struct walk w = begin(store, fn, arg);
+  bool good = w.db != NULL;
 
-  return each(store, STEP, true, &visit);
+  while (good && !w.end)
+    good = visit_some(&w, STEP);
+  p11s_buf_clear(&w.copied);
+  return good;
 }
 
 bool p11s_store_each_key(struct p11s_store *store, p11s_store_fn fn, void *arg)
 {
-  struct visit visit = {fn, arg, show, NULL, 0};
+  struct walk w = begin(store, fn, arg);
+  bool good = w.db != NULL;
 
-  return each(store, SAMPLE, false, &visit);
+  while (good && !w.end) {
+    good = visit_some(&w, SAMPLE);
+    /* Behind the last record of this key. */
+    memset(w.place.key + P11S_STORE_ID_LEN, 0xff, sizeof w.place.key - P11S_STORE_ID_LEN);
+  }
+  p11s_buf_clear(&w.copied);
+  return good;
 }
 
-static bool mark(const unsigned char *key, const struct p11s_store_record *record,
-                 struct visit *visit)
+/* -- deleting */
+
+struct purge {
+  p11s_store_fn fn;
+  void *arg;
+  size_t count;
+  unsigned char keys[STEP * P11S_RECORD_KEY_LEN]; /* of those to be deleted */
+};
+
+static bool mark(const struct p11s_store_record *record, void *arg)
 {
-  if (visit->fn(record, visit->arg))
-    memcpy(visit->keys + visit->count++ * P11S_RECORD_KEY_LEN, key, P11S_RECORD_KEY_LEN);
+  struct purge *purge = arg;
+
+  if (purge->fn(record, purge->arg))
+    memcpy(purge->keys + purge->count++ * P11S_RECORD_KEY_LEN, record->key_id, P11S_RECORD_KEY_LEN);
   return true;
 }
 
-static enum p11s_err purge_some(struct p11s_lmdb *db, p11s_store_fn fn, void *arg,
+static enum p11s_err purge_some(struct p11s_store *store, struct purge *purge,
                                 uint64_t *ret_deleted, struct p11s_error *e)
 {
-  struct visit visit = {fn, arg, mark, malloc((size_t)STEP * P11S_RECORD_KEY_LEN), 0};
-  struct p11s_place place = {false, false, {0}};
-  struct copied copied = {NULL, 0, 0, false};
+  struct walk w = begin(store, mark, purge);
   enum p11s_err result = P11S_OK;
-  bool end = visit.keys == NULL;
   uint64_t deleted = 0;
 
-  if (end)
-    result = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  while (result == P11S_OK && !end) {
-    visit.count = 0;
-    if (!visit_some(db, &place, STEP, &copied, &visit, &end))
+  while (result == P11S_OK && !w.end) {
+    purge->count = 0;
+    if (!visit_some(&w, STEP))
       result = p11s_error_set(e, P11S_ERR_HOST, "the signature store cannot be read");
-    else if (visit.count > 0)
-      result = p11s_lmdb_delete(db, visit.keys, visit.count, &deleted, e);
+    else if (purge->count > 0)
+      result = p11s_lmdb_delete(w.db, purge->keys, purge->count, &deleted, e);
     *ret_deleted += deleted;
     deleted = 0;
   }
-  free(visit.keys);
-  free(copied.data);
+  p11s_buf_clear(&w.copied);
   return result;
 }
 
 enum p11s_err p11s_store_purge(struct p11s_store *store, p11s_store_fn fn, void *arg,
                                uint64_t *ret_deleted, struct p11s_error *e)
 {
+  struct purge purge = {.fn = fn, .arg = arg};
   struct p11s_lmdb *db = p11s_store_db(store);
-  enum p11s_err result;
-  uint64_t deleted = 0;
 
+  *ret_deleted = 0;
   if (db == NULL)
     return p11s_error_set(e, P11S_ERR_HOST, "the signature store is not open");
   (void)p11s_store_flush(store, p11s_now_ms() + FLUSH_MS);
-  result = fn != NULL ? purge_some(db, fn, arg, &deleted, e) : p11s_lmdb_empty(db, &deleted, e);
-  *ret_deleted = deleted;
-  return result;
+  return fn != NULL ? purge_some(store, &purge, ret_deleted, e)
+                    : p11s_lmdb_empty(db, ret_deleted, e);
 }
+
+/* -- the fleet's */
 
 static enum p11s_err walk_fleet(struct p11s_store *store, p11s_store_fn fn, void *arg,
                                 uint64_t *ret_deleted, struct p11s_error *e)
@@ -213,6 +184,8 @@ enum p11s_err p11s_store_purge_fleet(struct p11s_store *store, p11s_store_fn fn,
 {
   return walk_fleet(store, fn, arg, ret_deleted, e);
 }
+
+/* -- sums */
 
 bool p11s_store_each_loss(struct p11s_store *store, p11s_store_loss_fn fn, void *arg)
 {

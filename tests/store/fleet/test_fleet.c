@@ -110,16 +110,19 @@ static void give_row(const char *signature, p11s_fleet_row_fn fn, void *arg)
   fn(fields, 7, arg);
 }
 
-enum p11s_fleet_result __wrap_p11s_connection_run(struct p11s_connection *conn, const char *sql,
-                                                  size_t len, p11s_fleet_row_fn fn, void *arg,
-                                                  uint64_t *ret_affected, struct p11s_error *e);
-enum p11s_fleet_result __wrap_p11s_connection_run(struct p11s_connection *conn, const char *sql,
-                                                  size_t len, p11s_fleet_row_fn fn, void *arg,
-                                                  uint64_t *ret_affected, struct p11s_error *e)
+enum p11s_fleet_result __wrap_p11s_connection_run(struct p11s_connection *conn,
+                                                  struct p11s_buf *sql, p11s_fleet_row_fn fn,
+                                                  void *arg, uint64_t *ret_affected,
+                                                  struct p11s_error *e);
+enum p11s_fleet_result __wrap_p11s_connection_run(struct p11s_connection *conn,
+                                                  struct p11s_buf *sql, p11s_fleet_row_fn fn,
+                                                  void *arg, uint64_t *ret_affected,
+                                                  struct p11s_error *e)
 {
-  struct rule rule = rule_for(sql);
+  struct rule rule = rule_for(p11s_buf_text(sql));
 
-  assert_int_equal(strlen(sql), len);
+  assert_int_equal(strlen(p11s_buf_text(sql)), sql->len);
+  p11s_buf_clear(sql);
   rig_event_note(fn != NULL ? &asked : &written);
   while (rule.hangs && !atomic_load(&let_go) && !atomic_load(&conn->cut))
     usleep(1000); /* the program's watchdog ends it */
@@ -171,28 +174,31 @@ static int setup(void **state)
   return p11s_fleet_id(wanted_key, wanted_id) ? 0 : -1;
 }
 
-static struct p11s_fleet *open_mysql(unsigned timeout_ms)
+static struct p11s_fleet *open_fleet(unsigned timeout_ms)
 {
   const struct p11s_fleet_config config = {.dbname = "a database", .timeout_ms = timeout_ms};
-  struct p11s_fleet *my = NULL;
+  struct p11s_fleet *fleet = NULL;
 
-  assert_int_equal(p11s_fleet_open(&config, &my, NULL), P11S_OK);
-  return my;
+  assert_int_equal(p11s_fleet_open(&config, &fleet, NULL), P11S_OK);
+  return fleet;
 }
 
-static void close_mysql(struct p11s_fleet *my)
+static void close_fleet(struct p11s_fleet *fleet)
 {
-  assert_true(p11s_fleet_stop(my, rig_later()));
-  p11s_fleet_close(my, 0);
+  assert_true(p11s_fleet_stop(fleet, rig_later()));
+  p11s_fleet_close(fleet, 0);
 }
 
-static enum p11s_store_found find(struct p11s_fleet *my, bool claim, char *ret_signature)
+static enum p11s_store_found find(struct p11s_fleet *fleet, bool claim, char *ret_signature)
 {
   const struct p11s_store_ask ask = {rig_later(), claim, false, false};
   unsigned char signature[64];
   size_t len = sizeof signature - 1;
-  enum p11s_store_found found = p11s_fleet_find(my, wanted_key, (const unsigned char *)message,
-                                                sizeof message, &ask, signature, &len);
+  struct p11s_question q = {.message = (const unsigned char *)message, .len = sizeof message};
+  enum p11s_store_found found;
+
+  memcpy(q.key, wanted_key, sizeof q.key);
+  found = p11s_fleet_find(fleet, &q, &ask, signature, &len);
 
   if (found == P11S_STORE_FOUND && ret_signature != NULL) {
     memcpy(ret_signature, signature, len);
@@ -201,7 +207,7 @@ static enum p11s_store_found find(struct p11s_fleet *my, bool claim, char *ret_s
   return found;
 }
 
-static void put(struct p11s_fleet *my, unsigned number)
+static void put(struct p11s_fleet *fleet, unsigned number)
 {
   unsigned char key[P11S_RECORD_KEY_LEN];
   const struct p11s_store_record record = {
@@ -209,16 +215,16 @@ static void put(struct p11s_fleet *my, unsigned number)
 
   memset(key, 0, sizeof key);
   memcpy(key, &number, sizeof number);
-  p11s_fleet_put(my, key, &record);
+  p11s_fleet_put(fleet, key, &record);
 }
 
-static void wait_until_connected(struct p11s_fleet *my)
+static void wait_until_connected(struct p11s_fleet *fleet)
 {
   struct p11s_fleet_stats stats;
 
-  p11s_fleet_start(my);
+  p11s_fleet_start(fleet);
   do {
-    p11s_fleet_get_stats(my, &stats);
+    p11s_fleet_get_stats(fleet, &stats);
     usleep(1000);
   } while (!stats.connected);
 }
@@ -227,31 +233,31 @@ static void wait_until_connected(struct p11s_fleet *my)
 
 static void what_is_there_is_found(void **state)
 {
-  struct p11s_fleet *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *fleet = open_fleet(TIMEOUT);
   char signature[64];
 
   (void)state;
   RULES({"SELECT id,key_id", P11S_FLEET_DONE, 1, 0, "sig", false});
-  assert_int_equal(find(my, true, signature), P11S_STORE_FOUND);
+  assert_int_equal(find(fleet, true, signature), P11S_STORE_FOUND);
   assert_string_equal(signature, "sig");
-  assert_int_equal(find(my, false, NULL), P11S_STORE_ABSENT);
-  close_mysql(my);
+  assert_int_equal(find(fleet, false, NULL), P11S_STORE_ABSENT);
+  close_fleet(fleet);
 }
 
 static void who_comes_first_has_the_claim(void **state)
 {
-  struct p11s_fleet *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *fleet = open_fleet(TIMEOUT);
 
   (void)state;
   RULES({"INSERT IGNORE", P11S_FLEET_DONE, 1, 1, NULL, false});
-  assert_int_equal(find(my, true, NULL), P11S_STORE_CLAIMED);
-  close_mysql(my);
+  assert_int_equal(find(fleet, true, NULL), P11S_STORE_CLAIMED);
+  close_fleet(fleet);
 }
 
 /* First the claim of another server, then its signature. */
 static void who_comes_second_waits(void **state)
 {
-  struct p11s_fleet *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *fleet = open_fleet(TIMEOUT);
   uint64_t before = p11s_counter_get(P11S_STAT_FLEET_AWAITED);
   char signature[64];
 
@@ -260,23 +266,23 @@ static void who_comes_second_waits(void **state)
         {"INSERT IGNORE", P11S_FLEET_DONE, 1, 0, NULL, false},
         {"SELECT id,key_id", P11S_FLEET_DONE, 5, 0, "", false},
         {"SELECT id,key_id", P11S_FLEET_DONE, 1, 0, "sig", false});
-  assert_int_equal(find(my, true, signature), P11S_STORE_FOUND);
+  assert_int_equal(find(fleet, true, signature), P11S_STORE_FOUND);
   assert_string_equal(signature, "sig");
   assert_int_equal(p11s_counter_get(P11S_STAT_FLEET_AWAITED), before + 1);
-  close_mysql(my);
+  close_fleet(fleet);
 }
 
 static void deadlocks_are_tried_again_but_not_for_ever(void **state)
 {
-  struct p11s_fleet *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *fleet = open_fleet(TIMEOUT);
 
   (void)state;
   RULES({"INSERT IGNORE", P11S_FLEET_AGAIN, 2, 0, NULL, false},
         {"INSERT IGNORE", P11S_FLEET_DONE, 1, 1, NULL, false});
-  assert_int_equal(find(my, true, NULL), P11S_STORE_CLAIMED);
+  assert_int_equal(find(fleet, true, NULL), P11S_STORE_CLAIMED);
   RULES({"INSERT IGNORE", P11S_FLEET_AGAIN, 1000, 0, NULL, false});
-  assert_int_equal(find(my, true, NULL), P11S_STORE_ABSENT);
-  close_mysql(my);
+  assert_int_equal(find(fleet, true, NULL), P11S_STORE_ABSENT);
+  close_fleet(fleet);
 }
 
 static void *find_in_thread(void *arg)
@@ -286,14 +292,14 @@ static void *find_in_thread(void *arg)
 
 static void all_who_look_for_the_same_ask_once(void **state)
 {
-  struct p11s_fleet *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *fleet = open_fleet(TIMEOUT);
   pthread_t thread[8];
 
   (void)state;
-  wait_until_connected(my);
+  wait_until_connected(fleet);
   RULES({"SELECT id,key_id", P11S_FLEET_DONE, 1, 0, "sig", true});
   for (unsigned i = 0; i < 8; i++)
-    assert_int_equal(pthread_create(&thread[i], NULL, find_in_thread, my), 0);
+    assert_int_equal(pthread_create(&thread[i], NULL, find_in_thread, fleet), 0);
   rig_event_wait(&asked, 1);
   usleep(SOON * 1000); /* time to join; who has not asks by itself and finds nothing */
   atomic_store(&let_go, true);
@@ -301,195 +307,195 @@ static void all_who_look_for_the_same_ask_once(void **state)
     void *found;
 
     assert_int_equal(pthread_join(thread[i], &found), 0);
-    assert_true(found == my || rig_event_count(&asked) > 1);
+    assert_true(found == fleet || rig_event_count(&asked) > 1);
   }
-  close_mysql(my);
+  close_fleet(fleet);
 }
 
 /* -- a database that does not answer */
 
 static void who_is_not_answered_leaves_and_soon_nobody_asks(void **state)
 {
-  struct p11s_fleet *my = open_mysql(SOON);
+  struct p11s_fleet *fleet = open_fleet(SOON);
   uint64_t before = p11s_counter_get(P11S_STAT_FLEET_TIMEOUTS), began;
   struct p11s_fleet_stats stats;
 
   (void)state;
-  wait_until_connected(my);
+  wait_until_connected(fleet);
   RULES({"SELECT id,key_id", P11S_FLEET_DONE, 1, 0, "sig", true});
   for (unsigned i = 0; i < 3; i++) {
     began = p11s_now_ms();
-    assert_int_equal(find(my, true, NULL), P11S_STORE_ABSENT);
+    assert_int_equal(find(fleet, true, NULL), P11S_STORE_ABSENT);
     assert_true(p11s_now_ms() - began >= SOON - 1);
   }
   assert_int_equal(p11s_counter_get(P11S_STAT_FLEET_TIMEOUTS), before + 3);
-  p11s_fleet_get_stats(my, &stats);
+  p11s_fleet_get_stats(fleet, &stats);
   assert_false(stats.connected);
   for (unsigned i = 0; i < 1000; i++)
-    assert_int_equal(find(my, true, NULL), P11S_STORE_ABSENT);
+    assert_int_equal(find(fleet, true, NULL), P11S_STORE_ABSENT);
   assert_int_equal(p11s_counter_get(P11S_STAT_FLEET_TIMEOUTS), before + 3);
   assert_int_equal(rig_event_count(&asked), 1);
   atomic_store(&let_go, true);
-  wait_until_connected(my);
-  close_mysql(my);
+  wait_until_connected(fleet);
+  close_fleet(fleet);
 }
 
 static void a_lost_connection_is_made_anew(void **state)
 {
-  struct p11s_fleet *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *fleet = open_fleet(TIMEOUT);
 
   (void)state;
-  wait_until_connected(my);
+  wait_until_connected(fleet);
   RULES({"SELECT id,key_id", P11S_FLEET_LOST, 1, 0, NULL, false},
         {"SELECT id,key_id", P11S_FLEET_DONE, 1, 0, "sig", false});
-  assert_int_equal(find(my, true, NULL), P11S_STORE_ABSENT);
+  assert_int_equal(find(fleet, true, NULL), P11S_STORE_ABSENT);
   rig_event_wait(&opened, 2);
-  wait_until_connected(my);
-  assert_int_equal(find(my, true, NULL), P11S_STORE_FOUND);
-  close_mysql(my);
+  wait_until_connected(fleet);
+  assert_int_equal(find(fleet, true, NULL), P11S_STORE_FOUND);
+  close_fleet(fleet);
 }
 
 static void when_there_is_no_connection_nobody_waits(void **state)
 {
-  struct p11s_fleet *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *fleet = open_fleet(TIMEOUT);
 
   (void)state;
   atomic_store(&refuse, true);
-  p11s_fleet_start(my);
+  p11s_fleet_start(fleet);
   rig_event_wait(&opened, 2); /* then it is known of the first */
   for (unsigned i = 0; i < 100; i++)
-    assert_int_equal(find(my, true, NULL), P11S_STORE_ABSENT);
+    assert_int_equal(find(fleet, true, NULL), P11S_STORE_ABSENT);
   assert_int_equal(rig_event_count(&asked), 0);
-  close_mysql(my);
+  close_fleet(fleet);
 }
 
 static void stopping_cuts_off_what_hangs(void **state)
 {
-  struct p11s_fleet *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *fleet = open_fleet(TIMEOUT);
 
   (void)state;
-  wait_until_connected(my);
+  wait_until_connected(fleet);
   RULES({"INSERT INTO", P11S_FLEET_DONE, 1, 0, NULL, true});
-  put(my, 1);
+  put(fleet, 1);
   rig_event_wait(&written, 1);
-  assert_true(p11s_fleet_stop(my, p11s_now_ms() + 1000));
-  assert_int_equal(find(my, true, NULL), P11S_STORE_ABSENT);
-  put(my, 2);
-  p11s_fleet_close(my, 0);
+  assert_true(p11s_fleet_stop(fleet, p11s_now_ms() + 1000));
+  assert_int_equal(find(fleet, true, NULL), P11S_STORE_ABSENT);
+  put(fleet, 2);
+  p11s_fleet_close(fleet, 0);
 }
 
 /* -- writing */
 
 static void what_is_put_is_written_in_batches(void **state)
 {
-  struct p11s_fleet *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *fleet = open_fleet(TIMEOUT);
   uint64_t before = p11s_counter_get(P11S_STAT_FLEET_WRITTEN);
 
   (void)state;
-  wait_until_connected(my);
+  wait_until_connected(fleet);
   RULES({"INSERT INTO", P11S_FLEET_DONE, 1, 0, NULL, true});
-  put(my, 0);
+  put(fleet, 0);
   rig_event_wait(&written, 1);
   for (unsigned i = 1; i <= 400; i++)
-    put(my, i);
+    put(fleet, i);
   atomic_store(&let_go, true);
-  assert_true(p11s_fleet_flush(my, rig_later()));
+  assert_true(p11s_fleet_flush(fleet, rig_later()));
   assert_int_equal(p11s_counter_get(P11S_STAT_FLEET_WRITTEN), before + 401);
   assert_int_equal(rig_event_count(&written), 3); /* one, and twice 200 */
-  close_mysql(my);
+  close_fleet(fleet);
 }
 
 static void what_cannot_be_written_now_is_written_later(void **state)
 {
-  struct p11s_fleet *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *fleet = open_fleet(TIMEOUT);
   uint64_t before = p11s_counter_get(P11S_STAT_FLEET_WRITTEN);
 
   (void)state;
   RULES({"INSERT INTO", P11S_FLEET_AGAIN, 3, 0, NULL, false},
         {"INSERT INTO", P11S_FLEET_LOST, 1, 0, NULL, false});
-  put(my, 1);
-  assert_true(p11s_fleet_flush(my, rig_later()));
+  put(fleet, 1);
+  assert_true(p11s_fleet_flush(fleet, rig_later()));
   assert_int_equal(p11s_counter_get(P11S_STAT_FLEET_WRITTEN), before + 1);
   assert_int_equal(rig_event_count(&written), 5);
-  close_mysql(my);
+  close_fleet(fleet);
 }
 
 static void what_is_refused_is_dropped(void **state)
 {
-  struct p11s_fleet *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *fleet = open_fleet(TIMEOUT);
   uint64_t before = p11s_counter_get(P11S_STAT_FLEET_FAILED);
 
   (void)state;
   RULES({"INSERT INTO", P11S_FLEET_REFUSED, 1, 0, NULL, false});
-  put(my, 1);
-  assert_true(p11s_fleet_flush(my, rig_later()));
+  put(fleet, 1);
+  assert_true(p11s_fleet_flush(fleet, rig_later()));
   assert_int_equal(p11s_counter_get(P11S_STAT_FLEET_FAILED), before + 1);
-  put(my, 2);
-  assert_true(p11s_fleet_flush(my, rig_later()));
-  close_mysql(my);
+  put(fleet, 2);
+  assert_true(p11s_fleet_flush(fleet, rig_later()));
+  close_fleet(fleet);
 }
 
 /* An order that matters is kept. */
 static void writes_of_a_kind_go_together(void **state)
 {
-  struct p11s_fleet *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *fleet = open_fleet(TIMEOUT);
 
   (void)state;
-  wait_until_connected(my);
+  wait_until_connected(fleet);
   RULES({"INSERT INTO", P11S_FLEET_DONE, 1, 0, NULL, true});
-  put(my, 0);
+  put(fleet, 0);
   rig_event_wait(&written, 1);
-  put(my, 1);
-  p11s_fleet_forget(my, wanted_key);
-  p11s_fleet_forget(my, wanted_key);
-  put(my, 1);
-  p11s_fleet_used(my, wanted_key);
-  p11s_fleet_abandon(my, wanted_key);
+  put(fleet, 1);
+  p11s_fleet_queue(fleet, P11S_OP_FORGET, wanted_key);
+  p11s_fleet_queue(fleet, P11S_OP_FORGET, wanted_key);
+  put(fleet, 1);
+  p11s_fleet_queue(fleet, P11S_OP_USED, wanted_key);
+  p11s_fleet_queue(fleet, P11S_OP_ABANDON, wanted_key);
   atomic_store(&let_go, true);
-  assert_true(p11s_fleet_flush(my, rig_later()));
+  assert_true(p11s_fleet_flush(fleet, rig_later()));
   assert_int_equal(rig_event_count(&written), 6);
-  close_mysql(my);
+  close_fleet(fleet);
 }
 
 static void the_queue_is_bounded(void **state)
 {
-  struct p11s_fleet *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *fleet = open_fleet(TIMEOUT);
   uint64_t before = p11s_counter_get(P11S_STAT_FLEET_DROPPED);
   struct p11s_fleet_stats stats;
 
   (void)state;
   atomic_store(&refuse, true);
   for (unsigned i = 0; i < 10050; i++)
-    put(my, i);
+    put(fleet, i);
   assert_int_equal(p11s_counter_get(P11S_STAT_FLEET_DROPPED), before + 50);
-  p11s_fleet_get_stats(my, &stats);
+  p11s_fleet_get_stats(fleet, &stats);
   assert_int_equal(stats.queued, 10000);
-  close_mysql(my);
+  close_fleet(fleet);
 }
 
 /* -- life */
 
 static void in_a_child_nothing_is_found(void **state)
 {
-  struct p11s_fleet *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *fleet = open_fleet(TIMEOUT);
   int status;
   pid_t pid;
 
   (void)state;
-  wait_until_connected(my);
+  wait_until_connected(fleet);
   RULES({"SELECT id,key_id", P11S_FLEET_DONE, 2, 0, "sig", false});
   pid = fork();
   if (pid == 0) {
-    bool nothing = find(my, true, NULL) == P11S_STORE_ABSENT;
+    bool nothing = find(fleet, true, NULL) == P11S_STORE_ABSENT;
 
-    put(my, 1);
-    p11s_fleet_begin_stop(my);
-    _exit(nothing && p11s_fleet_stop(my, 0) ? 0 : 1);
+    put(fleet, 1);
+    p11s_fleet_begin_stop(fleet);
+    _exit(nothing && p11s_fleet_stop(fleet, 0) ? 0 : 1);
   }
   assert_int_equal(waitpid(pid, &status, 0), pid);
   assert_int_equal(status, 0);
-  assert_int_equal(find(my, true, NULL), P11S_STORE_FOUND);
-  close_mysql(my);
+  assert_int_equal(find(fleet, true, NULL), P11S_STORE_FOUND);
+  close_fleet(fleet);
 }
 
 static void without_one_nothing_is_found(void **state)
@@ -497,7 +503,7 @@ static void without_one_nothing_is_found(void **state)
   (void)state;
   assert_int_equal(find(NULL, true, NULL), P11S_STORE_ABSENT);
   put(NULL, 1);
-  p11s_fleet_forget(NULL, wanted_key);
+  p11s_fleet_queue(NULL, P11S_OP_FORGET, wanted_key);
   p11s_fleet_start(NULL);
   p11s_fleet_begin_stop(NULL);
   assert_true(p11s_fleet_flush(NULL, 0));
@@ -507,10 +513,10 @@ static void without_one_nothing_is_found(void **state)
 
 static void one_that_was_never_used_starts_nothing(void **state)
 {
-  struct p11s_fleet *my = open_mysql(TIMEOUT);
+  struct p11s_fleet *fleet = open_fleet(TIMEOUT);
 
   (void)state;
-  close_mysql(my);
+  close_fleet(fleet);
   assert_int_equal(rig_event_count(&opened), 0);
 }
 

@@ -18,32 +18,33 @@
 
 static const unsigned char server[P11S_FLEET_SERVER_LEN] = {'S', 'S', 'S', 'S', 'S', 'S', 'S', 'S'};
 
-static struct p11s_fleet_op *make_op(enum p11s_fleet_op_kind kind, int id, const char *message,
-                                     const char *signature)
+static struct p11s_op *make_op(enum p11s_op_kind kind, int id, const char *message,
+                               const char *signature)
 {
-  size_t message_len = strlen(message), signature_len = strlen(signature);
-  struct p11s_fleet_op *op = calloc(1, sizeof *op + message_len + signature_len);
+  unsigned char key[P11S_RECORD_KEY_LEN];
+  const struct p11s_store_record record = {key,
+                                           (const unsigned char *)message,
+                                           strlen(message),
+                                           (const unsigned char *)signature,
+                                           strlen(signature),
+                                           0,
+                                           1};
+  struct p11s_op *op;
 
+  memset(key, id + 1, sizeof key);
+  op = p11s_op_new_put(key, &record);
   assert_non_null(op);
   op->kind = kind;
   memset(op->id, id, sizeof op->id);
-  memset(op->key_id, id + 1, sizeof op->key_id);
-  op->expires = 4000000000;
-  op->message_len = message_len;
-  op->signature_len = signature_len;
-  for (size_t i = 0; i < message_len; i++)
-    op->data[i] = (unsigned char)message[i];
-  for (size_t i = 0; i < signature_len; i++)
-    op->data[message_len + i] = (unsigned char)signature[i];
   return op;
 }
 
-static void assert_written(enum p11s_fleet_op_kind kind, const char *expected)
+static void assert_written(enum p11s_op_kind kind, const char *expected)
 {
-  struct p11s_fleet_op *op[2] = {make_op(kind, 1, "m'", "s"), make_op(kind, 2, "", "\\")};
+  struct p11s_op *op[2] = {make_op(kind, 1, "m'", "s"), make_op(kind, 2, "", "\\")};
   struct p11s_buf sql = P11S_BUF_INIT;
 
-  p11s_fleet_sql_write(&sql, op, 2, server);
+  p11s_fleet_sql_write(&sql, op, 2, server, 4000000000U - 21 * 86400);
   assert_string_equal(p11s_buf_text(&sql), expected);
   assert_true(sql.len <= 300 + p11s_fleet_op_size(op[0]) + p11s_fleet_op_size(op[1]));
   p11s_buf_clear(&sql);
@@ -55,20 +56,20 @@ static void writes(void **state)
 {
   (void)state;
   assert_written(
-      P11S_FLEET_PUT,
+      P11S_OP_PUT,
       "INSERT INTO pkcs11signer_signatures (id,key_id,expires,last_used,claimed_by,claimed_at,"
       "message,signature) VALUES (" ID_1 "," ID_2 ",4000000000,UTC_DATE(),NULL,NULL,x'6d27',x'73'),"
       "(" ID_2 ",x'0303030303030303030303030303030303030303030303030303030303030303',4000000000,"
       "UTC_DATE(),NULL,NULL,x'',x'5c') ON DUPLICATE KEY UPDATE key_id=VALUES(key_id),"
       "expires=VALUES(expires),last_used=VALUES(last_used),claimed_by=NULL,claimed_at=NULL,"
       "message=VALUES(message),signature=VALUES(signature)");
-  assert_written(P11S_FLEET_FORGET,
+  assert_written(P11S_OP_FORGET,
                  "DELETE FROM pkcs11signer_signatures WHERE id IN (" ID_1 "," ID_2 ")");
-  assert_written(P11S_FLEET_USED,
+  assert_written(P11S_OP_USED,
                  "UPDATE pkcs11signer_signatures SET last_used=UTC_DATE() WHERE id IN (" ID_1
                  "," ID_2 ") AND last_used<UTC_DATE()");
-  assert_written(P11S_FLEET_ABANDON, "DELETE FROM pkcs11signer_signatures WHERE id IN (" ID_1
-                                     "," ID_2 ") AND signature='' AND claimed_by=" SERVER);
+  assert_written(P11S_OP_ABANDON, "DELETE FROM pkcs11signer_signatures WHERE id IN (" ID_1 "," ID_2
+                                  ") AND signature='' AND claimed_by=" SERVER);
 }
 
 static void look_ups_and_claims(void **state)

@@ -94,27 +94,32 @@ static unsigned count_rows(unsigned from, unsigned until)
   return rows;
 }
 
-enum p11s_fleet_result __wrap_p11s_connection_run(struct p11s_connection *conn, const char *sql,
-                                                  size_t len, p11s_fleet_row_fn fn, void *arg,
-                                                  uint64_t *ret_affected, struct p11s_error *e);
-enum p11s_fleet_result __wrap_p11s_connection_run(struct p11s_connection *conn, const char *sql,
-                                                  size_t len, p11s_fleet_row_fn fn, void *arg,
-                                                  uint64_t *ret_affected, struct p11s_error *e)
+enum p11s_fleet_result __wrap_p11s_connection_run(struct p11s_connection *conn,
+                                                  struct p11s_buf *sql, p11s_fleet_row_fn fn,
+                                                  void *arg, uint64_t *ret_affected,
+                                                  struct p11s_error *e);
+enum p11s_fleet_result __wrap_p11s_connection_run(struct p11s_connection *conn,
+                                                  struct p11s_buf *sql, p11s_fleet_row_fn fn,
+                                                  void *arg, uint64_t *ret_affected,
+                                                  struct p11s_error *e)
 {
   unsigned row, had = count_rows(0, ROWS);
 
+  const char *text = p11s_buf_text(sql);
+
   (void)conn;
   (void)e;
-  assert_int_equal(strlen(sql), len);
-  if (strncmp(sql, "SELECT COUNT", 12) == 0)
+  assert_int_equal(strlen(text), sql->len);
+  if (strncmp(text, "SELECT COUNT", 12) == 0)
     give_number(had, fn, arg);
-  else if (strncmp(sql, "SELECT GET_LOCK", 15) == 0)
+  else if (strncmp(text, "SELECT GET_LOCK", 15) == 0)
     give_number(1, fn, arg);
-  else if (strncmp(sql, "SELECT", 6) == 0)
-    give_rows(sql, fn, arg);
-  else if (strncmp(sql, "DELETE", 6) == 0)
-    while ((sql = next_row(sql, &row)) != NULL)
+  else if (strncmp(text, "SELECT", 6) == 0)
+    give_rows(text, fn, arg);
+  else if (strncmp(text, "DELETE", 6) == 0)
+    while ((text = next_row(text, &row)) != NULL)
       there[row] = false;
+  p11s_buf_clear(sql);
   if (ret_affected != NULL)
     *ret_affected = had - count_rows(0, ROWS);
   return P11S_FLEET_DONE;
@@ -124,11 +129,11 @@ enum p11s_fleet_result __wrap_p11s_connection_run(struct p11s_connection *conn, 
 
 static struct p11s_fleet_config config = {.most_rows = MOST};
 static char where[] = "here";
-static struct p11s_fleet my = {.config = &config, .where = where};
+static struct p11s_fleet fleet = {.config = &config, .where = where};
 
 static void trim(unsigned keys)
 {
-  struct p11s_fleet_trim *t = p11s_fleet_trim_new(&my);
+  struct p11s_fleet_trim *t = p11s_fleet_trim_new(&fleet);
   bool more = true;
 
   of_keys = keys;
@@ -145,14 +150,14 @@ static bool refuses(unsigned row, uint32_t days)
   const struct p11s_store_record record = {message, message,           len, message,
                                            9,       p11s_record_now(), days};
 
-  return p11s_fleet_trim_refuses(&my, &record);
+  return p11s_fleet_trim_refuses(&fleet, &record);
 }
 
 static int fill(void **state)
 {
   (void)state;
   memset(there, true, sizeof there);
-  atomic_store(&my.full, false);
+  atomic_store(&fleet.full, false);
   return 0;
 }
 

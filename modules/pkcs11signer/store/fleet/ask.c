@@ -23,7 +23,7 @@
 enum verdict { UNANSWERED, NOTHING, SIGNED, OURS, THEIRS };
 
 struct batch {
-  struct p11s_fleet *my;
+  struct p11s_fleet *fleet;
   struct p11s_fleet_request *request[BATCH]; /* in the order of their ids */
   bool claim[BATCH];
   enum verdict verdict[BATCH];
@@ -31,33 +31,33 @@ struct batch {
 };
 
 /* What stands there may have been put there by anybody. */
-static void distrust(struct p11s_fleet *my, const unsigned char *id)
+static void distrust(struct p11s_fleet *fleet, const unsigned char *key)
 {
   p11s_counter_count(P11S_STAT_STORE_INVALID);
-  p11s_fleet_queue(my, P11S_FLEET_FORGET, id);
+  p11s_fleet_write_queue(fleet, P11S_OP_FORGET, key);
   p11s_log_limited(P11S_LOG_ERROR, "fleet: invalid",
                    "fleet store %s: a row is not what its id says: it is not used, deleted, and "
                    "made anew. Find out who writes to table " P11S_FLEET_TABLE,
-                   my->where);
+                   fleet->where);
 }
 
-static enum verdict judge(struct p11s_fleet *my, struct p11s_fleet_request *r,
+static enum verdict judge(struct p11s_fleet *fleet, struct p11s_fleet_request *r,
                           const struct p11s_fleet_row *row)
 {
   if (row->signature_len == 0) {
-    if (memcmp(row->server, my->server, sizeof my->server) == 0)
+    if (memcmp(row->server, fleet->server, sizeof fleet->server) == 0)
       return OURS;
     return row->age_ms <= P11S_FLEET_CLAIM_MS ? THEIRS : NOTHING;
   }
-  if (memcmp(row->key_id, r->key_id, sizeof r->key_id) != 0 || row->message_len != r->message_len ||
-      memcmp(row->message, r->message, r->message_len) != 0 || row->signature_len > r->room) {
-    distrust(my, r->id);
+  if (memcmp(row->key_id, r->key, P11S_STORE_ID_LEN) != 0 || row->message_len != r->message_len ||
+      memcmp(row->message, r->message, r->message_len) != 0 || row->signature_len > r->size) {
+    distrust(fleet, r->key);
     return NOTHING;
   }
   memcpy(r->signature, row->signature, row->signature_len);
   r->signature_len = row->signature_len;
   if (row->idle_days > 0)
-    p11s_fleet_queue(my, P11S_FLEET_USED, r->id);
+    p11s_fleet_write_queue(fleet, P11S_OP_USED, r->key);
   return SIGNED;
 }
 
@@ -70,43 +70,29 @@ static void take_row(const struct p11s_fleet_field *fields, unsigned count, void
     return;
   for (size_t i = 0; i < b->count; i++)
     if (memcmp(b->request[i]->id, row.id, P11S_STORE_ID_LEN) == 0)
-      b->verdict[i] = judge(b->my, b->request[i], &row);
-}
-
-typedef void (*build_fn)(struct p11s_buf *sql, const struct p11s_fleet_wanted *wanted, size_t count,
-                         const unsigned char *server);
-
-static void build_find(struct p11s_buf *sql, const struct p11s_fleet_wanted *wanted, size_t count,
-                       const unsigned char *server)
-{
-  (void)server;
-  p11s_fleet_sql_find(sql, wanted, count);
+      b->verdict[i] = judge(b->fleet, b->request[i], &row);
 }
 
 /* One statement for those that have no answer; none when there are none. */
-static enum p11s_fleet_result run_for_open(struct batch *b, build_fn build, uint64_t *ret_affected,
+static enum p11s_fleet_result run_for_open(struct batch *b, bool claims, uint64_t *ret_affected,
                                            size_t *ret_count, struct p11s_error *e)
 {
   struct p11s_fleet_wanted wanted[BATCH];
-  enum p11s_fleet_result result = P11S_FLEET_DONE;
   struct p11s_buf sql = P11S_BUF_INIT;
+  size_t count = 0;
 
-  *ret_count = 0;
   for (size_t i = 0; i < b->count; i++)
     if (b->verdict[i] == UNANSWERED)
-      wanted[(*ret_count)++] = (struct p11s_fleet_wanted){b->request[i]->id, b->request[i]->key_id,
-                                                          b->request[i]->expires};
-  if (*ret_count == 0)
+      wanted[count++] =
+          (struct p11s_fleet_wanted){b->request[i]->id, b->request[i]->key, b->request[i]->expires};
+  *ret_count = count;
+  if (count == 0)
     return P11S_FLEET_DONE;
-  build(&sql, wanted, *ret_count, b->my->server);
-  if (sql.failed) {
-    (void)p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-    result = P11S_FLEET_LOST;
-  } else {
-    result = p11s_connection_run(b->my->find.conn, sql.data, sql.len, take_row, b, ret_affected, e);
-  }
-  p11s_buf_clear(&sql);
-  return result;
+  if (claims)
+    p11s_fleet_sql_claim(&sql, wanted, count, b->fleet->server);
+  else
+    p11s_fleet_sql_find(&sql, wanted, count);
+  return p11s_connection_run(b->fleet->find.conn, &sql, take_row, b, ret_affected, e);
 }
 
 /* Gives those that have no answer this one; the claimers too? */
@@ -117,18 +103,18 @@ static void settle(struct batch *b, enum verdict verdict, bool claimers)
       b->verdict[i] = verdict;
 }
 
-static void note_claim(struct p11s_fleet *my, uint64_t took_ms)
+static void note_claim(struct p11s_fleet *fleet, uint64_t took_ms)
 {
-  if (took_ms <= my->config->timeout_ms) {
-    my->late_claims = 0;
-    my->no_claims_ms = 0;
-  } else if (++my->late_claims >= LATE_CLAIMS) {
-    my->no_claims_ms *= 2;
-    if (my->no_claims_ms < NO_CLAIMS_SHORTEST_MS)
-      my->no_claims_ms = NO_CLAIMS_SHORTEST_MS;
-    if (my->no_claims_ms > NO_CLAIMS_LONGEST_MS)
-      my->no_claims_ms = NO_CLAIMS_LONGEST_MS;
-    my->no_claims_until_ms = p11s_now_ms() + my->no_claims_ms;
+  if (took_ms <= fleet->config->timeout_ms) {
+    fleet->late_claims = 0;
+    fleet->no_claims_ms = 0;
+  } else if (++fleet->late_claims >= LATE_CLAIMS) {
+    fleet->no_claims_ms *= 2;
+    if (fleet->no_claims_ms < NO_CLAIMS_SHORTEST_MS)
+      fleet->no_claims_ms = NO_CLAIMS_SHORTEST_MS;
+    if (fleet->no_claims_ms > NO_CLAIMS_LONGEST_MS)
+      fleet->no_claims_ms = NO_CLAIMS_LONGEST_MS;
+    fleet->no_claims_until_ms = p11s_now_ms() + fleet->no_claims_ms;
   }
 }
 
@@ -140,9 +126,9 @@ static enum p11s_fleet_result claim(struct batch *b, struct p11s_error *e)
   size_t count = 0;
 
   for (unsigned i = 0; i < CLAIM_TRIES && result == P11S_FLEET_AGAIN; i++)
-    result = run_for_open(b, p11s_fleet_sql_claim, &made, &count, e);
+    result = run_for_open(b, true, &made, &count, e);
   if (count > 0)
-    note_claim(b->my, p11s_now_ms() - began);
+    note_claim(b->fleet, p11s_now_ms() - began);
   if (result == P11S_FLEET_AGAIN) {
     settle(b, NOTHING, true);
     return P11S_FLEET_DONE;
@@ -152,7 +138,7 @@ static enum p11s_fleet_result claim(struct batch *b, struct p11s_error *e)
   if (made == count)
     settle(b, OURS, true);
   else
-    result = run_for_open(b, build_find, NULL, &count, e); /* somebody was quicker with some */
+    result = run_for_open(b, false, NULL, &count, e); /* somebody was quicker with some */
   settle(b, NOTHING, true);
   return result;
 }
@@ -164,7 +150,7 @@ static enum p11s_fleet_result ask(struct batch *b, struct p11s_error *e)
   enum p11s_fleet_result result;
   size_t count;
 
-  result = run_for_open(b, build_find, NULL, &count, e);
+  result = run_for_open(b, false, NULL, &count, e);
   if (result != P11S_FLEET_DONE)
     return result;
   /* A claim of ours from before: somebody in this process is at it. */
@@ -194,18 +180,18 @@ static void answer_locked(struct batch *b, bool answered)
     } else {
       r->found = answered ? found[b->verdict[i]] : P11S_STORE_ABSENT;
       r->done = true;
-      p11s_fleet_request_unlist_locked(b->my, r);
+      LIST_REMOVE(r, link);
       pthread_cond_broadcast(&r->answered);
     }
-    p11s_fleet_request_release_locked(b->my, r);
+    p11s_fleet_request_release_locked(r);
   }
 }
 
-static void fail(struct p11s_fleet *my, const struct p11s_error *why)
+static void fail(struct p11s_fleet *fleet, const struct p11s_error *why)
 {
-  p11s_log_debug("fleet store %s: %s", my->where, why->text);
-  p11s_fleet_note_lost(my);
-  p11s_fleet_disconnect(my, &my->find);
+  p11s_log_debug("fleet store %s: %s", fleet->where, why->text);
+  p11s_fleet_note_lost(fleet);
+  p11s_fleet_disconnect(fleet, &fleet->find);
 }
 
 static void ask_batch(struct batch *b)
@@ -214,44 +200,40 @@ static void ask_batch(struct batch *b)
   struct p11s_error error;
   bool answered = ask(b, &error) == P11S_FLEET_DONE;
 
-  p11s_lock(&b->my->lock);
+  p11s_lock(&b->fleet->lock);
   answer_locked(b, answered);
-  p11s_unlock(&b->my->lock);
+  p11s_unlock(&b->fleet->lock);
   if (answered)
-    p11s_fleet_note_answer(b->my, p11s_now_ms() - began);
+    p11s_fleet_note_answer(b->fleet, p11s_now_ms() - began);
   else
-    fail(b->my, &error);
+    fail(b->fleet, &error);
 }
 
 /* Whether it answers, as for a look-up. */
-static void probe(struct p11s_fleet *my)
+static void probe(struct p11s_fleet *fleet)
 {
   static const unsigned char nobody[P11S_STORE_ID_LEN];
   const struct p11s_fleet_wanted wanted = {nobody, nobody, 0};
   struct p11s_buf sql = P11S_BUF_INIT;
   uint64_t began = p11s_now_ms();
-  enum p11s_fleet_result result = P11S_FLEET_DONE;
   struct p11s_error error;
 
   p11s_fleet_sql_find(&sql, &wanted, 1);
-  if (!sql.failed)
-    result = p11s_connection_run(my->find.conn, sql.data, sql.len, NULL, NULL, NULL, &error);
-  p11s_buf_clear(&sql);
-  if (result == P11S_FLEET_DONE)
-    p11s_fleet_note_answer(my, p11s_now_ms() - began);
+  if (p11s_connection_run(fleet->find.conn, &sql, NULL, NULL, NULL, &error) == P11S_FLEET_DONE)
+    p11s_fleet_note_answer(fleet, p11s_now_ms() - began);
   else
-    fail(my, &error);
+    fail(fleet, &error);
 }
 
 /* However long it took: it is the answers that count. */
-static void connect_anew(struct p11s_fleet *my)
+static void connect_anew(struct p11s_fleet *fleet)
 {
   struct p11s_error error;
 
-  if (p11s_fleet_connect(my, &my->find, P11S_FLEET_FIND_S, &error) == P11S_OK)
-    p11s_fleet_note_answer(my, 0);
+  if (p11s_fleet_connect(fleet, &fleet->find, P11S_FLEET_FIND_S, &error) == P11S_OK)
+    p11s_fleet_note_answer(fleet, 0);
   else
-    p11s_fleet_note_failure(my, &error);
+    p11s_fleet_note_failure(fleet, &error);
 }
 
 /* -- the thread */
@@ -264,12 +246,15 @@ static int by_id(const void *a, const void *b)
 }
 
 /* Takes those that are due, at most a batch. *until: when the next one is. */
-static void take_due_locked(struct p11s_fleet *my, struct batch *b, uint64_t *until)
+static void take_due_locked(struct p11s_fleet *fleet, struct batch *b, uint64_t *until)
 {
   uint64_t now = p11s_now_ms();
+  struct p11s_fleet_request *r;
 
-  b->count = 0;
-  for (struct p11s_fleet_request *r = my->requests; r != NULL && b->count < BATCH; r = r->next) {
+  LIST_FOREACH(r, &fleet->requests, link)
+  {
+    if (b->count == BATCH)
+      break;
     if (r->ask_ms > now) {
       *until = r->ask_ms < *until ? r->ask_ms : *until;
       continue;
@@ -282,53 +267,57 @@ static void take_due_locked(struct p11s_fleet *my, struct batch *b, uint64_t *un
   if (b->count > 1)
     qsort(b->request, b->count, sizeof(struct p11s_fleet_request *), by_id);
   for (size_t i = 0; i < b->count; i++) {
-    b->claim[i] = b->request[i]->claim && now >= my->no_claims_until_ms;
+    b->claim[i] = b->request[i]->claim && now >= fleet->no_claims_until_ms;
     b->verdict[i] = UNANSWERED;
   }
 }
 
-enum step { ASK, PROBE, CONNECT, STOP };
+enum step { WAIT, ASK, PROBE, CONNECT, STOP };
 
-static enum step await_step(struct p11s_fleet *my, struct batch *b)
+/* What the thread is to do now. WAIT: nothing before *until, unless it is woken. */
+static enum step next_step_locked(struct p11s_fleet *fleet, struct batch *b, uint64_t probe_ms,
+                                  uint64_t *until)
+{
+  bool connected = fleet->find.conn != NULL, down = fleet->health.state == P11S_HEALTH_DOWN;
+
+  if (fleet->stopping)
+    return STOP;
+  *until = down ? fleet->health.trial_ms : connected ? probe_ms : 0;
+  if (*until <= p11s_now_ms())
+    return connected ? PROBE : CONNECT;
+  b->count = 0;
+  if (!down)
+    take_due_locked(fleet, b, until);
+  return b->count > 0 ? ASK : WAIT;
+}
+
+static enum step await_step(struct p11s_fleet *fleet, struct batch *b)
 {
   uint64_t probe_ms = p11s_now_ms() + PROBE_MS, until;
-  enum step step = ASK;
+  enum step step;
 
-  p11s_lock(&my->lock);
-  for (;;) {
-    bool down = my->breaker.state == P11S_HEALTH_DOWN;
-
-    step = my->stopping ? STOP : my->find.conn == NULL ? CONNECT : PROBE;
-    until = down ? my->breaker.trial_ms : my->find.conn == NULL ? 0 : probe_ms;
-    if (step == STOP || until <= p11s_now_ms())
-      break;
-    if (!down) {
-      take_due_locked(my, b, &until);
-      step = ASK;
-      if (b->count > 0)
-        break;
-    }
-    (void)p11s_cond_wait_until(&my->find.wake, &my->lock, until);
-  }
-  p11s_unlock(&my->lock);
+  p11s_lock(&fleet->lock);
+  while ((step = next_step_locked(fleet, b, probe_ms, &until)) == WAIT)
+    (void)p11s_cond_wait_until(&fleet->find.wake, &fleet->lock, until);
+  p11s_unlock(&fleet->lock);
   return step;
 }
 
 void *p11s_fleet_ask_main(void *arg)
 {
-  struct p11s_fleet *my = arg;
-  struct batch batch = {.my = my};
+  struct p11s_fleet *fleet = arg;
+  struct batch batch = {.fleet = fleet};
   enum step step;
 
   (void)pthread_setname_np(pthread_self(), "p11s/fleet-find");
-  while ((step = await_step(my, &batch)) != STOP) {
+  while ((step = await_step(fleet, &batch)) != STOP) {
     if (step == CONNECT)
-      connect_anew(my);
+      connect_anew(fleet);
     else if (step == PROBE)
-      probe(my);
+      probe(fleet);
     else
       ask_batch(&batch);
   }
-  p11s_fleet_end_link(my, &my->find);
+  p11s_fleet_end_link(fleet, &fleet->find);
   return NULL;
 }

@@ -141,10 +141,13 @@ static enum p11s_err check_table(struct p11s_connection *conn, struct p11s_error
       "DELETE FROM " P11S_FLEET_TABLE " WHERE 1=0",
   };
 
-  for (unsigned i = 0; i < sizeof statement / sizeof statement[0]; i++)
-    if (p11s_connection_run(conn, statement[i], strlen(statement[i]), NULL, NULL, NULL, e) !=
-        P11S_FLEET_DONE)
+  for (unsigned i = 0; i < sizeof statement / sizeof statement[0]; i++) {
+    struct p11s_buf sql = P11S_BUF_INIT;
+
+    p11s_buf_addstr(&sql, statement[i]);
+    if (p11s_connection_run(conn, &sql, NULL, NULL, NULL, e) != P11S_FLEET_DONE)
       return P11S_ERR_HOST;
+  }
   return P11S_OK;
 }
 
@@ -240,15 +243,22 @@ static enum p11s_fleet_result read_rows(MYSQL *mysql, p11s_fleet_row_fn fn, void
   return P11S_FLEET_DONE;
 }
 
-enum p11s_fleet_result p11s_connection_run(struct p11s_connection *conn, const char *sql,
-                                           size_t len, p11s_fleet_row_fn fn, void *arg,
-                                           uint64_t *ret_affected, struct p11s_error *e)
+enum p11s_fleet_result p11s_connection_run(struct p11s_connection *conn, struct p11s_buf *sql,
+                                           p11s_fleet_row_fn fn, void *arg, uint64_t *ret_affected,
+                                           struct p11s_error *e)
 {
-  if (mysql_real_query(conn->mysql, sql, len) != 0) {
+  enum p11s_fleet_result result = P11S_FLEET_REFUSED;
+
+  if (sql->failed) {
+    (void)p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  } else if (mysql_real_query(conn->mysql, sql->data, sql->len) != 0) {
     (void)fail(conn->mysql, e);
-    return classify(mysql_errno(conn->mysql));
+    result = classify(mysql_errno(conn->mysql));
+  } else {
+    if (ret_affected != NULL)
+      *ret_affected = mysql_affected_rows(conn->mysql);
+    result = read_rows(conn->mysql, fn, arg, e);
   }
-  if (ret_affected != NULL)
-    *ret_affected = mysql_affected_rows(conn->mysql);
-  return read_rows(conn->mysql, fn, arg, e);
+  p11s_buf_clear(sql);
+  return result;
 }

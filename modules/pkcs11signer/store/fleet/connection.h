@@ -2,6 +2,7 @@
 #ifndef P11S_STORE_FLEET_CONNECTION_H
 #define P11S_STORE_FLEET_CONNECTION_H
 
+#include "base/buf.h"
 #include "store/fleet/fleet.h"
 
 /*
@@ -42,9 +43,10 @@ struct p11s_fleet_field {
 };
 typedef void (*p11s_fleet_row_fn)(const struct p11s_fleet_field *fields, unsigned count, void *arg);
 
-/* One statement; fn gets its rows when it has some. *ret_affected may be NULL. */
-enum p11s_fleet_result p11s_connection_run(struct p11s_connection *conn, const char *sql,
-                                           size_t len, p11s_fleet_row_fn fn, void *arg,
-                                           uint64_t *ret_affected, struct p11s_error *e);
+/* Runs one statement, and empties the buffer, whatever comes of it. fn gets the statement's rows,
+   if it has some. *ret_affected may be NULL. */
+enum p11s_fleet_result p11s_connection_run(struct p11s_connection *conn, struct p11s_buf *sql,
+                                           p11s_fleet_row_fn fn, void *arg, uint64_t *ret_affected,
+                                           struct p11s_error *e);
 
 #endif

@@ -28,16 +28,15 @@ void p11s_connection_cut(struct p11s_connection *conn)
   (void)conn;
 }
 
-enum p11s_fleet_result p11s_connection_run(struct p11s_connection *conn, const char *sql,
-                                           size_t len, p11s_fleet_row_fn fn, void *arg,
-                                           uint64_t *ret_affected, struct p11s_error *e)
+enum p11s_fleet_result p11s_connection_run(struct p11s_connection *conn, struct p11s_buf *sql,
+                                           p11s_fleet_row_fn fn, void *arg, uint64_t *ret_affected,
+                                           struct p11s_error *e)
 {
   (void)conn;
-  (void)sql;
-  (void)len;
   (void)fn;
   (void)arg;
   (void)ret_affected;
+  p11s_buf_clear(sql);
   (void)p11s_error_set(e, P11S_ERR_HOST, "this build has no MySQL client library");
   return P11S_FLEET_REFUSED;
 }

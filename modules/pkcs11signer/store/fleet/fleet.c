@@ -5,6 +5,7 @@
 #include "base/crypto.h"
 #include "base/fork.h"
 #include "base/lock.h"
+#include "base/thread.h"
 #include "store/fleet/internal.h"
 
 #include <stdlib.h>
@@ -69,76 +70,125 @@ static char *describe(const struct p11s_fleet_config *config)
   return b.failed ? NULL : b.data;
 }
 
-static void free_mysql(struct p11s_fleet *my)
+static void free_fleet(struct p11s_fleet *fleet)
 {
-  while (my->first != NULL) {
-    struct p11s_fleet_op *next = my->first->next;
-
-    free(my->first);
-    my->first = next;
-  }
-  pthread_cond_destroy(&my->find.wake);
-  pthread_cond_destroy(&my->write.wake);
-  pthread_cond_destroy(&my->done);
-  p11s_mutex_destroy(&my->lock);
-  p11s_fleet_config_free(my->config);
-  free(my->where);
-  free(my);
+  p11s_ops_free(&fleet->queue.ops);
+  pthread_cond_destroy(&fleet->find.wake);
+  pthread_cond_destroy(&fleet->write.wake);
+  pthread_cond_destroy(&fleet->done);
+  p11s_mutex_destroy(&fleet->lock);
+  p11s_fleet_config_free(fleet->config);
+  free(fleet->where);
+  free(fleet);
 }
 
 enum p11s_err p11s_fleet_open(const struct p11s_fleet_config *config, struct p11s_fleet **ret,
                               struct p11s_error *e)
 {
-  struct p11s_fleet *my;
+  struct p11s_fleet *fleet;
 
   if (!p11s_fleet_is_built()) {
     struct p11s_connection *none = NULL;
 
     return p11s_connection_open(config, 0, &none, e);
   }
-  my = calloc(1, sizeof *my);
-  if (my == NULL)
+  fleet = calloc(1, sizeof *fleet);
+  if (fleet == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  p11s_mutex_init(&my->lock, P11S_RANK_ALONE);
-  p11s_cond_init(&my->find.wake);
-  p11s_cond_init(&my->write.wake);
-  p11s_cond_init(&my->done);
-  my->last = &my->first;
-  my->generation = p11s_fork_generation();
-  my->find.main = p11s_fleet_ask_main;
-  my->write.main = p11s_fleet_write_main;
-  my->config = p11s_fleet_config_copy(config);
-  my->where = describe(config);
-  if (my->config == NULL || my->where == NULL || !p11s_random(my->server, sizeof my->server)) {
-    free_mysql(my);
+  p11s_mutex_init(&fleet->lock, P11S_RANK_ALONE);
+  p11s_cond_init(&fleet->find.wake);
+  p11s_cond_init(&fleet->write.wake);
+  p11s_cond_init(&fleet->done);
+  LIST_INIT(&fleet->requests);
+  p11s_op_queue_init(&fleet->queue);
+  fleet->generation = p11s_fork_generation();
+  fleet->config = p11s_fleet_config_copy(config);
+  fleet->where = describe(config);
+  if (fleet->config == NULL || fleet->where == NULL ||
+      !p11s_random(fleet->server, sizeof fleet->server)) {
+    free_fleet(fleet);
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   }
-  *ret = my;
+  *ret = fleet;
   return P11S_OK;
 }
 
-void p11s_fleet_get_stats(struct p11s_fleet *my, struct p11s_fleet_stats *ret)
+/* -- using */
+
+static void start_link(struct p11s_fleet *fleet, struct p11s_fleet_link *link,
+                       void *(*thread_main)(void *fleet))
+{
+  p11s_lock(&fleet->lock);
+  link->running = p11s_thread_start(&link->thread, thread_main, fleet);
+  p11s_unlock(&fleet->lock);
+}
+
+void p11s_fleet_start(struct p11s_fleet *fleet)
+{
+  struct p11s_error error;
+
+  if (!p11s_fleet_is_ours(fleet) || atomic_load_explicit(&fleet->started, memory_order_relaxed) ||
+      atomic_exchange(&fleet->started, true))
+    return;
+  start_link(fleet, &fleet->find, p11s_fleet_ask_main);
+  start_link(fleet, &fleet->write, p11s_fleet_write_main);
+  if (fleet->find.running && fleet->write.running)
+    return;
+  (void)p11s_error_set(&error, P11S_ERR_NOMEM, "no thread could be started for it");
+  p11s_fleet_note_failure(fleet, &error);
+}
+
+/* Starts it, too. */
+static bool may_use(struct p11s_fleet *fleet)
+{
+  p11s_fleet_start(fleet);
+  return p11s_fleet_is_ours(fleet);
+}
+
+enum p11s_store_found p11s_fleet_find(struct p11s_fleet *fleet, const struct p11s_question *q,
+                                      const struct p11s_store_ask *ask, unsigned char *signature,
+                                      size_t *signature_len)
+{
+  return q->len <= P11S_STORE_MAX_MESSAGE && may_use(fleet)
+             ? p11s_fleet_lookup(fleet, q, ask, signature, signature_len)
+             : P11S_STORE_ABSENT;
+}
+
+void p11s_fleet_put(struct p11s_fleet *fleet, const unsigned char *key,
+                    const struct p11s_store_record *record)
+{
+  if (may_use(fleet))
+    p11s_fleet_write_put(fleet, key, record);
+}
+
+void p11s_fleet_queue(struct p11s_fleet *fleet, enum p11s_op_kind kind, const unsigned char *key)
+{
+  if (may_use(fleet))
+    p11s_fleet_write_queue(fleet, kind, key);
+}
+
+void p11s_fleet_get_stats(struct p11s_fleet *fleet, struct p11s_fleet_stats *ret)
 {
   memset(ret, 0, sizeof *ret);
-  if (!p11s_fleet_is_ours(my))
+  if (!p11s_fleet_is_ours(fleet))
     return;
-  p11s_lock(&my->lock);
-  ret->connected = my->breaker.state == P11S_HEALTH_UP && !my->stopping;
-  ret->queued = my->in - my->out;
-  p11s_unlock(&my->lock);
+  p11s_lock(&fleet->lock);
+  ret->connected = fleet->health.state == P11S_HEALTH_UP && !fleet->stopping;
+  ret->queued = fleet->queue.in - fleet->queue.out;
+  p11s_unlock(&fleet->lock);
 }
 
 /* -- stopping */
 
-void p11s_fleet_begin_stop(struct p11s_fleet *my)
+void p11s_fleet_begin_stop(struct p11s_fleet *fleet)
 {
   /* The exit handler's thread may hold the lock: p11s_fleet_stop() waits for it no longer than its
      deadline. */
-  if (!p11s_fleet_is_ours(my) || !p11s_trylock(&my->lock))
+  if (!p11s_fleet_is_ours(fleet) || !p11s_trylock(&fleet->lock))
     return;
-  my->stopping = true;
-  p11s_fleet_wake_all_locked(my);
-  p11s_unlock(&my->lock);
+  fleet->stopping = true;
+  p11s_fleet_wake_all_locked(fleet);
+  p11s_unlock(&fleet->lock);
 }
 
 static bool is_back_locked(const struct p11s_fleet_link *link)
@@ -146,10 +196,10 @@ static bool is_back_locked(const struct p11s_fleet_link *link)
   return link->ended || !link->running;
 }
 
-static void await_both_locked(struct p11s_fleet *my, uint64_t deadline_ms)
+static void await_both_locked(struct p11s_fleet *fleet, uint64_t deadline_ms)
 {
-  while (!(is_back_locked(&my->find) && is_back_locked(&my->write)) &&
-         p11s_cond_wait_until(&my->done, &my->lock, deadline_ms))
+  while (!(is_back_locked(&fleet->find) && is_back_locked(&fleet->write)) &&
+         p11s_cond_wait_until(&fleet->done, &fleet->lock, deadline_ms))
     ;
 }
 
@@ -159,45 +209,45 @@ static void cut_locked(struct p11s_fleet_link *link)
     p11s_connection_cut(link->conn);
 }
 
-static void join(struct p11s_fleet *my, struct p11s_fleet_link *link)
+static void join(struct p11s_fleet *fleet, struct p11s_fleet_link *link)
 {
   bool do_join;
 
-  p11s_lock(&my->lock);
+  p11s_lock(&fleet->lock);
   do_join = link->running && link->ended && !link->joined;
   link->joined = link->joined || do_join;
-  p11s_unlock(&my->lock);
+  p11s_unlock(&fleet->lock);
   if (do_join)
     (void)pthread_join(link->thread, NULL);
 }
 
-bool p11s_fleet_stop(struct p11s_fleet *my, uint64_t deadline_ms)
+bool p11s_fleet_stop(struct p11s_fleet *fleet, uint64_t deadline_ms)
 {
   bool back;
 
-  if (!p11s_fleet_is_ours(my))
+  if (!p11s_fleet_is_ours(fleet))
     return true;
   /* Whoever starts it now is too late. */
-  (void)atomic_exchange(&my->started, true);
-  if (!p11s_mutex_lock_until(&my->lock, deadline_ms))
+  (void)atomic_exchange(&fleet->started, true);
+  if (!p11s_mutex_lock_until(&fleet->lock, deadline_ms))
     return false;
-  my->stopping = true;
-  p11s_fleet_wake_all_locked(my);
-  await_both_locked(my, deadline_ms > CUT_MS ? deadline_ms - CUT_MS : 0);
-  cut_locked(&my->find);
-  cut_locked(&my->write);
-  await_both_locked(my, deadline_ms);
-  back = is_back_locked(&my->find) && is_back_locked(&my->write);
-  p11s_unlock(&my->lock);
+  fleet->stopping = true;
+  p11s_fleet_wake_all_locked(fleet);
+  await_both_locked(fleet, deadline_ms > CUT_MS ? deadline_ms - CUT_MS : 0);
+  cut_locked(&fleet->find);
+  cut_locked(&fleet->write);
+  await_both_locked(fleet, deadline_ms);
+  back = is_back_locked(&fleet->find) && is_back_locked(&fleet->write);
+  p11s_unlock(&fleet->lock);
   if (back) {
-    join(my, &my->find);
-    join(my, &my->write);
+    join(fleet, &fleet->find);
+    join(fleet, &fleet->write);
   }
   return back;
 }
 
-void p11s_fleet_close(struct p11s_fleet *my, uint64_t deadline_ms)
+void p11s_fleet_close(struct p11s_fleet *fleet, uint64_t deadline_ms)
 {
-  if (p11s_fleet_is_ours(my) && p11s_fleet_stop(my, deadline_ms))
-    free_mysql(my);
+  if (p11s_fleet_is_ours(fleet) && p11s_fleet_stop(fleet, deadline_ms))
+    free_fleet(fleet);
 }

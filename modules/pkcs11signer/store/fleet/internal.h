@@ -10,17 +10,19 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/queue.h>
 
-/* Shared by the files of this folder: store/fleet/fleet.c (life) knows store/fleet/lookup.c and
-   store/fleet/ask.c (look-ups and their thread), store/fleet/write.c (the queue and its thread) and
-   store/fleet/walk.c; these know store/fleet/link.c and store/fleet/request.c. */
+/*
+ * Shared by the files of this folder. fleet.c opens and ends the store and starts its threads. It
+ * calls lookup.c and ask.c (look-ups, and their thread), write.c (the queue, and its thread) and
+ * walk.c. These call link.c (connections, and what becomes known of the database by them).
+ */
 
 #define P11S_FLEET_FIND_S 3  /* silence after which a look-up's connection is given up */
 #define P11S_FLEET_WRITE_S 5 /* a write's */
 
 /* A thread and its connection. */
 struct p11s_fleet_link {
-  void *(*main)(void *my);      /* immutable */
   struct p11s_connection *conn; /* the thread's to use; set and cleared under the lock */
   pthread_cond_t wake;
   pthread_t thread;
@@ -28,8 +30,6 @@ struct p11s_fleet_link {
   bool ended;
   bool joined;
 };
-
-struct p11s_fleet_request;
 
 struct p11s_fleet {
   struct p11s_fleet_config *config; /* immutable, as the next three */
@@ -47,53 +47,50 @@ struct p11s_fleet {
   struct p11s_mutex lock; /* guards the rest */
   bool stopping;
   pthread_cond_t done; /* writes are, or a thread has ended */
-  struct p11s_health breaker;
+  struct p11s_health health;
   char reason[P11S_ERROR_SIZE]; /* why it is down, as logged; "" */
   bool was_up;
   struct p11s_fleet_link find;
   struct p11s_fleet_link write;
 
-  struct p11s_fleet_request *requests; /* those without an answer */
-
-  struct p11s_fleet_op *first;
-  struct p11s_fleet_op **last;
-  size_t count;
-  size_t bytes;
-  uint64_t in;  /* how many writes were ever queued */
-  uint64_t out; /* how many of those are done, or dropped */
+  LIST_HEAD(, p11s_fleet_request) requests; /* those without an answer */
+  struct p11s_op_queue queue;
 };
-
-void *p11s_fleet_ask_main(void *arg);
-void *p11s_fleet_write_main(void *arg);
 
 /* -- store/fleet/link.c */
 
 /* false: after fork(), or NULL. */
-bool p11s_fleet_is_ours(const struct p11s_fleet *my);
+bool p11s_fleet_is_ours(const struct p11s_fleet *fleet);
 
 /* Opens the link's connection. */
-enum p11s_err p11s_fleet_connect(struct p11s_fleet *my, struct p11s_fleet_link *link,
+enum p11s_err p11s_fleet_connect(struct p11s_fleet *fleet, struct p11s_fleet_link *link,
                                  unsigned answer_s, struct p11s_error *e);
-void p11s_fleet_disconnect(struct p11s_fleet *my, struct p11s_fleet_link *link);
+void p11s_fleet_disconnect(struct p11s_fleet *fleet, struct p11s_fleet_link *link);
 /* The last thing that a thread does. */
-void p11s_fleet_end_link(struct p11s_fleet *my, struct p11s_fleet_link *link);
+void p11s_fleet_end_link(struct p11s_fleet *fleet, struct p11s_fleet_link *link);
 
-/* What the look-up thread and its callers tell the breaker; each change is logged. A connection
-   that is lost is none yet: it is tried at once whether another can be had, and that one's failure
-   is said. */
-void p11s_fleet_note_answer(struct p11s_fleet *my, uint64_t took_ms);
-void p11s_fleet_note_late(struct p11s_fleet *my);
-void p11s_fleet_note_lost(struct p11s_fleet *my);
-void p11s_fleet_note_failure(struct p11s_fleet *my, const struct p11s_error *why);
+/* What the look-up thread and its callers tell the fleet's health; each change is logged. A
+   connection that is lost is none yet: it is tried at once whether another can be had, and that
+   one's failure is said. */
+void p11s_fleet_note_answer(struct p11s_fleet *fleet, uint64_t took_ms);
+void p11s_fleet_note_late(struct p11s_fleet *fleet);
+void p11s_fleet_note_lost(struct p11s_fleet *fleet);
+void p11s_fleet_note_failure(struct p11s_fleet *fleet, const struct p11s_error *why);
 
-/* -- store/fleet/write.c */
+/* Wakes both threads and everybody who waits for them. */
+void p11s_fleet_wake_all_locked(struct p11s_fleet *fleet);
 
-/* A write of that row, but no P11S_FLEET_PUT. */
-void p11s_fleet_queue(struct p11s_fleet *my, enum p11s_fleet_op_kind kind, const unsigned char *id);
+/* -- store/fleet/ask.c, store/fleet/lookup.c and store/fleet/write.c; as in store/fleet/fleet.h,
+   for a fleet that is ours and has been started */
 
-/* -- store/fleet/request.c */
-
-/* Wakes everybody who waits for an answer. */
-void p11s_fleet_wake_all_locked(struct p11s_fleet *my);
+void *p11s_fleet_ask_main(void *fleet);
+void *p11s_fleet_write_main(void *fleet);
+enum p11s_store_found p11s_fleet_lookup(struct p11s_fleet *fleet, const struct p11s_question *q,
+                                        const struct p11s_store_ask *ask, unsigned char *signature,
+                                        size_t *signature_len);
+void p11s_fleet_write_put(struct p11s_fleet *fleet, const unsigned char *key,
+                          const struct p11s_store_record *record);
+void p11s_fleet_write_queue(struct p11s_fleet *fleet, enum p11s_op_kind kind,
+                            const unsigned char *key);
 
 #endif

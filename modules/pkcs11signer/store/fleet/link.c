@@ -4,154 +4,136 @@
 #include "base/fork.h"
 #include "base/lock.h"
 #include "base/log.h"
-#include "base/thread.h"
-#include "store/fleet/internal.h"
+#include "store/fleet/request.h"
 
 #include <stdio.h>
 #include <string.h>
 
-bool p11s_fleet_is_ours(const struct p11s_fleet *my)
+bool p11s_fleet_is_ours(const struct p11s_fleet *fleet)
 {
-  return my != NULL && my->generation == p11s_fork_generation();
+  return fleet != NULL && fleet->generation == p11s_fork_generation();
 }
 
-static void start_link(struct p11s_fleet *my, struct p11s_fleet_link *link)
+void p11s_fleet_wake_all_locked(struct p11s_fleet *fleet)
 {
-  pthread_t thread;
-  bool started;
+  struct p11s_fleet_request *r;
 
-  started = p11s_thread_start(&thread, link->main, my);
-  p11s_lock(&my->lock);
-  link->running = started;
-  if (started)
-    link->thread = thread;
-  p11s_unlock(&my->lock);
-}
-
-void p11s_fleet_start(struct p11s_fleet *my)
-{
-  struct p11s_error error;
-
-  if (!p11s_fleet_is_ours(my) || atomic_load_explicit(&my->started, memory_order_relaxed) ||
-      atomic_exchange(&my->started, true))
-    return;
-  start_link(my, &my->find);
-  start_link(my, &my->write);
-  if (my->find.running && my->write.running)
-    return;
-  (void)p11s_error_set(&error, P11S_ERR_NOMEM, "no thread could be started for it");
-  p11s_fleet_note_failure(my, &error);
+  LIST_FOREACH(r, &fleet->requests, link)
+  pthread_cond_broadcast(&r->answered);
+  pthread_cond_broadcast(&fleet->find.wake);
+  pthread_cond_broadcast(&fleet->write.wake);
+  pthread_cond_broadcast(&fleet->done);
 }
 
 /* -- connections */
 
-enum p11s_err p11s_fleet_connect(struct p11s_fleet *my, struct p11s_fleet_link *link,
+enum p11s_err p11s_fleet_connect(struct p11s_fleet *fleet, struct p11s_fleet_link *link,
                                  unsigned answer_s, struct p11s_error *e)
 {
   struct p11s_connection *conn = NULL;
-  enum p11s_err result = p11s_connection_open(my->config, answer_s, &conn, e);
+  enum p11s_err result = p11s_connection_open(fleet->config, answer_s, &conn, e);
 
   if (result != P11S_OK)
     return result;
-  p11s_lock(&my->lock);
+  p11s_lock(&fleet->lock);
   link->conn = conn;
-  p11s_unlock(&my->lock);
+  p11s_unlock(&fleet->lock);
   return P11S_OK;
 }
 
-void p11s_fleet_disconnect(struct p11s_fleet *my, struct p11s_fleet_link *link)
+void p11s_fleet_disconnect(struct p11s_fleet *fleet, struct p11s_fleet_link *link)
 {
   struct p11s_connection *conn;
 
-  p11s_lock(&my->lock);
+  p11s_lock(&fleet->lock);
   conn = link->conn;
   link->conn = NULL;
-  p11s_unlock(&my->lock);
+  p11s_unlock(&fleet->lock);
   p11s_connection_close(conn);
 }
 
-void p11s_fleet_end_link(struct p11s_fleet *my, struct p11s_fleet_link *link)
+void p11s_fleet_end_link(struct p11s_fleet *fleet, struct p11s_fleet_link *link)
 {
-  p11s_fleet_disconnect(my, link);
-  p11s_lock(&my->lock);
+  p11s_fleet_disconnect(fleet, link);
+  p11s_lock(&fleet->lock);
   link->ended = true;
-  pthread_cond_broadcast(&my->done);
-  p11s_unlock(&my->lock);
+  pthread_cond_broadcast(&fleet->done);
+  p11s_unlock(&fleet->lock);
 }
 
 /* -- whether it is there */
 
-void p11s_fleet_note_answer(struct p11s_fleet *my, uint64_t took_ms)
+void p11s_fleet_note_answer(struct p11s_fleet *fleet, uint64_t took_ms)
 {
   uint64_t now = p11s_now_ms(), away_ms = 0;
   bool is_first = false, is_back = false;
 
-  p11s_lock(&my->lock);
-  if (my->reason[0] != '\0')
-    away_ms = now - my->breaker.since_ms;
-  if (p11s_health_answered(&my->breaker, now, took_ms, my->config->timeout_ms)) {
-    is_back = my->reason[0] != '\0';
-    is_first = !my->was_up;
-    my->was_up = true;
-    my->reason[0] = '\0';
-    pthread_cond_signal(&my->write.wake);
+  p11s_lock(&fleet->lock);
+  if (fleet->reason[0] != '\0')
+    away_ms = now - fleet->health.since_ms;
+  if (p11s_health_answered(&fleet->health, now, took_ms, fleet->config->timeout_ms)) {
+    is_back = fleet->reason[0] != '\0';
+    is_first = !fleet->was_up;
+    fleet->was_up = true;
+    fleet->reason[0] = '\0';
+    pthread_cond_signal(&fleet->write.wake);
   }
-  p11s_unlock(&my->lock);
+  p11s_unlock(&fleet->lock);
   if (is_back)
     p11s_log_event(P11S_LOG_NOTICE,
-                   "fleet store %s is back after %llu s: signatures are shared again", my->where,
+                   "fleet store %s is back after %llu s: signatures are shared again", fleet->where,
                    (unsigned long long)(away_ms + 999) / 1000);
   else if (is_first)
     p11s_log_event(P11S_LOG_NOTICE,
                    "fleet store %s: connected; what another server has signed is not signed again",
-                   my->where);
+                   fleet->where);
 }
 
 /* It has gone down, or is down for another reason than was said. */
-static void say_down(const struct p11s_fleet *my, const char *reason)
+static void say_down(const struct p11s_fleet *fleet, const char *reason)
 {
   p11s_log_event(P11S_LOG_WARNING,
                  "fleet store %s: %s. Until it is there again signatures are not shared with other "
                  "servers; queries are answered all the same, and it is tried again by itself",
-                 my->where, reason);
+                 fleet->where, reason);
 }
 
-void p11s_fleet_note_late(struct p11s_fleet *my)
+void p11s_fleet_note_late(struct p11s_fleet *fleet)
 {
   char reason[P11S_ERROR_SIZE];
   bool changed;
 
-  p11s_lock(&my->lock);
-  changed = p11s_health_late(&my->breaker, p11s_now_ms(), my->config->timeout_ms);
+  p11s_lock(&fleet->lock);
+  changed = p11s_health_late(&fleet->health, p11s_now_ms(), fleet->config->timeout_ms);
   if (changed) {
-    (void)snprintf(my->reason, sizeof my->reason, "no answer within %u ms, %d times in a row",
-                   my->config->timeout_ms, P11S_HEALTH_LATE);
-    memcpy(reason, my->reason, sizeof reason);
-    p11s_fleet_wake_all_locked(my);
+    (void)snprintf(fleet->reason, sizeof fleet->reason, "no answer within %u ms, %d times in a row",
+                   fleet->config->timeout_ms, P11S_HEALTH_LATE);
+    memcpy(reason, fleet->reason, sizeof reason);
+    p11s_fleet_wake_all_locked(fleet);
   }
-  p11s_unlock(&my->lock);
+  p11s_unlock(&fleet->lock);
   if (changed)
-    say_down(my, reason);
+    say_down(fleet, reason);
 }
 
-void p11s_fleet_note_lost(struct p11s_fleet *my)
+void p11s_fleet_note_lost(struct p11s_fleet *fleet)
 {
-  p11s_lock(&my->lock);
-  (void)p11s_health_failed(&my->breaker, p11s_now_ms());
-  p11s_fleet_wake_all_locked(my);
-  p11s_unlock(&my->lock);
+  p11s_lock(&fleet->lock);
+  (void)p11s_health_failed(&fleet->health, p11s_now_ms());
+  p11s_fleet_wake_all_locked(fleet);
+  p11s_unlock(&fleet->lock);
 }
 
-void p11s_fleet_note_failure(struct p11s_fleet *my, const struct p11s_error *why)
+void p11s_fleet_note_failure(struct p11s_fleet *fleet, const struct p11s_error *why)
 {
   bool is_news;
 
-  p11s_lock(&my->lock);
-  (void)p11s_health_failed(&my->breaker, p11s_now_ms());
-  is_news = strcmp(my->reason, why->text) != 0 && !my->stopping;
-  memcpy(my->reason, why->text, sizeof my->reason);
-  p11s_fleet_wake_all_locked(my);
-  p11s_unlock(&my->lock);
+  p11s_lock(&fleet->lock);
+  (void)p11s_health_failed(&fleet->health, p11s_now_ms());
+  is_news = strcmp(fleet->reason, why->text) != 0 && !fleet->stopping;
+  memcpy(fleet->reason, why->text, sizeof fleet->reason);
+  p11s_fleet_wake_all_locked(fleet);
+  p11s_unlock(&fleet->lock);
   if (is_news)
-    say_down(my, why->text);
+    say_down(fleet, why->text);
 }

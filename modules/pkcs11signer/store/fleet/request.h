@@ -10,8 +10,8 @@
  */
 struct p11s_fleet_request {
   /* guarded by the lock */
-  struct p11s_fleet_request *next;
-  unsigned refs; /* callers, and the thread while it asks */
+  LIST_ENTRY(p11s_fleet_request) link; /* in the fleet's list, until it is done */
+  unsigned refs;                       /* callers, and the thread while it asks */
   bool claim;
   bool asking;
   bool done;
@@ -26,19 +26,15 @@ struct p11s_fleet_request {
   size_t signature_len;
 
   /* immutable */
-  unsigned char id[P11S_STORE_ID_LEN];
-  unsigned char key_id[P11S_STORE_ID_LEN];
+  unsigned char key[P11S_RECORD_KEY_LEN];
+  unsigned char id[P11S_STORE_ID_LEN]; /* of the row */
   uint32_t expires;
-  size_t room; /* for a signature */
+  size_t size; /* that a signature may have */
   size_t message_len;
   unsigned char message[];
 };
 
-/* Takes it out of those that have no answer. */
-void p11s_fleet_request_unlist_locked(struct p11s_fleet *my, struct p11s_fleet_request *r);
-/* One that nobody else has. */
-void p11s_fleet_request_free(struct p11s_fleet_request *r);
-/* The last one frees it. */
-void p11s_fleet_request_release_locked(struct p11s_fleet *my, struct p11s_fleet_request *r);
+/* The last one who releases it takes it out of the list and frees it. */
+void p11s_fleet_request_release_locked(struct p11s_fleet_request *r);
 
 #endif

@@ -56,55 +56,59 @@ static void add_id(struct p11s_buf *sql, size_t i, const unsigned char *id)
 
 /* -- writing */
 
-size_t p11s_fleet_op_size(const struct p11s_fleet_op *op)
+size_t p11s_fleet_op_size(const struct p11s_op *op)
 {
-  return 256 + 2 * (op->message_len + op->signature_len);
+  return 256 + 2 * op->len;
 }
 
-static void add_put(struct p11s_buf *sql, const struct p11s_fleet_op *op)
+static void add_put(struct p11s_buf *sql, const struct p11s_op *op, uint32_t now)
 {
+  struct p11s_store_record record = {.key_id = op->key};
+
+  (void)p11s_record_parse(op->key, sizeof op->key, op->value, op->len, &record);
   p11s_buf_addstr(sql, "(");
   add_hex(sql, op->id, sizeof op->id);
   p11s_buf_addstr(sql, ",");
-  add_hex(sql, op->key_id, sizeof op->key_id);
-  p11s_buf_addf(sql, ",%u,UTC_DATE(),NULL,NULL,", op->expires);
-  add_hex(sql, op->data, op->message_len);
+  add_hex(sql, record.key_id, P11S_STORE_ID_LEN);
+  p11s_buf_addf(sql, ",%u,UTC_DATE(),NULL,NULL,",
+                p11s_fleet_expires(record.message, record.message_len, now));
+  add_hex(sql, record.message, record.message_len);
   p11s_buf_addstr(sql, ",");
-  add_hex(sql, op->data + op->message_len, op->signature_len);
+  add_hex(sql, record.signature, record.signature_len);
   p11s_buf_addstr(sql, ")");
 }
 
-static void write_puts(struct p11s_buf *sql, struct p11s_fleet_op *const *ops, size_t count)
+static void write_puts(struct p11s_buf *sql, struct p11s_op *const *ops, size_t count, uint32_t now)
 {
   p11s_buf_addstr(sql, "INSERT INTO " P11S_FLEET_TABLE " (id,key_id,expires,last_used,claimed_by,"
                        "claimed_at,message,signature) VALUES ");
   for (size_t i = 0; i < count; i++) {
     p11s_buf_addstr(sql, i == 0 ? "" : ",");
-    add_put(sql, ops[i]);
+    add_put(sql, ops[i], now);
   }
   p11s_buf_addstr(sql, " ON DUPLICATE KEY UPDATE key_id=VALUES(key_id),expires=VALUES(expires),"
                        "last_used=VALUES(last_used),claimed_by=NULL,claimed_at=NULL,"
                        "message=VALUES(message),signature=VALUES(signature)");
 }
 
-void p11s_fleet_sql_write(struct p11s_buf *sql, struct p11s_fleet_op *const *ops, size_t count,
-                          const unsigned char *server)
+void p11s_fleet_sql_write(struct p11s_buf *sql, struct p11s_op *const *ops, size_t count,
+                          const unsigned char *server, uint32_t now)
 {
-  enum p11s_fleet_op_kind kind = ops[0]->kind;
+  enum p11s_op_kind kind = ops[0]->kind;
 
-  if (kind == P11S_FLEET_PUT) {
-    write_puts(sql, ops, count);
+  if (kind == P11S_OP_PUT) {
+    write_puts(sql, ops, count, now);
     return;
   }
-  p11s_buf_addstr(sql, kind == P11S_FLEET_USED ? "UPDATE " P11S_FLEET_TABLE
-                                                 " SET last_used=UTC_DATE() WHERE id IN ("
-                                               : "DELETE FROM " P11S_FLEET_TABLE " WHERE id IN (");
+  p11s_buf_addstr(sql, kind == P11S_OP_USED ? "UPDATE " P11S_FLEET_TABLE
+                                              " SET last_used=UTC_DATE() WHERE id IN ("
+                                            : "DELETE FROM " P11S_FLEET_TABLE " WHERE id IN (");
   for (size_t i = 0; i < count; i++)
     add_id(sql, i, ops[i]->id);
   p11s_buf_addstr(sql, ")");
-  if (kind == P11S_FLEET_USED)
+  if (kind == P11S_OP_USED)
     p11s_buf_addstr(sql, " AND last_used<UTC_DATE()");
-  if (kind != P11S_FLEET_ABANDON)
+  if (kind != P11S_OP_ABANDON)
     return;
   p11s_buf_addstr(sql, " AND signature='' AND claimed_by=");
   add_hex(sql, server, P11S_FLEET_SERVER_LEN);
@@ -146,7 +150,7 @@ void p11s_fleet_sql_walk(struct p11s_buf *sql, const unsigned char *behind, unsi
   p11s_buf_addf(sql, " ORDER BY id LIMIT %u", most);
 }
 
-uint64_t p11s_fleet_number(const struct p11s_fleet_field *field)
+static uint64_t number_of(const struct p11s_fleet_field *field)
 {
   char text[24];
 
@@ -156,6 +160,12 @@ uint64_t p11s_fleet_number(const struct p11s_fleet_field *field)
   text[field->len] = '\0';
   /* A clock that was put back makes a claim a fresh one. */
   return text[0] == '-' ? 0 : strtoull(text, NULL, 10);
+}
+
+void p11s_fleet_take_number(const struct p11s_fleet_field *fields, unsigned count, void *arg)
+{
+  if (count == 1)
+    *(uint64_t *)arg = number_of(&fields[0]);
 }
 
 bool p11s_fleet_row_parse(const struct p11s_fleet_field *fields, unsigned count,
@@ -174,9 +184,8 @@ bool p11s_fleet_row_parse(const struct p11s_fleet_field *fields, unsigned count,
   ret->signature = fields[AT_SIGNATURE].data;
   ret->signature_len = fields[AT_SIGNATURE].len;
   ret->server = fields[AT_CLAIMED_BY].data;
-  ret->age_ms =
-      fields[AT_AGE].data != NULL ? p11s_fleet_number(&fields[AT_AGE]) / 1000 : UINT64_MAX;
-  ret->idle_days = (uint32_t)p11s_fleet_number(&fields[AT_IDLE]);
+  ret->age_ms = fields[AT_AGE].data != NULL ? number_of(&fields[AT_AGE]) / 1000 : UINT64_MAX;
+  ret->idle_days = (uint32_t)number_of(&fields[AT_IDLE]);
   return true;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "store/fleet/fleet.h"
+#include "store/op.h"
 
 /*
  * The statements on the fleet's table, and what a row of it says (docs/schema.mysql.sql).
@@ -21,24 +22,6 @@
 #define P11S_FLEET_SERVER_LEN 8  /* names a process, at random */
 #define P11S_FLEET_CLAIM_MS 2000 /* a claim older than this counts for nothing */
 
-/* A write, queued. */
-enum p11s_fleet_op_kind {
-  P11S_FLEET_PUT,
-  P11S_FLEET_FORGET,
-  P11S_FLEET_USED,
-  P11S_FLEET_ABANDON,
-};
-struct p11s_fleet_op {
-  struct p11s_fleet_op *next;
-  enum p11s_fleet_op_kind kind;
-  unsigned char id[P11S_STORE_ID_LEN];
-  unsigned char key_id[P11S_STORE_ID_LEN]; /* of P11S_FLEET_PUT only, as the rest */
-  uint32_t expires;
-  size_t message_len;
-  size_t signature_len;
-  unsigned char data[]; /* message, signature */
-};
-
 /* What is looked for. */
 struct p11s_fleet_wanted {
   const unsigned char *id;
@@ -53,11 +36,11 @@ bool p11s_fleet_id(const unsigned char *key, unsigned char *ret_id);
    none of DNSSEC's, three weeks from now. */
 uint32_t p11s_fleet_expires(const unsigned char *message, size_t len, uint32_t now);
 
-/* All ops are of one kind. */
-void p11s_fleet_sql_write(struct p11s_buf *sql, struct p11s_fleet_op *const *ops, size_t count,
-                          const unsigned char *server);
-/* The bytes that an op will take in a statement, at most. */
-size_t p11s_fleet_op_size(const struct p11s_fleet_op *op);
+/* ops: of one kind, with their ids. now: in seconds since 1970. */
+void p11s_fleet_sql_write(struct p11s_buf *sql, struct p11s_op *const *ops, size_t count,
+                          const unsigned char *server, uint32_t now);
+/* The bytes that an op takes in a statement, at most. */
+size_t p11s_fleet_op_size(const struct p11s_op *op);
 
 void p11s_fleet_sql_find(struct p11s_buf *sql, const struct p11s_fleet_wanted *wanted,
                          size_t count);
@@ -77,8 +60,8 @@ struct p11s_fleet_row {
   uint32_t idle_days;          /* since its use was noted last */
 };
 struct p11s_fleet_field;
-/* A number that the database has written; a negative one, or none, is 0. */
-uint64_t p11s_fleet_number(const struct p11s_fleet_field *field);
+/* For rows of one number: *arg is an uint64_t. A negative one, or none, is 0. */
+void p11s_fleet_take_number(const struct p11s_fleet_field *fields, unsigned count, void *arg);
 /* false when it is none of ours. */
 bool p11s_fleet_row_parse(const struct p11s_fleet_field *fields, unsigned count,
                           struct p11s_fleet_row *ret);

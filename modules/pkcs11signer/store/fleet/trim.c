@@ -4,6 +4,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/counters.h"
+#include "store/fleet/scan.h"
 #include "store/record.h"
 #include "store/share.h"
 
@@ -12,35 +13,30 @@
 #include <string.h>
 
 #define COUNT_EVERY_MS 600000
-#define STEP 200
 #define ROW_BYTES 150 /* beside message and signature */
 #define DAY 86400
 
 enum phase { WAIT, LOOK, WEIGH, CHOOSE };
 
 struct p11s_fleet_trim {
-  struct p11s_fleet *my;
+  struct p11s_fleet *fleet;
   uint64_t count_ms; /* when to count next */
   enum phase phase;
-  uint64_t rows; /* at first */
+  struct p11s_fleet_scan scan; /* one of all rows in each phase */
+  uint64_t rows;               /* at first */
   uint64_t deleted;
   struct p11s_worth *worth;
   struct p11s_share *share;
   bool failed;       /* no memory */
   bool nothing_left; /* that may go, and more has to */
-  bool begun;
-  unsigned seen;                         /* in this step */
-  unsigned char last[P11S_STORE_ID_LEN]; /* of them */
-  unsigned char chosen[STEP * P11S_STORE_ID_LEN];
-  size_t count;
 };
 
-struct p11s_fleet_trim *p11s_fleet_trim_new(struct p11s_fleet *my)
+struct p11s_fleet_trim *p11s_fleet_trim_new(struct p11s_fleet *fleet)
 {
   struct p11s_fleet_trim *t = calloc(1, sizeof *t);
 
   if (t != NULL)
-    t->my = my;
+    t->fleet = fleet;
   return t;
 }
 
@@ -62,27 +58,42 @@ void p11s_fleet_trim_free(struct p11s_fleet_trim *t)
   free(t);
 }
 
-static enum p11s_fleet_result run(struct p11s_connection *conn, struct p11s_buf *sql,
-                                  p11s_fleet_row_fn fn, void *arg, uint64_t *ret_affected)
+/* As the file would have it: the table does not know on how many days a row was used. */
+static struct p11s_store_record record_of(const struct p11s_fleet_row *row)
 {
-  enum p11s_fleet_result result = P11S_FLEET_REFUSED;
+  uint32_t now = p11s_record_now(), week;
+  struct p11s_message m;
+  bool ahead = p11s_message_parse(row->message, row->message_len, &m) &&
+               p11s_message_week(&m, &week, NULL) && p11s_time_diff(week, now) > 0;
 
-  if (!sql->failed)
-    result = p11s_connection_run(conn, sql->data, sql->len, fn, arg, ret_affected, NULL);
-  p11s_buf_clear(sql);
-  return result;
+  return (struct p11s_store_record){row->key_id,    row->message,       row->message_len,
+                                    row->signature, row->signature_len, now - row->idle_days * DAY,
+                                    !ahead};
 }
 
-static void take_number(const struct p11s_fleet_field *fields, unsigned count, void *arg)
+static bool see(const struct p11s_fleet_row *row, void *arg)
 {
-  if (count == 1)
-    *(uint64_t *)arg = p11s_fleet_number(&fields[0]);
+  struct p11s_store_record record;
+  struct p11s_fleet_trim *t = arg;
+  unsigned worth;
+  size_t bytes;
+
+  if (row == NULL || row->signature_len == 0)
+    return false;
+  record = record_of(row);
+  bytes = ROW_BYTES + record.message_len + record.signature_len;
+  if (t->phase == LOOK)
+    (void)p11s_worth_look(&record, t->worth);
+  else if (t->phase == WEIGH)
+    t->failed = !p11s_share_add(t->share, &record, bytes) || t->failed;
+  return t->phase == CHOOSE && !p11s_share_is_done(t->share) &&
+         p11s_share_takes(t->share, &record, bytes, &worth);
 }
 
 static void begin(struct p11s_fleet_trim *t, enum phase phase)
 {
   t->phase = phase;
-  t->begun = false;
+  t->scan = (struct p11s_fleet_scan){.choose = see, .arg = t, .tries = 1};
 }
 
 /* Counts, and begins when there are too many and no other server is at it. */
@@ -94,14 +105,14 @@ static enum p11s_fleet_result count_rows(struct p11s_fleet_trim *t, struct p11s_
 
   t->count_ms = p11s_now_ms() + COUNT_EVERY_MS;
   p11s_fleet_sql_count(&sql);
-  result = run(conn, &sql, take_number, &t->rows, NULL);
-  if (result == P11S_FLEET_DONE && t->rows <= t->my->config->most_rows)
-    atomic_store(&t->my->full, false);
-  if (result != P11S_FLEET_DONE || t->rows <= t->my->config->most_rows ||
-      t->my->config->most_rows == 0)
+  result = p11s_connection_run(conn, &sql, p11s_fleet_take_number, &t->rows, NULL, NULL);
+  if (result == P11S_FLEET_DONE && t->rows <= t->fleet->config->most_rows)
+    atomic_store(&t->fleet->full, false);
+  if (result != P11S_FLEET_DONE || t->rows <= t->fleet->config->most_rows ||
+      t->fleet->config->most_rows == 0)
     return result;
   p11s_fleet_sql_lock(&sql, true);
-  result = run(conn, &sql, take_number, &locked, NULL);
+  result = p11s_connection_run(conn, &sql, p11s_fleet_take_number, &locked, NULL, NULL);
   /* A cluster may know no such locks: then two servers may be at it, which does no harm. */
   if (result == P11S_FLEET_LOST || (result == P11S_FLEET_DONE && locked != 1))
     return result;
@@ -113,74 +124,9 @@ static enum p11s_fleet_result count_rows(struct p11s_fleet_trim *t, struct p11s_
   return result;
 }
 
-/* As the file would have it: the table does not know on how many days a row was used. */
-static bool read_row(const struct p11s_fleet_field *fields, unsigned count,
-                     struct p11s_store_record *ret)
-{
-  uint32_t now = p11s_record_now(), week;
-  struct p11s_fleet_row row;
-  struct p11s_message m;
-
-  if (!p11s_fleet_row_parse(fields, count, &row) || row.signature_len == 0)
-    return false;
-  *ret = (struct p11s_store_record){row.key_id,
-                                    row.message,
-                                    row.message_len,
-                                    row.signature,
-                                    row.signature_len,
-                                    now - row.idle_days * DAY,
-                                    1};
-  if (p11s_message_parse(row.message, row.message_len, &m) && p11s_message_week(&m, &week, NULL) &&
-      p11s_time_diff(week, now) > 0)
-    ret->days_used = 0;
-  return true;
-}
-
-static void see(const struct p11s_fleet_field *fields, unsigned count, void *arg)
-{
-  struct p11s_store_record record;
-  struct p11s_fleet_trim *t = arg;
-  unsigned worth;
-  size_t bytes;
-
-  if (count == 0 || fields[0].len != P11S_STORE_ID_LEN)
-    return;
-  t->seen++;
-  memcpy(t->last, fields[0].data, sizeof t->last);
-  if (!read_row(fields, count, &record))
-    return;
-  bytes = ROW_BYTES + record.message_len + record.signature_len;
-  if (t->phase == LOOK)
-    (void)p11s_worth_look(&record, t->worth);
-  else if (t->phase == WEIGH)
-    t->failed = !p11s_share_add(t->share, &record, bytes) || t->failed;
-  else if (!p11s_share_is_done(t->share) && t->count < STEP &&
-           p11s_share_takes(t->share, &record, bytes, &worth))
-    memcpy(t->chosen + t->count++ * P11S_STORE_ID_LEN, t->last, sizeof t->last);
-}
-
-static enum p11s_fleet_result look_at_some(struct p11s_fleet_trim *t, struct p11s_connection *conn)
-{
-  struct p11s_buf sql = P11S_BUF_INIT;
-  enum p11s_fleet_result result;
-  uint64_t gone = 0;
-
-  t->seen = 0;
-  t->count = 0;
-  p11s_fleet_sql_walk(&sql, t->begun ? t->last : NULL, STEP);
-  result = run(conn, &sql, see, t, NULL);
-  t->begun = true;
-  if (result != P11S_FLEET_DONE || t->count == 0)
-    return result;
-  p11s_fleet_sql_delete(&sql, t->chosen, t->count);
-  result = run(conn, &sql, NULL, NULL, &gone);
-  t->deleted += result == P11S_FLEET_DONE ? gone : 0;
-  return result;
-}
-
 static void decide(struct p11s_fleet_trim *t)
 {
-  uint64_t most = t->my->config->most_rows - t->my->config->most_rows / 10;
+  uint64_t most = t->fleet->config->most_rows - t->fleet->config->most_rows / 10;
 
   t->nothing_left =
       !p11s_share_decide(t->share, (uint64_t)((double)p11s_share_all(t->share) *
@@ -190,7 +136,7 @@ static void decide(struct p11s_fleet_trim *t)
 /* All rows have been seen once more. */
 static void next_phase(struct p11s_fleet_trim *t)
 {
-  bool full = t->nothing_left && t->rows - t->deleted > t->my->config->most_rows;
+  bool full = t->nothing_left && t->rows - t->deleted > t->fleet->config->most_rows;
 
   if (t->phase == LOOK) {
     p11s_worth_decide(t->worth, p11s_record_now());
@@ -205,11 +151,11 @@ static void next_phase(struct p11s_fleet_trim *t)
         P11S_LOG_NOTICE,
         "fleet store %s: had %" PRIu64 " signatures, more than "
         "pkcs11signer-mysql-signatures allows; %" PRIu64 " of least use have been deleted%s",
-        t->my->where, t->rows, t->deleted,
+        t->fleet->where, t->rows, t->deleted,
         full ? ", the others are of DNSKEY and stay: new ones are not stored there until "
                "there is room"
              : "");
-    atomic_store(&t->my->full, full);
+    atomic_store(&t->fleet->full, full);
     stop(t);
   }
 }
@@ -228,8 +174,8 @@ enum p11s_fleet_result p11s_fleet_trim_step(struct p11s_fleet_trim *t, struct p1
   if (t->phase == WAIT && p11s_now_ms() >= t->count_ms)
     result = count_rows(t, conn);
   else if (t->phase != WAIT)
-    result = look_at_some(t, conn);
-  if (t->phase != WAIT && t->begun && result == P11S_FLEET_DONE && t->seen < STEP)
+    result = p11s_fleet_scan_step(&t->scan, conn, &t->deleted, NULL);
+  if (t->phase != WAIT && t->scan.at_end && result == P11S_FLEET_DONE)
     next_phase(t);
   if (t->phase != WAIT && (is_short_of_memory(t) || result != P11S_FLEET_DONE))
     stop(t);
@@ -237,16 +183,16 @@ enum p11s_fleet_result p11s_fleet_trim_step(struct p11s_fleet_trim *t, struct p1
   if (!*ret_more && t->rows > 0 && result == P11S_FLEET_DONE) {
     t->rows = 0;
     p11s_fleet_sql_lock(&sql, false);
-    result = run(conn, &sql, NULL, NULL, NULL);
+    result = p11s_connection_run(conn, &sql, NULL, NULL, NULL, NULL);
   }
   return result;
 }
 
-bool p11s_fleet_trim_refuses(const struct p11s_fleet *my, const struct p11s_store_record *record)
+bool p11s_fleet_trim_refuses(const struct p11s_fleet *fleet, const struct p11s_store_record *record)
 {
   struct p11s_message m;
 
-  return atomic_load(&my->full) &&
+  return atomic_load(&fleet->full) &&
          (record->days_used == 0 ||
           p11s_worth_of_new(record, p11s_record_now(), &m) != P11S_WORTH_KEYS);
 }

@@ -15,7 +15,7 @@
 struct p11s_fleet_trim;
 
 /* NULL: no memory. */
-struct p11s_fleet_trim *p11s_fleet_trim_new(struct p11s_fleet *my);
+struct p11s_fleet_trim *p11s_fleet_trim_new(struct p11s_fleet *fleet);
 void p11s_fleet_trim_free(struct p11s_fleet_trim *trim);
 
 /* Goes on: a statement or two. *ret_more: there is more to do, now. */
@@ -24,6 +24,7 @@ enum p11s_fleet_result p11s_fleet_trim_step(struct p11s_fleet_trim *trim,
 
 /* Whether a record is not to be written, as the table is full of what is never deleted, and a query
    has not asked for it or it is of another type. For any thread. */
-bool p11s_fleet_trim_refuses(const struct p11s_fleet *my, const struct p11s_store_record *record);
+bool p11s_fleet_trim_refuses(const struct p11s_fleet *fleet,
+                             const struct p11s_store_record *record);
 
 #endif

@@ -14,8 +14,6 @@
 
 #define BATCH 200
 #define BATCH_BYTES ((size_t)256 << 10) /* of a statement; at least one record */
-#define QUEUE_MAX 10000
-#define QUEUE_BYTES ((size_t)16 << 20)
 #define TRIES 50
 #define AGAIN_MS 20 /* after a deadlock, a few times */
 #define AGAIN_SOON 5
@@ -27,25 +25,16 @@
 
 /* -- queueing */
 
-static void queue(struct p11s_fleet *my, struct p11s_fleet_op *op)
+static void queue(struct p11s_fleet *fleet, struct p11s_op *op)
 {
   bool queued = false;
 
-  if (op != NULL) {
-    size_t size = p11s_fleet_op_size(op);
-
-    p11s_lock(&my->lock);
-    queued = !my->stopping && my->count < QUEUE_MAX && my->bytes + size <= QUEUE_BYTES;
-    if (queued) {
-      *my->last = op;
-      my->last = &op->next;
-      my->count++;
-      my->bytes += size;
-      my->in++;
-      if (my->count == 1)
-        pthread_cond_signal(&my->write.wake);
-    }
-    p11s_unlock(&my->lock);
+  if (op != NULL && p11s_fleet_id(op->key, op->id)) {
+    p11s_lock(&fleet->lock);
+    queued = !fleet->stopping && p11s_op_queue_add(&fleet->queue, op, p11s_fleet_op_size(op));
+    if (queued && fleet->queue.count == 1)
+      pthread_cond_signal(&fleet->write.wake);
+    p11s_unlock(&fleet->lock);
   }
   if (queued)
     return;
@@ -53,100 +42,45 @@ static void queue(struct p11s_fleet *my, struct p11s_fleet_op *op)
   p11s_counter_count(P11S_STAT_FLEET_DROPPED);
 }
 
-static struct p11s_fleet_op *make_op(enum p11s_fleet_op_kind kind, const unsigned char *id,
-                                     size_t len)
+void p11s_fleet_write_queue(struct p11s_fleet *fleet, enum p11s_op_kind kind,
+                            const unsigned char *key)
 {
-  struct p11s_fleet_op *op = malloc(sizeof *op + len);
-
-  if (op == NULL)
-    return NULL;
-  memset(op, 0, sizeof *op);
-  op->kind = kind;
-  memcpy(op->id, id, sizeof op->id);
-  return op;
+  queue(fleet, p11s_op_new(kind, key, P11S_RECORD_KEY_LEN, NULL, 0));
 }
 
-void p11s_fleet_put(struct p11s_fleet *my, const unsigned char *key,
-                    const struct p11s_store_record *record)
+void p11s_fleet_write_put(struct p11s_fleet *fleet, const unsigned char *key,
+                          const struct p11s_store_record *record)
 {
-  unsigned char id[P11S_STORE_ID_LEN];
-  struct p11s_fleet_op *op = NULL;
-
-  if (!p11s_fleet_is_ours(my) || record->message_len > P11S_STORE_MAX_MESSAGE ||
-      record->signature_len > P11S_STORE_MAX_SIGNATURE)
-    return;
-  if (p11s_fleet_trim_refuses(my, record)) {
+  if (p11s_fleet_trim_refuses(fleet, record)) {
     p11s_counter_count(P11S_STAT_FLEET_DROPPED);
-    p11s_fleet_abandon(my, key);
-    return;
+    p11s_fleet_write_queue(fleet, P11S_OP_ABANDON, key);
+  } else {
+    queue(fleet, p11s_op_new_put(key, record));
   }
-  p11s_fleet_start(my);
-  if (p11s_fleet_id(key, id))
-    op = make_op(P11S_FLEET_PUT, id, record->message_len + record->signature_len);
-  if (op != NULL) {
-    memcpy(op->key_id, record->key_id, sizeof op->key_id);
-    op->expires = p11s_fleet_expires(record->message, record->message_len, p11s_record_now());
-    op->message_len = record->message_len;
-    op->signature_len = record->signature_len;
-    memcpy(op->data, record->message, record->message_len);
-    memcpy(op->data + record->message_len, record->signature, record->signature_len);
-  }
-  queue(my, op);
 }
 
-void p11s_fleet_queue(struct p11s_fleet *my, enum p11s_fleet_op_kind kind, const unsigned char *id)
-{
-  queue(my, make_op(kind, id, 0));
-}
-
-static void queue_for_key(struct p11s_fleet *my, enum p11s_fleet_op_kind kind,
-                          const unsigned char *key)
-{
-  unsigned char id[P11S_STORE_ID_LEN];
-
-  if (!p11s_fleet_is_ours(my) || !p11s_fleet_id(key, id))
-    return;
-  p11s_fleet_start(my);
-  p11s_fleet_queue(my, kind, id);
-}
-
-void p11s_fleet_forget(struct p11s_fleet *my, const unsigned char *key)
-{
-  queue_for_key(my, P11S_FLEET_FORGET, key);
-}
-
-void p11s_fleet_used(struct p11s_fleet *my, const unsigned char *key)
-{
-  queue_for_key(my, P11S_FLEET_USED, key);
-}
-
-void p11s_fleet_abandon(struct p11s_fleet *my, const unsigned char *key)
-{
-  queue_for_key(my, P11S_FLEET_ABANDON, key);
-}
-
-bool p11s_fleet_flush(struct p11s_fleet *my, uint64_t deadline_ms)
+bool p11s_fleet_flush(struct p11s_fleet *fleet, uint64_t deadline_ms)
 {
   uint64_t until;
   bool done;
 
-  if (!p11s_fleet_is_ours(my))
-    return my == NULL;
-  p11s_lock(&my->lock);
-  until = my->in;
-  while (my->out < until && p11s_health_allows(&my->breaker) &&
-         p11s_cond_wait_until(&my->done, &my->lock, deadline_ms))
+  if (!p11s_fleet_is_ours(fleet))
+    return fleet == NULL;
+  p11s_lock(&fleet->lock);
+  until = fleet->queue.in;
+  while (fleet->queue.out < until && p11s_health_allows(&fleet->health) &&
+         p11s_cond_wait_until(&fleet->done, &fleet->lock, deadline_ms))
     ;
-  done = my->out >= until;
-  p11s_unlock(&my->lock);
+  done = fleet->queue.out >= until;
+  p11s_unlock(&fleet->lock);
   return done;
 }
 
 /* -- the thread */
 
 struct writer {
-  struct p11s_fleet *my;
-  struct p11s_fleet_op *op[BATCH]; /* of one kind: the first count of the queue */
+  struct p11s_fleet *fleet;
+  struct p11s_ops batch; /* of one kind, in the order of the queue */
   size_t count;
   unsigned tries;    /* that this batch has had */
   uint64_t pause_ms; /* no statement before this */
@@ -156,38 +90,16 @@ struct writer {
   struct p11s_fleet_trim *trim;
 };
 
-/* The first of the queue, as long as they are of one kind; they stay in it. */
-static void look_at_batch_locked(struct writer *w)
+/* The batch is written, or given up. */
+static void end_batch(struct writer *w)
 {
-  struct p11s_fleet_op *op = w->my->first;
-  size_t bytes = 0;
+  struct p11s_fleet *fleet = w->fleet;
 
-  w->count = 0;
-  while (op != NULL && w->count < BATCH && op->kind == w->my->first->kind &&
-         (bytes += p11s_fleet_op_size(op)) != 0 && (w->count == 0 || bytes <= BATCH_BYTES)) {
-    w->op[w->count++] = op;
-    op = op->next;
-  }
-}
-
-static void drop_batch(struct writer *w)
-{
-  struct p11s_fleet *my = w->my;
-
-  p11s_lock(&my->lock);
-  for (size_t i = 0; i < w->count; i++) {
-    struct p11s_fleet_op *op = my->first;
-
-    my->first = op->next;
-    my->bytes -= p11s_fleet_op_size(op);
-    free(op);
-  }
-  my->count -= w->count;
-  my->out += w->count;
-  if (my->first == NULL)
-    my->last = &my->first;
-  pthread_cond_broadcast(&my->done);
-  p11s_unlock(&my->lock);
+  p11s_ops_free(&w->batch);
+  p11s_lock(&fleet->lock);
+  fleet->queue.out += w->count;
+  pthread_cond_broadcast(&fleet->done);
+  p11s_unlock(&fleet->lock);
   w->count = 0;
   w->tries = 0;
 }
@@ -196,23 +108,24 @@ static void drop_batch(struct writer *w)
    everything written that can be. */
 static bool await_work(struct writer *w)
 {
-  struct p11s_fleet *my = w->my;
+  struct p11s_fleet *fleet = w->fleet;
   uint64_t until;
   bool goes_on;
 
-  p11s_lock(&my->lock);
+  p11s_lock(&fleet->lock);
   for (;;) {
+    bool up = fleet->health.state == P11S_HEALTH_UP, waits = w->count + fleet->queue.count > 0;
     uint64_t now = p11s_now_ms();
-    bool up = my->breaker.state == P11S_HEALTH_UP;
 
-    until = my->count > 0 || w->pause_ms > w->tidy_ms ? w->pause_ms : w->tidy_ms;
-    goes_on = !my->stopping || (up && my->count > 0 && now >= until);
-    if (my->stopping || (up && now >= until))
+    until = waits || w->pause_ms > w->tidy_ms ? w->pause_ms : w->tidy_ms;
+    goes_on = !fleet->stopping || (up && waits && now >= until);
+    if (fleet->stopping || (up && now >= until))
       break;
-    (void)p11s_cond_wait_until(&my->write.wake, &my->lock, up ? until : now + TIDY_MS);
+    (void)p11s_cond_wait_until(&fleet->write.wake, &fleet->lock, up ? until : now + TIDY_MS);
   }
-  look_at_batch_locked(w);
-  p11s_unlock(&my->lock);
+  if (goes_on && w->count == 0)
+    w->count = p11s_op_queue_take(&fleet->queue, &w->batch, BATCH, BATCH_BYTES, true);
+  p11s_unlock(&fleet->lock);
   return goes_on;
 }
 
@@ -224,7 +137,7 @@ static void pause_for(struct writer *w, uint64_t ms)
 
 static int by_id(const void *a, const void *b)
 {
-  const struct p11s_fleet_op *const *one = a, *const *other = b;
+  const struct p11s_op *const *one = a, *const *other = b;
 
   return memcmp((*one)->id, (*other)->id, P11S_STORE_ID_LEN);
 }
@@ -234,15 +147,15 @@ static void complain(const struct writer *w, const char *what, const struct p11s
   p11s_log_limited(P11S_LOG_WARNING, "fleet: write",
                    "fleet store %s: %s: %s. Queries are answered all the same, but other servers "
                    "make these signatures again",
-                   w->my->where, what, why->text);
+                   w->fleet->where, what, why->text);
 }
 
 static void settle(struct writer *w, enum p11s_fleet_result result, const struct p11s_error *why)
 {
-  bool is_put = w->count > 0 && w->op[0]->kind == P11S_FLEET_PUT;
+  bool is_put = STAILQ_FIRST(&w->batch)->kind == P11S_OP_PUT;
 
   if (result == P11S_FLEET_LOST)
-    p11s_fleet_disconnect(w->my, &w->my->write);
+    p11s_fleet_disconnect(w->fleet, &w->fleet->write);
   if (result == P11S_FLEET_DONE && is_put)
     p11s_counter_add(P11S_STAT_FLEET_WRITTEN, w->count);
   if ((result == P11S_FLEET_LOST || result == P11S_FLEET_AGAIN) && ++w->tries < TRIES) {
@@ -255,28 +168,22 @@ static void settle(struct writer *w, enum p11s_fleet_result result, const struct
     p11s_counter_add(P11S_STAT_FLEET_FAILED, w->count);
     complain(w, "records could not be written", why);
   }
-  drop_batch(w);
+  end_batch(w);
 }
 
 static void write_batch(struct writer *w)
 {
-  struct p11s_fleet_op *sorted[BATCH];
+  struct p11s_op *sorted[BATCH], *op;
   struct p11s_buf sql = P11S_BUF_INIT;
-  enum p11s_fleet_result result;
   struct p11s_error error;
+  size_t count = 0;
 
+  STAILQ_FOREACH(op, &w->batch, link)
+  sorted[count++] = op;
   /* All servers take rows in the same order: fewer deadlocks. */
-  memcpy(sorted, w->op, w->count * sizeof(struct p11s_fleet_op *));
-  qsort(sorted, w->count, sizeof(struct p11s_fleet_op *), by_id);
-  p11s_fleet_sql_write(&sql, sorted, w->count, w->my->server);
-  if (sql.failed) {
-    (void)p11s_error_set(&error, P11S_ERR_NOMEM, "out of memory");
-    result = P11S_FLEET_REFUSED;
-  } else {
-    result = p11s_connection_run(w->my->write.conn, sql.data, sql.len, NULL, NULL, NULL, &error);
-  }
-  p11s_buf_clear(&sql);
-  settle(w, result, &error);
+  qsort(sorted, count, sizeof(struct p11s_op *), by_id);
+  p11s_fleet_sql_write(&sql, sorted, count, w->fleet->server, p11s_record_now());
+  settle(w, p11s_connection_run(w->fleet->write.conn, &sql, NULL, NULL, NULL, &error), &error);
 }
 
 /* -- tidying */
@@ -297,18 +204,7 @@ static void take_id(const struct p11s_fleet_field *fields, unsigned count, void 
 static enum p11s_fleet_result run(struct writer *w, struct p11s_buf *sql, p11s_fleet_row_fn fn,
                                   void *arg)
 {
-  enum p11s_fleet_result result = P11S_FLEET_REFUSED;
-
-  if (!sql->failed)
-    result = p11s_connection_run(w->my->write.conn, sql->data, sql->len, fn, arg, NULL, NULL);
-  p11s_buf_clear(sql);
-  return result;
-}
-
-static void take_number(const struct p11s_fleet_field *fields, unsigned count, void *arg)
-{
-  if (count == 1)
-    *(uint64_t *)arg = p11s_fleet_number(&fields[0]);
+  return p11s_connection_run(w->fleet->write.conn, sql, fn, arg, NULL, NULL);
 }
 
 /* One line when the two clocks are a day apart, and one when they agree again. */
@@ -321,11 +217,12 @@ static void compare_clocks(struct writer *w, uint64_t theirs)
     p11s_log_event(P11S_LOG_WARNING,
                    "fleet store %s: this machine's clock is %" PRId64 " days %s the database's. "
                    "Set it (NTP). Until then this server deletes no rows there",
-                   w->my->where, (ahead > 0 ? ahead : -ahead) / DAY,
+                   w->fleet->where, (ahead > 0 ? ahead : -ahead) / DAY,
                    ahead > 0 ? "ahead of" : "behind");
   else if (!off && w->clock_off)
     p11s_log_event(P11S_LOG_NOTICE,
-                   "fleet store %s: this machine's clock agrees with the database's", w->my->where);
+                   "fleet store %s: this machine's clock agrees with the database's",
+                   w->fleet->where);
   w->clock_off = off;
 }
 
@@ -338,7 +235,7 @@ static bool may_delete(struct writer *w, enum p11s_fleet_result *ret_result)
 
   settled = p11s_calendar_look(&w->calendar, p11s_record_now(), p11s_calendar_boot_s(), &jumped);
   p11s_fleet_sql_now(&sql);
-  *ret_result = run(w, &sql, take_number, &theirs);
+  *ret_result = run(w, &sql, p11s_fleet_take_number, &theirs);
   if (*ret_result != P11S_FLEET_DONE || theirs == 0)
     return false;
   compare_clocks(w, theirs);
@@ -371,29 +268,30 @@ static void tidy(struct writer *w)
   enum p11s_fleet_result result;
   bool more = false;
 
-  w->tidy_ms = p11s_now_ms() + TIDY_MS + w->my->server[0] * 20;
+  w->tidy_ms = p11s_now_ms() + TIDY_MS + w->fleet->server[0] * 20;
   if (may_delete(w, &result))
     result = delete_expired(w);
   if (result == P11S_FLEET_DONE && w->trim != NULL && !w->clock_off)
-    result = p11s_fleet_trim_step(w->trim, w->my->write.conn, &more);
+    result = p11s_fleet_trim_step(w->trim, w->fleet->write.conn, &more);
   if (more)
     w->tidy_ms = p11s_now_ms();
   if (result == P11S_FLEET_LOST)
-    p11s_fleet_disconnect(w->my, &w->my->write);
+    p11s_fleet_disconnect(w->fleet, &w->fleet->write);
 }
 
 void *p11s_fleet_write_main(void *arg)
 {
-  struct p11s_fleet *my = arg;
-  struct writer w = {.my = my,
-                     .tidy_ms = p11s_now_ms() + 1000 + my->server[0] * 20U,
-                     .trim = p11s_fleet_trim_new(my)};
+  struct p11s_fleet *fleet = arg;
+  struct writer w = {.fleet = fleet,
+                     .batch = STAILQ_HEAD_INITIALIZER(w.batch),
+                     .tidy_ms = p11s_now_ms() + 1000 + fleet->server[0] * 20U,
+                     .trim = p11s_fleet_trim_new(fleet)};
   struct p11s_error error;
 
   (void)pthread_setname_np(pthread_self(), "p11s/fleet-put");
   while (await_work(&w)) {
-    if (my->write.conn == NULL &&
-        p11s_fleet_connect(my, &my->write, P11S_FLEET_WRITE_S, &error) != P11S_OK) {
+    if (fleet->write.conn == NULL &&
+        p11s_fleet_connect(fleet, &fleet->write, P11S_FLEET_WRITE_S, &error) != P11S_OK) {
       complain(&w, "no connection for writing", &error);
       pause_for(&w, RECONNECT_MS);
     } else if (w.count > 0) {
@@ -402,7 +300,8 @@ void *p11s_fleet_write_main(void *arg)
       tidy(&w);
     }
   }
+  p11s_ops_free(&w.batch);
   p11s_fleet_trim_free(w.trim);
-  p11s_fleet_end_link(my, &my->write);
+  p11s_fleet_end_link(fleet, &fleet->write);
   return NULL;
 }

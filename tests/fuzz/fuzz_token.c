@@ -77,8 +77,7 @@ static enum p11s_err log_in(struct run *run)
 static enum p11s_err find_private(struct run *run)
 {
   struct p11s_handles keys = {NULL, 0};
-  enum p11s_err err = p11s_object_find_privates(&nonsense, p11s_session_handle(run->session),
-                                                run->alg, run->name, &keys, run->e);
+  enum p11s_err err = p11s_object_find_privates(run->session, run->alg, run->name, &keys, run->e);
 
   fuzz_must((err == P11S_OK) == (keys.count > 0), "success without a key");
   p11s_handles_clear(&keys);
@@ -89,8 +88,7 @@ static enum p11s_err read_public(struct run *run)
 {
   struct p11s_publics keys = {{NULL}, 0};
   enum p11s_err err =
-      p11s_object_read_publics(&nonsense, p11s_session_handle(run->session), run->alg, PRIVATE_KEY,
-                               run->name, NULL, &keys, run->e);
+      p11s_object_read_publics(run->session, run->alg, PRIVATE_KEY, run->name, NULL, &keys, run->e);
 
   fuzz_must((err == P11S_OK) == (keys.count > 0), "success without a key");
   p11s_publics_clear(&keys);
@@ -108,7 +106,7 @@ static void see_object(const struct p11s_object_info *info, void *arg)
 
 static enum p11s_err list_objects(struct run *run)
 {
-  return p11s_object_each(&nonsense, p11s_session_handle(run->session), see_object, NULL, run->e);
+  return p11s_object_each(run->session, see_object, NULL, run->e);
 }
 
 static enum p11s_err sign(struct run *run)
@@ -134,10 +132,9 @@ static enum p11s_err make_keys(struct run *run)
   enum p11s_err err = p11s_keypair_init(&pair, run->name, 0, run->e);
 
   if (err == P11S_OK)
-    err = p11s_keygen_make(&nonsense, p11s_session_handle(run->session), run->alg, &pair, &key,
-                           run->e);
+    err = p11s_keygen_make(run->session, run->alg, &pair, &key, run->e);
   if (err == P11S_OK)
-    (void)p11s_keypair_remove(&nonsense, p11s_session_handle(run->session), &pair, run->e);
+    (void)p11s_keypair_remove(run->session, &pair, run->e);
   else
     p11s_keypair_say_left(&pair, run->e);
   p11s_pubkey_free(key);

@@ -5,6 +5,7 @@
 #include "nonsense.h"
 
 #include "pkcs11/object.h"
+#include "pkcs11/session_internal.h"
 #include "pkcs11/slot.h"
 #include "pkcs11/uri.h"
 
@@ -84,8 +85,8 @@ static void look_for(const char *text)
     fuzz_must(e.code == P11S_ERR_NO_TOKEN || e.code == P11S_ERR_SYNTAX, "another error");
     check_failure(text, &e);
   }
-  if (p11s_object_find_privates(&nonsense, 3, p11s_algorithm_find(13), text, &keys, &e) ==
-      P11S_OK) {
+  if (p11s_object_find_privates(&(struct p11s_session){.module = &nonsense, .handle = 3},
+                                p11s_algorithm_find(13), text, &keys, &e) == P11S_OK) {
     fuzz_must(keys.count == 1 && keys.list[0] == 1, "another key than there is");
     p11s_handles_clear(&keys);
   } else {

@@ -92,7 +92,8 @@ static void assert_read(enum p11s_err code, bool given)
 {
   struct p11s_bytes value = {NULL, 77};
 
-  assert_int_equal(p11s_attribute_read(&bad, object_session, 1, CKA_LABEL, &value, &e), code);
+  assert_int_equal(p11s_attribute_read(SESSION_OF(&bad, object_session), 1, CKA_LABEL, &value, &e),
+                   code);
   assert_int_equal(value.data != NULL, given);
   if (!given)
     assert_int_equal(value.len, 0);
@@ -127,6 +128,16 @@ static void attributes_that_lie(void **state)
   assert_int_equal(e.rv, CKR_SESSION_HANDLE_INVALID);
 }
 
+static void assert_flag(CK_FUNCTION_LIST *module, CK_OBJECT_HANDLE key, enum p11s_err code,
+                        bool expected)
+{
+  bool is = !expected;
+
+  assert_int_equal(
+      p11s_attribute_read_bool(SESSION_OF(module, object_session), key, CKA_SIGN, &is, NULL), code);
+  assert_int_equal(is, expected);
+}
+
 static void numbers_that_lie(void **state)
 {
   struct test_pair pair = object_pair(13, "key", NULL, NULL);
@@ -134,26 +145,26 @@ static void numbers_that_lie(void **state)
   bool given;
 
   (void)state;
-  assert_int_equal(p11s_attribute_read_ulong(object_module, object_session, pair.private_key,
-                                             CKA_KEY_TYPE, &given, &value, NULL),
+  assert_int_equal(p11s_attribute_read_ulong(SESSION_OF(object_module, object_session),
+                                             pair.private_key, CKA_KEY_TYPE, &given, &value, NULL),
                    P11S_OK);
   assert_true(given);
   assert_int_equal(value, CKK_EC);
   value = 99;
   bad_type = CKA_KEY_TYPE;
   second_len = 4;
-  assert_int_equal(p11s_attribute_read_ulong(&bad, object_session, pair.private_key, CKA_KEY_TYPE,
-                                             &given, &value, NULL),
+  assert_int_equal(p11s_attribute_read_ulong(SESSION_OF(&bad, object_session), pair.private_key,
+                                             CKA_KEY_TYPE, &given, &value, NULL),
                    P11S_OK);
   assert_false(given);
   second_len = sizeof unavailable;
-  assert_int_equal(p11s_attribute_read_ulong(&bad, object_session, pair.private_key, CKA_KEY_TYPE,
-                                             &given, &value, NULL),
+  assert_int_equal(p11s_attribute_read_ulong(SESSION_OF(&bad, object_session), pair.private_key,
+                                             CKA_KEY_TYPE, &given, &value, NULL),
                    P11S_OK);
   assert_false(given);
   second_rv = CKR_BUFFER_TOO_SMALL;
-  assert_int_equal(p11s_attribute_read_ulong(&bad, object_session, pair.private_key, CKA_KEY_TYPE,
-                                             &given, &value, NULL),
+  assert_int_equal(p11s_attribute_read_ulong(SESSION_OF(&bad, object_session), pair.private_key,
+                                             CKA_KEY_TYPE, &given, &value, NULL),
                    P11S_OK);
   assert_false(given);
   assert_int_equal(value, 99);
@@ -161,10 +172,10 @@ static void numbers_that_lie(void **state)
   bad_type = CKA_SIGN;
   second_rv = CKR_OK;
   second_len = 0;
-  assert_false(p11s_object_flag(&bad, object_session, pair.private_key, CKA_SIGN));
+  assert_flag(&bad, pair.private_key, P11S_OK, false);
   second_rv = CKR_DEVICE_ERROR;
-  assert_false(p11s_object_flag(&bad, object_session, pair.private_key, CKA_SIGN));
-  assert_true(p11s_object_flag(object_module, object_session, pair.private_key, CKA_SIGN));
+  assert_flag(&bad, pair.private_key, P11S_ERR_TOKEN, false);
+  assert_flag(object_module, pair.private_key, P11S_OK, true);
 }
 
 static void searches_that_lie(void **state)
@@ -174,21 +185,25 @@ static void searches_that_lie(void **state)
   (void)state;
   batches = 3;
   batch_len = 64;
-  assert_int_equal(p11s_objects_search(&bad, object_session, NULL, 0, &all, NULL), P11S_OK);
+  assert_int_equal(p11s_objects_search(SESSION_OF(&bad, object_session), NULL, 0, &all, NULL),
+                   P11S_OK);
   assert_int_equal(all.count, 192);
   assert_int_equal(finals, 1);
   p11s_handles_clear(&all);
   batches = 1;
   batch_len = 65; /* more than asked for */
-  assert_int_equal(p11s_objects_search(&bad, object_session, NULL, 0, &all, NULL), P11S_ERR_TOKEN);
+  assert_int_equal(p11s_objects_search(SESSION_OF(&bad, object_session), NULL, 0, &all, NULL),
+                   P11S_ERR_TOKEN);
   assert_null(all.list);
   assert_int_equal(finals, 2);
   batches = CK_UNAVAILABLE_INFORMATION; /* without end */
   batch_len = 64;
-  assert_int_equal(p11s_objects_search(&bad, object_session, NULL, 0, &all, NULL), P11S_ERR_TOKEN);
+  assert_int_equal(p11s_objects_search(SESSION_OF(&bad, object_session), NULL, 0, &all, NULL),
+                   P11S_ERR_TOKEN);
   assert_int_equal(finals, 3);
   find_rv = CKR_DEVICE_REMOVED;
-  assert_int_equal(p11s_objects_search(&bad, object_session, NULL, 0, &all, &e), P11S_ERR_TOKEN);
+  assert_int_equal(p11s_objects_search(SESSION_OF(&bad, object_session), NULL, 0, &all, &e),
+                   P11S_ERR_TOKEN);
   assert_int_equal(e.rv, CKR_DEVICE_REMOVED);
   assert_int_equal(finals, 4);
 }
@@ -210,8 +225,9 @@ static void a_search_that_ignores_its_template(void **state)
     CK_ATTRIBUTE template = {CKA_CLASS, &class, sizeof class};
 
     assert_int_equal(object_module->C_FindObjectsInit(object_session, &template, 1), CKR_OK);
-    assert_int_equal(p11s_object_find_privates(&bad, object_session, p11s_algorithm_find(13),
-                                               i == 0 ? "a" : "b", &keys, NULL),
+    assert_int_equal(p11s_object_find_privates(SESSION_OF(&bad, object_session),
+                                               p11s_algorithm_find(13), i == 0 ? "a" : "b", &keys,
+                                               NULL),
                      P11S_OK);
     assert_int_equal(keys.list[0] == a.private_key, i == 0);
     p11s_handles_clear(&keys);

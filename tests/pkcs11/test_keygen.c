@@ -38,7 +38,8 @@ static size_t count_objects(void)
   struct p11s_handles all;
   size_t count;
 
-  assert_int_equal(p11s_objects_search(softhsm_module(), session, NULL, 0, &all, NULL), P11S_OK);
+  assert_int_equal(p11s_objects_search(SESSION_OF(softhsm_module(), session), NULL, 0, &all, NULL),
+                   P11S_OK);
   count = all.count;
   p11s_handles_clear(&all);
   return count;
@@ -46,7 +47,10 @@ static size_t count_objects(void)
 
 static void assert_flag(CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, bool expected)
 {
-  if (p11s_object_flag(softhsm_module(), session, object, type) != expected)
+  bool is;
+
+  (void)p11s_attribute_read_bool(SESSION_OF(softhsm_module(), session), object, type, &is, NULL);
+  if (is != expected)
     fail_msg("attribute 0x%lx is not %d", type, expected);
 }
 
@@ -54,8 +58,9 @@ static void assert_id(CK_OBJECT_HANDLE object, const unsigned char *id)
 {
   struct p11s_bytes have;
 
-  assert_int_equal(p11s_attribute_read(softhsm_module(), session, object, CKA_ID, &have, NULL),
-                   P11S_OK);
+  assert_int_equal(
+      p11s_attribute_read(SESSION_OF(softhsm_module(), session), object, CKA_ID, &have, NULL),
+      P11S_OK);
   assert_true(p11s_bytes_equal(&have, id, 20));
   p11s_bytes_clear(&have);
 }
@@ -109,12 +114,13 @@ static void assert_private_key_is_safe(CK_OBJECT_HANDLE key)
   assert_flag(key, CKA_DECRYPT, false);
   assert_flag(key, CKA_UNWRAP, false);
   assert_flag(key, CKA_DERIVE, false);
-  assert_int_equal(
-      p11s_attribute_read(softhsm_module(), session, key, CKA_PRIVATE_EXPONENT, &value, NULL),
-      P11S_OK);
-  assert_null(value.data);
-  assert_int_equal(p11s_attribute_read(softhsm_module(), session, key, CKA_VALUE, &value, NULL),
+  assert_int_equal(p11s_attribute_read(SESSION_OF(softhsm_module(), session), key,
+                                       CKA_PRIVATE_EXPONENT, &value, NULL),
                    P11S_OK);
+  assert_null(value.data);
+  assert_int_equal(
+      p11s_attribute_read(SESSION_OF(softhsm_module(), session), key, CKA_VALUE, &value, NULL),
+      P11S_OK);
   assert_null(value.data);
 }
 
@@ -142,11 +148,12 @@ static void pairs_of_each_kind(void **state)
     assert_int_equal(p11s_pubkey_bits(key), cases[i].bits != 0 ? cases[i].bits : alg->bits);
     /* The public key that was given is the one that will be found. */
     assert_int_equal(
-        p11s_object_find_privates(softhsm_module(), session, alg, "pair", &found, NULL), P11S_OK);
+        p11s_object_find_privates(SESSION_OF(softhsm_module(), session), alg, "pair", &found, NULL),
+        P11S_OK);
     assert_int_equal(found.count, 1);
     assert_int_equal(found.list[0], pair.private_key);
-    assert_int_equal(p11s_object_read_publics(softhsm_module(), session, alg, pair.private_key,
-                                              "pair", NULL, &again, NULL),
+    assert_int_equal(p11s_object_read_publics(SESSION_OF(softhsm_module(), session), alg,
+                                              pair.private_key, "pair", NULL, &again, NULL),
                      P11S_OK);
     assert_int_equal(again.count, 1);
     assert_true(p11s_pubkey_equal(key, again.list[0]));
@@ -168,11 +175,12 @@ static void two_keys_are_two(void **state)
   make(13, 0, "a", &a, &key_a);
   make(13, 256, "b", &b, &key_b);
   assert_false(p11s_pubkey_equal(key_a, key_b));
-  assert_int_equal(
-      p11s_attribute_read(softhsm_module(), session, a.private_key, CKA_ID, &first, NULL), P11S_OK);
-  assert_int_equal(
-      p11s_attribute_read(softhsm_module(), session, b.private_key, CKA_ID, &second, NULL),
-      P11S_OK);
+  assert_int_equal(p11s_attribute_read(SESSION_OF(softhsm_module(), session), a.private_key, CKA_ID,
+                                       &first, NULL),
+                   P11S_OK);
+  assert_int_equal(p11s_attribute_read(SESSION_OF(softhsm_module(), session), b.private_key, CKA_ID,
+                                       &second, NULL),
+                   P11S_OK);
   assert_int_equal(first.len, 20);
   assert_false(p11s_bytes_equal(&first, second.data, second.len));
   p11s_bytes_clear(&first);
@@ -372,7 +380,7 @@ static void tokens_that_choose_the_id(void **state)
       test_pair_make(&changed, session, p11s_algorithm_find(13), 0, "mine", &pair, &key, NULL),
       P11S_OK);
   assert_int_equal(atomic_load(&pair.made.state), P11S_PAIR_RENAMED);
-  assert_int_equal(p11s_keypair_remove(&changed, session, &pair.made, NULL), P11S_OK);
+  assert_int_equal(p11s_keypair_remove(SESSION_OF(&changed, session), &pair.made, NULL), P11S_OK);
   assert_int_equal(count_objects(), before);
   p11s_pubkey_free(key);
 }

@@ -22,8 +22,8 @@ static struct p11s_handles all_found(unsigned number, const char *label)
   struct p11s_handles keys;
   struct p11s_error e;
 
-  if (p11s_object_find_privates(object_module, object_session, p11s_algorithm_find(number), label,
-                                &keys, &e) != P11S_OK)
+  if (p11s_object_find_privates(SESSION_OF(object_module, object_session),
+                                p11s_algorithm_find(number), label, &keys, &e) != P11S_OK)
     fail_msg("%s", e.text);
   return keys;
 }
@@ -51,12 +51,12 @@ static struct p11s_error not_found(unsigned number, const char *label, enum p11s
   struct p11s_handles keys = {NULL, 4711};
   struct p11s_error e = {0};
 
-  assert_int_equal(p11s_object_find_privates(object_module, object_session,
+  assert_int_equal(p11s_object_find_privates(SESSION_OF(object_module, object_session),
                                              p11s_algorithm_find(number), label, &keys, &e),
                    code);
   assert_int_equal(e.code, code);
   assert_int_equal(keys.count, 4711);
-  assert_int_equal(p11s_object_find_privates(object_module, object_session,
+  assert_int_equal(p11s_object_find_privates(SESSION_OF(object_module, object_session),
                                              p11s_algorithm_find(number), label, &keys, NULL),
                    code);
   return e;

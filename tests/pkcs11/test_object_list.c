@@ -42,8 +42,9 @@ static void list_of_keys(void **state)
   struct test_pair pair;
 
   (void)state;
-  assert_int_equal(p11s_object_each(object_module, object_session, note_object, &list, NULL),
-                   P11S_OK);
+  assert_int_equal(
+      p11s_object_each(SESSION_OF(object_module, object_session), note_object, &list, NULL),
+      P11S_OK);
   assert_int_equal(list.count, 0);
   (void)object_pair(15, "e", "\x09", NULL);
   (void)object_pair(16, "f", "\x0a", NULL);
@@ -53,8 +54,9 @@ static void list_of_keys(void **state)
   (void)object_pair(8, "b", "\x03", NULL);
   pair = object_pair(13, "a\tb", "", NULL);
   object_destroy(pair.private_key);
-  assert_int_equal(p11s_object_each(object_module, object_session, note_object, &list, NULL),
-                   P11S_OK);
+  assert_int_equal(
+      p11s_object_each(SESSION_OF(object_module, object_session), note_object, &list, NULL),
+      P11S_OK);
   assert_int_equal(list.count, 6);
   assert_info(&list.infos[0], "a?b", "", "P-256", false, true);
   assert_info(&list.infos[1], "b", "03", "RSA-1024", true, true);
@@ -90,8 +92,9 @@ static void list_of_other_keys(void **state)
                                                     &object, &object2),
                    CKR_OK);
   assert_int_equal(object_module->C_CreateObject(object_session, other, 8, &object), CKR_OK);
-  assert_int_equal(p11s_object_each(object_module, object_session, note_object, &list, NULL),
-                   P11S_OK);
+  assert_int_equal(
+      p11s_object_each(SESSION_OF(object_module, object_session), note_object, &list, NULL),
+      P11S_OK);
   assert_int_equal(list.count, 2);
   assert_info(&list.infos[0], "", "", "P-521", true, true);
   assert_info(&list.infos[1], "dsa", "", "0x1", false, true);
@@ -110,8 +113,9 @@ static void list_of_what_is_no_pair(void **state)
   (void)object_pair(13, "same", "\x01", NULL);
   (void)object_pair(13, "same", "\x02", NULL);
   (void)object_pair(13, label, id, NULL);
-  assert_int_equal(p11s_object_each(object_module, object_session, note_object, &list, NULL),
-                   P11S_OK);
+  assert_int_equal(
+      p11s_object_each(SESSION_OF(object_module, object_session), note_object, &list, NULL),
+      P11S_OK);
   assert_int_equal(list.count, 3);
   assert_string_equal(list.infos[0].id, "01");
   assert_string_equal(list.infos[1].id, "02");

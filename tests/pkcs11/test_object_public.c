@@ -101,8 +101,9 @@ static void assert_public(unsigned number, CK_OBJECT_HANDLE private_key, const c
   struct p11s_publics keys = {{NULL}, 0};
   struct p11s_error e;
 
-  if (p11s_object_read_publics(object_module, object_session, p11s_algorithm_find(number),
-                               private_key, label, pub_label, &keys, &e) != P11S_OK)
+  if (p11s_object_read_publics(SESSION_OF(object_module, object_session),
+                               p11s_algorithm_find(number), private_key, label, pub_label, &keys,
+                               &e) != P11S_OK)
     fail_msg("%s", e.text);
   assert_int_equal(keys.count, 1);
   assert_true(p11s_pubkey_equal(keys.list[0], expected));
@@ -114,8 +115,9 @@ static void assert_two_publics(CK_OBJECT_HANDLE private_key, const char *label,
 {
   struct p11s_publics keys = {{NULL}, 0};
 
-  assert_int_equal(p11s_object_read_publics(object_module, object_session, p11s_algorithm_find(13),
-                                            private_key, label, pub_label, &keys, NULL),
+  assert_int_equal(p11s_object_read_publics(SESSION_OF(object_module, object_session),
+                                            p11s_algorithm_find(13), private_key, label, pub_label,
+                                            &keys, NULL),
                    P11S_OK);
   assert_int_equal(keys.count, 2);
   p11s_publics_clear(&keys);
@@ -127,7 +129,7 @@ static struct p11s_error no_public(unsigned number, CK_OBJECT_HANDLE private_key
   struct p11s_publics keys = {{NULL}, 0};
   struct p11s_error e = {0};
 
-  assert_int_equal(p11s_object_read_publics(object_module, object_session,
+  assert_int_equal(p11s_object_read_publics(SESSION_OF(object_module, object_session),
                                             p11s_algorithm_find(number), private_key, label,
                                             pub_label, &keys, &e),
                    code);
@@ -222,8 +224,8 @@ static enum p11s_err read_kept(const struct p11s_pubkey *expected)
   enum p11s_err result;
 
   keeping.C_GetAttributeValue = keeping_attribute;
-  result = p11s_object_read_publics(&keeping, object_session, p11s_algorithm_find(13), keeper,
-                                    "alone", NULL, &keys, &e);
+  result = p11s_object_read_publics(SESSION_OF(&keeping, object_session), p11s_algorithm_find(13),
+                                    keeper, "alone", NULL, &keys, &e);
   if (result == P11S_OK)
     assert_true(p11s_pubkey_equal(keys.list[0], expected));
   p11s_publics_clear(&keys);
@@ -397,12 +399,12 @@ static void bad_certificates(void **state)
   (void)state;
   object_destroy(pair.public_key);
   add_certificate_bytes((const unsigned char *)"nonsense", 8, "cert", "\x05");
-  assert_int_not_equal(p11s_object_read_publics(object_module, object_session,
+  assert_int_not_equal(p11s_object_read_publics(SESSION_OF(object_module, object_session),
                                                 p11s_algorithm_find(13), pair.private_key, "cert",
                                                 NULL, &(struct p11s_publics){{NULL}, 0}, NULL),
                        P11S_OK);
   add_certificate_bytes(der, (size_t)len, "cert", "\x05");
-  assert_int_not_equal(p11s_object_read_publics(object_module, object_session,
+  assert_int_not_equal(p11s_object_read_publics(SESSION_OF(object_module, object_session),
                                                 p11s_algorithm_find(13), pair.private_key, "cert",
                                                 NULL, &(struct p11s_publics){{NULL}, 0}, NULL),
                        P11S_OK);

@@ -39,7 +39,7 @@ static void open_and_close(void **state)
   assert_int_equal(p11s_session_slot(s)->id, session_rig_slot);
   assert_string_equal(p11s_session_slot(s)->label, "token");
   assert_ptr_equal(p11s_session_module(s), softhsm_module());
-  assert_int_not_equal(p11s_session_handle(s), CK_INVALID_HANDLE);
+  assert_int_not_equal(s->handle, CK_INVALID_HANDLE);
   p11s_session_close(s);
   p11s_session_close(NULL);
 }

@@ -91,16 +91,16 @@ static void make_key(struct key *key, CK_FUNCTION_LIST *module, unsigned number,
   key->alg = p11s_algorithm_find(number);
   assert_int_equal(session_rig_login(key->session, USER_PIN, NULL, &e), P11S_OK);
   (void)snprintf(label, sizeof label, "sign-%u", number);
-  if (test_pair_make(module, p11s_session_handle(key->session), key->alg, bits, label, &key->pair,
-                     &key->public, &e) != P11S_OK)
+  if (test_pair_make(module, key->session->handle, key->alg, bits, label, &key->pair, &key->public,
+                     &e) != P11S_OK)
     fail_msg("%u: %s", number, e.text);
 }
 
 static void drop_key(struct key *key)
 {
-  assert_int_equal(test_pair_destroy(p11s_session_module(key->session),
-                                     p11s_session_handle(key->session), &key->pair),
-                   P11S_OK);
+  assert_int_equal(
+      test_pair_destroy(p11s_session_module(key->session), key->session->handle, &key->pair),
+      P11S_OK);
   p11s_pubkey_free(key->public);
   p11s_session_close(key->session);
 }
@@ -236,22 +236,20 @@ static void failed_signatures(void **state)
   assert_false(p11s_rv_is_lost(e.rv));
   /* the key is not for signing */
   plan.mechanism = CKM_ECDSA;
-  assert_int_equal(
-      softhsm_module()->C_SetAttributeValue(p11s_session_handle(key.session), key.pair.private_key,
-                                            &(CK_ATTRIBUTE){CKA_SIGN, &no, sizeof no}, 1),
-      CKR_OK);
+  assert_int_equal(softhsm_module()->C_SetAttributeValue(key.session->handle, key.pair.private_key,
+                                                         &(CK_ATTRIBUTE){CKA_SIGN, &no, sizeof no},
+                                                         1),
+                   CKR_OK);
   assert_int_equal(sign(&key, &plan, signature, &len, &e), P11S_ERR_TOKEN);
   assert_non_null(strstr(e.text, "CKA_SIGN"));
   /* the key is gone */
-  assert_int_equal(
-      softhsm_module()->C_DestroyObject(p11s_session_handle(key.session), key.pair.private_key),
-      CKR_OK);
+  assert_int_equal(softhsm_module()->C_DestroyObject(key.session->handle, key.pair.private_key),
+                   CKR_OK);
   assert_int_equal(sign(&key, &plan, signature, &len, &e), P11S_ERR_TOKEN);
   assert_true(p11s_rv_is_lost(e.rv));
   /* the session is gone, and with it SoftHSM's handles */
   key.pair.private_key = CK_INVALID_HANDLE;
-  assert_int_equal(test_pair_destroy(softhsm_module(), p11s_session_handle(key.session), &key.pair),
-                   P11S_OK);
+  assert_int_equal(test_pair_destroy(softhsm_module(), key.session->handle, &key.pair), P11S_OK);
   key.pair.public_key = CK_INVALID_HANDLE;
   assert_int_equal(softhsm_module()->C_CloseAllSessions(session_rig_slot), CKR_OK);
   assert_int_equal(sign(&key, &plan, signature, &len, &e), P11S_ERR_TOKEN);

@@ -38,8 +38,8 @@ int object_empty(void **state)
   struct p11s_handles all;
 
   (void)state;
-  assert_int_equal(p11s_objects_search(object_module, object_session, NULL, 0, &all, NULL),
-                   P11S_OK);
+  assert_int_equal(
+      p11s_objects_search(SESSION_OF(object_module, object_session), NULL, 0, &all, NULL), P11S_OK);
   for (size_t i = 0; i < all.count; i++)
     assert_int_equal(object_module->C_DestroyObject(object_session, all.list[i]), CKR_OK);
   p11s_handles_clear(&all);

@@ -5,6 +5,7 @@
 
 #include "base/lock.h"
 #include "pkcs11/object.h"
+#include "rig/pair_rig.h"
 #include "pkcs11/slot.h"
 #include "rig/softhsm.h"
 
@@ -274,8 +275,8 @@ struct p11s_pubkey *rig_public(const char *label)
   struct p11s_error e;
 
   assert_int_equal(search(session, &class, label, found), 1);
-  if (p11s_object_public_from(softhsm_module(), session, p11s_algorithm_find(13), found[0], &key,
-                              &e) != P11S_OK)
+  if (p11s_object_public_from(SESSION_OF(softhsm_module(), session), p11s_algorithm_find(13),
+                              found[0], &key, &e) != P11S_OK)
     fail_msg("%s", e.text);
   must(softhsm_module()->C_CloseSession(session), "C_CloseSession");
   return key;

@@ -2,7 +2,7 @@
 #ifndef P11S_TEST_SESSION_RIG_H
 #define P11S_TEST_SESSION_RIG_H
 
-#include "pkcs11/session.h"
+#include "pkcs11/session_internal.h"
 #include "rig/softhsm.h"
 
 /*

@@ -6,6 +6,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "pkcs11/restart.h"
+#include "pkcs11/session_internal.h"
 #include "rig/rig.h"
 #include "token/token.h"
 #include "token/token_internal.h"
@@ -79,7 +80,7 @@ static enum p11s_err run(struct p11s_job *job, struct p11s_work *work, struct p1
     rig_event_note(j->started);
   if (j->gate != NULL)
     rig_event_wait(j->gate, 1);
-  j->session[j->runs] = p11s_session_handle(work->session);
+  j->session[j->runs] = work->session->handle;
   j->epoch[j->runs] = work->epoch;
   rv = rig_fake()->behind()->C_GetSessionInfo(j->session[j->runs], &info);
   j->state[j->runs] = info.state;

@@ -58,8 +58,7 @@ static enum p11s_err hides_keys(struct p11s_session *session, bool *ret_hides, s
   enum p11s_err err = P11S_OK;
 
   if (!p11s_session_has_user(session))
-    err = p11s_object_each(p11s_session_module(session), p11s_session_handle(session), note_private,
-                           &shows, e);
+    err = p11s_object_each(session, note_private, &shows, e);
   *ret_hides = err == P11S_OK && !p11s_session_has_user(session) && !shows;
   return err;
 }
@@ -115,8 +114,7 @@ static enum p11s_err keys_list(const struct p11s_command_ctx *ctx, struct p11s_s
   enum p11s_err err = keys_login(ctx, session, &seen_all, e);
 
   if (err == P11S_OK)
-    err = p11s_object_each(p11s_session_module(session), p11s_session_handle(session), keys_row,
-                           &keys, e);
+    err = p11s_object_each(session, keys_row, &keys, e);
   if (err == P11S_OK)
     err = p11s_table_print(keys.table, ctx->json, ctx->out, e);
   if (err == P11S_OK && !ctx->json && p11s_table_rows(keys.table) == 0)

@@ -2,11 +2,17 @@
 #include "pkcs11/attribute.h"
 
 #include "pkcs11/rv.h"
+#include "pkcs11/session_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define BATCH 64
+
+static CK_RV get(struct p11s_session *session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *attr)
+{
+  return session->module->C_GetAttributeValue(session->handle, object, attr, 1);
+}
 
 /* Whether the token merely does not give this attribute, rather than being in trouble. */
 static bool is_absent(CK_RV rv)
@@ -15,80 +21,70 @@ static bool is_absent(CK_RV rv)
          rv == CKR_ATTRIBUTE_VALUE_INVALID || rv == CKR_FUNCTION_NOT_SUPPORTED;
 }
 
-static enum p11s_err read_sized(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, CK_ULONG size,
-                                struct p11s_bytes *ret, struct p11s_error *e)
+enum p11s_err p11s_attribute_read(struct p11s_session *session, CK_OBJECT_HANDLE object,
+                                  CK_ATTRIBUTE_TYPE type, struct p11s_bytes *ret,
+                                  struct p11s_error *e)
 {
-  CK_ATTRIBUTE attr = {type, NULL, size};
-  unsigned char *data = calloc(1, size + 1);
-  CK_RV rv;
+  CK_ATTRIBUTE attr = {type, NULL, 0};
+  CK_RV rv = get(session, object, &attr);
+  CK_ULONG size = attr.ulValueLen;
+  unsigned char *data = NULL;
 
-  if (data == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  attr.pValue = data;
-  rv = module->C_GetAttributeValue(session, object, &attr, 1);
+  *ret = (struct p11s_bytes){NULL, 0};
+  /* CK_UNAVAILABLE_INFORMATION is the largest CK_ULONG. */
+  if (is_absent(rv) || (rv == CKR_OK && size > P11S_ATTRIBUTE_MAX))
+    return P11S_OK;
+  if (rv == CKR_OK) {
+    attr.pValue = data = calloc(1, size + 1);
+    if (data == NULL)
+      return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    rv = get(session, object, &attr);
+  }
   if (rv == CKR_OK && attr.ulValueLen <= size) {
     data[attr.ulValueLen] = 0;
-    ret->data = data;
-    ret->len = attr.ulValueLen;
+    *ret = (struct p11s_bytes){data, attr.ulValueLen};
     return P11S_OK;
   }
   free(data);
-  if (rv == CKR_OK || is_absent(rv))
+  return rv == CKR_OK || is_absent(rv) ? P11S_OK : p11s_rv_error(e, rv, "C_GetAttributeValue");
+}
+
+/* A value of one length only. */
+static enum p11s_err read_fixed(struct p11s_session *session, CK_OBJECT_HANDLE object,
+                                CK_ATTRIBUTE attr, bool *ret_given, struct p11s_error *e)
+{
+  CK_ULONG size = attr.ulValueLen;
+  CK_RV rv = get(session, object, &attr);
+
+  *ret_given = rv == CKR_OK && attr.ulValueLen == size;
+  if (rv == CKR_OK || is_absent(rv) || rv == CKR_BUFFER_TOO_SMALL)
     return P11S_OK;
   return p11s_rv_error(e, rv, "C_GetAttributeValue");
 }
 
-enum p11s_err p11s_attribute_read(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                  CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
-                                  struct p11s_bytes *ret, struct p11s_error *e)
-{
-  CK_ATTRIBUTE attr = {type, NULL, 0};
-  CK_RV rv = module->C_GetAttributeValue(session, object, &attr, 1);
-
-  *ret = (struct p11s_bytes){NULL, 0};
-  if (is_absent(rv))
-    return P11S_OK;
-  if (rv != CKR_OK)
-    return p11s_rv_error(e, rv, "C_GetAttributeValue");
-  /* CK_UNAVAILABLE_INFORMATION is the largest CK_ULONG, so this catches it too. */
-  if (attr.ulValueLen > P11S_ATTRIBUTE_MAX)
-    return P11S_OK;
-  return read_sized(module, session, object, type, attr.ulValueLen, ret, e);
-}
-
-enum p11s_err p11s_attribute_read_ulong(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                        CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
-                                        bool *ret_given, CK_ULONG *ret_value, struct p11s_error *e)
+enum p11s_err p11s_attribute_read_ulong(struct p11s_session *session, CK_OBJECT_HANDLE object,
+                                        CK_ATTRIBUTE_TYPE type, bool *ret_given,
+                                        CK_ULONG *ret_value, struct p11s_error *e)
 {
   CK_ULONG value = 0;
   CK_ATTRIBUTE attr = {type, &value, sizeof value};
-  CK_RV rv = module->C_GetAttributeValue(session, object, &attr, 1);
+  enum p11s_err result = read_fixed(session, object, attr, ret_given, e);
 
-  *ret_given = false;
-  if (is_absent(rv) || rv == CKR_BUFFER_TOO_SMALL)
-    return P11S_OK;
-  if (rv != CKR_OK)
-    return p11s_rv_error(e, rv, "C_GetAttributeValue");
-  if (attr.ulValueLen == sizeof value && value != CK_UNAVAILABLE_INFORMATION) {
-    *ret_given = true;
+  *ret_given = *ret_given && value != CK_UNAVAILABLE_INFORMATION;
+  if (*ret_given)
     *ret_value = value;
-  }
-  return P11S_OK;
+  return result;
 }
 
-enum p11s_err p11s_attribute_read_bool(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                       CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, bool *ret,
-                                       struct p11s_error *e)
+enum p11s_err p11s_attribute_read_bool(struct p11s_session *session, CK_OBJECT_HANDLE object,
+                                       CK_ATTRIBUTE_TYPE type, bool *ret, struct p11s_error *e)
 {
   CK_BBOOL value = CK_FALSE;
   CK_ATTRIBUTE attr = {type, &value, sizeof value};
-  CK_RV rv = module->C_GetAttributeValue(session, object, &attr, 1);
+  enum p11s_err result = read_fixed(session, object, attr, ret, e);
 
-  if (rv != CKR_OK && !is_absent(rv) && rv != CKR_BUFFER_TOO_SMALL)
-    return p11s_rv_error(e, rv, "C_GetAttributeValue");
-  *ret = rv == CKR_OK && attr.ulValueLen == sizeof value && value != CK_FALSE;
-  return P11S_OK;
+  *ret = *ret && value != CK_FALSE;
+  return result;
 }
 
 void p11s_bytes_clear(struct p11s_bytes *b)
@@ -137,8 +133,8 @@ static enum p11s_err append(struct p11s_handles *all, size_t *size, const CK_OBJ
   return P11S_OK;
 }
 
-static enum p11s_err collect(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                             struct p11s_handles *all, struct p11s_error *e)
+static enum p11s_err collect(struct p11s_session *session, struct p11s_handles *all,
+                             struct p11s_error *e)
 {
   CK_OBJECT_HANDLE batch[BATCH];
   enum p11s_err result;
@@ -146,7 +142,7 @@ static enum p11s_err collect(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session
 
   for (;;) {
     CK_ULONG n = 0;
-    CK_RV rv = module->C_FindObjects(session, batch, BATCH, &n);
+    CK_RV rv = session->module->C_FindObjects(session->handle, batch, BATCH, &n);
 
     if (rv != CKR_OK)
       return p11s_rv_error(e, rv, "C_FindObjects");
@@ -162,20 +158,19 @@ static enum p11s_err collect(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session
   }
 }
 
-enum p11s_err p11s_objects_search(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                  CK_ATTRIBUTE *template, CK_ULONG n, struct p11s_handles *ret,
-                                  struct p11s_error *e)
+enum p11s_err p11s_objects_search(struct p11s_session *session, CK_ATTRIBUTE *template, CK_ULONG n,
+                                  struct p11s_handles *ret, struct p11s_error *e)
 {
   struct p11s_handles all = {NULL, 0};
   enum p11s_err result;
-  CK_RV rv = module->C_FindObjectsInit(session, template, n);
+  CK_RV rv = session->module->C_FindObjectsInit(session->handle, template, n);
 
   *ret = all;
   if (rv != CKR_OK)
     return p11s_rv_error(e, rv, "C_FindObjectsInit");
-  result = collect(module, session, &all, e);
+  result = collect(session, &all, e);
   /* Also after an error: else the session could do nothing but go on searching. */
-  (void)module->C_FindObjectsFinal(session);
+  (void)session->module->C_FindObjectsFinal(session->handle);
   if (result != P11S_OK) {
     p11s_handles_clear(&all);
     return result;

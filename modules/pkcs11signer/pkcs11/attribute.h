@@ -15,6 +15,8 @@
 #define P11S_ATTRIBUTE_MAX 65536
 #define P11S_OBJECTS_MAX 100000
 
+struct p11s_session;
+
 struct p11s_bytes {
   unsigned char *data; /* NUL-terminated behind len; NULL when the attribute is not there */
   size_t len;
@@ -22,18 +24,17 @@ struct p11s_bytes {
 
 /* P11S_OK with ret->data NULL when the token does not give the attribute (absent, sensitive, or of
    unbelievable length); else the caller frees ret->data. P11S_ERR_NOMEM, P11S_ERR_TOKEN. */
-enum p11s_err p11s_attribute_read(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                  CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
-                                  struct p11s_bytes *ret, struct p11s_error *e);
+enum p11s_err p11s_attribute_read(struct p11s_session *session, CK_OBJECT_HANDLE object,
+                                  CK_ATTRIBUTE_TYPE type, struct p11s_bytes *ret,
+                                  struct p11s_error *e);
 /* *ret_given is false when the token does not give it, or not as a CK_ULONG. */
-enum p11s_err p11s_attribute_read_ulong(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                        CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
-                                        bool *ret_given, CK_ULONG *ret_value, struct p11s_error *e);
+enum p11s_err p11s_attribute_read_ulong(struct p11s_session *session, CK_OBJECT_HANDLE object,
+                                        CK_ATTRIBUTE_TYPE type, bool *ret_given,
+                                        CK_ULONG *ret_value, struct p11s_error *e);
 
-/* *ret is false when the token does not give it, or not as a CK_BBOOL. */
-enum p11s_err p11s_attribute_read_bool(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                       CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, bool *ret,
-                                       struct p11s_error *e);
+/* *ret is false when the token does not give it, or not as a CK_BBOOL, and on failure. */
+enum p11s_err p11s_attribute_read_bool(struct p11s_session *session, CK_OBJECT_HANDLE object,
+                                       CK_ATTRIBUTE_TYPE type, bool *ret, struct p11s_error *e);
 
 void p11s_bytes_clear(struct p11s_bytes *b);
 bool p11s_bytes_equal(const struct p11s_bytes *a, const void *data, size_t len);
@@ -46,9 +47,8 @@ struct p11s_handles {
 };
 /* All objects that match the template, at most P11S_OBJECTS_MAX. The search is ended in any case.
    P11S_ERR_NOMEM, P11S_ERR_TOKEN. The caller clears *ret. */
-enum p11s_err p11s_objects_search(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                  CK_ATTRIBUTE *template, CK_ULONG n, struct p11s_handles *ret,
-                                  struct p11s_error *e);
+enum p11s_err p11s_objects_search(struct p11s_session *session, CK_ATTRIBUTE *template, CK_ULONG n,
+                                  struct p11s_handles *ret, struct p11s_error *e);
 void p11s_handles_clear(struct p11s_handles *h);
 
 #endif

@@ -5,6 +5,7 @@
 #include "pkcs11/object.h"
 #include "pkcs11/object_internal.h"
 #include "pkcs11/rv.h"
+#include "pkcs11/session_internal.h"
 
 #include <string.h>
 
@@ -113,8 +114,7 @@ static enum p11s_err generate_failed(CK_RV rv, const struct p11s_algorithm *alg,
 
 /* Where it is made. */
 struct bench {
-  CK_FUNCTION_LIST *module;
-  CK_SESSION_HANDLE session;
+  struct p11s_session *session;
   const struct p11s_algorithm *alg;
   struct p11s_keypair *pair;
   CK_OBJECT_HANDLE public_key, private_key; /* C_GenerateKeyPair's */
@@ -126,9 +126,9 @@ static CK_RV call(struct bench *b, unsigned bits, enum restriction restriction)
 
   b->public_key = b->private_key = CK_INVALID_HANDLE;
   fill_request(&r, b->alg, bits, b->pair, restriction);
-  return b->module->C_GenerateKeyPair(b->session, &r.mechanism, r.public_template, r.public_count,
-                                      r.private_template, r.private_count, &b->public_key,
-                                      &b->private_key);
+  return b->session->module->C_GenerateKeyPair(b->session->handle, &r.mechanism, r.public_template,
+                                               r.public_count, r.private_template, r.private_count,
+                                               &b->public_key, &b->private_key);
 }
 
 /* Behind a call that failed. P11S_OK: the token made nothing, and may be asked in another way. */
@@ -136,7 +136,7 @@ static enum p11s_err clean_up(struct bench *b, CK_RV rv, struct p11s_error *e)
 {
   struct p11s_error said = {0};
   bool made;
-  enum p11s_err result = p11s_keypair_clean_up(b->module, b->session, b->pair, &made, &said);
+  enum p11s_err result = p11s_keypair_clean_up(b->session, b->pair, &made, &said);
 
   if (result == P11S_OK)
     return P11S_OK;
@@ -187,48 +187,43 @@ static enum p11s_err check_size(const struct p11s_algorithm *alg, unsigned *bits
   return P11S_OK;
 }
 
-static enum p11s_err check_mechanisms(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+static enum p11s_err check_mechanisms(struct p11s_session *session,
                                       const struct p11s_algorithm *alg, struct p11s_error *e)
 {
-  struct p11s_mechanisms m = {NULL, 0};
-  CK_SESSION_INFO info;
-  enum p11s_err result;
-  CK_RV rv;
+  const struct p11s_mechanisms *m = p11s_session_mechanisms(session, e);
 
-  memset(&info, 0, sizeof info);
-  rv = module->C_GetSessionInfo(session, &info);
-  if (rv != CKR_OK)
-    return p11s_rv_error(e, rv, "C_GetSessionInfo");
-  result = p11s_mechanisms_get(module, info.slotID, &m, e);
-  if (result != P11S_OK)
-    return result;
-  if (!p11s_mechanisms_have(&m, alg->raw) && !p11s_mechanisms_have(&m, alg->hashing))
-    result = p11s_mechanisms_missing(&m, "sign with", alg, e);
-  else if (!p11s_mechanisms_have(&m, alg->keygen))
-    result = p11s_mechanisms_missing(&m, "make keys for", alg, e);
-  p11s_mechanisms_clear(&m);
-  return result;
+  if (m == NULL)
+    return P11S_ERR_TOKEN;
+  if (!p11s_mechanisms_have(m, alg->raw) && !p11s_mechanisms_have(m, alg->hashing))
+    return p11s_mechanisms_missing(m, "sign with", alg, e);
+  if (!p11s_mechanisms_have(m, alg->keygen))
+    return p11s_mechanisms_missing(m, "make keys for", alg, e);
+  return P11S_OK;
+}
+
+static bool has_flag(const struct bench *b, CK_ATTRIBUTE_TYPE type)
+{
+  bool has;
+
+  (void)p11s_attribute_read_bool(b->session, b->private_key, type, &has, NULL);
+  return has;
 }
 
 /* Whether the token would hand out the private value. Only its length is asked for. */
-static bool is_readable(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key,
-                        CK_ATTRIBUTE_TYPE type)
+static bool is_readable(const struct bench *b)
 {
-  CK_ATTRIBUTE attr = {type, NULL, 0};
+  CK_ATTRIBUTE attr = {b->alg->family == P11S_RSA ? CKA_PRIVATE_EXPONENT : CKA_VALUE, NULL, 0};
 
-  return module->C_GetAttributeValue(session, key, &attr, 1) == CKR_OK && attr.ulValueLen > 0 &&
-         attr.ulValueLen != CK_UNAVAILABLE_INFORMATION;
+  return b->session->module->C_GetAttributeValue(b->session->handle, b->private_key, &attr, 1) ==
+             CKR_OK &&
+         attr.ulValueLen > 0 && attr.ulValueLen != CK_UNAVAILABLE_INFORMATION;
 }
 
 /* OpenSC says of a card's new key that it is not sensitive, though nothing can read it: that alone
    is no reason to refuse the key. */
 static enum p11s_err check_made(const struct bench *b, struct p11s_error *e)
 {
-  CK_ATTRIBUTE_TYPE secret = b->alg->family == P11S_RSA ? CKA_PRIVATE_EXPONENT : CKA_VALUE;
-
-  if (!p11s_object_flag(b->module, b->session, b->private_key, CKA_EXTRACTABLE) &&
-      (p11s_object_flag(b->module, b->session, b->private_key, CKA_SENSITIVE) ||
-       !is_readable(b->module, b->session, b->private_key, secret)))
+  if (!has_flag(b, CKA_EXTRACTABLE) && (has_flag(b, CKA_SENSITIVE) || !is_readable(b)))
     return P11S_OK;
   return p11s_error_set(e, P11S_ERR_TOKEN,
                         "the token made a private key that can be read from it, although told not "
@@ -239,8 +234,8 @@ static enum p11s_err check_made(const struct bench *b, struct p11s_error *e)
    that is lost is for the next try, or for people (p11s_keypair_say_left). */
 static void destroy(struct bench *b)
 {
-  CK_RV private_rv = b->module->C_DestroyObject(b->session, b->private_key);
-  CK_RV public_rv = b->module->C_DestroyObject(b->session, b->public_key);
+  CK_RV private_rv = b->session->module->C_DestroyObject(b->session->handle, b->private_key);
+  CK_RV public_rv = b->session->module->C_DestroyObject(b->session->handle, b->public_key);
 
   if (private_rv == CKR_OK && public_rv == CKR_OK)
     atomic_store(&b->pair->state, P11S_PAIR_NONE);
@@ -251,26 +246,26 @@ static enum p11s_err take(struct bench *b, struct p11s_pubkey **ret_public, stru
   enum p11s_err result = check_made(b, e);
 
   if (result == P11S_OK)
-    result = p11s_keypair_check_name(b->module, b->session, b->pair, b->private_key, e);
+    result = p11s_keypair_check_name(b->session, b->pair, b->private_key, e);
   if (result == P11S_OK)
-    result = p11s_object_public_from(b->module, b->session, b->alg, b->public_key, ret_public, e);
+    result = p11s_object_public_from(b->session, b->alg, b->public_key, ret_public, e);
   if (result != P11S_OK)
     destroy(b);
   return result;
 }
 
-enum p11s_err p11s_keygen_make(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                               const struct p11s_algorithm *alg, struct p11s_keypair *pair,
-                               struct p11s_pubkey **ret_public, struct p11s_error *e)
+enum p11s_err p11s_keygen_make(struct p11s_session *session, const struct p11s_algorithm *alg,
+                               struct p11s_keypair *pair, struct p11s_pubkey **ret_public,
+                               struct p11s_error *e)
 {
-  struct bench b = {module, session, alg, pair, CK_INVALID_HANDLE, CK_INVALID_HANDLE};
+  struct bench b = {session, alg, pair, CK_INVALID_HANDLE, CK_INVALID_HANDLE};
   unsigned bits = pair->bits;
   enum p11s_err result = check_size(alg, &bits, e);
 
   if (result == P11S_OK)
-    result = check_mechanisms(module, session, alg, e);
+    result = check_mechanisms(session, alg, e);
   if (result == P11S_OK)
-    result = p11s_keypair_make_room(module, session, pair, e);
+    result = p11s_keypair_make_room(session, pair, e);
   if (result == P11S_OK)
     result = generate(&b, bits, e);
   return result == P11S_OK ? take(&b, ret_public, e) : result;

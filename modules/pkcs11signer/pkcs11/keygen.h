@@ -25,8 +25,8 @@
 /* pair: fresh, or of an earlier try. P11S_ERR_EXISTS when a private or public key has the label,
    P11S_ERR_KEY_TYPE for a size that is not allowed, P11S_ERR_MECHANISM, P11S_ERR_TIMEOUT:
    cancelled, P11S_ERR_TOKEN; its CK_RV is a lost session's only when another try may do better. */
-enum p11s_err p11s_keygen_make(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                               const struct p11s_algorithm *alg, struct p11s_keypair *pair,
-                               struct p11s_pubkey **ret_public, struct p11s_error *e);
+enum p11s_err p11s_keygen_make(struct p11s_session *session, const struct p11s_algorithm *alg,
+                               struct p11s_keypair *pair, struct p11s_pubkey **ret_public,
+                               struct p11s_error *e);
 
 #endif

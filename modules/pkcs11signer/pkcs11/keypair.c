@@ -6,6 +6,7 @@
 #include "base/crypto.h"
 #include "pkcs11/object_internal.h"
 #include "pkcs11/rv.h"
+#include "pkcs11/session_internal.h"
 #include "pkcs11/uri.h"
 
 #include <p11-kit/p11-kit.h>
@@ -41,15 +42,15 @@ void p11s_keypair_copy(struct p11s_keypair *to, const struct p11s_keypair *from)
   atomic_store(&to->state, atomic_load(&from->state));
 }
 
-void p11s_keypair_set_place(struct p11s_keypair *pair, CK_FUNCTION_LIST *module, const char *token)
+void p11s_keypair_set_place(struct p11s_keypair *pair, struct p11s_session *session)
 {
   char *path;
 
   if (pair->module[0] != '\0')
     return;
-  path = p11_kit_module_get_filename(module);
+  path = p11_kit_module_get_filename(session->module);
   (void)snprintf(pair->module, sizeof pair->module, "%s", path != NULL ? path : "MODULE");
-  (void)snprintf(pair->token, sizeof pair->token, "%s", token);
+  (void)snprintf(pair->token, sizeof pair->token, "%s", session->slot.label);
   free(path);
 }
 
@@ -86,11 +87,10 @@ static void add_id(struct p11s_object_name *name, struct p11s_keypair *pair)
   name->attrs[name->count++] = (CK_ATTRIBUTE){CKA_ID, pair->id, sizeof pair->id};
 }
 
-static bool has(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
-                const CK_ATTRIBUTE *want)
+static bool has(struct p11s_session *session, CK_OBJECT_HANDLE object, const CK_ATTRIBUTE *want)
 {
   struct p11s_bytes have = {NULL, 0};
-  bool does = p11s_attribute_read(module, session, object, want->type, &have, NULL) == P11S_OK &&
+  bool does = p11s_attribute_read(session, object, want->type, &have, NULL) == P11S_OK &&
               p11s_bytes_equal(&have, want->pValue, want->ulValueLen);
 
   p11s_bytes_clear(&have);
@@ -99,11 +99,11 @@ static bool has(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session, CK_OBJECT_H
 
 /* The objects of a class that say themselves that they have the name: others are not the pair's,
    whatever a search gives. */
-static enum p11s_err find(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                          CK_OBJECT_CLASS class, const struct p11s_object_name *name,
-                          struct p11s_handles *ret, struct p11s_error *e)
+static enum p11s_err find(struct p11s_session *session, CK_OBJECT_CLASS class,
+                          const struct p11s_object_name *name, struct p11s_handles *ret,
+                          struct p11s_error *e)
 {
-  enum p11s_err result = p11s_objects_named(module, session, class, name, ret, e);
+  enum p11s_err result = p11s_objects_named(session, class, name, ret, e);
   size_t kept = 0;
 
   if (result != P11S_OK)
@@ -112,7 +112,7 @@ static enum p11s_err find(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
     bool all = true;
 
     for (CK_ULONG k = 0; k < name->count; k++)
-      all = all && has(module, session, ret->list[i], &name->attrs[k]);
+      all = all && has(session, ret->list[i], &name->attrs[k]);
     if (all)
       ret->list[kept++] = ret->list[i];
   }
@@ -120,12 +120,12 @@ static enum p11s_err find(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
   return P11S_OK;
 }
 
-static enum p11s_err count(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                           CK_OBJECT_CLASS class, const struct p11s_object_name *name,
-                           size_t *ret_count, struct p11s_error *e)
+static enum p11s_err count(struct p11s_session *session, CK_OBJECT_CLASS class,
+                           const struct p11s_object_name *name, size_t *ret_count,
+                           struct p11s_error *e)
 {
   struct p11s_handles found = {NULL, 0};
-  enum p11s_err result = find(module, session, class, name, &found, e);
+  enum p11s_err result = find(session, class, name, &found, e);
 
   *ret_count = result == P11S_OK ? found.count : 0;
   p11s_handles_clear(&found);
@@ -133,18 +133,18 @@ static enum p11s_err count(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
 }
 
 /* Removes all objects of a class with that name. *ret_found: how many there were. */
-static enum p11s_err remove_class(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                  CK_OBJECT_CLASS class, const struct p11s_object_name *name,
-                                  size_t *ret_found, struct p11s_error *e)
+static enum p11s_err remove_class(struct p11s_session *session, CK_OBJECT_CLASS class,
+                                  const struct p11s_object_name *name, size_t *ret_found,
+                                  struct p11s_error *e)
 {
   struct p11s_handles found = {NULL, 0};
   CK_RV rv = CKR_OK;
-  enum p11s_err result = find(module, session, class, name, &found, e);
+  enum p11s_err result = find(session, class, name, &found, e);
   size_t left;
 
   *ret_found = result == P11S_OK ? found.count : 0;
   for (size_t i = 0; i < *ret_found; i++) {
-    CK_RV destroyed = module->C_DestroyObject(session, found.list[i]);
+    CK_RV destroyed = session->module->C_DestroyObject(session->handle, found.list[i]);
 
     rv = destroyed == CKR_OK ? rv : destroyed;
   }
@@ -152,21 +152,20 @@ static enum p11s_err remove_class(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE se
   if (rv == CKR_OK)
     return result;
   /* It may say so of what it has removed. */
-  result = count(module, session, class, name, &left, e);
+  result = count(session, class, name, &left, e);
   return left > 0 ? p11s_rv_error(e, rv, "C_DestroyObject") : result;
 }
 
 /* Both halves; goes on when one cannot be removed. */
-static enum p11s_err remove_named(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                  const struct p11s_object_name *name, size_t *ret_found,
-                                  struct p11s_error *e)
+static enum p11s_err remove_named(struct p11s_session *session, const struct p11s_object_name *name,
+                                  size_t *ret_found, struct p11s_error *e)
 {
   enum p11s_err result = P11S_OK;
 
   *ret_found = 0;
   for (size_t i = 0; i < HALVES; i++) {
     size_t found;
-    enum p11s_err removed = remove_class(module, session, halves[i], name, &found, e);
+    enum p11s_err removed = remove_class(session, halves[i], name, &found, e);
 
     result = removed == P11S_OK ? result : removed;
     *ret_found += found;
@@ -174,8 +173,8 @@ static enum p11s_err remove_named(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE se
   return result;
 }
 
-static enum p11s_err label_free(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                const char *label, struct p11s_error *e)
+static enum p11s_err label_free(struct p11s_session *session, const char *label,
+                                struct p11s_error *e)
 {
   struct p11s_object_name name = named(label);
   enum p11s_err result = P11S_OK;
@@ -183,7 +182,7 @@ static enum p11s_err label_free(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE sess
   for (size_t i = 0; result == P11S_OK && i < HALVES; i++) {
     struct p11s_handles found;
 
-    result = p11s_objects_named(module, session, halves[i], &name, &found, e);
+    result = p11s_objects_named(session, halves[i], &name, &found, e);
     if (result == P11S_OK && found.count > 0)
       result = p11s_error_set(e, P11S_ERR_EXISTS, "the token has a %s key '%s' already",
                               halves[i] == CKO_PRIVATE_KEY ? "private" : "public", label);
@@ -194,19 +193,19 @@ static enum p11s_err label_free(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE sess
 
 /* By the CKA_ID, which is the pair's alone. What stands under its label and has another is left to
    people: it may be somebody else's by now. */
-static enum p11s_err look(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                          struct p11s_keypair *pair, size_t *ret_found, struct p11s_error *e)
+static enum p11s_err look(struct p11s_session *session, struct p11s_keypair *pair,
+                          size_t *ret_found, struct p11s_error *e)
 {
   struct p11s_object_name name = {NULL, {{0}}, 0};
   enum p11s_err result;
 
   add_id(&name, pair);
-  result = remove_named(module, session, &name, ret_found, e);
+  result = remove_named(session, &name, ret_found, e);
   if (*ret_found > 0)
     atomic_store(&pair->state, result == P11S_OK ? P11S_PAIR_NONE : P11S_PAIR_THERE);
   if (result != P11S_OK || *ret_found > 0)
     return result;
-  result = label_free(module, session, pair->label, e);
+  result = label_free(session, pair->label, e);
   if (result == P11S_ERR_EXISTS)
     atomic_store(&pair->state, P11S_PAIR_RENAMED);
   else if (result == P11S_OK)
@@ -214,8 +213,8 @@ static enum p11s_err look(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
   return result;
 }
 
-enum p11s_err p11s_keypair_make_room(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                     struct p11s_keypair *pair, struct p11s_error *e)
+enum p11s_err p11s_keypair_make_room(struct p11s_session *session, struct p11s_keypair *pair,
+                                     struct p11s_error *e)
 {
   enum p11s_err result = P11S_OK;
   size_t found;
@@ -224,16 +223,16 @@ enum p11s_err p11s_keypair_make_room(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE
     return p11s_error_set(e, P11S_ERR_SYNTAX, "a new key needs a label that is no URI, not '%s'",
                           pair->label);
   if (may_be_there(pair))
-    result = look(module, session, pair, &found, e);
-  return result == P11S_OK ? label_free(module, session, pair->label, e) : result;
+    result = look(session, pair, &found, e);
+  return result == P11S_OK ? label_free(session, pair->label, e) : result;
 }
 
-enum p11s_err p11s_keypair_clean_up(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                    struct p11s_keypair *pair, bool *ret_made, struct p11s_error *e)
+enum p11s_err p11s_keypair_clean_up(struct p11s_session *session, struct p11s_keypair *pair,
+                                    bool *ret_made, struct p11s_error *e)
 {
   struct p11s_error said = {0};
   size_t found;
-  enum p11s_err result = look(module, session, pair, &found, &said);
+  enum p11s_err result = look(session, pair, &found, &said);
 
   if (result == P11S_OK && found == 0) {
     *ret_made = false;
@@ -247,26 +246,25 @@ enum p11s_err p11s_keypair_clean_up(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE 
 }
 
 /* *ret: whether both halves have that name. */
-static enum p11s_err have_name(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                               const struct p11s_object_name *name, bool *ret, struct p11s_error *e)
+static enum p11s_err have_name(struct p11s_session *session, const struct p11s_object_name *name,
+                               bool *ret, struct p11s_error *e)
 {
   enum p11s_err result = P11S_OK;
   size_t found = 1;
 
   for (size_t i = 0; result == P11S_OK && found > 0 && i < HALVES; i++)
-    result = count(module, session, halves[i], name, &found, e);
+    result = count(session, halves[i], name, &found, e);
   *ret = found > 0;
   return result;
 }
 
-static enum p11s_err say_renamed(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                 const struct p11s_keypair *pair, CK_OBJECT_HANDLE private_key,
-                                 struct p11s_error *e)
+static enum p11s_err say_renamed(struct p11s_session *session, const struct p11s_keypair *pair,
+                                 CK_OBJECT_HANDLE private_key, struct p11s_error *e)
 {
   struct p11s_buf text = P11S_BUF_INIT;
   struct p11s_bytes label = {NULL, 0};
 
-  (void)p11s_attribute_read(module, session, private_key, CKA_LABEL, &label, NULL);
+  (void)p11s_attribute_read(session, private_key, CKA_LABEL, &label, NULL);
   p11s_uri_add_value(&text, label.data, label.len);
   (void)p11s_error_set(e, P11S_ERR_TOKEN,
                        "the token does not keep the label '%s' of a new key: it has "
@@ -277,27 +275,26 @@ static enum p11s_err say_renamed(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE ses
   return P11S_ERR_TOKEN;
 }
 
-enum p11s_err p11s_keypair_check_name(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                      struct p11s_keypair *pair, CK_OBJECT_HANDLE private_key,
-                                      struct p11s_error *e)
+enum p11s_err p11s_keypair_check_name(struct p11s_session *session, struct p11s_keypair *pair,
+                                      CK_OBJECT_HANDLE private_key, struct p11s_error *e)
 {
   struct p11s_object_name label = named(pair->label), id = {NULL, {{0}}, 0};
   bool kept = false;
   enum p11s_err result;
 
   add_id(&id, pair);
-  result = have_name(module, session, &id, &kept, e);
+  result = have_name(session, &id, &kept, e);
   if (result == P11S_OK) {
     atomic_store(&pair->state, kept ? P11S_PAIR_THERE : P11S_PAIR_RENAMED);
-    result = have_name(module, session, &label, &kept, e);
+    result = have_name(session, &label, &kept, e);
   }
   if (result != P11S_OK || kept)
     return result;
-  return say_renamed(module, session, pair, private_key, e);
+  return say_renamed(session, pair, private_key, e);
 }
 
-enum p11s_err p11s_keypair_remove(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                  struct p11s_keypair *pair, struct p11s_error *e)
+enum p11s_err p11s_keypair_remove(struct p11s_session *session, struct p11s_keypair *pair,
+                                  struct p11s_error *e)
 {
   struct p11s_object_name name = named(pair->label);
   enum p11s_err result;
@@ -305,7 +302,7 @@ enum p11s_err p11s_keypair_remove(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE se
 
   if (atomic_load(&pair->state) != P11S_PAIR_RENAMED)
     add_id(&name, pair);
-  result = remove_named(module, session, &name, &found, e);
+  result = remove_named(session, &name, &found, e);
   if (result == P11S_OK)
     atomic_store(&pair->state, P11S_PAIR_NONE);
   return result;

@@ -11,27 +11,17 @@
 
 #define NAMED_MAX 10
 
-bool p11s_object_flag(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
-                      CK_ATTRIBUTE_TYPE type)
-{
-  CK_BBOOL value = CK_FALSE;
-  CK_ATTRIBUTE attr = {type, &value, sizeof value};
-
-  return module->C_GetAttributeValue(session, object, &attr, 1) == CKR_OK &&
-         attr.ulValueLen == sizeof value && value != CK_FALSE;
-}
-
 /* Whether the object really has what the search asked for; what the token does not give is
  * believed. */
-static enum p11s_err answers_to(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                CK_OBJECT_HANDLE object, const struct p11s_object_name *name,
-                                bool *ret_does, struct p11s_error *e)
+static enum p11s_err answers_to(struct p11s_session *session, CK_OBJECT_HANDLE object,
+                                const struct p11s_object_name *name, bool *ret_does,
+                                struct p11s_error *e)
 {
   *ret_does = true;
   for (CK_ULONG i = 0; i < name->count && *ret_does; i++) {
     const CK_ATTRIBUTE *want = &name->attrs[i];
     struct p11s_bytes have;
-    enum p11s_err result = p11s_attribute_read(module, session, object, want->type, &have, e);
+    enum p11s_err result = p11s_attribute_read(session, object, want->type, &have, e);
 
     if (result != P11S_OK)
       return result;
@@ -42,20 +32,20 @@ static enum p11s_err answers_to(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE sess
   return P11S_OK;
 }
 
-enum p11s_err p11s_objects_named(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                 CK_OBJECT_CLASS class, const struct p11s_object_name *name,
-                                 struct p11s_handles *ret, struct p11s_error *e)
+enum p11s_err p11s_objects_named(struct p11s_session *session, CK_OBJECT_CLASS class,
+                                 const struct p11s_object_name *name, struct p11s_handles *ret,
+                                 struct p11s_error *e)
 {
   CK_ATTRIBUTE template[3] = {{CKA_CLASS, &class, sizeof class}};
   enum p11s_err result;
   size_t kept = 0;
 
   memcpy(template + 1, name->attrs, name->count * sizeof name->attrs[0]);
-  result = p11s_objects_search(module, session, template, 1 + name->count, ret, e);
+  result = p11s_objects_search(session, template, 1 + name->count, ret, e);
   for (size_t i = 0; result == P11S_OK && i < ret->count; i++) {
     bool does;
 
-    result = answers_to(module, session, ret->list[i], name, &does, e);
+    result = answers_to(session, ret->list[i], name, &does, e);
     if (result == P11S_OK && does)
       ret->list[kept++] = ret->list[i];
   }
@@ -67,12 +57,11 @@ enum p11s_err p11s_objects_named(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE ses
 }
 
 /* Whether the object's label is that one, but for what some tokens pad it with: a NUL, blanks. */
-static enum p11s_err is_labelled(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                 CK_OBJECT_HANDLE object, const CK_ATTRIBUTE *label, bool *ret_is,
-                                 struct p11s_error *e)
+static enum p11s_err is_labelled(struct p11s_session *session, CK_OBJECT_HANDLE object,
+                                 const CK_ATTRIBUTE *label, bool *ret_is, struct p11s_error *e)
 {
   struct p11s_bytes have;
-  enum p11s_err result = p11s_attribute_read(module, session, object, CKA_LABEL, &have, e);
+  enum p11s_err result = p11s_attribute_read(session, object, CKA_LABEL, &have, e);
 
   if (result != P11S_OK)
     return result;
@@ -87,9 +76,8 @@ static enum p11s_err is_labelled(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE ses
 }
 
 /* The private keys whose label a listing shows as that of the name. */
-static enum p11s_err find_padded(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                 const struct p11s_object_name *name, struct p11s_handles *ret,
-                                 struct p11s_error *e)
+static enum p11s_err find_padded(struct p11s_session *session, const struct p11s_object_name *name,
+                                 struct p11s_handles *ret, struct p11s_error *e)
 {
   struct p11s_object_name others = *name;
   const CK_ATTRIBUTE *label = NULL;
@@ -105,11 +93,11 @@ static enum p11s_err find_padded(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE ses
       others.attrs[others.count++] = name->attrs[i];
   if (label == NULL)
     return P11S_OK;
-  result = p11s_objects_named(module, session, CKO_PRIVATE_KEY, &others, ret, e);
+  result = p11s_objects_named(session, CKO_PRIVATE_KEY, &others, ret, e);
   for (size_t i = 0; result == P11S_OK && i < ret->count; i++) {
     bool is = false;
 
-    result = is_labelled(module, session, ret->list[i], label, &is, e);
+    result = is_labelled(session, ret->list[i], label, &is, e);
     if (result == P11S_OK && is)
       ret->list[kept++] = ret->list[i];
   }
@@ -118,38 +106,35 @@ static enum p11s_err find_padded(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE ses
 }
 
 /* Appends "'label'", or the id when there is no label. */
-static void add_name(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
-                     struct p11s_buf *out)
+static void add_name(struct p11s_session *session, CK_OBJECT_HANDLE object, struct p11s_buf *out)
 {
   struct p11s_bytes value;
   char id[65];
 
-  if (p11s_attribute_read(module, session, object, CKA_LABEL, &value, NULL) == P11S_OK &&
-      value.len > 0) {
+  if (p11s_attribute_read(session, object, CKA_LABEL, &value, NULL) == P11S_OK && value.len > 0) {
     p11s_buf_addf(out, "'%s'", (const char *)value.data);
   } else {
     p11s_bytes_clear(&value);
-    (void)p11s_attribute_read(module, session, object, CKA_ID, &value, NULL);
+    (void)p11s_attribute_read(session, object, CKA_ID, &value, NULL);
     p11s_bytes_hex(&value, id, sizeof id);
     p11s_buf_addf(out, "one without label, id %s", id[0] != 0 ? id : "empty");
   }
   p11s_bytes_clear(&value);
 }
 
-static enum p11s_err no_key(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session, const char *label,
-                            struct p11s_error *e)
+static enum p11s_err no_key(struct p11s_session *session, const char *label, struct p11s_error *e)
 {
   CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
   CK_ATTRIBUTE template = {CKA_CLASS, &class, sizeof class};
   struct p11s_buf there = P11S_BUF_INIT;
   struct p11s_handles all;
-  enum p11s_err result = p11s_objects_search(module, session, &template, 1, &all, e);
+  enum p11s_err result = p11s_objects_search(session, &template, 1, &all, e);
 
   if (result != P11S_OK)
     return result;
   for (size_t i = 0; i < all.count && i < NAMED_MAX; i++) {
     p11s_buf_addstr(&there, i > 0 ? ", " : "");
-    add_name(module, session, all.list[i], &there);
+    add_name(session, all.list[i], &there);
   }
   if (all.count > NAMED_MAX)
     p11s_buf_addf(&there, " and %zu more", all.count - NAMED_MAX);
@@ -178,9 +163,9 @@ const char *p11s_key_type_name(CK_KEY_TYPE type)
 
 /* Leaves out those of another type. A token that does not say the type is found out by the public
    key. */
-static enum p11s_err keep_of_type(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                  const struct p11s_algorithm *alg, const char *label,
-                                  struct p11s_handles *found, struct p11s_error *e)
+static enum p11s_err keep_of_type(struct p11s_session *session, const struct p11s_algorithm *alg,
+                                  const char *label, struct p11s_handles *found,
+                                  struct p11s_error *e)
 {
   CK_ULONG type, other = 0;
   size_t kept = 0;
@@ -188,7 +173,7 @@ static enum p11s_err keep_of_type(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE se
 
   for (size_t i = 0; i < found->count; i++) {
     enum p11s_err result =
-        p11s_attribute_read_ulong(module, session, found->list[i], CKA_KEY_TYPE, &given, &type, e);
+        p11s_attribute_read_ulong(session, found->list[i], CKA_KEY_TYPE, &given, &type, e);
 
     if (result != P11S_OK)
       return result;
@@ -205,7 +190,7 @@ static enum p11s_err keep_of_type(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE se
       p11s_key_type_name(other), alg->number, alg->mnemonic, p11s_algorithm_kind(alg));
 }
 
-enum p11s_err p11s_object_find_privates(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+enum p11s_err p11s_object_find_privates(struct p11s_session *session,
                                         const struct p11s_algorithm *alg, const char *label,
                                         struct p11s_handles *ret, struct p11s_error *e)
 {
@@ -215,15 +200,15 @@ enum p11s_err p11s_object_find_privates(CK_FUNCTION_LIST *module, CK_SESSION_HAN
 
   if (result != P11S_OK)
     return result;
-  result = p11s_objects_named(module, session, CKO_PRIVATE_KEY, &name, &found, e);
+  result = p11s_objects_named(session, CKO_PRIVATE_KEY, &name, &found, e);
   if (result == P11S_OK && found.count == 0) {
     p11s_handles_clear(&found);
-    result = find_padded(module, session, &name, &found, e);
+    result = find_padded(session, &name, &found, e);
   }
   if (result == P11S_OK && found.count == 0)
-    result = no_key(module, session, label, e);
+    result = no_key(session, label, e);
   else if (result == P11S_OK)
-    result = keep_of_type(module, session, alg, label, &found, e);
+    result = keep_of_type(session, alg, label, &found, e);
   if (result == P11S_OK)
     *ret = found;
   else

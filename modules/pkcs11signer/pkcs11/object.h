@@ -24,7 +24,7 @@
 /* The private keys that the label names, those of another type left out: one, as a rule.
    P11S_ERR_NO_KEY names those that are there (at most 10), P11S_ERR_KEY_TYPE says which type was
    expected. On success there is at least one, and the caller clears *ret. */
-enum p11s_err p11s_object_find_privates(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+enum p11s_err p11s_object_find_privates(struct p11s_session *session,
                                         const struct p11s_algorithm *alg, const char *label,
                                         struct p11s_handles *ret, struct p11s_error *e);
 
@@ -46,7 +46,7 @@ void p11s_publics_clear(struct p11s_publics *publics);
  * key's own attributes decide; where it has none, all of them are added. P11S_ERR_NO_KEY when there
  * is none, P11S_ERR_KEY_TYPE when it is of another type, curve or size.
  */
-enum p11s_err p11s_object_read_publics(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+enum p11s_err p11s_object_read_publics(struct p11s_session *session,
                                        const struct p11s_algorithm *alg,
                                        CK_OBJECT_HANDLE private_key, const char *label,
                                        const char *pub_label, struct p11s_publics *publics,
@@ -55,7 +55,7 @@ enum p11s_err p11s_object_read_publics(CK_FUNCTION_LIST *module, CK_SESSION_HAND
 /* The public key that an object's own attributes hold (CKA_MODULUS and CKA_PUBLIC_EXPONENT, or
    CKA_EC_POINT; else CKA_PUBLIC_KEY_INFO, PKCS#11 v2.40 section 4.9). P11S_ERR_NO_KEY when the
    token does not give them, P11S_ERR_KEY_TYPE. */
-enum p11s_err p11s_object_public_from(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+enum p11s_err p11s_object_public_from(struct p11s_session *session,
                                       const struct p11s_algorithm *alg, CK_OBJECT_HANDLE object,
                                       struct p11s_pubkey **ret_key, struct p11s_error *e);
 
@@ -69,12 +69,8 @@ struct p11s_object_info {
 };
 /* Calls fn once for each key (private and public object of one CKA_ID and label together), sorted
  * by label, id. */
-enum p11s_err p11s_object_each(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+enum p11s_err p11s_object_each(struct p11s_session *session,
                                void (*fn)(const struct p11s_object_info *info, void *arg),
                                void *arg, struct p11s_error *e);
-
-/* A boolean attribute; false when the token does not give it. */
-bool p11s_object_flag(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
-                      CK_ATTRIBUTE_TYPE type);
 
 #endif

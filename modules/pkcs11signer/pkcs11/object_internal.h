@@ -10,9 +10,9 @@
 
 /* The objects of a class that have the name, each asked again whether it really has. The caller
    clears *ret. */
-enum p11s_err p11s_objects_named(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                 CK_OBJECT_CLASS class, const struct p11s_object_name *name,
-                                 struct p11s_handles *ret, struct p11s_error *e);
+enum p11s_err p11s_objects_named(struct p11s_session *session, CK_OBJECT_CLASS class,
+                                 const struct p11s_object_name *name, struct p11s_handles *ret,
+                                 struct p11s_error *e);
 
 /* "RSA", "EC", "Edwards curve", …; "another" */
 const char *p11s_key_type_name(CK_KEY_TYPE type);

@@ -66,26 +66,24 @@ static void curve_name(const struct p11s_bytes *params, char *to, size_t size)
   (void)snprintf(to, size, "%s", name != NULL ? name : "EC");
 }
 
-static enum p11s_err describe_type(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                   CK_OBJECT_HANDLE object, struct p11s_object_info *info,
-                                   struct p11s_error *e)
+static enum p11s_err describe_type(struct p11s_session *session, CK_OBJECT_HANDLE object,
+                                   struct p11s_object_info *info, struct p11s_error *e)
 {
   struct p11s_bytes value = {NULL, 0};
   CK_ULONG type = CKK_VENDOR_DEFINED;
   bool given;
-  enum p11s_err result =
-      p11s_attribute_read_ulong(module, session, object, CKA_KEY_TYPE, &given, &type, e);
+  enum p11s_err result = p11s_attribute_read_ulong(session, object, CKA_KEY_TYPE, &given, &type, e);
 
   if (result != P11S_OK)
     return result;
   if (!given) {
     (void)snprintf(info->type, sizeof info->type, "?");
   } else if (type == CKK_RSA) {
-    result = p11s_attribute_read(module, session, object, CKA_MODULUS, &value, e);
+    result = p11s_attribute_read(session, object, CKA_MODULUS, &value, e);
     (void)snprintf(info->type, sizeof info->type, value.len > 0 ? "RSA-%lu" : "RSA",
                    modulus_bits(&value));
   } else if (type == CKK_EC || type == CKK_EC_EDWARDS) {
-    result = p11s_attribute_read(module, session, object, CKA_EC_PARAMS, &value, e);
+    result = p11s_attribute_read(session, object, CKA_EC_PARAMS, &value, e);
     curve_name(&value, info->type, sizeof info->type);
   } else {
     (void)snprintf(info->type, sizeof info->type, "0x%lx", type);
@@ -94,29 +92,28 @@ static enum p11s_err describe_type(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE s
   return result;
 }
 
-static enum p11s_err describe(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                              CK_OBJECT_HANDLE object, struct p11s_object_info *info,
-                              struct p11s_error *e)
+static enum p11s_err describe(struct p11s_session *session, CK_OBJECT_HANDLE object,
+                              struct p11s_object_info *info, struct p11s_error *e)
 {
   struct p11s_bytes value = {NULL, 0};
-  enum p11s_err result = p11s_attribute_read(module, session, object, CKA_LABEL, &value, e);
+  enum p11s_err result = p11s_attribute_read(session, object, CKA_LABEL, &value, e);
 
   if (result != P11S_OK)
     return result;
   p11s_padded_copy(info->label, sizeof info->label,
                    value.data != NULL ? value.data : (const unsigned char *)"", value.len);
   p11s_bytes_clear(&value);
-  result = p11s_attribute_read(module, session, object, CKA_ID, &value, e);
+  result = p11s_attribute_read(session, object, CKA_ID, &value, e);
   if (result != P11S_OK)
     return result;
   p11s_bytes_hex(&value, info->id, sizeof info->id);
   p11s_bytes_clear(&value);
-  return describe_type(module, session, object, info, e);
+  return describe_type(session, object, info, e);
 }
 
-static enum p11s_err add_objects(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                 CK_OBJECT_CLASS class, const struct p11s_handles *found,
-                                 struct rows *rows, struct p11s_error *e)
+static enum p11s_err add_objects(struct p11s_session *session, CK_OBJECT_CLASS class,
+                                 const struct p11s_handles *found, struct rows *rows,
+                                 struct p11s_error *e)
 {
   struct p11s_object_info *grown =
       reallocarray(rows->list, rows->count + found->count + 1, sizeof *grown);
@@ -131,22 +128,22 @@ static enum p11s_err add_objects(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE ses
     memset(info, 0, sizeof *info);
     info->has_private = class == CKO_PRIVATE_KEY;
     info->has_public = class == CKO_PUBLIC_KEY;
-    result = describe(module, session, found->list[i], info, e);
+    result = describe(session, found->list[i], info, e);
     if (result == P11S_OK)
       rows->count++;
   }
   return result;
 }
 
-static enum p11s_err add_class(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                               CK_OBJECT_CLASS class, struct rows *rows, struct p11s_error *e)
+static enum p11s_err add_class(struct p11s_session *session, CK_OBJECT_CLASS class,
+                               struct rows *rows, struct p11s_error *e)
 {
   CK_ATTRIBUTE template = {CKA_CLASS, &class, sizeof class};
   struct p11s_handles found;
-  enum p11s_err result = p11s_objects_search(module, session, &template, 1, &found, e);
+  enum p11s_err result = p11s_objects_search(session, &template, 1, &found, e);
 
   if (result == P11S_OK) {
-    result = add_objects(module, session, class, &found, rows, e);
+    result = add_objects(session, class, &found, rows, e);
     p11s_handles_clear(&found);
   }
   return result;
@@ -188,15 +185,15 @@ static void report(struct rows *rows, void (*fn)(const struct p11s_object_info *
   }
 }
 
-enum p11s_err p11s_object_each(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+enum p11s_err p11s_object_each(struct p11s_session *session,
                                void (*fn)(const struct p11s_object_info *info, void *arg),
                                void *arg, struct p11s_error *e)
 {
   struct rows rows = {NULL, 0};
-  enum p11s_err result = add_class(module, session, CKO_PRIVATE_KEY, &rows, e);
+  enum p11s_err result = add_class(session, CKO_PRIVATE_KEY, &rows, e);
 
   if (result == P11S_OK)
-    result = add_class(module, session, CKO_PUBLIC_KEY, &rows, e);
+    result = add_class(session, CKO_PUBLIC_KEY, &rows, e);
   if (result == P11S_OK)
     report(&rows, fn, arg);
   free(rows.list);

@@ -8,8 +8,7 @@
 
 /* The key whose public half is looked for. */
 struct search {
-  CK_FUNCTION_LIST *module;
-  CK_SESSION_HANDLE session;
+  struct p11s_session *session;
   const struct p11s_algorithm *alg;
   CK_OBJECT_HANDLE private_key;
   struct p11s_bytes id;         /* the private key's; empty: it has none */
@@ -19,15 +18,15 @@ struct search {
   struct p11s_error first;      /* what was wrong with the first source that has a key at all */
 };
 
-static enum p11s_err read_rsa(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                              const struct p11s_algorithm *alg, CK_OBJECT_HANDLE object,
-                              struct p11s_pubkey **ret_key, struct p11s_error *e)
+static enum p11s_err read_rsa(struct p11s_session *session, const struct p11s_algorithm *alg,
+                              CK_OBJECT_HANDLE object, struct p11s_pubkey **ret_key,
+                              struct p11s_error *e)
 {
   struct p11s_bytes modulus = {NULL, 0}, exponent = {NULL, 0};
-  enum p11s_err result = p11s_attribute_read(module, session, object, CKA_MODULUS, &modulus, e);
+  enum p11s_err result = p11s_attribute_read(session, object, CKA_MODULUS, &modulus, e);
 
   if (result == P11S_OK)
-    result = p11s_attribute_read(module, session, object, CKA_PUBLIC_EXPONENT, &exponent, e);
+    result = p11s_attribute_read(session, object, CKA_PUBLIC_EXPONENT, &exponent, e);
   if (result == P11S_OK && modulus.len > 0 && exponent.len > 0)
     result = p11s_pubkey_from_rsa(alg, modulus.data, modulus.len, exponent.data, exponent.len,
                                   ret_key, e);
@@ -38,15 +37,15 @@ static enum p11s_err read_rsa(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE sessio
   return result;
 }
 
-static enum p11s_err read_ec(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                             const struct p11s_algorithm *alg, CK_OBJECT_HANDLE object,
-                             struct p11s_pubkey **ret_key, struct p11s_error *e)
+static enum p11s_err read_ec(struct p11s_session *session, const struct p11s_algorithm *alg,
+                             CK_OBJECT_HANDLE object, struct p11s_pubkey **ret_key,
+                             struct p11s_error *e)
 {
   struct p11s_bytes params = {NULL, 0}, point = {NULL, 0};
-  enum p11s_err result = p11s_attribute_read(module, session, object, CKA_EC_POINT, &point, e);
+  enum p11s_err result = p11s_attribute_read(session, object, CKA_EC_POINT, &point, e);
 
   if (result == P11S_OK)
-    result = p11s_attribute_read(module, session, object, CKA_EC_PARAMS, &params, e);
+    result = p11s_attribute_read(session, object, CKA_EC_PARAMS, &params, e);
   if (result == P11S_OK && point.len > 0)
     result = p11s_pubkey_from_ec(alg, params.len > 0 ? params.data : NULL, params.len, point.data,
                                  point.len, ret_key, e);
@@ -57,13 +56,12 @@ static enum p11s_err read_ec(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session
   return result;
 }
 
-static enum p11s_err read_info(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                               const struct p11s_algorithm *alg, CK_OBJECT_HANDLE object,
-                               struct p11s_pubkey **ret_key, struct p11s_error *e)
+static enum p11s_err read_info(struct p11s_session *session, const struct p11s_algorithm *alg,
+                               CK_OBJECT_HANDLE object, struct p11s_pubkey **ret_key,
+                               struct p11s_error *e)
 {
   struct p11s_bytes info;
-  enum p11s_err result =
-      p11s_attribute_read(module, session, object, CKA_PUBLIC_KEY_INFO, &info, e);
+  enum p11s_err result = p11s_attribute_read(session, object, CKA_PUBLIC_KEY_INFO, &info, e);
 
   if (result == P11S_OK && info.len > 0)
     result = p11s_pubkey_from_info(alg, info.data, info.len, ret_key, e);
@@ -73,15 +71,14 @@ static enum p11s_err read_info(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE sessi
   return result;
 }
 
-enum p11s_err p11s_object_public_from(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+enum p11s_err p11s_object_public_from(struct p11s_session *session,
                                       const struct p11s_algorithm *alg, CK_OBJECT_HANDLE object,
                                       struct p11s_pubkey **ret_key, struct p11s_error *e)
 {
   struct p11s_error said = {0};
   CK_ULONG type;
   bool given;
-  enum p11s_err result =
-      p11s_attribute_read_ulong(module, session, object, CKA_KEY_TYPE, &given, &type, e);
+  enum p11s_err result = p11s_attribute_read_ulong(session, object, CKA_KEY_TYPE, &given, &type, e);
 
   if (result != P11S_OK)
     return result;
@@ -90,12 +87,12 @@ enum p11s_err p11s_object_public_from(CK_FUNCTION_LIST *module, CK_SESSION_HANDL
         e, P11S_ERR_KEY_TYPE, "the public key is of type %s, algorithm %u (%s) needs %s",
         p11s_key_type_name(type), alg->number, alg->mnemonic, p11s_algorithm_kind(alg));
   if (alg->family == P11S_RSA)
-    result = read_rsa(module, session, alg, object, ret_key, e);
+    result = read_rsa(session, alg, object, ret_key, e);
   else
-    result = read_ec(module, session, alg, object, ret_key, e);
+    result = read_ec(session, alg, object, ret_key, e);
   if (result != P11S_ERR_NO_KEY)
     return result;
-  result = read_info(module, session, alg, object, ret_key, &said);
+  result = read_info(session, alg, object, ret_key, &said);
   if (result != P11S_ERR_NO_KEY && e != NULL)
     *e = said;
   return result;
@@ -116,7 +113,7 @@ static enum p11s_err has_id(const struct search *s, CK_OBJECT_HANDLE object, boo
                             struct p11s_error *e)
 {
   struct p11s_bytes id;
-  enum p11s_err result = p11s_attribute_read(s->module, s->session, object, CKA_ID, &id, e);
+  enum p11s_err result = p11s_attribute_read(s->session, object, CKA_ID, &id, e);
 
   if (result != P11S_OK)
     return result;
@@ -130,7 +127,7 @@ static enum p11s_err search_named(struct search *s, CK_OBJECT_CLASS class,
                                   const struct p11s_object_name *name, struct p11s_handles *ret,
                                   struct p11s_error *e)
 {
-  enum p11s_err result = p11s_objects_named(s->module, s->session, class, name, ret, e);
+  enum p11s_err result = p11s_objects_named(s->session, class, name, ret, e);
 
   return result == P11S_ERR_TOKEN && p11s_rv_is_unknown_template(e->rv) ? P11S_OK : result;
 }
@@ -242,7 +239,7 @@ static enum p11s_err from_public_objects(struct search *s, struct p11s_publics *
   for (size_t i = 0; result == P11S_OK && i < objects.count; i++) {
     struct p11s_pubkey *key = NULL;
 
-    result = p11s_object_public_from(s->module, s->session, s->alg, objects.list[i], &key, e);
+    result = p11s_object_public_from(s->session, s->alg, objects.list[i], &key, e);
     if (result == P11S_OK)
       add_public(ret, key);
     else if (goes_on(s, result, e))
@@ -259,8 +256,7 @@ static enum p11s_err from_private_key(struct search *s, struct p11s_publics *ret
                                       struct p11s_error *e)
 {
   struct p11s_pubkey *key = NULL;
-  enum p11s_err result =
-      p11s_object_public_from(s->module, s->session, s->alg, s->private_key, &key, e);
+  enum p11s_err result = p11s_object_public_from(s->session, s->alg, s->private_key, &key, e);
 
   if (result == P11S_OK) {
     p11s_publics_clear(ret);
@@ -273,7 +269,7 @@ static enum p11s_err read_certificate(struct search *s, CK_OBJECT_HANDLE object,
                                       struct p11s_pubkey **ret_key, struct p11s_error *e)
 {
   struct p11s_bytes der;
-  enum p11s_err result = p11s_attribute_read(s->module, s->session, object, CKA_VALUE, &der, e);
+  enum p11s_err result = p11s_attribute_read(s->session, object, CKA_VALUE, &der, e);
 
   if (result == P11S_OK && der.len > 0)
     result = p11s_pubkey_from_certificate(s->alg, der.data, der.len, ret_key, e);
@@ -344,8 +340,7 @@ static enum p11s_err search_all(struct search *s, const char *label, struct p11s
 /* Looks for the label as the private key has it: the token may have padded it. */
 static enum p11s_err take_own_label(struct search *s, struct p11s_error *e)
 {
-  enum p11s_err result =
-      p11s_attribute_read(s->module, s->session, s->private_key, CKA_LABEL, &s->label, e);
+  enum p11s_err result = p11s_attribute_read(s->session, s->private_key, CKA_LABEL, &s->label, e);
 
   for (CK_ULONG i = 0; result == P11S_OK && s->label.len > 0 && i < s->name.count; i++)
     if (s->name.attrs[i].type == CKA_LABEL)
@@ -353,18 +348,15 @@ static enum p11s_err take_own_label(struct search *s, struct p11s_error *e)
   return result;
 }
 
-enum p11s_err p11s_object_read_publics(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+enum p11s_err p11s_object_read_publics(struct p11s_session *session,
                                        const struct p11s_algorithm *alg,
                                        CK_OBJECT_HANDLE private_key, const char *label,
                                        const char *pub_label, struct p11s_publics *publics,
                                        struct p11s_error *e)
 {
   struct p11s_publics found = {{NULL}, 0};
-  struct search s = {.module = module,
-                     .session = session,
-                     .alg = alg,
-                     .private_key = private_key,
-                     .named = pub_label != NULL};
+  struct search s = {
+      .session = session, .alg = alg, .private_key = private_key, .named = pub_label != NULL};
   struct p11s_error said = {0};
   enum p11s_err result;
 
@@ -377,7 +369,7 @@ enum p11s_err p11s_object_read_publics(CK_FUNCTION_LIST *module, CK_SESSION_HAND
   if (result == P11S_OK && pub_label == NULL)
     result = take_own_label(&s, &said);
   if (result == P11S_OK)
-    result = p11s_attribute_read(module, session, private_key, CKA_ID, &s.id, &said);
+    result = p11s_attribute_read(session, private_key, CKA_ID, &s.id, &said);
   if (result == P11S_OK)
     result = search_all(&s, label, &found, &said);
   for (size_t i = 0; result == P11S_OK && i < found.count; i++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A session's life: open, log in, close (pkcs11/session.h). */
-#include "pkcs11/session.h"
+#include "pkcs11/session_internal.h"
 
 #include "base/log.h"
 
@@ -8,15 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct p11s_session {
-  CK_FUNCTION_LIST *module;
-  CK_SESSION_HANDLE handle;
-  struct p11s_slot_info slot;
-  struct p11s_mechanisms mechanisms; /* list NULL: not asked for yet */
-  bool rw;
-  bool spoilt;
-};
 
 static enum p11s_err no_session_left(const struct p11s_slot_info *slot, struct p11s_error *e)
 {
@@ -138,11 +129,6 @@ CK_FUNCTION_LIST *p11s_session_module(const struct p11s_session *s)
   return s->module;
 }
 
-CK_SESSION_HANDLE p11s_session_handle(const struct p11s_session *s)
-{
-  return s->handle;
-}
-
 bool p11s_session_is_rw(const struct p11s_session *s)
 {
   return s->rw;
@@ -151,11 +137,6 @@ bool p11s_session_is_rw(const struct p11s_session *s)
 bool p11s_session_is_spoilt(const struct p11s_session *s)
 {
   return s->spoilt;
-}
-
-void p11s_session_spoil(struct p11s_session *s)
-{
-  s->spoilt = true;
 }
 
 const struct p11s_mechanisms *p11s_session_mechanisms(struct p11s_session *s, struct p11s_error *e)

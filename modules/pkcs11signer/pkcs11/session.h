@@ -45,7 +45,6 @@ void p11s_session_forget(struct p11s_session *s);
 
 const struct p11s_slot_info *p11s_session_slot(const struct p11s_session *s);
 CK_FUNCTION_LIST *p11s_session_module(const struct p11s_session *s);
-CK_SESSION_HANDLE p11s_session_handle(const struct p11s_session *s);
 /* The token's mechanisms: asked once per session, then remembered. NULL on failure. */
 const struct p11s_mechanisms *p11s_session_mechanisms(struct p11s_session *s, struct p11s_error *e);
 
@@ -135,6 +134,5 @@ enum p11s_err p11s_session_sign(struct p11s_session *s, const struct p11s_algori
 /* Whether a signature was begun and neither made nor refused. PKCS#11 v2.40 has no call that gives
    it up: the session can only be closed. */
 bool p11s_session_is_spoilt(const struct p11s_session *s);
-void p11s_session_spoil(struct p11s_session *s);
 
 #endif

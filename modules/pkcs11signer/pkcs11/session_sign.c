@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Signing on a session (pkcs11/session.h). */
-#include "pkcs11/session.h"
+#include "pkcs11/session_internal.h"
 
 #include "pkcs11/attribute.h"
 
@@ -82,8 +82,7 @@ enum p11s_err p11s_session_plan_for_key(struct p11s_session *s, const struct p11
                                         struct p11s_error *e)
 {
   struct p11s_bytes allowed;
-  enum p11s_err result = p11s_attribute_read(p11s_session_module(s), p11s_session_handle(s), key,
-                                             CKA_ALLOWED_MECHANISMS, &allowed, e);
+  enum p11s_err result = p11s_attribute_read(s, key, CKA_ALLOWED_MECHANISMS, &allowed, e);
 
   if (result == P11S_OK && allowed.len > 0 && plan->has_other) {
     if (!lists(&allowed, alg->raw) && lists(&allowed, alg->hashing))
@@ -125,54 +124,51 @@ static enum p11s_err sign_failed(const struct order *o, CK_RV rv, const char *ca
 }
 
 /* What is given to a token as not const is only read. */
-static CK_RV sign_at_once(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE handle, struct order *o)
+static CK_RV sign_at_once(struct p11s_session *s, struct order *o)
 {
-  return module->C_Sign(handle, (unsigned char *)o->input, o->input_len, o->signature, &o->len);
+  return s->module->C_Sign(s->handle, (unsigned char *)o->input, o->input_len, o->signature,
+                           &o->len);
 }
 
 /* A part that is refused may leave the signature begun: C_Sign ends that, whatever it says. */
-static CK_RV sign_in_parts(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE handle, struct order *o,
-                           const char **ret_call)
+static CK_RV sign_in_parts(struct p11s_session *s, struct order *o, const char **ret_call)
 {
   *ret_call = "C_SignUpdate";
   for (size_t at = 0; at < o->input_len; at += PART) {
     size_t len = o->input_len - at < PART ? o->input_len - at : PART;
-    CK_RV rv = module->C_SignUpdate(handle, (unsigned char *)o->input + at, len);
+    CK_RV rv = s->module->C_SignUpdate(s->handle, (unsigned char *)o->input + at, len);
 
     if (rv != CKR_OK) {
-      (void)sign_at_once(module, handle, o);
+      (void)sign_at_once(s, o);
       return rv;
     }
   }
   *ret_call = "C_SignFinal";
-  return module->C_SignFinal(handle, o->signature, &o->len);
+  return s->module->C_SignFinal(s->handle, o->signature, &o->len);
 }
 
 /* *ret_rv: the CK_RV behind P11S_ERR_TOKEN, CKR_OK when it was the login's. */
 static enum p11s_err sign_once(struct p11s_session *s, struct order *o, CK_RV *ret_rv,
                                struct p11s_error *e)
 {
-  CK_FUNCTION_LIST *module = p11s_session_module(s);
-  CK_SESSION_HANDLE handle = p11s_session_handle(s);
   const char *call = "C_Sign";
   enum p11s_err result;
 
-  *ret_rv = module->C_SignInit(handle, &o->mechanism, o->key);
+  *ret_rv = s->module->C_SignInit(s->handle, &o->mechanism, o->key);
   if (*ret_rv != CKR_OK)
     return sign_failed(o, *ret_rv, "C_SignInit", e);
   if (o->login != NULL) {
     result = o->login->fn(s, o->login->arg, e);
     if (result != P11S_OK) {
-      p11s_session_spoil(s);
+      s->spoilt = true;
       return result;
     }
   }
-  *ret_rv =
-      o->plan->in_parts ? sign_in_parts(module, handle, o, &call) : sign_at_once(module, handle, o);
+  *ret_rv = o->plan->in_parts ? sign_in_parts(s, o, &call) : sign_at_once(s, o);
   if (*ret_rv == CKR_OK)
     return P11S_OK;
   if (*ret_rv == CKR_BUFFER_TOO_SMALL)
-    p11s_session_spoil(s); /* all other errors end the operation (PKCS#11 v2.40 section 5.11) */
+    s->spoilt = true; /* all other errors end the operation (PKCS#11 v2.40 section 5.11) */
   return sign_failed(o, *ret_rv, call, e);
 }
 
@@ -211,13 +207,12 @@ static size_t digest_info(size_t digest_len, const unsigned char *digest, unsign
 
 /* The length an RSA signature must have. Only a token that drops leading zeros, or a key of a rare
    size, gives one that is not a multiple of 8: only then the token is asked. */
-static size_t rsa_length(const struct p11s_session *s, CK_OBJECT_HANDLE key, size_t len)
+static size_t rsa_length(struct p11s_session *s, CK_OBJECT_HANDLE key, size_t len)
 {
   struct p11s_bytes modulus;
   size_t zeros = 0;
 
-  if (len % 8 == 0 || p11s_attribute_read(p11s_session_module(s), p11s_session_handle(s), key,
-                                          CKA_MODULUS, &modulus, NULL) != P11S_OK)
+  if (len % 8 == 0 || p11s_attribute_read(s, key, CKA_MODULUS, &modulus, NULL) != P11S_OK)
     return len;
   while (zeros < modulus.len && modulus.data[zeros] == 0)
     zeros++;
@@ -235,7 +230,7 @@ static bool is_der(const unsigned char *made, size_t len)
 }
 
 /* Brings what the token gave into RRSIG form. */
-static enum p11s_err finish(const struct p11s_session *s, const struct p11s_algorithm *alg,
+static enum p11s_err finish(struct p11s_session *s, const struct p11s_algorithm *alg,
                             CK_OBJECT_HANDLE key, const unsigned char *made, size_t made_len,
                             unsigned char *signature, size_t *len, struct p11s_error *e)
 {

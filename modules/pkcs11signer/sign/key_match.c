@@ -78,9 +78,7 @@ static enum p11s_err none_fits(const struct search *s, struct p11s_error *e)
 static void read_attribute(const struct search *s, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
                            struct p11s_bytes *ret)
 {
-  if (p11s_attribute_read(p11s_session_module(s->work->session),
-                          p11s_session_handle(s->work->session), object, type, ret,
-                          NULL) != P11S_OK)
+  if (p11s_attribute_read(s->work->session, object, type, ret, NULL) != P11S_OK)
     *ret = (struct p11s_bytes){NULL, 0};
 }
 

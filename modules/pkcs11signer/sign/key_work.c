@@ -48,9 +48,8 @@ enum p11s_err p11s_key_grip(const struct p11s_key *key, struct p11s_work *work,
   if (result == P11S_OK)
     result = p11s_session_plan_for_key(work->session, key->alg, handle, &ret->plan, e);
   if (result == P11S_OK)
-    result = p11s_attribute_read_bool(p11s_session_module(work->session),
-                                      p11s_session_handle(work->session), handle,
-                                      CKA_ALWAYS_AUTHENTICATE, &ret->plan.consent, e);
+    result = p11s_attribute_read_bool(work->session, handle, CKA_ALWAYS_AUTHENTICATE,
+                                      &ret->plan.consent, e);
   return result;
 }
 
@@ -62,9 +61,8 @@ static enum p11s_err read_publics(const struct p11s_key *key, struct p11s_work *
   enum p11s_err result = P11S_ERR_NO_KEY;
 
   for (size_t i = 0; i < found->count; i++) {
-    result = p11s_object_read_publics(p11s_session_module(work->session),
-                                      p11s_session_handle(work->session), key->alg, found->list[i],
-                                      key->ref->label, key->ref->pub_label, ret, e);
+    result = p11s_object_read_publics(work->session, key->alg, found->list[i], key->ref->label,
+                                      key->ref->pub_label, ret, e);
     if (result != P11S_OK && result != P11S_ERR_NO_KEY && result != P11S_ERR_KEY_TYPE)
       return result;
   }
@@ -128,9 +126,7 @@ static enum p11s_err find(struct p11s_key *key, struct p11s_work *work, struct p
   /* A token that cannot sign so is to be told first, whatever keys it has. */
   result = p11s_session_plan(work->session, key->alg, &plan, e);
   if (result == P11S_OK)
-    result = p11s_object_find_privates(p11s_session_module(work->session),
-                                       p11s_session_handle(work->session), key->alg,
-                                       key->ref->label, &found, e);
+    result = p11s_object_find_privates(work->session, key->alg, key->ref->label, &found, e);
   if (result == P11S_OK)
     result = p11s_key_grip(key, work, found.list[0], grip, e);
   if (result == P11S_OK)
@@ -346,19 +342,17 @@ static void note_pair(struct p11s_key *key, const struct p11s_keypair *pair)
 enum p11s_err p11s_key_generate_work(struct p11s_key *key, struct p11s_keypair *pair,
                                      struct p11s_work *work, struct p11s_error *e)
 {
-  CK_FUNCTION_LIST *module = p11s_session_module(work->session);
-  CK_SESSION_HANDLE session = p11s_session_handle(work->session);
   bool may_hide = p11s_work_may_hide_keys(work);
   struct p11s_pubkey *made = NULL;
   enum p11s_err result;
 
-  p11s_keypair_set_place(pair, module, p11s_session_slot(work->session)->label);
+  p11s_keypair_set_place(pair, work->session);
   result = p11s_work_prove_pin(work, e);
   if (result == P11S_OK)
-    result = p11s_keygen_make(module, session, key->alg, pair, &made, e);
+    result = p11s_keygen_make(work->session, key->alg, pair, &made, e);
   if (result == P11S_ERR_TOKEN && e->rv == CKR_USER_NOT_LOGGED_IN && may_hide &&
       p11s_work_log_in(work, e) == P11S_OK)
-    result = p11s_keygen_make(module, session, key->alg, pair, &made, e);
+    result = p11s_keygen_make(work->session, key->alg, pair, &made, e);
   if (result != P11S_OK)
     return result;
   if (p11s_key_publish(key, made))
@@ -372,8 +366,7 @@ enum p11s_err p11s_key_generate_work(struct p11s_key *key, struct p11s_keypair *
 enum p11s_err p11s_key_undo_work(struct p11s_key *key, struct p11s_keypair *pair,
                                  struct p11s_work *work, struct p11s_error *e)
 {
-  enum p11s_err result = p11s_keypair_remove(p11s_session_module(work->session),
-                                             p11s_session_handle(work->session), pair, e);
+  enum p11s_err result = p11s_keypair_remove(work->session, pair, e);
 
   note_pair(key, pair);
   return result;

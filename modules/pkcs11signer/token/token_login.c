@@ -4,7 +4,7 @@
 #include "token/always_auth.h"
 #include "base/lock.h"
 #include "pin/login.h"
-#include "pkcs11/object.h"
+#include "pkcs11/attribute.h"
 #include "base/secret_source.h"
 #include "token/token_internal.h"
 
@@ -142,11 +142,11 @@ void p11s_work_note_hidden(const struct p11s_work *work)
 enum p11s_err p11s_work_prove_hidden(const struct p11s_work *work, CK_OBJECT_HANDLE key,
                                      struct p11s_error *e)
 {
-  if (!atomic_load(&work->token->hides_keys) ||
-      !p11s_object_flag(p11s_session_module(work->session), p11s_session_handle(work->session), key,
-                        CKA_PRIVATE))
-    return P11S_OK;
-  return prove_own(work, e);
+  bool hidden = false;
+
+  if (atomic_load(&work->token->hides_keys))
+    (void)p11s_attribute_read_bool(work->session, key, CKA_PRIVATE, &hidden, NULL);
+  return hidden ? prove_own(work, e) : P11S_OK;
 }
 
 static enum p11s_err log_in(struct p11s_token *token, struct p11s_session *session,

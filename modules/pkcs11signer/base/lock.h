@@ -11,7 +11,7 @@
  *
  * A thread that holds a lock takes only locks of a later rank, and makes no PKCS#11, database or
  * file call. In a build with a sanitizer (P11S_CHECK_LOCKS) the process aborts where a thread
- * breaks the order. shim/settings.cc's lock has no rank: it is outermost, and under it the signer
+ * breaks the order. shim/signer.cc's lock has no rank: it is outermost, and under it the signer
  * is made, once in a process.
  *
  * A lock on STATE_DIR/refused-pins.lock (pin/marks_file.h) is a file's, and held over C_Login: that

@@ -5,8 +5,9 @@
 #include "shim/host.hh"
 #include "shim/metrics.hh"
 #include "shim/patience.hh"
-#include "shim/key_rows.hh"
+#include "shim/owners.hh"
 #include "shim/settings.hh"
+#include "shim/signer.hh"
 #include "shim/siblings.hh"
 
 #include <iostream>
@@ -23,29 +24,13 @@ extern "C" {
 
 namespace pkcs11signer {
 namespace {
-// Owners of what the core hands out.
-struct Buffer : p11s_buf {
-  Buffer() : p11s_buf P11S_BUF_INIT {}
-  ~Buffer() { p11s_buf_clear(this); }
-  Buffer(const Buffer &) = delete;
-  Buffer &operator=(const Buffer &) = delete;
-  std::string text() const
-  {
-    if (failed) {
-      throw DBException("out of memory");
-    }
-    return {p11s_buf_text(this), len};
-  }
-};
 // At the start of a server, before it answers anything.
 constexpr uint64_t PrepareWaitMs = 1000;
-
-using RefOwner = std::unique_ptr<p11s_keyref, decltype(&p11s_keyref_free)>;
 
 // What PowerDNS is to see in place of the content of a row that is ours.
 std::string wrapped(const std::string &zone, const DNSBackend::KeyData &row)
 {
-  Buffer out;
+  Text out;
   p11s_error error{};
   p11s_keyref *ref = nullptr;
   p11s_key *key = nullptr;
@@ -54,7 +39,7 @@ std::string wrapped(const std::string &zone, const DNSBackend::KeyData &row)
       p11s_signer_key(signer(), ref, &key, &error) == P11S_OK) {
     p11s_wrap_key(zone.c_str(), row.id, p11s_key_identity(key), p11s_key_reference(key), &out);
   } else {
-    Buffer message;
+    Text message;
     p11s_buf_addf(&message,
                   "%s; assign the key anew, or remove the row with pdnsutil remove-zone-key ",
                   error.text);
@@ -83,14 +68,9 @@ Backend::~Backend()
   forgetCollector(this);
 }
 
-void Backend::addSibling(DNSBackend *sibling)
-{
-  d_siblings.push_back(sibling);
-}
-
 void Backend::noteSiblings()
 {
-  if (getPDNSVersion == nullptr || d_siblings.size() + 1 != launched().size()) { // no server's last
+  if (!compat::isServer() || d_siblings.size() + 1 != launched().size()) { // no server's last
     return;
   }
   static std::once_flag s_once;
@@ -113,13 +93,12 @@ DNSBackend &Backend::first() const
 void Backend::lookup(const QType & /* type */, const DNSName & /* name */,
                      compat::DomainId /* id */, DNSPacket * /* packet */)
 {
-  Patience::noteLookup();
+  Patience::endQuery();
 }
 
 bool Backend::getDomainKeys(const compat::Zone &zone, std::vector<KeyData> &keys)
 {
-  std::vector<KeyData> rows;
-  const bool answered = readRows(d_siblings, zone, rows);
+  Rows rows(d_siblings, zone);
   const std::string text = rows.empty() ? std::string() : compat::zoneText(zone);
   for (auto &row : rows) {
     if (p11s_keyref_is_ours(row.content.data(), row.content.size())) {
@@ -129,7 +108,7 @@ bool Backend::getDomainKeys(const compat::Zone &zone, std::vector<KeyData> &keys
     }
     keys.push_back(std::move(row));
   }
-  return answered;
+  return rows.answered();
 }
 
 bool Backend::addDomainKey(const compat::Zone &zone, const KeyData &key, int64_t &id)
@@ -153,54 +132,10 @@ bool Backend::addDomainKey(const compat::Zone &zone, const KeyData &key, int64_t
   return true;
 }
 
-bool Backend::removeDomainKey(const compat::Zone &zone, unsigned int id)
+bool Backend::changeKey(const compat::Zone &zone, unsigned int id, KeyChange change)
 {
   auto *holder = holderOf(d_siblings, zone, id);
-  return holder != nullptr && holder->removeDomainKey(zone, id);
-}
-
-bool Backend::activateDomainKey(const compat::Zone &zone, unsigned int id)
-{
-  auto *holder = holderOf(d_siblings, zone, id);
-  return holder != nullptr && holder->activateDomainKey(zone, id);
-}
-
-bool Backend::deactivateDomainKey(const compat::Zone &zone, unsigned int id)
-{
-  auto *holder = holderOf(d_siblings, zone, id);
-  return holder != nullptr && holder->deactivateDomainKey(zone, id);
-}
-
-bool Backend::publishDomainKey(const compat::Zone &zone, unsigned int id)
-{
-  auto *holder = holderOf(d_siblings, zone, id);
-  return holder != nullptr && holder->publishDomainKey(zone, id);
-}
-
-bool Backend::unpublishDomainKey(const compat::Zone &zone, unsigned int id)
-{
-  auto *holder = holderOf(d_siblings, zone, id);
-  return holder != nullptr && holder->unpublishDomainKey(zone, id);
-}
-
-bool Backend::startTransaction(const compat::Zone &zone, compat::DomainId id)
-{
-  return first().startTransaction(zone, id);
-}
-
-bool Backend::commitTransaction()
-{
-  return first().commitTransaction();
-}
-
-bool Backend::abortTransaction()
-{
-  return first().abortTransaction();
-}
-
-bool Backend::inTransaction()
-{
-  return !d_siblings.empty() && first().inTransaction();
+  return holder != nullptr && (holder->*change)(zone, id);
 }
 
 string Backend::directBackendCmd(const string &query)
@@ -218,7 +153,7 @@ string Backend::runCommand(const string &query)
 {
   const p11s_host host = hostFor(*this);
   p11s_error error{};
-  Buffer out;
+  Text out;
 
   if (p11s_command_run(signer(), &host, query.c_str(), &out, &error) != P11S_OK) {
     // Only an exception makes pdnsutil exit with 1, and it would lose what was found out before.

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
-#include "shim/pdns-compat.hh"
-
-#include <vector>
+#include "shim/key_rows.hh"
 
 namespace pkcs11signer {
 // The DNSBackend that stands before the one with the data: it holds no zone and answers key calls
@@ -16,11 +14,10 @@ public:
   Backend(const Backend &) = delete;
   Backend &operator=(const Backend &) = delete;
 
-  void addSibling(DNSBackend *sibling);
-  // None is being made in this thread. The first set of a server that is complete gets things
-  // going.
+  void addSibling(DNSBackend *sibling) { d_siblings.push_back(sibling); }
+  // No sibling is being made in this thread. A server's first complete set starts its preparation.
   void noteSiblings();
-  const std::vector<DNSBackend *> &siblings() const { return d_siblings; }
+  const Siblings &siblings() const { return d_siblings; }
 
   // Asked of the first backend for each name that is in none of PowerDNS's caches.
   void lookup(const QType &type, const DNSName &name, compat::DomainId id,
@@ -31,17 +28,35 @@ public:
   bool addDomainKey(const compat::Zone &zone, const KeyData &key, int64_t &id) override;
 
   // Siblings say yes to these whether they have the row or not: only the one that has it is asked.
-  bool removeDomainKey(const compat::Zone &zone, unsigned int id) override;
-  bool activateDomainKey(const compat::Zone &zone, unsigned int id) override;
-  bool deactivateDomainKey(const compat::Zone &zone, unsigned int id) override;
-  bool publishDomainKey(const compat::Zone &zone, unsigned int id) override;
-  bool unpublishDomainKey(const compat::Zone &zone, unsigned int id) override;
+  bool removeDomainKey(const compat::Zone &zone, unsigned int id) override
+  {
+    return changeKey(zone, id, &DNSBackend::removeDomainKey);
+  }
+  bool activateDomainKey(const compat::Zone &zone, unsigned int id) override
+  {
+    return changeKey(zone, id, &DNSBackend::activateDomainKey);
+  }
+  bool deactivateDomainKey(const compat::Zone &zone, unsigned int id) override
+  {
+    return changeKey(zone, id, &DNSBackend::deactivateDomainKey);
+  }
+  bool publishDomainKey(const compat::Zone &zone, unsigned int id) override
+  {
+    return changeKey(zone, id, &DNSBackend::publishDomainKey);
+  }
+  bool unpublishDomainKey(const compat::Zone &zone, unsigned int id) override
+  {
+    return changeKey(zone, id, &DNSBackend::unpublishDomainKey);
+  }
 
   // DNSSECKeeper talks to the first backend about transactions: that is us.
-  bool startTransaction(const compat::Zone &zone, compat::DomainId id) override;
-  bool commitTransaction() override;
-  bool abortTransaction() override;
-  bool inTransaction() override;
+  bool startTransaction(const compat::Zone &zone, compat::DomainId id) override
+  {
+    return first().startTransaction(zone, id);
+  }
+  bool commitTransaction() override { return first().commitTransaction(); }
+  bool abortTransaction() override { return first().abortTransaction(); }
+  bool inTransaction() override { return !d_siblings.empty() && first().inTransaction(); }
 
   string directBackendCmd(const string &query) override;
 
@@ -49,8 +64,10 @@ protected:
   DNSBackend &first() const override;
 
 private:
+  using KeyChange = bool (DNSBackend::*)(const compat::Zone &, unsigned int);
+  bool changeKey(const compat::Zone &zone, unsigned int id, KeyChange change);
   string runCommand(const string &query); // with these siblings
 
-  std::vector<DNSBackend *> d_siblings; // not owned: the UeberBackend's, made and deleted after us
+  Siblings d_siblings; // made and deleted after us
 };
 } // namespace pkcs11signer

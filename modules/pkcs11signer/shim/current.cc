@@ -15,7 +15,7 @@ namespace {
 using Metadata = std::map<std::string, std::vector<std::string>>;
 
 // A zone's, of the first sibling that keeps any.
-Metadata metadataOf(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone)
+Metadata metadataOf(const Siblings &siblings, const compat::Zone &zone)
 {
   Metadata found;
   (void)std::any_of(siblings.begin(), siblings.end(), [&](DNSBackend *sibling) {
@@ -30,22 +30,14 @@ std::string valueOf(const Metadata &metadata, const char *kind)
   return found == metadata.end() || found->second.empty() ? "" : found->second.front();
 }
 
-bool hasActiveKey(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone)
+bool hasActiveKey(const Siblings &siblings, const compat::Zone &zone)
 {
-  std::vector<DNSBackend::KeyData> keys;
-  bool active = false;
-
-  (void)readRows(siblings, zone, keys);
-  for (auto &key : keys) {
-    active = active || key.active;
-    wipe(key.content);
-  }
-  return active;
+  const Rows keys(siblings, zone);
+  return std::any_of(keys.begin(), keys.end(), [](const auto &key) { return key.active; });
 }
 
 // As DNSSECKeeper::getSoaEdit() has it.
-std::string soaEditOf(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone,
-                      const Metadata &metadata)
+std::string soaEditOf(const Siblings &siblings, const compat::Zone &zone, const Metadata &metadata)
 {
   std::string own = valueOf(metadata, "SOA-EDIT");
   if (!own.empty()) {
@@ -62,11 +54,6 @@ bool isPlain(DNSBackend &backend)
   static const char *const names[] = {"gsqlite3", "gmysql", "gpgsql", "godbc", "lmdb", "bind"};
   return std::any_of(std::begin(names), std::end(names),
                      [&](const char *name) { return backend.getPrefix().rfind(name, 0) == 0; });
-}
-
-bool isOfKeys(uint16_t type)
-{
-  return type == QType::DNSKEY || type == QType::CDS || type == QType::CDNSKEY;
 }
 
 bool isOfChain(uint16_t type)
@@ -91,8 +78,7 @@ bool addRow(ServedSet &set, const DNSZoneRecord &row)
   return sure;
 }
 
-p11s_served_kind storedSet(const std::vector<DNSBackend *> &siblings, const SOAData &soa,
-                           ServedSet &set)
+p11s_served_kind storedSet(const Siblings &siblings, const SOAData &soa, ServedSet &set)
 {
   bool sure = true;
   DNSZoneRecord row;
@@ -107,20 +93,6 @@ p11s_served_kind storedSet(const std::vector<DNSBackend *> &siblings, const SOAD
     return P11S_SERVED_UNSURE;
   }
   return set.records.empty() ? P11S_SERVED_NOTHING : P11S_SERVED_THIS;
-}
-
-std::string messageOf(const SOAData &soa, const ServedSet &set)
-{
-  RRSIGRecordContent sig;
-
-  sig.d_type = set.type;
-  sig.d_labels = static_cast<uint8_t>(set.name.countLabels() - (set.name.isWildcard() ? 1 : 0));
-  sig.d_originalttl = set.ttl;
-  sig.d_algorithm = 0;
-  sig.d_sigexpire = sig.d_siginception = 0;
-  sig.d_tag = 0;
-  sig.d_signer = compat::nameOf(soa);
-  return getMessageForRRSET(set.name, sig, set.records);
 }
 
 // What is to be published of that type, as DNSSECKeeper::getPublishCDS() and getPublishCDNSKEY()
@@ -138,8 +110,7 @@ std::string wantedOf(const Metadata &metadata, uint16_t type)
 
 // At the zone's own name. Where direct-dnskey adds records of the database, or at other names, only
 // the database would know.
-p11s_served_kind setOfKeys(const std::vector<DNSBackend *> &siblings, const SOAData &soa,
-                           ServedSet &set)
+p11s_served_kind setOfKeys(const Siblings &siblings, const SOAData &soa, ServedSet &set)
 {
   const std::string wanted = set.type == QType::DNSKEY
                                  ? ""
@@ -164,7 +135,7 @@ p11s_served_kind setOfKeys(const std::vector<DNSBackend *> &siblings, const SOAD
 // chain: the same as Denial's, for one owner, and without its caches.
 class CurrentChain {
 public:
-  CurrentChain(const std::vector<DNSBackend *> &siblings, const SOAData &soa)
+  CurrentChain(const Siblings &siblings, const SOAData &soa)
       : d_siblings(siblings), d_soa(soa), d_metadata(metadataOf(siblings, compat::zoneOf(soa))),
         d_isNsec3(!valueOf(d_metadata, "NSEC3PARAM").empty()),
         d_isNarrow(valueOf(d_metadata, "NSEC3NARROW") == "1")
@@ -248,10 +219,8 @@ private:
       sibling->lookup(QType(QType::ANY), name, d_soa.domain_id, nullptr);
       while (sibling->get(row)) {
         const uint16_t type = row.dr.d_type;
-        const bool ofKeys = type == QType::DNSKEY || type == QType::CDS || type == QType::CDNSKEY;
-
         sure = sure && sibling == d_soa.db && type != QType::LUA && type != QType::ALIAS;
-        if ((row.auth || type == QType::NS) && (direct || !ofKeys)) {
+        if ((row.auth || type == QType::NS) && (direct || !isOfKeys(type))) {
           types.insert(type);
         }
       }
@@ -264,19 +233,13 @@ private:
 
   void addApexTypes(Types &types) const
   {
-    std::vector<DNSBackend::KeyData> keys;
-    bool published = false;
+    const Rows keys(d_siblings, compat::zoneOf(d_soa));
 
     types.insert(QType::SOA);
     if (d_isNsec3) {
       types.insert(QType::NSEC3PARAM);
     }
-    (void)readRows(d_siblings, compat::zoneOf(d_soa), keys);
-    for (auto &key : keys) {
-      published = published || key.published;
-      wipe(key.content);
-    }
-    if (!published) {
+    if (std::none_of(keys.begin(), keys.end(), [](const auto &key) { return key.published; })) {
       return;
     }
     types.insert(QType::DNSKEY);
@@ -287,7 +250,7 @@ private:
     }
   }
 
-  const std::vector<DNSBackend *> &d_siblings;
+  const Siblings &d_siblings;
   const SOAData &d_soa;
   Metadata d_metadata;
   bool d_isNsec3, d_isNarrow;
@@ -312,7 +275,7 @@ p11s_soa_edit soaEdit(const SOAData &soa, const std::string &word)
   return edit;
 }
 
-p11s_zone_state currentState(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone)
+p11s_zone_state currentState(const Siblings &siblings, const compat::Zone &zone)
 {
   p11s_zone_state state{};
   DomainInfo info;
@@ -340,7 +303,7 @@ p11s_zone_state currentState(const std::vector<DNSBackend *> &siblings, const co
   return state;
 }
 
-p11s_served_kind currentSet(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone,
+p11s_served_kind currentSet(const Siblings &siblings, const compat::Zone &zone,
                             const RrsetName &name, std::string &message)
 {
   SOAData soa;
@@ -371,7 +334,7 @@ p11s_served_kind currentSet(const std::vector<DNSBackend *> &siblings, const com
     kind = storedSet(siblings, soa, set);
   }
   if (kind == P11S_SERVED_THIS) {
-    message = messageOf(soa, set);
+    message = getMessageForRRSET(set.name, rrsigOf(set, soa), set.records);
   }
   return kind;
 }

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
-#include "shim/pdns-compat.hh"
-
-#include <vector>
+#include "shim/key_rows.hh"
 
 extern "C" {
 #include "ahead/host.h"
@@ -16,13 +14,13 @@ namespace pkcs11signer {
 // when it computes another one than is known here.
 p11s_soa_edit soaEdit(const SOAData &soa, const std::string &word);
 
-p11s_zone_state currentState(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone);
+p11s_zone_state currentState(const Siblings &siblings, const compat::Zone &zone);
 
 struct RrsetName {
   DNSName owner;
   uint16_t type;
 };
 // message: as PowerDNS would have it signed (ahead/host.h, struct p11s_served).
-p11s_served_kind currentSet(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone,
+p11s_served_kind currentSet(const Siblings &siblings, const compat::Zone &zone,
                             const RrsetName &name, std::string &message);
 } // namespace pkcs11signer

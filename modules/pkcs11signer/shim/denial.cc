@@ -107,8 +107,7 @@ Types Denial::typesAt(const DNSName &name, const ServedZone::Rows &rows)
       types.insert(luaType(row));
     } else if (type == QType::ALIAS && d_expandAlias) {
       types.insert({QType::A, QType::AAAA});
-    } else if ((type == QType::DNSKEY || type == QType::CDS || type == QType::CDNSKEY) &&
-               !d_directDnskey) {
+    } else if (isOfKeys(type) && !d_directDnskey) {
       continue;
     } else if (row.auth || type == QType::NS) {
       types.insert(type);

@@ -3,7 +3,7 @@
 
 #include "shim/patience.hh"
 #include "shim/repair_mode.hh"
-#include "shim/settings.hh"
+#include "shim/signer.hh"
 
 #include <memory>
 #include <mutex>
@@ -76,7 +76,7 @@ const p11s_pubkey *Engine::publicKey() const
   }
   Patience patience;
   if (p11s_key_resolve(key(), patience, &found, &error) != P11S_OK) {
-    patience.giveUp();
+    Patience::endQuery();
     fail(error.text);
   }
   return found;
@@ -114,7 +114,7 @@ std::string Engine::sign(const std::string &message) const
   Patience patience;
   if (p11s_sign(p11s_signer_flights(signer()), key(), bytes(message), message.size(), patience,
                 signature, &len, &error) != P11S_OK) {
-    patience.giveUp();
+    Patience::endQuery();
     fail(error.text);
   }
   return {reinterpret_cast<const char *>(signature), len};

@@ -23,7 +23,7 @@ template <typename F> p11s_err guarded(p11s_error *error, F function)
   }
 }
 
-const std::vector<DNSBackend *> &siblingsOf(void *ctx)
+const Siblings &siblingsOf(void *ctx)
 {
   return static_cast<Backend *>(ctx)->siblings();
 }
@@ -69,24 +69,19 @@ p11s_err eachZone(void *ctx, p11s_zone_fn fn, void *arg, p11s_error *error)
   });
 }
 
-// Reads the rows first and then hands them out: whatever the callback waits for, no query stays
-// open.
+// Reads all rows before it hands them out: no query stays open while the callback waits.
 p11s_err eachRow(void *ctx, const char *zone, p11s_row_fn fn, void *arg, p11s_error *error)
 {
   return guarded(error, [&] {
     const compat::Zone name = compat::zoneNamed(zone);
     const std::string text = compat::zoneText(name);
-    std::vector<DNSBackend::KeyData> keys;
-    (void)readRows(siblingsOf(ctx), name, keys);
-    bool more = true;
-    for (auto &key : keys) {
-      if (more) {
-        const p11s_row row{text.c_str(),      key.id,        key.flags,
-                           key.active,        key.published, key.content.c_str(),
-                           key.content.size()};
-        more = fn(&row, arg);
+    for (const auto &key : Rows(siblingsOf(ctx), name)) {
+      const p11s_row row{text.c_str(),      key.id,        key.flags,
+                         key.active,        key.published, key.content.c_str(),
+                         key.content.size()};
+      if (!fn(&row, arg)) {
+        break;
       }
-      wipe(key.content);
     }
     return P11S_OK;
   });
@@ -137,7 +132,7 @@ p11s_err eachDemand(void * /* ctx */, const char *zone, unsigned weeks,
                     const p11s_demand_sink *sink, p11s_error *error)
 {
   return guarded(error, [&] {
-    Demands(compat::zoneNamed(zone), weeks, *sink).all();
+    ZoneMessages(compat::zoneNamed(zone), weeks, *sink).demandAll();
     return P11S_OK;
   });
 }

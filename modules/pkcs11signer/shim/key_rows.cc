@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "shim/key_rows.hh"
 
+#include "shim/owners.hh"
+
 #include <algorithm>
 #include <openssl/crypto.h>
 
@@ -10,20 +12,6 @@ extern "C" {
 
 namespace pkcs11signer {
 namespace {
-struct Text : p11s_buf {
-  Text() : p11s_buf P11S_BUF_INIT {}
-  ~Text() { p11s_buf_wipe(this); }
-  Text(const Text &) = delete;
-  Text &operator=(const Text &) = delete;
-  std::string text() const
-  {
-    if (failed) {
-      throw DBException("out of memory");
-    }
-    return {p11s_buf_text(this), len};
-  }
-};
-
 // Also of a database that has been moved here from LMDB.
 void makePlain(std::string &content)
 {
@@ -34,23 +22,6 @@ void makePlain(std::string &content)
     content = std::move(text);
   }
 }
-
-// They may hold PINs.
-struct Rows : std::vector<DNSBackend::KeyData> {
-  Rows(DNSBackend &sibling, const compat::Zone &zone) { (void)readRows({&sibling}, zone, *this); }
-  ~Rows()
-  {
-    for (auto &row : *this) {
-      wipe(row.content);
-    }
-  }
-  Rows(const Rows &) = delete;
-  Rows &operator=(const Rows &) = delete;
-  bool have(int64_t id) const
-  {
-    return std::any_of(begin(), end(), [id](const auto &row) { return row.id == id; });
-  }
-};
 
 bool isSame(const DNSBackend::KeyData &a, const DNSBackend::KeyData &b)
 {
@@ -78,13 +49,13 @@ bool offer(DNSBackend &sibling, const compat::Zone &zone, const DNSBackend::KeyD
 // none.
 int64_t addTo(DNSBackend &sibling, const compat::Zone &zone, const DNSBackend::KeyData &row)
 {
-  const Rows before(sibling, zone);
+  const Rows before({&sibling}, zone);
   int64_t id = -1;
 
   if (!offer(sibling, zone, row, id)) {
     return -1;
   }
-  const Rows after(sibling, zone);
+  const Rows after({&sibling}, zone);
   for (const auto &found : after) {
     if (!before.have(found.id) && isSame(found, row)) {
       return found.id;
@@ -99,26 +70,33 @@ int64_t addTo(DNSBackend &sibling, const compat::Zone &zone, const DNSBackend::K
 }
 } // namespace
 
-bool readRows(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone,
-              std::vector<DNSBackend::KeyData> &rows)
+// Delegates, so that what was read is wiped also when a sibling throws.
+Rows::Rows(const Siblings &siblings, const compat::Zone &zone) : Rows()
 {
-  const size_t before = rows.size();
-  bool answered = false;
-
   for (auto *sibling : siblings) {
-    answered |= compat::takes(*sibling, zone) && sibling->getDomainKeys(zone, rows);
-    if (rows.size() > before) {
+    d_answered |= compat::takes(*sibling, zone) && sibling->getDomainKeys(zone, *this);
+    if (!empty()) {
       break;
     }
   }
-  for (size_t i = before; i < rows.size(); ++i) {
-    makePlain(rows[i].content);
+  for (auto &row : *this) {
+    makePlain(row.content);
   }
-  return answered;
 }
 
-int64_t addRow(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone,
-               const DNSBackend::KeyData &row)
+Rows::~Rows()
+{
+  for (auto &row : *this) {
+    wipe(row.content);
+  }
+}
+
+bool Rows::have(int64_t id) const
+{
+  return std::any_of(begin(), end(), [id](const auto &row) { return row.id == id; });
+}
+
+int64_t addRow(const Siblings &siblings, const compat::Zone &zone, const DNSBackend::KeyData &row)
 {
   int64_t id = -1;
 
@@ -130,18 +108,17 @@ int64_t addRow(const std::vector<DNSBackend *> &siblings, const compat::Zone &zo
   return id;
 }
 
-DNSBackend *holderOf(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone,
-                     unsigned int id)
+DNSBackend *holderOf(const Siblings &siblings, const compat::Zone &zone, unsigned int id)
 {
   for (auto *sibling : siblings) {
-    if (compat::takes(*sibling, zone) && Rows(*sibling, zone).have(id)) {
+    if (compat::takes(*sibling, zone) && Rows({sibling}, zone).have(id)) {
       return sibling;
     }
   }
   return nullptr;
 }
 
-bool haveKeeper(const std::vector<DNSBackend *> &siblings)
+bool haveKeeper(const Siblings &siblings)
 {
   return std::any_of(siblings.begin(), siblings.end(), [](auto *sibling) {
     const std::string &prefix = sibling->getPrefix();

@@ -6,27 +6,39 @@
 #include <string>
 #include <vector>
 
-// The rows of the cryptokeys table, as the siblings have them. Contents are plain key references
-// (format/keyref.h) on this side, in whatever form a sibling stores them (format/keyref_lmdb.h).
+// The rows of the table cryptokeys, as the siblings have them. On this side a content is a plain
+// key reference (format/keyref.h), in whatever form a sibling stores it (format/keyref_lmdb.h). An
+// exception of a sibling passes through.
 namespace pkcs11signer {
-// Appends a zone's rows, of the first sibling that has any; false when none answers at all. What a
-// sibling throws passes through, here and below.
-bool readRows(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone,
-              std::vector<DNSBackend::KeyData> &rows);
+using Siblings = std::vector<DNSBackend *>; // borrowed from PowerDNS's UeberBackend
 
-// Stores a row in the first sibling that has it when it is read back: one that does not know the
-// zone says yes and stores nothing. Its id; -1 when no sibling keeps it. A row that comes back as
-// another one is removed again: DBException.
-int64_t addRow(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone,
-               const DNSBackend::KeyData &row);
+// A zone's rows, of the first sibling that has any. Their contents may hold PINs, and are wiped.
+class Rows : public std::vector<DNSBackend::KeyData> {
+public:
+  Rows(const Siblings &siblings, const compat::Zone &zone);
+  ~Rows();
+  Rows(const Rows &) = delete;
+  Rows &operator=(const Rows &) = delete;
 
-// The sibling that has the zone's row of this id; nullptr when none has.
-DNSBackend *holderOf(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone,
-                     unsigned int id);
+  bool answered() const { return d_answered; } // false: no sibling did
+  bool have(int64_t id) const;
 
-// Whether one of them stores keys: DNSSEC is enabled in it, and it does not leave them to another
-// one (bind-hybrid).
-bool haveKeeper(const std::vector<DNSBackend *> &siblings);
+private:
+  Rows() = default;
+  bool d_answered = false;
+};
+
+// Stores a row and reads it back, as a sibling that does not know the zone says yes and stores
+// nothing. Returns the id, or -1 when no sibling keeps the row. A row that comes back as another
+// one is removed again: DBException.
+int64_t addRow(const Siblings &siblings, const compat::Zone &zone, const DNSBackend::KeyData &row);
+
+// The sibling that has the zone's row of this id; nullptr: none has.
+DNSBackend *holderOf(const Siblings &siblings, const compat::Zone &zone, unsigned int id);
+
+// Whether a sibling stores keys: DNSSEC is enabled in it, and it does not leave them to another one
+// (bind-hybrid).
+bool haveKeeper(const Siblings &siblings);
 constexpr const char *NoKeeper = "no database behind pkcs11signer stores keys, so no zone can be "
                                  "signed: is DNSSEC enabled there "
                                  "(gsqlite3-dnssec, gmysql-dnssec, bind-dnssec-db)?";

@@ -2,47 +2,38 @@
 #include "shim/keysets.hh"
 
 #include "shim/key_rows.hh"
-#include "shim/settings.hh"
+#include "shim/owners.hh"
+#include "shim/signer.hh"
 
 #include <algorithm>
-#include <memory>
 #include <set>
-
-extern "C" {
-#include "format/keyref.h"
-#include "signer/signer.h"
-}
 
 namespace pkcs11signer {
 namespace {
-using RefOwner = std::unique_ptr<p11s_keyref, decltype(&p11s_keyref_free)>;
-using KeyOwner = std::unique_ptr<p11s_key, decltype(&p11s_key_release)>;
-
-struct Row {
-  RefOwner ref{nullptr, p11s_keyref_free};
-  uint16_t flags = 0;
-  bool active = false, published = false;
+struct Reference {
+  RefOwner ref;
+  uint16_t flags;
+  bool active, published;
 };
 
-// false: one is not on a token, or cannot be read.
-bool readReferences(const std::vector<DNSBackend *> &siblings, const compat::Zone &zone,
-                    std::vector<Row> &rows)
+// false: a key is not on a token, or its row cannot be read.
+bool readReferences(const Siblings &siblings, const compat::Zone &zone,
+                    std::vector<Reference> &references)
 {
-  std::vector<DNSBackend::KeyData> found;
-  bool good = readRows(siblings, zone, found);
+  const Rows rows(siblings, zone);
+  bool good = rows.answered();
 
-  for (auto &row : found) {
+  for (const auto &row : rows) {
     p11s_keyref *ref = nullptr;
     good = good && p11s_keyref_is_ours(row.content.data(), row.content.size()) &&
            p11s_keyref_parse(row.content.data(), row.content.size(), &ref, nullptr) == P11S_OK;
-    rows.push_back({RefOwner(ref, p11s_keyref_free), static_cast<uint16_t>(row.flags), row.active,
-                    row.published});
-    wipe(row.content);
+    references.push_back({RefOwner(ref, p11s_keyref_free), static_cast<uint16_t>(row.flags),
+                          row.active, row.published});
   }
   return good;
 }
 
-bool addPublished(const Row &row, bool isEntryPoint, PublishedKeys &keys)
+bool addPublished(const Reference &row, bool isEntryPoint, PublishedKeys &keys)
 {
   p11s_key *found = nullptr;
   size_t len = 0;
@@ -87,12 +78,11 @@ void addCds(ServedSet &set, const SOAData &soa, const PublishedKeys &keys,
 }
 } // namespace
 
-std::optional<PublishedKeys> publishedKeys(const std::vector<DNSBackend *> &siblings,
-                                           const compat::Zone &zone)
+std::optional<PublishedKeys> publishedKeys(const Siblings &siblings, const compat::Zone &zone)
 {
   constexpr uint16_t Ksk = 257;
   std::set<unsigned> ofKsks, ofOthers; // algorithms
-  std::vector<Row> rows;
+  std::vector<Reference> rows;
   PublishedKeys keys;
 
   if (!readReferences(siblings, zone, rows)) {

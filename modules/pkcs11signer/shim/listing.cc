@@ -2,6 +2,11 @@
 #include "shim/listing.hh"
 
 namespace pkcs11signer {
+bool isOfKeys(uint16_t type)
+{
+  return type == QType::DNSKEY || type == QType::CDS || type == QType::CDNSKEY;
+}
+
 // The rows' contents are not looked at: one that cannot be read is no reason to miss the others.
 Listing::Listing(const SOAData &soa)
     : d_apex(compat::nameOf(soa).makeLowerCase()), d_directDnskey(::arg().mustDo("direct-dnskey"))
@@ -34,8 +39,7 @@ void Listing::add(DNSName name, uint16_t type)
 
 bool Listing::isTransferred(uint16_t type) const
 {
-  const bool isOfKeys = type == QType::DNSKEY || type == QType::CDS || type == QType::CDNSKEY;
-  return type != QType::ENT && type != QType::RRSIG && (d_directDnskey || !isOfKeys);
+  return type != QType::ENT && type != QType::RRSIG && (d_directDnskey || !isOfKeys(type));
 }
 
 bool Listing::isBelowCut(const DNSName &name) const

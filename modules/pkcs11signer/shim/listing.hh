@@ -6,6 +6,9 @@
 #include <map>
 
 namespace pkcs11signer {
+// DNSKEY, CDS and CDNSKEY, which PowerDNS makes from a zone's keys.
+bool isOfKeys(uint16_t type);
+
 // The names of a zone, those between them and the zone's own too, in canonical order (RFC 4034,
 // 6.1), and what PowerDNS makes of them when it rectifies: delegations, and what is below them.
 // Names are lower case.
@@ -13,9 +16,9 @@ class Listing {
 public:
   // What the database lists at a name; nothing at an empty non-terminal.
   struct Name {
-    bool isCut = false;    // NS, below the zone's own name
-    bool hasDs = false;    // and
-    bool hasOther = false; // any other type that is in a transfer
+    bool isCut = false; // NS, below the zone's own name
+    bool hasDs = false;
+    bool hasOther = false; // any type but these two that is in a transfer
     bool has() const { return isCut || hasDs || hasOther; }
   };
   using Names = std::map<DNSName, Name, CanonDNSNameCompare>;

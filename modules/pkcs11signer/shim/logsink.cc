@@ -27,7 +27,7 @@ Logger::Urgency urgency(p11s_log_level level)
 // pdnsutil shows the error that its command failed with, and needs no second line about it.
 void toLog(p11s_log_level level, const char *line)
 {
-  g_log << (getPDNSVersion != nullptr ? urgency(level) : Logger::Debug) << "[pkcs11signer] " << line
+  g_log << (compat::isServer() ? urgency(level) : Logger::Debug) << "[pkcs11signer] " << line
         << endl;
 }
 } // namespace

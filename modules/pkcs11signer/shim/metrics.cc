@@ -3,6 +3,7 @@
 
 #include "shim/pdns-compat.hh"
 #include "shim/settings.hh"
+#include "shim/signer.hh"
 
 #include <mutex>
 #include <statbag.hh>

@@ -2,7 +2,7 @@
 #include "shim/patience.hh"
 
 #include "shim/metrics.hh"
-#include "shim/settings.hh"
+#include "shim/signer.hh"
 
 #include <cstring>
 #include <pthread.h>
@@ -63,12 +63,7 @@ Patience::~Patience()
   s_thread.slept = slept();
 }
 
-void Patience::giveUp()
-{
-  s_thread.hasQuery = false;
-}
-
-void Patience::noteLookup()
+void Patience::endQuery()
 {
   s_thread.hasQuery = false;
 }

@@ -8,8 +8,8 @@ extern "C" {
 namespace pkcs11signer {
 // How long the calling thread waits for the token, from construction to destruction.
 //
-// pkcs11signer-timeout is for a query, with all of its signatures. PowerDNS does not say which of
-// them belong together. It asks for them one right behind the other, in one thread: it has another
+// pkcs11signer-timeout is for all signatures of a query. PowerDNS does not say which belong
+// together, but asks for them one right behind the other, in one thread. The thread has another
 // query when it has looked something up since, has slept, or has got an error.
 class Patience {
 public:
@@ -19,11 +19,8 @@ public:
   Patience &operator=(const Patience &) = delete;
 
   operator p11s_wait() const { return d_wait; }
-  // The wait was in vain, and the query has its answer.
-  void giveUp();
-
-  // PowerDNS has looked something up in this thread.
-  static void noteLookup();
+  // This thread's query has its answer: a wait was in vain, or PowerDNS has looked something up.
+  static void endQuery();
 
 private:
   p11s_wait d_wait;

@@ -22,18 +22,21 @@
 #include <type_traits>
 #include <vector>
 
+// Exported by pdns_server, not by pdnsutil: null there.
+extern std::string getPDNSVersion() __attribute__((weak));
+
 namespace pkcs11signer {
 namespace compat {
+inline bool isServer()
+{
+  return getPDNSVersion != nullptr;
+}
+
 // --- zones
 
 #if P11S_PDNS_NUMBER >= 50000
 using Zone = ZoneName;
 using DomainId = domainid_t;
-
-inline Zone zoneNamed(const std::string &text)
-{
-  return Zone(text);
-}
 
 // A zone with a variant may only be shown to backends that know of them.
 inline bool takes(DNSBackend &backend, const Zone &zone)
@@ -44,16 +47,16 @@ inline bool takes(DNSBackend &backend, const Zone &zone)
 using Zone = DNSName;
 using DomainId = int;
 
-inline Zone zoneNamed(const std::string &text)
-{
-  return Zone(text);
-}
-
 inline bool takes(DNSBackend & /* backend */, const Zone & /* zone */)
 {
   return true;
 }
 #endif
+
+inline Zone zoneNamed(const std::string &text)
+{
+  return Zone(text);
+}
 
 inline std::string zoneText(const Zone &zone)
 {
@@ -346,16 +349,8 @@ inline uint32_t serialDelay(const SOAData &soa)
   const auto hash = static_cast<uint32_t>(soa.zonename.hash());
   return soaEditSpread() == 0 ? 0 : hash / (std::numeric_limits<uint32_t>::max() / soaEditSpread());
 }
-// Of these settings pdnsutil does not know all.
-inline void declareWeekSettings()
-{
-  if (!::arg().parmIsset("soa-edit-spread")) {
-    ::arg().set("soa-edit-spread", "as in pdns_server") = "0";
-  }
-  if (!::arg().parmIsset("rrsig-expiry-extend")) {
-    ::arg().set("rrsig-expiry-extend", "as in pdns_server") = "soa-edit-spread";
-  }
-}
+// Defaults of settings that pdnsutil does not know all.
+constexpr const char *InitialSoaEditSpread = "0", *InitialRrsigExpiryExtend = "soa-edit-spread";
 #else
 inline uint32_t startOfWeek()
 {
@@ -369,10 +364,8 @@ inline uint32_t serialDelay(const SOAData & /* soa */)
 {
   return 0;
 }
-inline void declareWeekSettings() {}
+// There are no such settings.
+constexpr const char *InitialSoaEditSpread = nullptr, *InitialRrsigExpiryExtend = nullptr;
 #endif
 } // namespace compat
 } // namespace pkcs11signer
-
-// Exported by pdns_server, not by pdnsutil: null there.
-extern std::string getPDNSVersion() __attribute__((weak));

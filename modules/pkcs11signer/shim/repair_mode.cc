@@ -42,7 +42,7 @@ std::array<std::string, 2> command()
 bool isRepairing()
 {
   static const bool s_repairing = [] {
-    if (getPDNSVersion != nullptr) { // a server
+    if (compat::isServer()) {
       return false;
     }
     const auto names = command();

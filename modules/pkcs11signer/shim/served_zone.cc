@@ -21,12 +21,6 @@ std::unique_ptr<UeberBackend> openDatabase()
   return std::make_unique<UeberBackend>();
 }
 
-void declare(const std::string &name, const std::string &value)
-{
-  if (!::arg().parmIsset(name)) {
-    ::arg().set(name, "as in pdns_server") = value;
-  }
-}
 // PowerDNS puts addresses in, or takes the hint out, when it is asked.
 bool hasAutomaticHint(const DNSZoneRecord &row)
 {
@@ -37,34 +31,18 @@ bool hasAutomaticHint(const DNSZoneRecord &row)
 }
 } // namespace
 
-void declareAnswerSettings()
+RRSIGRecordContent rrsigOf(const ServedSet &set, const SOAData &soa)
 {
-  for (const char *name :
-       {"expand-alias", "outgoing-axfr-expand-alias", "enable-lua-records", "direct-dnskey"}) {
-    declare(name, "no");
-  }
-  for (const char *name : {"default-publish-cds", "default-publish-cdnskey"}) {
-    declare(name, "");
-  }
-  compat::declareWeekSettings();
-}
+  RRSIGRecordContent sig;
 
-std::string answerSettings()
-{
-  std::string text;
-
-  for (const char *name :
-       {"default-soa-edit", "default-soa-edit-signed", "soa-edit-spread", "rrsig-expiry-extend",
-        "default-publish-cds", "default-publish-cdnskey", "direct-dnskey", "expand-alias",
-        "outgoing-axfr-expand-alias", "enable-lua-records"}) {
-    if (::arg().parmIsset(name)) {
-      std::string value = ::arg()[name];
-      std::replace_if(
-          value.begin(), value.end(), [](char c) { return c == '\t' || c == '\n'; }, ' ');
-      text += std::string(text.empty() ? "" : "\t") + name + "=" + value;
-    }
-  }
-  return text;
+  sig.d_type = set.type;
+  sig.d_labels = static_cast<uint8_t>(set.name.countLabels() - (set.name.isWildcard() ? 1 : 0));
+  sig.d_originalttl = set.ttl;
+  sig.d_algorithm = 0;
+  sig.d_sigexpire = sig.d_siginception = 0;
+  sig.d_tag = 0;
+  sig.d_signer = compat::nameOf(soa);
+  return sig;
 }
 
 ServedZone::ServedZone(const compat::Zone &zone)

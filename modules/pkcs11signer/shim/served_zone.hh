@@ -26,6 +26,8 @@ struct ServedSet { // NOLINT(bugprone-exception-escape): of moving it, says clan
   uint32_t ttl = 0;
   sortedRecords_t records;
 };
+// What its signature says but for key and time.
+RRSIGRecordContent rrsigOf(const ServedSet &set, const SOAData &soa);
 
 // A zone as PowerDNS answers from it and transfers it: every RRset that it would sign for some
 // query, and the records that deny others. Asks the database just as the server does for each name,
@@ -109,10 +111,4 @@ private:
   bool d_expandAlias, d_directDnskey, d_transferExpandsAlias;
   LeftOut d_leftOut;
 };
-
-// Declares PowerDNS's settings that say how answers are made, where (pdnsutil) it has none of them.
-void declareAnswerSettings();
-// Those and the ones for serials and validity, as they are set here (signer/signer.h,
-// host_settings).
-std::string answerSettings();
 } // namespace pkcs11signer

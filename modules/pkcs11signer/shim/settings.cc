@@ -1,105 +1,163 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "shim/settings.hh"
 
-#include "shim/ending.hh"
 #include "shim/host.hh"
-#include "shim/logsink.hh"
 #include "shim/pdns-compat.hh"
-#include "shim/served_zone.hh"
 
-#include <cstdio>
+#include <algorithm>
 #include <cstdlib>
-#include <iostream>
-#include <mutex>
-#include <unistd.h>
-
-extern "C" {
-#include "base/fork.h"
-#include "base/lock.h"
-#include "base/owner.h"
-#include "pkcs11/module.h"
-#include "store/fleet/fleet.h"
-}
+#include <cstring>
+#include <functional>
 
 namespace pkcs11signer {
 namespace {
-std::mutex s_lock; // guards the two below
-p11s_signer *s_signer = nullptr;
-unsigned s_generation = 0;
+// Which values a setting may have.
+struct Kind {
+  std::string range;                              // behind the sentence
+  std::string objection;                          // to any other value
+  std::function<bool(const std::string &)> store; // false: it is another one
+};
 
-unsigned number(const std::string &name, int least, int most)
+struct Setting {
+  const char *name, *initial, *help;
+  Kind kind;
+};
+
+Kind text(const char *&place)
 {
-  const std::string full = std::string(ModuleName) + "-" + name;
-  const std::string &text = ::arg()[full];
-  char *end = nullptr;
-  const long value = strtol(text.c_str(), &end, 10);
-  if (text.empty() || *end != '\0' || value < least || value > most) {
-    throw PDNSException("setting " + full + "=" + text + " is not a number from " +
-                        std::to_string(least) + " to " + std::to_string(most));
-  }
-  return static_cast<unsigned>(value);
+  return {"", "", [&place](const std::string &value) {
+            place = value.c_str();
+            return true;
+          }};
 }
 
-bool flag(const std::string &name)
+Kind flag(bool &place)
 {
-  const std::string full = std::string(ModuleName) + "-" + name;
-  const std::string &text = ::arg()[full];
-  if (text != "yes" && text != "no") {
-    throw PDNSException("setting " + full + "=" + text + " is neither yes nor no");
-  }
-  return text == "yes";
+  return {"", " is neither yes nor no", [&place](const std::string &value) {
+            place = value == "yes";
+            return place || value == "no";
+          }};
 }
 
-const std::string &text(const char *name)
+Kind number(unsigned &place, int least, int most)
 {
-  return ::arg()[std::string(ModuleName) + "-" + name];
+  const std::string range = std::to_string(least) + " to " + std::to_string(most);
+  return {"; " + range, " is not a number from " + range,
+          [&place, least, most](const std::string &value) {
+            char *end = nullptr;
+            const long read = strtol(value.c_str(), &end, 10);
+            place = static_cast<unsigned>(read);
+            return !value.empty() && *end == '\0' && read >= least && read <= most;
+          }};
 }
 
-enum class Store { None, Lmdb, Mysql };
-
-Store whichStore()
+Kind store(bool &any, bool &shared)
 {
-  const std::string full = std::string(ModuleName) + "-store";
-  const std::string &value = ::arg()[full];
-  if (value == "none") {
-    return Store::None;
+  return {"", " is none of lmdb, mysql and none", [&](const std::string &value) {
+            shared = value == "mysql";
+            any = shared || value == "lmdb";
+            return any || value == "none";
+          }};
+}
+
+std::vector<Setting> settingsOf(p11s_config &config, bool &shared)
+{
+  return {
+      {"ahead-rate", "0",
+       "signatures a second that are made in advance, on each token (0: as the token allows)",
+       number(config.ahead_rate, 0, 100000)},
+      {"pin-source", "",
+       "PIN for references that hold none: file:/PATH, env:NAME or credential:NAME; %t is the "
+       "token's label",
+       text(config.pin_source)},
+      {"prepare", "yes",
+       "whether a server that starts logs in and finds its keys before a query needs them",
+       flag(config.prepare)},
+      {"sessions", "8", "most sessions, and threads, per token", number(config.sessions, 1, 64)},
+      {"sign-ahead", "1", "weeks for which signatures are made in advance",
+       number(config.ahead_weeks, 0, 8)},
+      {"state-dir", P11S_STATE_DIR,
+       "directory for what must outlive the process; writable for the server's user",
+       text(config.state_dir)},
+      {"store", "lmdb",
+       "where signatures are kept beyond a restart: lmdb (a file in the state directory), mysql "
+       "(that file and a database that several servers share) or none",
+       store(config.store, shared)},
+      {"store-pins", "yes",
+       "whether 'assign' may store a literal PIN in the database (no: it is used once)",
+       flag(config.store_pins)},
+      {"store-size", "256", "most MiB that the file of signatures may take",
+       number(config.store_mib, 4, 65536)},
+      {"timeout", "2000",
+       "longest wait of a UDP query for signatures, all of them together, in milliseconds",
+       number(config.timeout_ms, 10, 60000)},
+      {"transfer-timeout", "30000",
+       "longest wait for a signature of TCP queries, transfers and pdnsutil, in milliseconds",
+       number(config.transfer_timeout_ms, 10, 3600000)},
+      {"verify", "yes", "whether each fresh signature is verified in software",
+       flag(config.verify)},
+  };
+}
+
+std::vector<Setting> fleetSettingsOf(p11s_fleet_config &fleet, const char *&password)
+{
+  return {
+      {"mysql-dbname", "", "name of the shared database", text(fleet.dbname)},
+      {"mysql-host", "",
+       "host of the shared database, of several the primary (empty: this machine, by socket)",
+       text(fleet.host)},
+      {"mysql-password", "",
+       "password for the shared database, or its source: file:/PATH, env:NAME or credential:NAME",
+       text(password)},
+      {"mysql-password-file", "",
+       "file with that password, closed to others as a PIN file is; instead of mysql-password",
+       text(fleet.password_file)},
+      {"mysql-port", "0", "port of the shared database (0: 3306)", number(fleet.port, 0, 65535)},
+      {"mysql-signatures", "1000000", "about the most signatures in the shared database",
+       number(fleet.most_rows, 1000, 1000000000)},
+      {"mysql-socket", "",
+       "socket of the shared database on this machine (empty: the client library's own)",
+       text(fleet.socket)},
+      {"mysql-timeout", "20",
+       "longest wait of a query for an answer of the shared database, in milliseconds",
+       number(fleet.timeout_ms, 1, 10000)},
+      {"mysql-user", "", "user of the shared database to connect as", text(fleet.user)},
+  };
+}
+
+std::string fullName(const char *name)
+{
+  return std::string(ModuleName) + "-" + name;
+}
+
+void read(const std::vector<Setting> &settings)
+{
+  for (const auto &setting : settings) {
+    const std::string name = fullName(setting.name);
+    const std::string &value = ::arg()[name];
+    if (!setting.kind.store(value)) {
+      throw PDNSException("setting " + name + "=" + value + setting.kind.objection);
+    }
   }
-  if (value == "lmdb") {
-    return Store::Lmdb;
-  }
-  if (value != "mysql") {
-    throw PDNSException("setting " + full + "=" + value + " is none of lmdb, mysql and none");
-  }
+}
+
+void readFleet(p11s_fleet_config &fleet)
+{
+  const char *password = "";
+
   if (!p11s_fleet_is_built()) {
-    throw PDNSException("setting " + full +
+    throw PDNSException("setting " + fullName("store") +
                         "=mysql is not in this build, which has no MySQL client library; lmdb and "
                         "none are");
   }
-  return Store::Mysql;
-}
-
-// The fleet's store; borrows the settings. The password is the caller's.
-p11s_fleet_config mysqlConfig()
-{
-  p11s_fleet_config config{};
-  const std::string &password = text("mysql-password");
-
-  if (!password.empty() && !text("mysql-password-file").empty()) {
-    throw PDNSException("settings " + std::string(ModuleName) + "-mysql-password and " +
-                        ModuleName + "-mysql-password-file: only one of them may be set");
+  read(fleetSettingsOf(fleet, password));
+  if (*password != '\0' && *fleet.password_file != '\0') {
+    throw PDNSException("settings " + fullName("mysql-password") + " and " +
+                        fullName("mysql-password-file") + ": only one of them may be set");
   }
-  config.host = text("mysql-host").c_str();
-  config.socket = text("mysql-socket").c_str();
-  config.port = number("mysql-port", 0, 65535);
-  config.user = text("mysql-user").c_str();
-  config.password_file = text("mysql-password-file").c_str();
-  config.dbname = text("mysql-dbname").c_str();
-  config.timeout_ms = number("mysql-timeout", 1, 10000);
-  config.most_rows = number("mysql-signatures", 1000, 1000000000);
-  if (!password.empty()) {
-    config.password = p11s_secret_new(password.data(), password.size());
+  if (*password != '\0') {
+    fleet.password = p11s_secret_new(password, strlen(password));
   }
-  return config;
 }
 
 unsigned threads(const char *setting)
@@ -108,85 +166,36 @@ unsigned threads(const char *setting)
   return count > 0 ? static_cast<unsigned>(count) : 0;
 }
 
-p11s_signer *makeSigner()
+// PowerDNS's settings that decide what is signed, and the default of those that pdnsutil does not
+// declare.
+constexpr struct {
+  const char *name, *initial;
+} AnswerSettings[] = {
+    {"default-soa-edit", nullptr},
+    {"default-soa-edit-signed", nullptr},
+    {"soa-edit-spread", compat::InitialSoaEditSpread},
+    {"rrsig-expiry-extend", compat::InitialRrsigExpiryExtend},
+    {"default-publish-cds", ""},
+    {"default-publish-cdnskey", ""},
+    {"direct-dnskey", "no"},
+    {"expand-alias", "no"},
+    {"outgoing-axfr-expand-alias", "no"},
+    {"enable-lua-records", "no"},
+};
+
+std::string answerSettings()
 {
-  const std::string source = ::arg()[std::string(ModuleName) + "-pin-source"];
-  const std::string stateDir = ::arg()[std::string(ModuleName) + "-state-dir"];
-  const std::string answers = answerSettings();
-  p11s_config config{};
-  p11s_error error{};
-  p11s_signer *made = nullptr;
+  std::string all;
 
-  config.pin_source = source.c_str();
-  config.sessions = number("sessions", 1, 64);
-  config.timeout_ms = number("timeout", 10, 60000);
-  config.transfer_timeout_ms = number("transfer-timeout", 10, 3600000);
-  config.verify = flag("verify");
-  config.store_pins = flag("store-pins");
-  config.report = getPDNSVersion != nullptr; // a server, not pdnsutil
-  // Each receiver thread has distributor threads of its own, or one answers for itself.
-  const unsigned dealt = threads("distributor-threads");
-  config.query_threads = threads("receiver-threads") * (dealt > 1 ? dealt : 1);
-  config.query_dealt = dealt > 1;
-  config.state_dir = stateDir.c_str();
-  const Store store = whichStore();
-  config.store = store != Store::None;
-  config.store_mib = number("store-size", 4, 65536);
-  p11s_fleet_config fleet{};
-  if (store == Store::Mysql) {
-    fleet = mysqlConfig();
-    config.fleet = &fleet;
+  for (const auto &setting : AnswerSettings) {
+    if (::arg().parmIsset(setting.name)) {
+      std::string value = ::arg()[setting.name];
+      std::replace_if(
+          value.begin(), value.end(), [](char c) { return c == '\t' || c == '\n'; }, ' ');
+      all += std::string(all.empty() ? "" : "\t") + setting.name + "=" + value;
+    }
   }
-  config.ahead = getPDNSVersion != nullptr;
-  config.ahead_weeks = number("sign-ahead", 0, 8);
-  config.ahead_rate = number("ahead-rate", 0, 100000);
-  config.prepare = getPDNSVersion != nullptr && flag("prepare");
-  config.expiry_extension = compat::expiryExtension();
-  config.host_settings = answers.c_str();
-  config.hosts = hostSource();
-  installLogSink();
-  if (getPDNSVersion == nullptr && !p11s_owner_set(stateDir.c_str())) { // pdnsutil
-    const std::string why = stringerror();
-    g_log << Logger::Warning << "[pkcs11signer] root may not work as the owner of " << stateDir
-          << ": " << why << "; keys made here may be closed to the server" << endl;
-  }
-  const p11s_err result = p11s_signer_new(&config, &made, &error);
-  p11s_secret_release(fleet.password);
-  if (result != P11S_OK) {
-    throw PDNSException(std::string(ModuleName) + ": " + error.text);
-  }
-  return made;
-}
-
-// Destructors of a PKCS#11 library must not run under a worker that is inside it. A server's
-// threads are all still running, and PowerDNS crashes when one of them answers a query meanwhile,
-// or asks OpenSSL for something: so nothing is destroyed there.
-bool stopOnce()
-{
-  static std::once_flag s_once;
-  static bool s_back = true;
-
-  std::call_once(s_once, [] { s_back = p11s_signer_stop(s_signer, p11s_now_ms() + 1500); });
-  return s_back;
-}
-
-void stopAtExit(int status, void * /* unused */)
-{
-  if (s_signer == nullptr || s_generation != p11s_fork_generation()) {
-    return;
-  }
-  const bool back = stopOnce();
-  if (getPDNSVersion != nullptr || !back) { // a server, or pdnsutil with a thread inside a library
-    std::cout << std::flush;
-    (void)fflush(nullptr);
-    _exit(status);
-  }
-}
-
-// The youngest exit handler runs first, and a library's destructors are one.
-void stopBeforeLibraries()
-{
-  (void)on_exit(stopAtExit, nullptr);
+  return all;
 }
 } // namespace
 
@@ -197,29 +206,53 @@ std::vector<std::string> launched()
   return names;
 }
 
-p11s_signer *signer()
+std::vector<Declaration> declarations()
 {
-  const unsigned generation = p11s_fork_generation();
-  std::unique_lock<std::mutex> guard(s_lock);
-  if (s_signer == nullptr || s_generation != generation) {
-    const bool first = s_signer == nullptr;
-    s_signer = makeSigner();
-    s_generation = generation;
-    if (first) {
-      p11s_module_on_load(stopBeforeLibraries);
-      (void)on_exit(stopAtExit, nullptr);
-      if (getPDNSVersion != nullptr) {
-        endInOrder([] { (void)stopOnce(); });
-      }
+  p11s_config config{};
+  p11s_fleet_config fleet{};
+  bool shared = false;
+  const char *password = "";
+  std::vector<Declaration> all;
+
+  for (const auto &settings : {settingsOf(config, shared), fleetSettingsOf(fleet, password)}) {
+    for (const auto &setting : settings) {
+      all.push_back({setting.name, setting.help + setting.kind.range, setting.initial});
     }
-    p11s_signer *made = s_signer;
-    guard.unlock();
-    // Before the first query; pdnsutil opens it when it comes to need it.
-    if (getPDNSVersion != nullptr) {
-      p11s_signer_open_store(made, p11s_now_ms() + 2000);
-    }
-    return made;
   }
-  return s_signer;
+  return all;
+}
+
+Settings::Settings() : d_answers(answerSettings())
+{
+  bool shared = false;
+
+  read(settingsOf(config, shared));
+  if (shared) {
+    readFleet(fleet);
+    config.fleet = &fleet;
+  }
+  config.prepare = config.prepare && compat::isServer();
+  config.report = config.ahead = compat::isServer();
+  // Each receiver thread has distributor threads of its own, or one answers for itself.
+  const unsigned dealt = threads("distributor-threads");
+  config.query_threads = threads("receiver-threads") * (dealt > 1 ? dealt : 1);
+  config.query_dealt = dealt > 1;
+  config.expiry_extension = compat::expiryExtension();
+  config.host_settings = d_answers.c_str();
+  config.hosts = hostSource();
+}
+
+Settings::~Settings()
+{
+  p11s_secret_release(fleet.password);
+}
+
+void declareAnswerSettings()
+{
+  for (const auto &setting : AnswerSettings) {
+    if (setting.initial != nullptr && !::arg().parmIsset(setting.name)) {
+      ::arg().set(setting.name, "as in pdns_server") = setting.initial;
+    }
+  }
 }
 } // namespace pkcs11signer

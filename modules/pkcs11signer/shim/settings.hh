@@ -6,17 +6,38 @@
 
 extern "C" {
 #include "signer/signer.h"
+#include "store/fleet/fleet.h"
 }
 
-// The settings of pdns.conf (README.md has a table of them), and the one signer made from them.
+// The settings of pdns.conf. A setting is a row of a table in settings.cc and nothing else:
+// `pdns_server --help`, README's table, the parsing and the bounds all come from that row.
 namespace pkcs11signer {
 constexpr const char *ModuleName = "pkcs11signer";
 
-// What `launch` names, in its order.
+// The backends that `launch` names, in its order.
 std::vector<std::string> launched();
 
-// The process's signer; made at the first call, which must come after pdns.conf was read. Makes a
-// new one in a child of fork(), where the threads of the old one are gone. Throws PDNSException
-// when a setting makes no sense. Any thread.
-p11s_signer *signer();
+// For PowerDNS, which prints it: the name behind "pkcs11signer-", a sentence, the default.
+struct Declaration {
+  std::string name, help, initial;
+};
+std::vector<Declaration> declarations();
+
+// The settings' values, as the core wants them. Borrows from PowerDNS, which keeps what it has
+// read. Throws PDNSException when a setting makes no sense.
+struct Settings {
+  Settings();
+  ~Settings();
+  Settings(const Settings &) = delete;
+  Settings &operator=(const Settings &) = delete;
+
+  p11s_config config{};
+  p11s_fleet_config fleet{};
+
+private:
+  std::string d_answers; // PowerDNS's own settings that decide what is signed
+};
+
+// Declares those of PowerDNS's own settings for answers that this program (pdnsutil) does not have.
+void declareAnswerSettings();
 } // namespace pkcs11signer

@@ -12,14 +12,9 @@ extern "C" {
 namespace pkcs11signer {
 namespace {
 constexpr uint32_t Day = 86400;
-
-bool isOfKeys(uint16_t type)
-{
-  return type == QType::DNSKEY || type == QType::CDS || type == QType::CDNSKEY;
-}
 } // namespace
 
-Demands::Demands(const compat::Zone &zone, unsigned weeks, const p11s_demand_sink &sink)
+ZoneMessages::ZoneMessages(const compat::Zone &zone, unsigned weeks, const p11s_demand_sink &sink)
     : d_zone(zone.makeLowerCase()), d_weeks(weeks), d_sink(sink), d_start(compat::startOfWeek())
 {
   if (d_zone.isPresigned()) {
@@ -39,7 +34,7 @@ Demands::Demands(const compat::Zone &zone, unsigned weeks, const p11s_demand_sin
   }
 }
 
-void Demands::leaveOut(std::string what) const
+void ZoneMessages::leaveOut(std::string what) const
 {
   p11s_error_clean(what.data());
   d_sink.left_out(what.c_str(), d_sink.arg);
@@ -47,16 +42,12 @@ void Demands::leaveOut(std::string what) const
 
 // A KSK signs DNSKEY, CDS and CDNSKEY only; a ZSK all but DNSKEY; a key that is alone of its
 // algorithm, everything.
-bool Demands::demand(const ServedSet &set, int week)
+bool ZoneMessages::demand(const ServedSet &set, int week)
 {
-  RRSIGRecordContent sig;
+  RRSIGRecordContent sig = rrsigOf(set, d_zone.soa());
 
-  sig.d_type = set.type;
-  sig.d_labels = static_cast<uint8_t>(set.name.countLabels() - (set.name.isWildcard() ? 1 : 0));
-  sig.d_originalttl = set.ttl;
   sig.d_siginception = d_start - 7 * Day;
   sig.d_sigexpire = d_start + 14 * Day + compat::expiryExtension();
-  sig.d_signer = compat::nameOf(d_zone.soa());
   for (const auto &signer : d_signers) {
     if (!(isOfKeys(set.type) && signer.signsKeys) &&
         !(set.type != QType::DNSKEY && signer.signsOthers)) {
@@ -74,7 +65,7 @@ bool Demands::demand(const ServedSet &set, int week)
   return true;
 }
 
-bool Demands::demandSoa()
+bool ZoneMessages::demandSoa()
 {
   std::string word;
   const p11s_soa_edit edit = d_zone.soaEdit(word);
@@ -101,7 +92,7 @@ bool Demands::demandSoa()
   return true;
 }
 
-void Demands::sayWhatIsLeftOut()
+void ZoneMessages::sayWhatIsLeftOut()
 {
   const ServedZone::LeftOut &what = d_zone.leftOut();
   const auto count = [this](size_t n, const std::string &clause) {
@@ -137,7 +128,7 @@ void Demands::sayWhatIsLeftOut()
   count(what.unreadable.size() - named, "more names with records that PowerDNS cannot read");
 }
 
-void Demands::all()
+void ZoneMessages::demandAll()
 {
   const auto visit = [this](const ServedSet &set) { return demand(set, P11S_EVERY_WEEK); };
 

@@ -11,13 +11,13 @@ extern "C" {
 }
 
 namespace pkcs11signer {
-// The messages that PowerDNS has signed of a zone, with the keys that are on tokens (ahead/host.h,
-// each_demand): which key signs what, for how long, and in which form is PowerDNS's own way, not
-// only RFC 4034's. Throws as ServedZone does.
-class Demands {
+// The messages that PowerDNS has signed of a zone by keys on tokens (ahead/host.h, each_demand).
+// Beyond RFC 4034 it is PowerDNS's way which key signs what, for how long, and in which form.
+// Throws as ServedZone does.
+class ZoneMessages {
 public:
-  Demands(const compat::Zone &zone, unsigned weeks, const p11s_demand_sink &sink);
-  void all();
+  ZoneMessages(const compat::Zone &zone, unsigned weeks, const p11s_demand_sink &sink);
+  void demandAll();
 
 private:
   struct Signer {
@@ -29,7 +29,6 @@ private:
 
   bool demand(const ServedSet &set, int week);
   bool demandSoa();
-  void demandWhatIsServed();
   void leaveOut(std::string what) const;
   void sayWhatIsLeftOut();
 

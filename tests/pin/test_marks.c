@@ -206,9 +206,9 @@ static void changes_are_noted(void **state)
   assert_true(p11s_pin_marks_copy(m, &copy));
   assert_same(m, &copy);
   put(&copy, P11S_PIN_MARK_REFUSED, "s1", "a token (User)", hash_a);
-  (void)p11s_pin_marks_remove(&copy, P11S_PIN_MARK_REFUSED, &s1, hash_b);
+  (void)p11s_pin_marks_remove(&copy, P11S_PIN_MARKS(REFUSED), &s1, hash_b);
   assert_false(copy.changed); /* both are so already */
-  (void)p11s_pin_marks_remove(&copy, P11S_PIN_MARK_REFUSED, &s1, hash_a);
+  (void)p11s_pin_marks_remove(&copy, P11S_PIN_MARKS(REFUSED), &s1, hash_a);
   assert_true(copy.changed);
   assert_int_equal(copy.count, m->count - 1);
   p11s_pin_marks_clear(&copy);
@@ -274,8 +274,8 @@ static void a_mark_is_of_its_kind_token_and_pin(void **state)
   assert_null(p11s_pin_marks_find(m, P11S_PIN_MARK_TRYING, &s1, hash_a));
   put(m, P11S_PIN_MARK_REFUSED, "s1", "a token (User)", hash_a);
   assert_int_equal(m->count, count); /* known already */
-  assert_int_equal(p11s_pin_marks_remove(m, P11S_PIN_MARK_REFUSED, &s1, hash_b), 0);
-  assert_int_equal(p11s_pin_marks_remove(m, P11S_PIN_MARK_REFUSED, &s1, NULL), 1);
+  assert_int_equal(p11s_pin_marks_remove(m, P11S_PIN_MARKS(REFUSED), &s1, hash_b), 0);
+  assert_int_equal(p11s_pin_marks_remove(m, P11S_PIN_MARKS(REFUSED), &s1, NULL), 1);
   assert_null(p11s_pin_marks_find(m, P11S_PIN_MARK_REFUSED, &s1, NULL));
   assert_int_equal(m->count, count - 1);
   drop(m);

@@ -8,30 +8,28 @@
 #include "pin/marks.h"
 
 #include <pthread.h>
+#include <sys/queue.h>
 
-/* Shared by pin/guard.c (what is known), pin/guard_try.c (the rules) and pin/guard_unlock.c; nobody
-   else includes it. */
-#define RING_MAX 8192
+/* Shared by the pin/guard*.c. */
 #define MAC_LEN 32
 
+/* What one PIN of a token is known by, in this process alone. */
 struct fast {
-  unsigned char token[MAC_LEN]; /* HMAC(key, label and serial) */
-  unsigned char pin[MAC_LEN];   /* HMAC(token, PIN) */
+  unsigned char token[MAC_LEN];          /* HMAC(key, label and serial) */
+  unsigned char pin[MAC_LEN];            /* HMAC(token, PIN) */
+  unsigned char salt[P11S_PIN_SALT_LEN]; /* of a slow hash; else zeros */
 };
 
 struct known {
+  TAILQ_ENTRY(known) link;
   struct fast fast;
-  unsigned char salt[P11S_PIN_SALT_LEN]; /* of slow hashes only, like hash */
-  unsigned char hash[P11S_PIN_HASH_LEN];
+  unsigned char hash[P11S_PIN_HASH_LEN]; /* the slow one */
 };
 
-/* Grows with the tokens there are. At RING_MAX, or without memory, the next one takes the place of
-   the oldest. An entry whose token is all zeros is free. */
+/* Grows with the tokens there are, up to 8192; then the next one displaces the oldest. */
 struct ring {
-  struct known *entry;
-  unsigned room;
+  TAILQ_HEAD(, known) list;
   unsigned count;
-  unsigned next;
 };
 
 struct p11s_pin_guard {
@@ -58,6 +56,13 @@ bool p11s_pin_guard_hash(struct p11s_pin_guard *g, const unsigned char *salt,
                          const struct p11s_pin_token *token, const struct p11s_secret *pin,
                          unsigned char *ret);
 
+void p11s_pin_guard_memory_init(struct p11s_pin_guard *g);
+void p11s_pin_guard_memory_clear(struct p11s_pin_guard *g);
+
+/* What was logged of the token is news again. */
+void p11s_pin_guard_forget_news_locked(struct p11s_pin_guard *g,
+                                       const struct p11s_pin_token *token);
+
 /* Reads the file anew if it is another one than last time. */
 void p11s_pin_guard_refresh(struct p11s_pin_guard *g);
 
@@ -65,23 +70,20 @@ void p11s_pin_guard_refresh(struct p11s_pin_guard *g);
 bool p11s_pin_guard_is_marked(struct p11s_pin_guard *g, enum p11s_pin_mark_kind kind,
                               const struct p11s_pin_token *token, const struct p11s_secret *pin);
 
-/* A change to what is known of one PIN, or of a token's (pin NULL). */
+/* A change to what is known of a PIN, or of all the token's. */
 struct p11s_pin_change {
-  /* hash: the PIN's, with the salt of m. May be called twice, and under a lock: makes no call. */
-  void (*apply)(struct p11s_pin_marks *m, const unsigned char *hash,
-                struct p11s_pin_change *change);
   const struct p11s_pin_token *token;
-  const struct p11s_secret *pin;
-  bool one_more;               /* a corrected PIN may be tried */
-  const unsigned char *random; /* unlock-login's */
-  size_t removed;              /* out: how many PINs were forgotten */
+  const struct p11s_secret *pin; /* NULL: all */
+  unsigned of_pin, of_token;     /* marks that go: kinds, as for p11s_pin_marks_remove() */
+  enum p11s_pin_mark_kind put;   /* the mark that comes, or P11S_PIN_MARK_NONE, */
+  bool unless_put;               /* and nothing changes when it is there */
+  bool one_more;                 /* a corrected PIN may be tried */
+  const unsigned char *random;   /* in place of the PIN's hash, for P11S_PIN_MARK_UNLOCKED */
+  size_t forgotten;              /* out: how many PINs were refused, or whose login was cut short */
 };
 /* Changes the list in the file; where that is not possible, the process's own, and returns false.
  */
 bool p11s_pin_guard_change(struct p11s_pin_guard *g, struct p11s_pin_change *change);
-
-/* Takes away what allows a try although the token's count is low. */
-void p11s_pin_guard_drop_allowances(struct p11s_pin_marks *m, const struct p11s_pin_token *token);
 
 /* The token took the PIN from this process, or takes it no more: it was changed there, and which
    one is right is not known. */

@@ -124,63 +124,6 @@ static bool has_allowance(struct p11s_pin_guard *g, const struct p11s_pin_token 
   return found;
 }
 
-/* -- changes */
-
-void p11s_pin_guard_drop_allowances(struct p11s_pin_marks *m, const struct p11s_pin_token *token)
-{
-  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_UNLOCKED, token, NULL);
-  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_ONE_MORE, token, NULL);
-}
-
-static void mark_trying(struct p11s_pin_marks *m, const unsigned char *hash,
-                        struct p11s_pin_change *c)
-{
-  p11s_pin_guard_drop_allowances(m, c->token);
-  p11s_pin_marks_put(m, P11S_PIN_MARK_TRYING, c->token, hash);
-}
-
-static void mark_accepted(struct p11s_pin_marks *m, const unsigned char *hash,
-                          struct p11s_pin_change *c)
-{
-  p11s_pin_guard_drop_allowances(m, c->token);
-  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_TRYING, c->token, hash);
-  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_UNCLEAR, c->token, hash);
-  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_REFUSED, c->token, hash);
-  if (p11s_pin_marks_find(m, P11S_PIN_MARK_PROVEN, c->token, hash) != NULL)
-    return;
-  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_PROVEN, c->token, NULL);
-  p11s_pin_marks_put(m, P11S_PIN_MARK_PROVEN, c->token, hash);
-}
-
-static void mark_refused(struct p11s_pin_marks *m, const unsigned char *hash,
-                         struct p11s_pin_change *c)
-{
-  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_TRYING, c->token, hash);
-  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_UNCLEAR, c->token, hash);
-  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_PROVEN, c->token, hash);
-  p11s_pin_marks_put(m, P11S_PIN_MARK_REFUSED, c->token, hash);
-  if (c->one_more)
-    p11s_pin_marks_put(m, P11S_PIN_MARK_ONE_MORE, c->token, NULL);
-}
-
-static void unmark_trying(struct p11s_pin_marks *m, const unsigned char *hash,
-                          struct p11s_pin_change *c)
-{
-  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_TRYING, c->token, hash);
-  if (c->one_more)
-    p11s_pin_marks_put(m, P11S_PIN_MARK_ONE_MORE, c->token, NULL);
-}
-
-/* The first time; the second time TRYING stays as well. */
-static void mark_unclear(struct p11s_pin_marks *m, const unsigned char *hash,
-                         struct p11s_pin_change *c)
-{
-  if (p11s_pin_marks_find(m, P11S_PIN_MARK_UNCLEAR, c->token, hash) != NULL)
-    return;
-  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_TRYING, c->token, hash);
-  p11s_pin_marks_put(m, P11S_PIN_MARK_UNCLEAR, c->token, hash);
-}
-
 /* -- one login */
 
 static bool is_busy_locked(const struct p11s_pin_guard *g, const struct p11s_pin_token *token)
@@ -305,7 +248,10 @@ enum p11s_err p11s_pin_guard_foresee(struct p11s_pin_guard *g, const struct p11s
 
 enum p11s_err p11s_pin_guard_permit(struct p11s_pin_try *t, struct p11s_error *e)
 {
-  struct p11s_pin_change trying = {.apply = mark_trying, .token = &t->token, .pin = t->pin};
+  struct p11s_pin_change trying = {.token = &t->token,
+                                   .pin = t->pin,
+                                   .of_token = P11S_PIN_MARKS_THAT_ALLOW,
+                                   .put = P11S_PIN_MARK_TRYING};
   bool proven = is_proven(t);
   enum p11s_err result = judge(t, proven, e);
 
@@ -330,30 +276,34 @@ bool p11s_pin_guard_was_unclear(struct p11s_pin_try *t)
 
 static void remember(struct p11s_pin_try *t, enum p11s_pin_outcome outcome)
 {
-  struct p11s_pin_change change = {.token = &t->token, .pin = t->pin};
+  struct p11s_pin_change change = {.token = &t->token,
+                                   .pin = t->pin,
+                                   .put = P11S_PIN_MARK_NONE,
+                                   .of_pin = P11S_PIN_MARKS(TRYING)};
 
   switch (outcome) {
   case P11S_PIN_ACCEPTED:
-    change.apply = mark_accepted;
-    p11s_pin_guard_note_verdict(t->g, &t->token, t->pin, true);
+    change.of_pin = P11S_PIN_MARKS_THAT_FORBID;
+    change.of_token = P11S_PIN_MARKS_THAT_ALLOW;
+    change.put = P11S_PIN_MARK_PROVEN;
     break;
   case P11S_PIN_REFUSED:
-    change.apply = mark_refused;
-    p11s_pin_guard_note_verdict(t->g, &t->token, t->pin, false);
+    change.of_pin |= P11S_PIN_MARKS(UNCLEAR) | P11S_PIN_MARKS(PROVEN);
+    change.put = P11S_PIN_MARK_REFUSED;
     change.one_more = !t->count_low;
     break;
-  case P11S_PIN_UNCLEAR:
-    if (!t->marked)
-      return;
-    change.apply = mark_unclear;
+  case P11S_PIN_UNCLEAR: /* the second time TRYING stays as well */
+    change.put = P11S_PIN_MARK_UNCLEAR;
+    change.unless_put = true;
     break;
   case P11S_PIN_NO_VERDICT:
-    if (!t->marked)
-      return;
-    change.apply = unmark_trying;
     change.one_more = t->took_allowance;
     break;
   }
+  if (outcome == P11S_PIN_ACCEPTED || outcome == P11S_PIN_REFUSED)
+    p11s_pin_guard_note_verdict(t->g, &t->token, t->pin, outcome == P11S_PIN_ACCEPTED);
+  else if (!t->marked)
+    return;
   (void)p11s_pin_guard_change(t->g, &change);
 }
 

@@ -6,17 +6,6 @@
 
 #include <stdlib.h>
 
-static void mark_unlocked(struct p11s_pin_marks *m, const unsigned char *hash,
-                          struct p11s_pin_change *c)
-{
-  (void)hash;
-  p11s_pin_guard_drop_allowances(m, c->token);
-  c->removed += p11s_pin_marks_remove(m, P11S_PIN_MARK_REFUSED, c->token, NULL);
-  c->removed += p11s_pin_marks_remove(m, P11S_PIN_MARK_TRYING, c->token, NULL);
-  (void)p11s_pin_marks_remove(m, P11S_PIN_MARK_UNCLEAR, c->token, NULL);
-  p11s_pin_marks_put(m, P11S_PIN_MARK_UNLOCKED, c->token, c->random);
-}
-
 enum p11s_err p11s_pin_guard_subjects(struct p11s_pin_guard *g, struct p11s_pin_subject **ret,
                                       size_t *ret_count, struct p11s_error *e)
 {
@@ -48,7 +37,11 @@ enum p11s_err p11s_pin_guard_unlock(struct p11s_pin_guard *g, const struct p11s_
                                     size_t *ret_refused, struct p11s_error *e)
 {
   unsigned char random[P11S_PIN_HASH_LEN];
-  struct p11s_pin_change change = {.apply = mark_unlocked, .token = token, .random = random};
+  struct p11s_pin_change change = {.token = token,
+                                   .of_token =
+                                       P11S_PIN_MARKS_THAT_FORBID | P11S_PIN_MARKS_THAT_ALLOW,
+                                   .put = P11S_PIN_MARK_UNLOCKED,
+                                   .random = random};
 
   if (g->dir == NULL)
     return p11s_error_set(e, P11S_ERR_HOST,
@@ -61,6 +54,6 @@ enum p11s_err p11s_pin_guard_unlock(struct p11s_pin_guard *g, const struct p11s_
                           "the state directory %s cannot be written: %m; run this as the server's "
                           "user, or as root",
                           g->dir);
-  *ret_refused = change.removed;
+  *ret_refused = change.forgotten;
   return P11S_OK;
 }

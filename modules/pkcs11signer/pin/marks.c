@@ -16,7 +16,7 @@
 #define HEX_MAX P11S_PIN_HASH_LEN
 #define ROOM_AT_FIRST 16
 
-static const char *const kinds[P11S_PIN_MARK_KINDS] = {"refused",  "trying",   "proven",
+static const char *const names[P11S_PIN_MARK_KINDS] = {"refused",  "trying",   "proven",
                                                        "unlocked", "one-more", "unclear"};
 
 static bool make(struct p11s_pin_marks *m, size_t room)
@@ -75,10 +75,10 @@ bool p11s_pin_marks_hash(const unsigned char *salt, const char *serial,
                                                SCRYPT_P, ret_hash, P11S_PIN_HASH_LEN) == 0;
 }
 
-static bool matches(const struct p11s_pin_mark *mark, enum p11s_pin_mark_kind kind,
+static bool matches(const struct p11s_pin_mark *mark, unsigned kinds,
                     const struct p11s_pin_token *token, const unsigned char *hash)
 {
-  return mark->kind == kind && p11s_pin_token_is(&mark->token, token) &&
+  return (kinds & 1U << mark->kind) != 0 && p11s_pin_token_is(&mark->token, token) &&
          (hash == NULL || CRYPTO_memcmp(mark->hash, hash, sizeof mark->hash) == 0);
 }
 
@@ -88,28 +88,22 @@ const struct p11s_pin_mark *p11s_pin_marks_find(const struct p11s_pin_marks *m,
                                                 const unsigned char *hash)
 {
   for (size_t i = m->count; i > 0; i--)
-    if (matches(&m->mark[i - 1], kind, token, hash))
+    if (matches(&m->mark[i - 1], 1U << kind, token, hash))
       return &m->mark[i - 1];
   return NULL;
 }
 
-size_t p11s_pin_marks_remove(struct p11s_pin_marks *m, enum p11s_pin_mark_kind kind,
+size_t p11s_pin_marks_remove(struct p11s_pin_marks *m, unsigned kinds,
                              const struct p11s_pin_token *token, const unsigned char *hash)
 {
   size_t kept = 0, before = m->count;
 
   for (size_t i = 0; i < before; i++)
-    if (!matches(&m->mark[i], kind, token, hash))
+    if (!matches(&m->mark[i], kinds, token, hash))
       m->mark[kept++] = m->mark[i];
   m->count = kept;
   m->changed = m->changed || kept < before;
   return before - kept;
-}
-
-static bool forbids(enum p11s_pin_mark_kind kind)
-{
-  return kind == P11S_PIN_MARK_REFUSED || kind == P11S_PIN_MARK_TRYING ||
-         kind == P11S_PIN_MARK_UNCLEAR;
 }
 
 static void remove_at(struct p11s_pin_marks *m, size_t at)
@@ -122,7 +116,7 @@ static void displace_one(struct p11s_pin_marks *m)
 {
   size_t at = 0;
 
-  while (at < m->count && forbids(m->mark[at].kind))
+  while (at < m->count && (P11S_PIN_MARKS_THAT_FORBID & 1U << m->mark[at].kind) != 0)
     at++;
   remove_at(m, at < m->count ? at : 0);
 }
@@ -131,14 +125,15 @@ static void displace_one(struct p11s_pin_marks *m)
 static void displace_of_token(struct p11s_pin_marks *m, enum p11s_pin_mark_kind kind,
                               const struct p11s_pin_token *token)
 {
+  size_t most = kind == P11S_PIN_MARK_PROVEN ? 1 : P11S_PIN_MARKS_OF_TOKEN;
   size_t oldest = 0, others = 0;
 
   for (size_t i = m->count; i > 0; i--)
-    if (matches(&m->mark[i - 1], kind, token, NULL)) {
+    if (matches(&m->mark[i - 1], 1U << kind, token, NULL)) {
       oldest = i - 1;
       others++;
     }
-  if (others >= P11S_PIN_MARKS_OF_TOKEN)
+  if (others >= most)
     remove_at(m, oldest);
 }
 
@@ -216,7 +211,7 @@ void p11s_pin_marks_format(const struct p11s_pin_marks *m, struct p11s_buf *out)
   for (size_t i = 0; i < m->count; i++) {
     const struct p11s_pin_mark *mark = &m->mark[i];
 
-    p11s_buf_addf(out, "%s ", kinds[mark->kind]);
+    p11s_buf_addf(out, "%s ", names[mark->kind]);
     add_name(out, mark->token.serial);
     p11s_buf_addstr(out, " ");
     add_name(out, mark->token.label);
@@ -282,7 +277,7 @@ static bool read_mark(const char *line, struct p11s_pin_mark *mark)
   if (sscanf(line, "%15s %63s %127s %64s", kind, serial, label, hash) != 4)
     return false;
   for (unsigned i = 0; i < P11S_PIN_MARK_KINDS; i++)
-    if (strcmp(kind, kinds[i]) == 0) {
+    if (strcmp(kind, names[i]) == 0) {
       mark->kind = (enum p11s_pin_mark_kind)i;
       return read_name(serial, mark->token.serial, sizeof mark->token.serial) &&
              read_name(label, mark->token.label, sizeof mark->token.label) &&

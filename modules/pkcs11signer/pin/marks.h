@@ -46,8 +46,13 @@ enum p11s_pin_mark_kind {
   P11S_PIN_MARK_UNLOCKED, /* unlock-login was said: one try. The hash is a random number */
   P11S_PIN_MARK_ONE_MORE, /* one try, because it was our own PIN that was wrong. No hash */
   P11S_PIN_MARK_UNCLEAR,  /* a login with this PIN failed, and the token did not say why */
+  P11S_PIN_MARK_NONE,     /* no kind of mark */
 };
-#define P11S_PIN_MARK_KINDS 6
+#define P11S_PIN_MARK_KINDS P11S_PIN_MARK_NONE
+#define P11S_PIN_MARKS(kind) (1U << P11S_PIN_MARK_##kind)
+#define P11S_PIN_MARKS_OF_WRONG (P11S_PIN_MARKS(REFUSED) | P11S_PIN_MARKS(TRYING))
+#define P11S_PIN_MARKS_THAT_FORBID (P11S_PIN_MARKS_OF_WRONG | P11S_PIN_MARKS(UNCLEAR))
+#define P11S_PIN_MARKS_THAT_ALLOW (P11S_PIN_MARKS(UNLOCKED) | P11S_PIN_MARKS(ONE_MORE))
 
 /* Whose PIN. The serial number alone does not tell: all of a TPM's tokens have the same, and a card
    with several PINs shows up as several tokens of one serial. */
@@ -88,8 +93,9 @@ const struct p11s_pin_mark *p11s_pin_marks_find(const struct p11s_pin_marks *m,
                                                 enum p11s_pin_mark_kind kind,
                                                 const struct p11s_pin_token *token,
                                                 const unsigned char *hash);
-/* Takes those that p11s_pin_marks_find() would find away; returns how many. */
-size_t p11s_pin_marks_remove(struct p11s_pin_marks *m, enum p11s_pin_mark_kind kind,
+/* Removes those of these kinds, P11S_PIN_MARKS(REFUSED) | …, that p11s_pin_marks_find() would find;
+   returns how many. */
+size_t p11s_pin_marks_remove(struct p11s_pin_marks *m, unsigned kinds,
                              const struct p11s_pin_token *token, const unsigned char *hash);
 /* Appends a mark; hash NULL: zeros. One that says the same already stays where it is. m must have
    been made by p11s_pin_marks_init(), _copy() or _parse(). */

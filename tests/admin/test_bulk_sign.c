@@ -87,10 +87,12 @@ static void must_add(unsigned first, unsigned last, unsigned kind)
 
 static bool is_stored(unsigned number)
 {
+  struct p11s_question question;
   unsigned char message[LEN];
 
   message_of(number, message);
-  return p11s_sign_is_stored(key, message, LEN);
+  assert_int_equal(p11s_sign_question(key, message, LEN, &question, NULL), P11S_OK);
+  return p11s_sign_is_stored(key, &question);
 }
 
 static struct p11s_bulk_sign_counts counts(void)

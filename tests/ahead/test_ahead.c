@@ -8,6 +8,7 @@
 #include "rig/message_rig.h"
 #include "rig/rig.h"
 #include "sign/sign.h"
+#include "sign/sign_store.h"
 #include "base/counters.h"
 #include "store/store.h"
 #include "store/record.h"
@@ -113,12 +114,11 @@ static void wait_until_stored(unsigned number, unsigned weeks)
 
 static void sign(unsigned number, unsigned weeks)
 {
-  unsigned char signature[P11S_SIGNATURE_MAX];
-  size_t len = sizeof signature, message_len = make(number, weeks);
+  size_t len = make(number, weeks);
+  struct p11s_signature signature;
   struct p11s_error e;
 
-  if (p11s_sign(p11s_signer_flights(signer), key, message, message_len, rig_wait(rig_later()),
-                signature, &len, &e) != P11S_OK)
+  if (rig_sign(signer, key, message, len, &signature, &e) != P11S_OK)
     fail_msg("%s", e.text);
   wait_until_stored(number, weeks);
 }
@@ -234,23 +234,26 @@ static void queries_go_first(void **state)
 
 static struct p11s_job *sign_in_background(unsigned number, unsigned weeks)
 {
+  const struct p11s_sign_ahead ahead = {false, note_end, &ended};
   size_t len = make(number, weeks);
+  struct p11s_question question;
   struct p11s_job *job = NULL;
 
-  assert_int_equal(p11s_sign_in_background(p11s_signer_flights(signer), key, message, len, false,
-                                           note_end, &ended, &job, NULL),
-                   P11S_OK);
+  assert_int_equal(p11s_sign_question(key, message, len, &question, NULL), P11S_OK);
+  assert_int_equal(
+      p11s_sign_in_background(p11s_signer_flights(signer), key, &question, &ahead, &job, NULL),
+      P11S_OK);
   return job;
 }
 
 static void *ask(void *arg)
 {
-  unsigned char signature[P11S_SIGNATURE_MAX], asked[MESSAGE_RIG_MAX];
-  size_t len = sizeof signature, *message_len = arg;
+  unsigned char asked[MESSAGE_RIG_MAX];
+  struct p11s_signature signature;
+  size_t *len = arg;
 
-  memcpy(asked, message, *message_len);
-  *message_len = p11s_sign(p11s_signer_flights(signer), key, asked, *message_len,
-                           rig_wait(rig_later()), signature, &len, NULL) == P11S_OK;
+  memcpy(asked, message, *len);
+  *len = rig_sign(signer, key, asked, *len, &signature, NULL) == P11S_OK;
   return NULL;
 }
 

@@ -95,13 +95,12 @@ static unsigned calls(const char *function)
 
 static enum p11s_err sign(struct p11s_key *key)
 {
-  unsigned char message[MESSAGE_RIG_MAX], signature[P11S_SIGNATURE_MAX];
-  size_t len = sizeof signature;
-  size_t message_len = message_rig_a("example.org", "a.example.org", 1, MESSAGE_RIG_WEEK, message);
+  unsigned char message[MESSAGE_RIG_MAX];
+  size_t len = message_rig_a("example.org", "a.example.org", 1, MESSAGE_RIG_WEEK, message);
+  struct p11s_signature signature;
   struct p11s_error e;
 
-  return p11s_sign(p11s_signer_flights(signer), key, message, message_len, rig_wait(rig_later()),
-                   signature, &len, &e);
+  return rig_sign(signer, key, message, len, &signature, &e);
 }
 
 /* -- what is done, and what is left for the query */

@@ -193,12 +193,13 @@ static enum p11s_err sign_twice(struct p11s_key *key, struct p11s_work *work, st
   enum p11s_err err = P11S_OK;
 
   for (int i = 0; i < 2 && err == P11S_OK; i++) {
-    unsigned char signature[P11S_RSA_MAX_BITS / 8];
-    size_t len = sizeof signature;
+    struct p11s_signature signature;
+    struct p11s_signing signing = {
+        .message = message, .len = sizeof message, .signature = &signature};
 
-    err = p11s_key_sign_work(key, work, message, sizeof message, true, signature, &len, e);
-    fuzz_must(err != P11S_OK ||
-                  p11s_pubkey_verify(p11s_key_public(key), message, sizeof message, signature, len),
+    err = p11s_key_sign_work(key, work, &signing, true, e);
+    fuzz_must(err != P11S_OK || p11s_pubkey_verify(p11s_key_public(key), message, sizeof message,
+                                                   signature.data, signature.len),
               "a signature that does not verify gets out");
   }
   return err;

@@ -83,6 +83,11 @@ struct p11s_key *rig_key(struct p11s_signer *signer, const char *label, const ch
 /* Returns when its public key is known. */
 void rig_resolve(struct p11s_key *key);
 
+/* p11s_sign(), with ample time. */
+enum p11s_err rig_sign(struct p11s_signer *signer, struct p11s_key *key,
+                       const unsigned char *message, size_t len, struct p11s_signature *ret,
+                       struct p11s_error *e);
+
 /* A deadline that is not reached, in a test that works. */
 uint64_t rig_later(void);
 /* Somebody who waits until then, and is no query. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Keys by way of a whole signer (rig/rig.h). */
 #include "rig/rig.h"
+#include "sign/sign.h"
+#include "sign/sign_store.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,6 +42,16 @@ void rig_signer_free(struct p11s_signer *signer)
   if (!p11s_signer_stop(signer, rig_later()))
     fail_msg("a worker did not come back");
   p11s_signer_free(signer);
+}
+
+enum p11s_err rig_sign(struct p11s_signer *signer, struct p11s_key *key,
+                       const unsigned char *message, size_t len, struct p11s_signature *ret,
+                       struct p11s_error *e)
+{
+  struct p11s_question question;
+
+  assert_int_equal(p11s_sign_question(key, message, len, &question, NULL), P11S_OK);
+  return p11s_sign(p11s_signer_flights(signer), key, &question, rig_wait(rig_later()), ret, e);
 }
 
 struct p11s_key *rig_key_of(struct p11s_signer *signer, struct p11s_keyref *ref)

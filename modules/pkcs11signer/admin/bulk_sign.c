@@ -66,19 +66,17 @@ static bool may_pass(enum p11s_err result)
          result == P11S_ERR_BUSY || result == P11S_ERR_SIGNATURE;
 }
 
-static enum p11s_err sign_one(struct p11s_bulk_sign *b, const struct item *item,
-                              struct p11s_error *e)
+static enum p11s_err sign_one(struct p11s_bulk_sign *b, struct p11s_key *key,
+                              const struct p11s_question *question, struct p11s_error *e)
 {
   uint64_t give_up_ms = p11s_now_ms() + P11S_BULK_SIGN_PATIENCE_MS;
-  unsigned char signature[P11S_SIGNATURE_MAX];
+  struct p11s_signature signature;
   enum p11s_err result;
 
   for (;;) {
     struct p11s_wait wait = {p11s_signer_admin_deadline(b->signer), false, 0, false};
-    size_t len = sizeof signature;
 
-    result = p11s_sign(p11s_signer_flights(b->signer), item->key, item->message, item->len, wait,
-                       signature, &len, e);
+    result = p11s_sign(p11s_signer_flights(b->signer), key, question, wait, &signature, e);
     if (result == P11S_OK || !may_pass(result) || p11s_now_ms() >= give_up_ms || !rest(b))
       return result;
   }
@@ -114,12 +112,13 @@ static void note_refused_locked(struct p11s_bulk_sign *b, const struct item *ite
 
 static void do_item(struct p11s_bulk_sign *b, const struct item *item)
 {
-  bool there = p11s_sign_is_stored(item->key, item->message, item->len);
-  enum p11s_err result = P11S_OK;
+  struct p11s_question question;
   struct p11s_error error;
+  enum p11s_err result = p11s_sign_question(item->key, item->message, item->len, &question, &error);
+  bool there = result == P11S_OK && p11s_sign_is_stored(item->key, &question);
 
-  if (!there)
-    result = sign_one(b, item, &error);
+  if (result == P11S_OK && !there)
+    result = sign_one(b, item->key, &question, &error);
   if (result == P11S_OK && (!there || p11s_store_has_fleet(p11s_signer_store(b->signer))))
     let_the_store_write(b);
   p11s_lock(&b->lock);

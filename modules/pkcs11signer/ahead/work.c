@@ -80,11 +80,11 @@ static bool make_message(const struct p11s_ahead_work *work, const struct p11s_p
 
 /* Whether nobody else makes it, or has. */
 static bool is_ours(struct p11s_ahead_work *work, struct p11s_ahead_token *t, struct p11s_key *key,
-                    const struct fetched *f, bool *ret_claimed)
+                    const struct p11s_question *question, bool *ret_claimed)
 {
-  enum p11s_store_found found = work->shared ? p11s_sign_claim(key, f->message, f->len)
-                                : p11s_sign_is_stored(key, f->message, f->len) ? P11S_STORE_FOUND
-                                                                               : P11S_STORE_ABSENT;
+  enum p11s_store_found found = work->shared ? p11s_sign_claim(key, question)
+                                : p11s_sign_is_stored(key, question) ? P11S_STORE_FOUND
+                                                                     : P11S_STORE_ABSENT;
 
   if (found == P11S_STORE_FOUND) /* by another process, or server */
     p11s_plan_done(work->plan, &t->task);
@@ -113,14 +113,16 @@ static bool begin_task(struct p11s_ahead_work *work, struct p11s_ahead_token *t,
                        struct p11s_error *e)
 {
   struct p11s_key *key = work->keys.key[t->task.key];
-  bool claimed, begun;
+  struct p11s_sign_ahead ahead = {false, work->ended, work->ended_arg};
+  struct p11s_question question;
   struct fetched f;
+  bool begun;
 
   if (key == NULL || !is_still_so(work, &t->task) || !make_message(work, &t->task, &f))
     return false;
-  begun = is_ours(work, t, key, &f, &claimed) &&
-          p11s_sign_in_background(work->flights, key, f.message, f.len, claimed, work->ended,
-                                  work->ended_arg, &t->job, e) == P11S_OK;
+  begun = p11s_sign_question(key, f.message, f.len, &question, e) == P11S_OK &&
+          is_ours(work, t, key, &question, &ahead.claimed) &&
+          p11s_sign_in_background(work->flights, key, &question, &ahead, &t->job, e) == P11S_OK;
   free(f.message);
   return begun;
 }

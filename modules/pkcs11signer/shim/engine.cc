@@ -10,6 +10,7 @@
 
 extern "C" {
 #include "sign/sign.h"
+#include "sign/sign_store.h"
 #include "format/keyref_lmdb.h"
 #include "format/wrap.h"
 }
@@ -108,16 +109,17 @@ DNSCryptoKeyEngine::storvector_t Engine::convertToISCVector() const
 
 std::string Engine::sign(const std::string &message) const
 {
-  unsigned char signature[P11S_SIGNATURE_MAX];
-  size_t len = sizeof signature;
+  p11s_question question;
+  p11s_signature signature;
   p11s_error error{};
   Patience patience;
-  if (p11s_sign(p11s_signer_flights(signer()), key(), bytes(message), message.size(), patience,
-                signature, &len, &error) != P11S_OK) {
+  if (p11s_sign_question(key(), bytes(message), message.size(), &question, &error) != P11S_OK ||
+      p11s_sign(p11s_signer_flights(signer()), key(), &question, patience, &signature, &error) !=
+          P11S_OK) {
     Patience::endQuery();
     fail(error.text);
   }
-  return {reinterpret_cast<const char *>(signature), len};
+  return {reinterpret_cast<const char *>(signature.data), signature.len};
 }
 
 bool Engine::verify(const std::string &message, const std::string &signature) const

@@ -9,6 +9,7 @@
 #include "format/pubkey.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -27,6 +28,12 @@ struct p11s_key;
 struct p11s_key_table;
 struct p11s_lazy_store;
 struct p11s_token;
+
+#define P11S_SIGNATURE_MAX 512 /* RSA-4096 */
+struct p11s_signature {
+  size_t len;
+  unsigned char data[P11S_SIGNATURE_MAX];
+};
 
 /* Borrowed, for the key's life. */
 struct p11s_key_home {

@@ -80,13 +80,11 @@ struct p11s_grip {
 /* sign/key_sign.c: a message, and the signature that the token gave. */
 struct p11s_signing {
   const unsigned char *message;
-  size_t message_len;
-  unsigned char *signature; /* the caller's, of so much */
-  size_t room;
   size_t len;
-  struct p11s_sign_plan plan; /* how it was made, */
-  bool switched;              /* after the token had refused the mechanism of the two that it */
-  struct p11s_error refusal;  /* was asked for first; so */
+  struct p11s_signature *signature;
+  struct p11s_sign_plan plan; /* how it was made */
+  bool switched;              /* the token had refused the mechanism that it was asked for first: */
+  struct p11s_error refusal;
   unsigned char hash[P11S_DIGEST_MAX]; /* of the message, unless plan.whole_message */
 };
 /* In a worker: signs with the key's mechanism, or with the other of the two, when the token refuses
@@ -99,6 +97,9 @@ enum p11s_err p11s_key_sign_on_token(struct p11s_key *key, struct p11s_work *wor
 bool p11s_key_verify_signing(const struct p11s_key *key, const struct p11s_pubkey *public_key,
                              const struct p11s_signing *signing);
 
+/* In a worker: the key's handle, looked for and compared when it is not known in work->epoch. */
+enum p11s_err p11s_key_take_grip(struct p11s_key *key, struct p11s_work *work,
+                                 struct p11s_grip *ret, struct p11s_error *e);
 /* In a worker: how that private key signs. */
 enum p11s_err p11s_key_grip(const struct p11s_key *key, struct p11s_work *work,
                             CK_OBJECT_HANDLE handle, struct p11s_grip *ret, struct p11s_error *e);
@@ -117,24 +118,12 @@ enum p11s_err p11s_key_match(struct p11s_key *key, struct p11s_work *work,
                              const struct p11s_handles *found, const struct p11s_publics *publics,
                              struct p11s_match *match, struct p11s_error *e);
 
-/* In a worker: signs message. Finds the key when its handle is not known in work->epoch, hashes
-   on the CPU, verifies the signature when asked to or when this handle has not proven itself.
-   *len is the room in signature, then the signature's length. */
+/* In a worker: signs signing->message. Finds the key when its handle is not known in work->epoch,
+   hashes on the CPU, verifies the signature when asked to or when this handle has not proven
+   itself. */
 enum p11s_err p11s_key_sign_work(struct p11s_key *key, struct p11s_work *work,
-                                 const unsigned char *message, size_t message_len, bool verify,
-                                 unsigned char *signature, size_t *len, struct p11s_error *e);
+                                 struct p11s_signing *signing, bool verify, struct p11s_error *e);
 
-/* In a worker: find and compare; sign and verify a test message unless the public key is pinned, or
-   proven by an earlier process. */
-enum p11s_err p11s_key_resolve_work(struct p11s_key *key, struct p11s_work *work,
-                                    struct p11s_error *e);
-/* In a worker: one signature, on whatever handle there is, of a message of that length; 0: of a
-   short one. */
-enum p11s_err p11s_key_try_work(struct p11s_key *key, struct p11s_work *work, size_t message_len,
-                                struct p11s_error *e);
-/* In a worker: find, compare, sign and verify a test message. */
-enum p11s_err p11s_key_check_work(struct p11s_key *key, struct p11s_work *work,
-                                  struct p11s_error *e);
 /* In a worker, read/write session. The pair is the job's, the same in each of its tries. */
 enum p11s_err p11s_key_generate_work(struct p11s_key *key, struct p11s_keypair *pair,
                                      struct p11s_work *work, struct p11s_error *e);

@@ -28,21 +28,53 @@ static bool decide(struct key_job *j, enum fate fate)
   return atomic_compare_exchange_strong(&j->fate, &expected, fate);
 }
 
+/* Has the token sign a message of that length, a short one for 0, and verifies the signature. */
+static enum p11s_err sign_test(struct p11s_key *key, struct p11s_work *work, size_t message_len,
+                               struct p11s_error *e)
+{
+  static const unsigned char is_this_the_key[] = "pkcs11signer: is this the key?";
+  unsigned char *message = message_len > 0 ? calloc(1, message_len) : NULL;
+  struct p11s_signature signature;
+  struct p11s_signing signing = {.message = message != NULL ? message : is_this_the_key,
+                                 .len = message != NULL ? message_len : sizeof is_this_the_key - 1,
+                                 .signature = &signature};
+  enum p11s_err result = message_len > 0 && message == NULL
+                             ? p11s_error_set(e, P11S_ERR_NOMEM, "out of memory")
+                             : p11s_key_sign_work(key, work, &signing, true, e);
+
+  free(message);
+  if (result == P11S_OK && message_len == 0)
+    p11s_key_remember(key);
+  return result;
+}
+
 static enum p11s_err run_check(struct p11s_job *job, struct p11s_work *work, struct p11s_error *e)
 {
-  return p11s_key_check_work(((struct key_job *)job)->key, work, e);
+  struct p11s_key *key = ((struct key_job *)job)->key;
+
+  p11s_lock(&key->lock);
+  key->have_handle = false; /* whoever asks for a check wants to know what is there now */
+  p11s_unlock(&key->lock);
+  return sign_test(key, work, 0, e);
 }
 
 static enum p11s_err run_try(struct p11s_job *job, struct p11s_work *work, struct p11s_error *e)
 {
   struct key_job *j = (struct key_job *)job;
 
-  return p11s_key_try_work(j->key, work, j->message_len, e);
+  return sign_test(j->key, work, j->message_len, e);
 }
 
+/* A test message is signed unless the public key is pinned, or proven by an earlier process. */
 static enum p11s_err run_resolve(struct p11s_job *job, struct p11s_work *work, struct p11s_error *e)
 {
-  return p11s_key_resolve_work(((struct key_job *)job)->key, work, e);
+  struct p11s_key *key = ((struct key_job *)job)->key;
+  struct p11s_grip grip;
+  enum p11s_err result = p11s_key_take_grip(key, work, &grip, e);
+
+  if (result != P11S_OK || key->pinned || p11s_key_is_kept(key))
+    return result;
+  return sign_test(key, work, 0, e);
 }
 
 static enum p11s_err run_generate(struct p11s_job *job, struct p11s_work *work,

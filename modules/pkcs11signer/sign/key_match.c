@@ -4,7 +4,6 @@
 #include "base/buf.h"
 #include "sign/key_internal.h"
 #include "pkcs11/rv.h"
-#include "sign/sign.h"
 #include "pkcs11/uri.h"
 
 #define NONE SIZE_MAX
@@ -33,11 +32,9 @@ static enum p11s_err try_private(struct search *s, CK_OBJECT_HANDLE handle, stru
                                  size_t *ret_at, struct p11s_error *e)
 {
   static const unsigned char message[] = "pkcs11signer: which key is this?";
-  unsigned char signature[P11S_SIGNATURE_MAX];
-  struct p11s_signing signing = {.message = message,
-                                 .message_len = sizeof message - 1,
-                                 .signature = signature,
-                                 .room = sizeof signature};
+  struct p11s_signature signature;
+  struct p11s_signing signing = {
+      .message = message, .len = sizeof message - 1, .signature = &signature};
   enum p11s_err result = p11s_key_grip(s->key, s->work, handle, grip, e);
 
   *ret_at = NONE;

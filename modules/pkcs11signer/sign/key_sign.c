@@ -18,11 +18,11 @@ static enum p11s_err sign_input(struct p11s_key *key, struct p11s_work *work,
   struct p11s_sign_login login = {p11s_always_auth_login, consent};
   bool whole = signing->plan.whole_message;
 
-  signing->len = signing->room;
+  signing->signature->len = sizeof signing->signature->data;
   return p11s_session_sign(
       work->session, key->alg, &signing->plan, handle, signing->plan.consent ? &login : NULL,
-      whole ? signing->message : signing->hash, whole ? signing->message_len : key->alg->digest_len,
-      signing->signature, &signing->len, e);
+      whole ? signing->message : signing->hash, whole ? signing->len : key->alg->digest_len,
+      signing->signature->data, &signing->signature->len, e);
 }
 
 static void note_refused(struct p11s_lengths *lengths, size_t len)
@@ -49,7 +49,7 @@ static enum p11s_err sign_whole(struct p11s_key *key, struct p11s_work *work,
                                 struct p11s_signing *signing, struct p11s_error *e)
 {
   struct p11s_lengths *lengths = &key->lengths;
-  size_t refused = atomic_load(&lengths->refused), len = signing->message_len;
+  size_t refused = atomic_load(&lengths->refused), len = signing->len;
   bool may = key->alg->family != P11S_EDDSA && !atomic_load(&lengths->no_parts);
   struct p11s_error said = {0};
   enum p11s_err result, in_parts;
@@ -87,12 +87,11 @@ static enum p11s_err sign_as(struct p11s_key *key, struct p11s_work *work, CK_OB
   if (signing->plan.whole_message) {
     result = sign_whole(key, work, handle, consent, signing, e);
     if (result == P11S_OK)
-      note_signed(&key->lengths, signing->message_len);
+      note_signed(&key->lengths, signing->len);
     return result;
   }
   md = p11s_crypto_digest(key->alg->digest);
-  if (md == NULL ||
-      EVP_Digest(signing->message, signing->message_len, signing->hash, NULL, md, NULL) != 1)
+  if (md == NULL || EVP_Digest(signing->message, signing->len, signing->hash, NULL, md, NULL) != 1)
     return p11s_error_set(e, P11S_ERR_TOKEN, "hashing with %s failed", key->alg->digest);
   return sign_input(key, work, handle, consent, signing, e);
 }
@@ -138,14 +137,14 @@ static void say_too_long(const struct p11s_key *key, const struct p11s_signing *
   struct p11s_buf what = P11S_BUF_INIT;
   char most[64] = "";
 
-  if (p11s_rrset_format(signing->message, signing->message_len, &what))
+  if (p11s_rrset_format(signing->message, signing->len, &what))
     p11s_buf_addstr(&what, ": ");
   if (longest != 0)
     (void)snprintf(most, sizeof most, "; the longest that it has signed has %zu", longest);
   p11s_error_reword(e,
                     "%sthe token refuses a message of %zu bytes for its length (%s)%s. A smaller "
                     "RRset helps",
-                    p11s_buf_text(&what), signing->message_len, e->text, most);
+                    p11s_buf_text(&what), signing->len, e->text, most);
   p11s_buf_clear(&what);
 }
 
@@ -190,9 +189,11 @@ enum p11s_err p11s_key_sign_on_token(struct p11s_key *key, struct p11s_work *wor
 bool p11s_key_verify_signing(const struct p11s_key *key, const struct p11s_pubkey *public_key,
                              const struct p11s_signing *signing)
 {
+  const struct p11s_signature *signature = signing->signature;
+
   return signing->plan.whole_message
-             ? p11s_pubkey_verify(public_key, signing->message, signing->message_len,
-                                  signing->signature, signing->len)
+             ? p11s_pubkey_verify(public_key, signing->message, signing->len, signature->data,
+                                  signature->len)
              : p11s_pubkey_verify_digest(public_key, signing->hash, key->alg->digest_len,
-                                         signing->signature, signing->len);
+                                         signature->data, signature->len);
 }

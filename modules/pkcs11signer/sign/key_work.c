@@ -7,12 +7,9 @@
 #include "base/log.h"
 #include "pkcs11/object.h"
 #include "pkcs11/module.h"
-#include "sign/sign.h"
 #include "base/counters.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* How long a worker waits for another one that looks for the same key: less than it takes until a
    token counts as stuck. */
@@ -201,8 +198,8 @@ static enum p11s_err find_hidden(struct p11s_key *key, struct p11s_work *work,
   return result;
 }
 
-static enum p11s_err take_grip(struct p11s_key *key, struct p11s_work *work, struct p11s_grip *grip,
-                               struct p11s_error *e)
+enum p11s_err p11s_key_take_grip(struct p11s_key *key, struct p11s_work *work,
+                                 struct p11s_grip *grip, struct p11s_error *e)
 {
   enum p11s_err result;
 
@@ -248,26 +245,22 @@ static enum p11s_err refuse(struct p11s_key *key, struct p11s_work *work,
 }
 
 enum p11s_err p11s_key_sign_work(struct p11s_key *key, struct p11s_work *work,
-                                 const unsigned char *message, size_t message_len, bool verify,
-                                 unsigned char *signature, size_t *len, struct p11s_error *e)
+                                 struct p11s_signing *signing, bool verify, struct p11s_error *e)
 {
-  struct p11s_signing signing = {
-      .message = message, .message_len = message_len, .signature = signature, .room = *len};
   struct p11s_grip grip;
-  enum p11s_err result = take_grip(key, work, &grip, e);
+  enum p11s_err result = p11s_key_take_grip(key, work, &grip, e);
 
   if (result == P11S_ERR_KEY_MISMATCH)
     say_faulty(key, e);
   if (result == P11S_OK)
-    result = p11s_key_sign_on_token(key, work, &grip, &signing, e);
+    result = p11s_key_sign_on_token(key, work, &grip, signing, e);
   if (result == P11S_ERR_SIGNATURE)
     return refuse(key, work, &grip, e);
   if (result != P11S_OK)
     return result;
-  *len = signing.len;
-  if (!verify && grip.proven && !signing.switched && !signing.plan.in_parts)
+  if (!verify && grip.proven && !signing->switched && !signing->plan.in_parts)
     return P11S_OK;
-  if (!p11s_key_verify_signing(key, p11s_key_public(key), &signing)) {
+  if (!p11s_key_verify_signing(key, p11s_key_public(key), signing)) {
     (void)p11s_error_set(e, P11S_ERR_SIGNATURE,
                          "the token's signature does not verify with the key's public half: it is "
                          "not used");
@@ -275,60 +268,9 @@ enum p11s_err p11s_key_sign_work(struct p11s_key *key, struct p11s_work *work,
   }
   if (!grip.proven)
     note_proof(key, work, &grip, true);
-  if (signing.switched)
-    p11s_work_note_hashes(work, key->alg, signing.plan.whole_message, signing.refusal.text);
+  if (signing->switched)
+    p11s_work_note_hashes(work, key->alg, signing->plan.whole_message, signing->refusal.text);
   return P11S_OK;
-}
-
-static enum p11s_err sign_test_message(struct p11s_key *key, struct p11s_work *work,
-                                       struct p11s_error *e)
-{
-  static const unsigned char message[] = "pkcs11signer: is this the key?";
-  unsigned char signature[P11S_SIGNATURE_MAX];
-  size_t len = sizeof signature;
-  enum p11s_err result;
-
-  result = p11s_key_sign_work(key, work, message, sizeof message - 1, true, signature, &len, e);
-  if (result == P11S_OK)
-    p11s_key_remember(key);
-  return result;
-}
-
-enum p11s_err p11s_key_try_work(struct p11s_key *key, struct p11s_work *work, size_t message_len,
-                                struct p11s_error *e)
-{
-  unsigned char signature[P11S_SIGNATURE_MAX], *message;
-  size_t len = sizeof signature;
-  enum p11s_err result;
-
-  if (message_len == 0)
-    return sign_test_message(key, work, e);
-  message = calloc(1, message_len);
-  if (message == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  result = p11s_key_sign_work(key, work, message, message_len, true, signature, &len, e);
-  free(message);
-  return result;
-}
-
-enum p11s_err p11s_key_resolve_work(struct p11s_key *key, struct p11s_work *work,
-                                    struct p11s_error *e)
-{
-  struct p11s_grip grip;
-  enum p11s_err result = take_grip(key, work, &grip, e);
-
-  if (result != P11S_OK || key->pinned || p11s_key_is_kept(key))
-    return result;
-  return sign_test_message(key, work, e);
-}
-
-enum p11s_err p11s_key_check_work(struct p11s_key *key, struct p11s_work *work,
-                                  struct p11s_error *e)
-{
-  p11s_lock(&key->lock);
-  key->have_handle = false; /* whoever asks for a check wants to know what is there now */
-  p11s_unlock(&key->lock);
-  return sign_test_message(key, work, e);
 }
 
 static void note_pair(struct p11s_key *key, const struct p11s_keypair *pair)

@@ -5,53 +5,50 @@
 #include "token/job.h"
 #include "base/lock.h"
 #include "sign/key_internal.h"
-#include "base/log.h"
 #include "token/queue.h"
 #include "sign/sign_store.h"
 #include "sign/key_table.h"
 #include "base/counters.h"
 
-#include <openssl/evp.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #define BUCKETS 1024
-#define FLIGHT_ID_LEN 32 /* SHA-256 */
 
 struct flight {
   struct p11s_job job; /* first member */
+
+  /* immutable */
   struct p11s_flights *flights;
   struct p11s_key *key;
-  void (*ended)(void *arg); /* of the background; NULL: none, as is */
+  uint64_t asked_ms;
+  void (*ended)(void *arg); /* of the background; or NULL */
   void *ended_arg;
-  unsigned char id[FLIGHT_ID_LEN];
+
+  /* written by the worker before the job is done, read afterwards */
+  struct p11s_signature signature;
 
   /* guarded by the flights' lock */
-  struct flight *next; /* in its bucket */
-  bool listed;
+  LIST_ENTRY(flight) in_bucket;
+  TAILQ_ENTRY(flight) in_kept;
   bool kept;
   bool taken;      /* somebody has got the signature */
   bool background; /* nobody has asked for it yet */
   bool claimed;    /* other servers of the fleet wait for it (store/store.h) */
   unsigned waiters;
-  struct flight *older_next; /* among the kept, oldest first */
 
-  /* written by the worker before the job is done, read afterwards */
-  unsigned char signature[P11S_SIGNATURE_MAX];
-  size_t signature_len;
-
-  uint64_t asked_ms; /* immutable */
-  size_t message_len;
+  /* immutable, but for the key's id, which the worker knows when it has found the key */
+  struct p11s_question question;
   unsigned char message[];
 };
 
 struct p11s_flights {
-  bool verify;            /* immutable */
-  struct p11s_mutex lock; /* guards the rest */
-  struct flight *bucket[BUCKETS];
-  struct flight *oldest;
-  struct flight *newest;
+  bool verify; /* immutable */
+
+  struct p11s_mutex lock;                     /* guards the rest */
+  LIST_HEAD(bucket, flight) bucket[BUCKETS];  /* under way, and kept: a reference each */
+  TAILQ_HEAD(kept_flights, flight) kept_list; /* oldest first */
   size_t under_way;
   size_t kept;
 };
@@ -63,61 +60,58 @@ struct p11s_flights *p11s_flights_new(bool verify)
   if (flights == NULL)
     return NULL;
   flights->verify = verify;
+  TAILQ_INIT(&flights->kept_list);
   p11s_mutex_init(&flights->lock, P11S_RANK_FLIGHTS);
   return flights;
 }
 
-static struct flight **find_locked(struct p11s_flights *flights, const unsigned char *id)
-{
-  struct flight **at = &flights->bucket[(id[0] | id[1] << 8) % BUCKETS];
+/* -- the table */
 
-  while (*at != NULL && memcmp((*at)->id, id, sizeof(*at)->id) != 0)
-    at = &(*at)->next;
-  return at;
+static const unsigned char *message_id(const struct p11s_question *question)
+{
+  return question->key + P11S_STORE_ID_LEN;
 }
 
-/* Takes it out of its bucket. The table's reference becomes the caller's. */
-static void unlist_locked(struct p11s_flights *flights, struct flight *f)
+static struct bucket *bucket_of(struct p11s_flights *flights, const struct p11s_question *question)
 {
-  *find_locked(flights, f->id) = f->next;
-  f->listed = false;
+  const unsigned char *id = message_id(question);
+
+  return &flights->bucket[(id[0] | id[1] << 8) % BUCKETS];
 }
 
+static struct flight *find_locked(struct p11s_flights *flights, const struct flight *same)
+{
+  struct flight *f;
+
+  LIST_FOREACH(f, bucket_of(flights, &same->question), in_bucket)
+  if (f->key == same->key &&
+      memcmp(message_id(&f->question), message_id(&same->question), P11S_SHA256_LEN) == 0)
+    break;
+  return f;
+}
+
+/* The table's reference becomes the caller's. */
 static void unkeep_locked(struct p11s_flights *flights, struct flight *f)
 {
-  struct flight **at = &flights->oldest;
-  struct flight *before = NULL;
-
-  while (*at != f) {
-    before = *at;
-    at = &(*at)->older_next;
-  }
-  *at = f->older_next;
-  if (flights->newest == f)
-    flights->newest = before;
+  TAILQ_REMOVE(&flights->kept_list, f, in_kept);
+  LIST_REMOVE(f, in_bucket);
   f->kept = false;
   flights->kept--;
-  unlist_locked(flights, f);
 }
 
-/* Keeps a signature that nobody waited for. Returns the one that had to make room, or NULL. */
+/* Keeps a signature that nobody waited for. Returns the oldest when that is one too many. */
 static struct flight *keep_locked(struct p11s_flights *flights, struct flight *f)
 {
-  struct flight *out = NULL;
+  struct flight *oldest = NULL;
 
   if (flights->kept >= P11S_FLIGHTS_KEPT) {
-    out = flights->oldest;
-    unkeep_locked(flights, out);
+    oldest = TAILQ_FIRST(&flights->kept_list);
+    unkeep_locked(flights, oldest);
   }
   f->kept = true;
-  f->older_next = NULL;
-  if (flights->newest != NULL)
-    flights->newest->older_next = f;
-  else
-    flights->oldest = f;
-  flights->newest = f;
+  TAILQ_INSERT_TAIL(&flights->kept_list, f, in_kept);
   flights->kept++;
-  return out;
+  return oldest;
 }
 
 /* -- flights */
@@ -135,26 +129,25 @@ static bool is_background(struct flight *f)
 static enum p11s_err flight_run(struct p11s_job *job, struct p11s_work *work, struct p11s_error *e)
 {
   struct flight *f = (struct flight *)job;
-  enum p11s_err result;
+  struct p11s_signing signing = {
+      .message = f->message, .len = f->question.len, .signature = &f->signature};
+  enum p11s_err result = p11s_key_sign_work(f->key, work, &signing, f->flights->verify, e);
 
-  f->signature_len = sizeof f->signature;
-  result = p11s_key_sign_work(f->key, work, f->message, f->message_len, f->flights->verify,
-                              f->signature, &f->signature_len, e);
+  if (result != P11S_OK)
+    return result;
+  memcpy(f->question.key, p11s_pubkey_hash(p11s_key_public(f->key)), P11S_STORE_ID_LEN);
   /* Before those who wait are told: they may want the store written. */
-  if (result == P11S_OK)
-    p11s_sign_put(f->key, f->message, f->message_len, f->signature, f->signature_len,
-                  is_background(f));
-  return result;
+  p11s_sign_put(f->key, &f->question, &f->signature, is_background(f));
+  return P11S_OK;
 }
 
 static void flight_finished(struct p11s_job *job)
 {
-  struct flight *f = (struct flight *)job;
+  struct flight *f = (struct flight *)job, *drop = f;
+  bool good = job->error.code == P11S_OK, ahead = is_background(f), give_back;
   struct p11s_flights *flights = f->flights;
-  struct flight *drop = NULL;
-  bool give_back, ahead = is_background(f);
 
-  if (job->error.code == P11S_OK) {
+  if (good) {
     p11s_counter_count(P11S_STAT_SIGNATURES);
     if (ahead)
       p11s_counter_count(P11S_STAT_AHEAD_SIGNATURES);
@@ -162,19 +155,15 @@ static void flight_finished(struct p11s_job *job)
       p11s_counter_latency(p11s_now_ms() - f->asked_ms);
   }
   p11s_lock(&flights->lock);
-  give_back = f->claimed && job->error.code != P11S_OK;
+  give_back = f->claimed && !good;
   flights->under_way--;
-  if (f->listed) {
-    if (f->waiters == 0 && !f->taken && !f->background && job->error.code == P11S_OK) {
-      drop = keep_locked(flights, f);
-    } else {
-      unlist_locked(flights, f);
-      drop = f;
-    }
-  }
+  if (good && f->waiters == 0 && !f->taken && !f->background)
+    drop = keep_locked(flights, f);
+  else
+    LIST_REMOVE(f, in_bucket);
   p11s_unlock(&flights->lock);
   if (give_back)
-    p11s_sign_abandon(f->key, f->message, f->message_len);
+    p11s_sign_abandon(f->key, &f->question);
   if (f->ended != NULL)
     f->ended(f->ended_arg);
   if (drop != NULL)
@@ -191,69 +180,64 @@ static void flight_destroy(struct p11s_job *job)
   p11s_key_release(key);
 }
 
-static const struct p11s_job_ops flight_ops = {flight_run, flight_finished, flight_destroy, false,
-                                               false};
-
+/* NULL: no memory. ahead: nobody waits for it; else NULL. */
 static struct flight *make_flight(struct p11s_flights *flights, struct p11s_key *key,
-                                  const unsigned char *id, const unsigned char *message, size_t len)
+                                  const struct p11s_question *question,
+                                  const struct p11s_sign_ahead *ahead)
 {
-  struct flight *f = calloc(1, sizeof *f + len);
+  static const struct p11s_job_ops ops = {flight_run, flight_finished, flight_destroy, false,
+                                          false};
+  struct flight *f = calloc(1, sizeof *f + question->len);
 
   if (f == NULL)
     return NULL;
-  p11s_job_init(&f->job, &flight_ops, p11s_key_pin(key));
-  p11s_queue_classify(message, len, &f->job.lane, &f->job.urgent);
+  p11s_job_init(&f->job, &ops, p11s_key_pin(key));
+  p11s_queue_classify(question->message, question->len, &f->job.lane, &f->job.urgent);
   f->job.signs = true;
   f->flights = flights;
   f->key = p11s_key_acquire(key);
-  memcpy(f->id, id, sizeof f->id);
-  memcpy(f->message, message, len);
-  f->message_len = len;
+  f->question = *question;
+  f->question.message = memcpy(f->message, question->message, question->len);
   f->asked_ms = p11s_now_ms();
+  if (ahead != NULL) {
+    f->background = f->job.background = true;
+    f->ended = ahead->ended;
+    f->ended_arg = ahead->arg;
+  }
   return f;
 }
 
-static bool flight_id(const struct p11s_key *key, const unsigned char *message, size_t len,
-                      unsigned char *id)
-{
-  EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-  bool ok = ctx != NULL && EVP_DigestInit_ex(ctx, p11s_crypto_digest("SHA256"), NULL) == 1 &&
-            EVP_DigestUpdate(ctx, p11s_key_identity(key), P11S_KEY_IDENTITY_LEN) == 1 &&
-            EVP_DigestUpdate(ctx, message, len) == 1 && EVP_DigestFinal_ex(ctx, id, NULL) == 1;
-
-  EVP_MD_CTX_free(ctx);
-  return ok;
-}
-
-/* The flight for this id, with a reference and counted as a waiter; *ret_new: it has to be
- * submitted. */
+/* A flight under way or kept for the same, or a new one: *ret_new, to be submitted. With a
+   reference, and counted as waited for unless ahead. NULL: no memory, and the claim is given
+   back. */
 static struct flight *join(struct p11s_flights *flights, struct p11s_key *key,
-                           const unsigned char *message, size_t len, bool claimed, bool *ret_new)
+                           const struct p11s_question *question, bool claimed,
+                           const struct p11s_sign_ahead *ahead, bool *ret_new)
 {
-  unsigned char id[FLIGHT_ID_LEN];
-  struct flight *fresh, *f, **at;
+  struct flight *fresh = make_flight(flights, key, question, ahead), *f;
 
-  if (!flight_id(key, message, len, id))
+  if (fresh == NULL) {
+    if (claimed)
+      p11s_sign_abandon(key, question);
     return NULL;
-  fresh = make_flight(flights, key, id, message, len);
-  if (fresh == NULL)
-    return NULL;
-  p11s_lock(&flights->lock);
-  at = find_locked(flights, id);
-  *ret_new = *at == NULL;
-  if (*ret_new) {
-    *at = fresh;
-    fresh->listed = true;
-    flights->under_way++;
-    (void)p11s_job_acquire(&fresh->job);
   }
-  f = *at;
-  f->waiters++;
-  f->background = false;
-  f->claimed = f->claimed || claimed;
-  if (!*ret_new)
+  p11s_lock(&flights->lock);
+  f = find_locked(flights, fresh);
+  *ret_new = f == NULL;
+  if (f == NULL) {
+    f = fresh;
+    LIST_INSERT_HEAD(bucket_of(flights, question), f, in_bucket);
+    flights->under_way++;
+    (void)p11s_job_acquire(&f->job);
+  } else if (ahead == NULL) {
     p11s_counter_count(f->kept ? P11S_STAT_LATE_USED : P11S_STAT_SHARED);
-  if (f->kept)
+  }
+  f->claimed = f->claimed || claimed;
+  if (ahead == NULL) {
+    f->waiters++;
+    f->background = false;
+  }
+  if (f->kept && ahead == NULL)
     unkeep_locked(flights, f); /* its reference goes to us */
   else
     (void)p11s_job_acquire(&f->job);
@@ -271,34 +255,26 @@ static void leave(struct p11s_flights *flights, struct flight *f, bool taken)
   p11s_job_release(&f->job);
 }
 
-static void count_failure(enum p11s_err result)
-{
-  p11s_counter_count(result == P11S_ERR_TIMEOUT ? P11S_STAT_TIMEOUTS
-                     : result == P11S_ERR_BUSY  ? P11S_STAT_OVERLOADED
-                                                : P11S_STAT_FAILURES);
-}
-
 enum p11s_err p11s_sign(struct p11s_flights *flights, struct p11s_key *key,
-                        const unsigned char *message, size_t message_len, struct p11s_wait wait,
-                        unsigned char *signature, size_t *len, struct p11s_error *e)
+                        const struct p11s_question *question, struct p11s_wait wait,
+                        struct p11s_signature *ret, struct p11s_error *e)
 {
   enum p11s_err result;
   struct flight *f;
   bool is_new, claimed;
 
-  if (p11s_sign_find(key, message, message_len, wait, signature, len, &claimed))
+  if (p11s_sign_find(key, question, wait, ret, &claimed))
     return P11S_OK;
-  f = join(flights, key, message, message_len, claimed, &is_new);
+  f = join(flights, key, question, claimed, NULL, &is_new);
   if (f == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   result = p11s_token_await(p11s_key_token(key), &f->job, is_new, wait, e);
-  if (result == P11S_OK && f->signature_len > *len)
-    result = p11s_error_set(e, P11S_ERR_SIGNATURE, "the signature is too long");
   if (result == P11S_OK) {
-    memcpy(signature, f->signature, f->signature_len);
-    *len = f->signature_len;
+    *ret = f->signature;
   } else {
-    count_failure(result);
+    p11s_counter_count(result == P11S_ERR_TIMEOUT ? P11S_STAT_TIMEOUTS
+                       : result == P11S_ERR_BUSY  ? P11S_STAT_OVERLOADED
+                                                  : P11S_STAT_FAILURES);
     p11s_key_error_prefix(key, e);
   }
   leave(flights, f, result == P11S_OK);
@@ -306,36 +282,16 @@ enum p11s_err p11s_sign(struct p11s_flights *flights, struct p11s_key *key,
 }
 
 enum p11s_err p11s_sign_in_background(struct p11s_flights *flights, struct p11s_key *key,
-                                      const unsigned char *message, size_t message_len,
-                                      bool claimed, void (*ended)(void *arg), void *arg,
+                                      const struct p11s_question *question,
+                                      const struct p11s_sign_ahead *ahead,
                                       struct p11s_job **ret_job, struct p11s_error *e)
 {
   struct p11s_error error = {0};
-  unsigned char id[FLIGHT_ID_LEN];
-  struct flight *f = NULL, **at;
   bool is_new;
+  struct flight *f = join(flights, key, question, ahead->claimed, ahead, &is_new);
 
-  if (flight_id(key, message, message_len, id))
-    f = make_flight(flights, key, id, message, message_len);
-  if (f == NULL) {
-    if (claimed)
-      p11s_sign_abandon(key, message, message_len);
+  if (f == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  }
-  f->background = f->job.background = true;
-  f->ended = ended;
-  f->ended_arg = arg;
-  p11s_lock(&flights->lock);
-  at = find_locked(flights, id);
-  is_new = *at == NULL;
-  if (is_new) {
-    *at = f;
-    f->listed = true;
-    flights->under_way++;
-    (void)p11s_job_acquire(&f->job);
-  }
-  (*at)->claimed = (*at)->claimed || claimed;
-  p11s_unlock(&flights->lock);
   if (!is_new) {
     p11s_job_release(&f->job);
     return p11s_error_set(e, P11S_ERR_BUSY, "this is being signed already");
@@ -346,26 +302,16 @@ enum p11s_err p11s_sign_in_background(struct p11s_flights *flights, struct p11s_
   return P11S_OK;
 }
 
-/* Gives back the table's references. */
-static void drop_all(struct p11s_flights *flights)
-{
-  for (unsigned i = 0; i < BUCKETS; i++)
-    while (flights->bucket[i] != NULL) {
-      struct flight *f = flights->bucket[i];
-
-      flights->bucket[i] = f->next;
-      f->listed = f->kept = false;
-      p11s_job_release(&f->job);
-    }
-  flights->oldest = flights->newest = NULL;
-  flights->under_way = flights->kept = 0;
-}
-
 void p11s_flights_free(struct p11s_flights *flights)
 {
+  struct flight *f;
+
   if (flights == NULL)
     return;
-  drop_all(flights);
+  while ((f = TAILQ_FIRST(&flights->kept_list)) != NULL) {
+    unkeep_locked(flights, f);
+    p11s_job_release(&f->job);
+  }
   p11s_mutex_destroy(&flights->lock);
   free(flights);
 }
@@ -373,7 +319,6 @@ void p11s_flights_free(struct p11s_flights *flights)
 void p11s_flights_get_stats(struct p11s_flights *flights, struct p11s_flights_stats *ret)
 {
   p11s_lock(&flights->lock);
-  ret->under_way = flights->under_way;
-  ret->kept = flights->kept;
+  *ret = (struct p11s_flights_stats){flights->under_way, flights->kept};
   p11s_unlock(&flights->lock);
 }

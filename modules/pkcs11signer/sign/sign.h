@@ -10,45 +10,48 @@
 #include <stdint.h>
 
 /*
- * Signing for PowerDNS's threads: one signature under way per (key, message).
+ * Signing for PowerDNS's threads: one signature under way, a flight, for each key and message.
  *
- * One that the signature store has is verified and taken from there: the token is not asked, nor
- * waited for, whatever state it is in. Fresh ones are put into the store.
+ * A signature that the store has is verified and taken from there: the token is neither asked nor
+ * waited for, whatever state it is in. A fresh signature is put into the store.
  *
- * Whoever asks for a signature that is already being made waits for that one.
- * A caller whose deadline passes gets P11S_ERR_TIMEOUT, and one that may not wait
- * P11S_ERR_BUSY or what keeps the token away (p11s_token_await()); the signature, when it comes, is
- * kept (the last P11S_FLIGHTS_KEPT of them) for the next one who asks.
+ * A caller that asks for a signature which is already being made waits for that one. A caller whose
+ * deadline passes gets P11S_ERR_TIMEOUT. One that may not wait gets P11S_ERR_BUSY, or the reason
+ * that keeps the token away (p11s_token_await()). A signature that comes later is kept for the next
+ * caller: the last P11S_FLIGHTS_KEPT of them.
  *
- * flights->lock guards the table and each flight's count of waiters; it is not
- * held while hashing, waiting, or calling the token.
+ * flights->lock guards the table and each flight's count of waiters; it is not held while hashing,
+ * waiting, or calling the token.
  */
 struct p11s_flights;
+struct p11s_job;
+struct p11s_question;
 
 #define P11S_FLIGHTS_KEPT 4096
-/* RSA-4096 */
-#define P11S_SIGNATURE_MAX 512
 
 /* verify: every fresh signature, not only the first of a handle. NULL: no memory. */
 struct p11s_flights *p11s_flights_new(bool verify);
 /* No signature may be under way. */
 void p11s_flights_free(struct p11s_flights *flights);
 
-/* Signs message (RRSIG RDATA without the signature, then the RRset: RFC 4034 section 3.1.8.1). *len
-   is the room in signature, at least P11S_SIGNATURE_MAX, then the signature's length. */
+/* Signs the question's message (RRSIG RDATA without the signature, then the RRset: RFC 4034 section
+   3.1.8.1). The question is p11s_sign_question()'s, of the same key. */
 enum p11s_err p11s_sign(struct p11s_flights *flights, struct p11s_key *key,
-                        const unsigned char *message, size_t message_len, struct p11s_wait wait,
-                        unsigned char *signature, size_t *len, struct p11s_error *e);
+                        const struct p11s_question *question, struct p11s_wait wait,
+                        struct p11s_signature *ret, struct p11s_error *e);
 
-/* Has message signed when the token has nothing else to do, and put into the store as signed ahead.
-   Does not wait, nor look into the store. claimed: by p11s_sign_claim(); given back when it fails,
-   here too. ended is called in a worker when the job has a result, or here. P11S_ERR_BUSY: it is
-   being signed already; P11S_ERR_NOMEM. On success *ret_job is the caller's, to be given back.
-   Whoever asks p11s_sign() for it meanwhile makes it an ordinary one. */
-struct p11s_job;
+struct p11s_sign_ahead {
+  bool claimed;             /* by p11s_sign_claim(): given back when it fails, here too */
+  void (*ended)(void *arg); /* called when the job has a result: in a worker, or here */
+  void *arg;
+};
+/* Has the message signed when the token has nothing else to do, and put into the store as signed
+   ahead. Does not wait, nor look into the store. P11S_ERR_BUSY: it is being signed already;
+   P11S_ERR_NOMEM. On success *ret_job is the caller's, to be given back. A p11s_sign() for the same
+   makes it an ordinary one. */
 enum p11s_err p11s_sign_in_background(struct p11s_flights *flights, struct p11s_key *key,
-                                      const unsigned char *message, size_t message_len,
-                                      bool claimed, void (*ended)(void *arg), void *arg,
+                                      const struct p11s_question *question,
+                                      const struct p11s_sign_ahead *ahead,
                                       struct p11s_job **ret_job, struct p11s_error *e);
 
 struct p11s_flights_stats {

@@ -7,6 +7,8 @@
 #include "store/lazy.h"
 #include "token/token.h"
 
+#include <string.h>
+
 #define QUERY_PATIENCE_MS 250
 #define OTHER_PATIENCE_MS 1000
 
@@ -28,38 +30,43 @@ static bool may_claim(const struct p11s_key *key)
   return stats.state == P11S_TOKEN_READY || stats.state == P11S_TOKEN_UNTRIED;
 }
 
-static bool ask_for(struct p11s_question *q, const struct p11s_key *key,
-                    const unsigned char *message, size_t message_len)
+/* Instead of a key's id, when its public key is not known yet. */
+static const unsigned char unknown[P11S_STORE_ID_LEN];
+
+enum p11s_err p11s_sign_question(const struct p11s_key *key, const unsigned char *message,
+                                 size_t len, struct p11s_question *ret, struct p11s_error *e)
 {
   const struct p11s_pubkey *public_key = p11s_key_public(key);
+  const unsigned char *key_id = public_key != NULL ? p11s_pubkey_hash(public_key) : unknown;
 
-  return public_key != NULL &&
-         p11s_question_init(q, p11s_pubkey_hash(public_key), message, message_len);
+  return p11s_question_init(ret, key_id, message, len)
+             ? P11S_OK
+             : p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
 }
 
-/* In the file, or with another server of the fleet. */
-static enum p11s_store_found look_up(struct p11s_store *store, const struct p11s_key *key,
-                                     const struct p11s_question *q, struct p11s_wait wait,
-                                     unsigned char *signature, size_t *len)
+/* NULL: nothing can be found or kept. */
+static struct p11s_store *store_for(const struct p11s_key *key,
+                                    const struct p11s_question *question)
 {
-  struct p11s_store_ask ask;
+  return memcmp(question->key, unknown, sizeof unknown) != 0 ? p11s_lazy_store_get(key->home.store)
+                                                             : NULL;
+}
 
-  if (p11s_store_find_here(store, q, signature, len))
-    return P11S_STORE_FOUND;
-  if (!p11s_store_has_fleet(store))
-    return P11S_STORE_ABSENT;
-  ask = (struct p11s_store_ask){patience(wait), may_claim(key), !wait.query, false};
-  return p11s_store_find_in_fleet(store, q, &ask, signature, len);
+static bool verifies(const struct p11s_store_record *record, void *arg)
+{
+  return p11s_pubkey_verify(arg, record->message, record->message_len, record->signature,
+                            record->signature_len);
 }
 
 /* What is stored may have been made by anybody; what does not verify goes. */
 static bool is_good(struct p11s_store *store, const struct p11s_key *key,
-                    const struct p11s_question *q, const unsigned char *signature, size_t len)
+                    const struct p11s_question *question, const unsigned char *signature,
+                    size_t len)
 {
-  if (p11s_pubkey_verify(p11s_key_public(key), q->message, q->len, signature, len))
+  if (p11s_pubkey_verify(p11s_key_public(key), question->message, question->len, signature, len))
     return true;
   p11s_counter_count(P11S_STAT_STORE_INVALID);
-  p11s_store_forget(store, q);
+  p11s_store_forget(store, question);
   p11s_log_limited(P11S_LOG_ERROR, "store: invalid",
                    "signature store: a signature of key '%s' on token '%s' (module %s) does not "
                    "verify: it is not used, deleted, and made anew. Find out who writes to the "
@@ -69,83 +76,74 @@ static bool is_good(struct p11s_store *store, const struct p11s_key *key,
   return false;
 }
 
-bool p11s_sign_find(struct p11s_key *key, const unsigned char *message, size_t message_len,
-                    struct p11s_wait wait, unsigned char *signature, size_t *len, bool *ret_claimed)
+bool p11s_sign_find(struct p11s_key *key, const struct p11s_question *question,
+                    struct p11s_wait wait, struct p11s_signature *ret, bool *ret_claimed)
 {
-  struct p11s_store *store = p11s_lazy_store_get(key->home.store);
-  enum p11s_store_found found;
-  struct p11s_question q;
-  size_t found_len = *len;
+  struct p11s_store *store = store_for(key, question);
+  enum p11s_store_found found = P11S_STORE_ABSENT;
+  size_t len = sizeof ret->data;
 
   *ret_claimed = false;
-  if (store == NULL || !ask_for(&q, key, message, message_len))
+  if (store == NULL)
     return false;
-  found = look_up(store, key, &q, wait, signature, &found_len);
+  if (p11s_store_find_here(store, question, ret->data, &len)) {
+    found = P11S_STORE_FOUND;
+  } else if (p11s_store_has_fleet(store)) {
+    const struct p11s_store_ask ask = {patience(wait), may_claim(key), !wait.query, false};
+
+    found = p11s_store_find_in_fleet(store, question, &ask, ret->data, &len);
+  }
   *ret_claimed = found == P11S_STORE_CLAIMED;
   if (found != P11S_STORE_FOUND) {
     p11s_counter_count(P11S_STAT_STORE_MISSES);
     return false;
   }
-  if (!is_good(store, key, &q, signature, found_len))
+  if (!is_good(store, key, question, ret->data, len))
     return false;
   p11s_counter_count(P11S_STAT_STORE_HITS);
-  *len = found_len;
+  ret->len = len;
   return true;
 }
 
-static bool verifies(const struct p11s_store_record *record, void *arg)
-{
-  return p11s_pubkey_verify(arg, record->message, record->message_len, record->signature,
-                            record->signature_len);
-}
-
-static enum p11s_store_found look_ahead(struct p11s_key *key, const unsigned char *message,
-                                        size_t message_len, bool claim)
+static enum p11s_store_found look_ahead(struct p11s_key *key, const struct p11s_question *question,
+                                        bool claim)
 {
   const struct p11s_store_ask ask = {p11s_now_ms(), claim, true, true};
-  struct p11s_store *store = p11s_lazy_store_get(key->home.store);
-  unsigned char signature[P11S_STORE_MAX_SIGNATURE];
-  enum p11s_store_found found;
-  struct p11s_question q;
+  struct p11s_store *store = store_for(key, question);
+  unsigned char signature[P11S_SIGNATURE_MAX];
   size_t len = sizeof signature;
+  enum p11s_store_found found;
 
-  if (!ask_for(&q, key, message, message_len))
+  if (store == NULL)
     return P11S_STORE_ABSENT;
-  if (p11s_store_read(store, q.key, q.key + P11S_STORE_ID_LEN, verifies,
+  if (p11s_store_read(store, question->key, question->key + P11S_STORE_ID_LEN, verifies,
                       (void *)p11s_key_public(key)))
     return P11S_STORE_FOUND;
   if (!p11s_store_has_fleet(store))
     return P11S_STORE_ABSENT;
-  found = p11s_store_find_in_fleet(store, &q, &ask, signature, &len);
-  if (found == P11S_STORE_FOUND && !is_good(store, key, &q, signature, len))
+  found = p11s_store_find_in_fleet(store, question, &ask, signature, &len);
+  if (found == P11S_STORE_FOUND && !is_good(store, key, question, signature, len))
     found = P11S_STORE_ABSENT;
   return found;
 }
 
-bool p11s_sign_is_stored(struct p11s_key *key, const unsigned char *message, size_t message_len)
+bool p11s_sign_is_stored(struct p11s_key *key, const struct p11s_question *question)
 {
-  return look_ahead(key, message, message_len, false) == P11S_STORE_FOUND;
+  return look_ahead(key, question, false) == P11S_STORE_FOUND;
 }
 
-enum p11s_store_found p11s_sign_claim(struct p11s_key *key, const unsigned char *message,
-                                      size_t message_len)
+enum p11s_store_found p11s_sign_claim(struct p11s_key *key, const struct p11s_question *question)
 {
-  return look_ahead(key, message, message_len, may_claim(key));
+  return look_ahead(key, question, may_claim(key));
 }
 
-void p11s_sign_put(struct p11s_key *key, const unsigned char *message, size_t message_len,
-                   const unsigned char *signature, size_t len, bool ahead)
+void p11s_sign_put(struct p11s_key *key, const struct p11s_question *question,
+                   const struct p11s_signature *signature, bool ahead)
 {
-  struct p11s_question q;
-
-  if (ask_for(&q, key, message, message_len))
-    p11s_store_put(p11s_lazy_store_get(key->home.store), &q, signature, len, ahead);
+  p11s_store_put(store_for(key, question), question, signature->data, signature->len, ahead);
 }
 
-void p11s_sign_abandon(struct p11s_key *key, const unsigned char *message, size_t message_len)
+void p11s_sign_abandon(struct p11s_key *key, const struct p11s_question *question)
 {
-  struct p11s_question q;
-
-  if (ask_for(&q, key, message, message_len))
-    p11s_store_abandon(p11s_lazy_store_get(key->home.store), &q);
+  p11s_store_abandon(store_for(key, question), question);
 }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "pkcs11/exclusive.h"
 
-#include "sign/key.h"
 #include "base/lock.h"
-#include "rig/rig.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -17,14 +15,6 @@
 #include <unistd.h>
 
 #define LONG_MS 30000
-
-static int setup(void **state)
-{
-  if (rig_setup(state) != 0)
-    return -1;
-  rig_make_key("a key");
-  return 0;
-}
 
 static uint64_t in_a_while(void)
 {
@@ -187,27 +177,6 @@ static void test_a_child_is_alone(void **state)
   p11s_exclusive_leave(g);
 }
 
-/* Another worker is in C_Finalize, say, and does not come back. */
-static void test_who_waits_is_waited_for_until_a_deadline(void **state)
-{
-  struct p11s_signer *signer = rig_signer(1);
-  struct p11s_key *key = rig_key(signer, "a key", RIG_PIN);
-  struct p11s_exclusive *g = p11s_exclusive_get(RIG_MODULE);
-  struct p11s_error e = {0};
-
-  (void)state;
-  (void)rig_reset(NULL);
-  p11s_exclusive_enter(g);
-  assert_int_equal(p11s_exclusive_close(g, in_a_while()), P11S_EXCLUSIVE_ALONE);
-  assert_int_equal(p11s_key_check(key, p11s_now_ms() + 20, &e), P11S_ERR_TIMEOUT);
-  assert_false(p11s_signer_stop(signer, p11s_now_ms() + 20));
-  assert_int_equal(rig_fake()->calls("C_OpenSession"), 0);
-  p11s_exclusive_open(g);
-  p11s_exclusive_leave(g);
-  p11s_key_release(key);
-  rig_signer_free(signer); /* with the worker, which got in */
-}
-
 static void test_without_a_gate(void **state)
 {
   (void)state;
@@ -226,9 +195,8 @@ int main(void)
       cmocka_unit_test(test_nobody_comes_in_meanwhile),
       cmocka_unit_test(test_two_who_want_to_be_alone),
       cmocka_unit_test(test_a_child_is_alone),
-      cmocka_unit_test(test_who_waits_is_waited_for_until_a_deadline),
       cmocka_unit_test(test_without_a_gate),
   };
 
-  return cmocka_run_group_tests_name("exclusive", tests, setup, rig_teardown);
+  return cmocka_run_group_tests_name("exclusive", tests, NULL, NULL);
 }

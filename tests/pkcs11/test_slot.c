@@ -379,6 +379,21 @@ static void among_empty_and_broken_slots(void **state)
   assert_non_null(strstr(e.text, "1001"));
 }
 
+/* A token that was taken out when its slot had just been looked at is no trouble. */
+static void only_a_slot_that_fails_is_named(void **state)
+{
+  struct p11s_slot_info info;
+  struct p11s_error e;
+
+  (void)state;
+  claimed = delivered = 2;
+  assert_int_equal(p11s_slot_find(&fake, "nul", &info, &e), P11S_ERR_NO_TOKEN);
+  assert_null(strstr(e.text, "passed over"));
+  claimed = delivered = 3;
+  assert_int_equal(p11s_slot_find(&fake, "nul", &info, &e), P11S_ERR_NO_TOKEN);
+  assert_non_null(strstr(e.text, "(a slot was passed over: CKR_DEVICE_ERROR)"));
+}
+
 /* Another process is writing to it: it is there a moment later,. */
 static void a_slot_that_fails_for_a_moment(void **state)
 {
@@ -537,6 +552,7 @@ int main(void)
       cmocka_unit_test(no_pin_in_a_uri),
       cmocka_unit_test(each_shows_uninitialized_ones_too),
       cmocka_unit_test_setup(among_empty_and_broken_slots, fake_setup),
+      cmocka_unit_test_setup(only_a_slot_that_fails_is_named, fake_setup),
       cmocka_unit_test_setup(a_slot_that_fails_for_a_moment, fake_setup),
       cmocka_unit_test_setup(tokens_that_are_not_ready, fake_setup),
       cmocka_unit_test_setup(labels_are_fit_to_be_shown, fake_setup),

@@ -62,6 +62,32 @@ static void nothing_is_read_beyond_the_end(void **state)
   assert_false(p11s_record_parse(key, sizeof key, value, len + 1, &record));
 }
 
+static bool is_taken(size_t message_len, size_t signature_len)
+{
+  unsigned char *value = calloc(2, p11s_record_size(message_len, signature_len));
+  struct p11s_store_record record = {.message_len = message_len, .signature_len = signature_len};
+  bool result;
+
+  assert_non_null(value);
+  record.message = record.signature = value + p11s_record_size(message_len, signature_len);
+  p11s_record_format(&record, value);
+  result = p11s_record_parse(key, sizeof key, value, p11s_record_size(message_len, signature_len),
+                             &record);
+  free(value);
+  return result;
+}
+
+static void lengths_have_limits(void **state)
+{
+  (void)state;
+  assert_true(is_taken(0, 1));
+  assert_false(is_taken(0, 0));
+  assert_true(is_taken(7, P11S_STORE_MAX_SIGNATURE));
+  assert_false(is_taken(7, P11S_STORE_MAX_SIGNATURE + 1));
+  assert_true(is_taken(P11S_STORE_MAX_MESSAGE, 64));
+  assert_false(is_taken(P11S_STORE_MAX_MESSAGE + 1, 64));
+}
+
 static void other_formats_are_refused(void **state)
 {
   static const size_t fixed[] = {0, 1, 2, 3, 12, 13, 14, 15};
@@ -112,8 +138,8 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(formatted_and_parsed),      cmocka_unit_test(nothing_is_read_beyond_the_end),
-      cmocka_unit_test(other_formats_are_refused), cmocka_unit_test(expiration_is_the_rrsig_s),
-      cmocka_unit_test(a_use_is_noted_once_a_day),
+      cmocka_unit_test(lengths_have_limits),       cmocka_unit_test(other_formats_are_refused),
+      cmocka_unit_test(expiration_is_the_rrsig_s), cmocka_unit_test(a_use_is_noted_once_a_day),
   };
 
   rig_watchdog();

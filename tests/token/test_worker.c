@@ -5,6 +5,7 @@
  */
 #include "base/lock.h"
 #include "base/log.h"
+#include "pkcs11/exclusive.h"
 #include "pkcs11/restart.h"
 #include "pkcs11/session_internal.h"
 #include "rig/rig.h"
@@ -1160,6 +1161,51 @@ static void login_that_hangs_does_not_hold_stop(void **state)
   free_token(token);
 }
 
+static void sign_on(struct p11s_token *token, enum p11s_err result, unsigned timed)
+{
+  struct test_job *j = new_job(&ops, RIG_PIN);
+
+  j->job.signs = true;
+  j->failures = result != P11S_OK ? RUNS_MAX : 0;
+  j->result = result;
+  assert_int_equal(run_on(token, j, NULL), result);
+  p11s_job_release(&j->job);
+  assert_int_equal(stats_of(token).rate.level[0].count, timed);
+}
+
+/* Opening a session and logging in is no measure of how fast a token signs. */
+static void what_is_timed(void **state)
+{
+  struct p11s_token *token = new_token(1);
+
+  (void)state;
+  sign_on(token, P11S_OK, 0); /* on a session that it has opened */
+  sign_on(token, P11S_OK, 1);
+  sign_on(token, P11S_ERR_KEY_TYPE, 1);
+  assert_int_equal(plain(token, RIG_PIN, NULL), P11S_OK); /* no signature */
+  sign_on(token, P11S_OK, 2);
+  free_token(token);
+}
+
+/* Another worker is in C_Finalize, say, and does not come back. */
+static void who_waits_for_the_library_is_waited_for_until_a_deadline(void **state)
+{
+  struct p11s_exclusive *gate = p11s_exclusive_get(RIG_MODULE);
+  struct p11s_token *token = new_token(1);
+  struct test_job *j = new_job(&ops, RIG_PIN);
+
+  (void)state;
+  p11s_exclusive_enter(gate);
+  assert_int_equal(p11s_exclusive_close(gate, rig_later()), P11S_EXCLUSIVE_ALONE);
+  assert_int_equal(p11s_token_run(token, &j->job, p11s_now_ms() + 20, NULL), P11S_ERR_TIMEOUT);
+  assert_false(p11s_token_stop(token, p11s_now_ms() + 20));
+  assert_int_equal(rig_fake()->calls("C_OpenSession"), 0);
+  p11s_exclusive_open(gate);
+  p11s_exclusive_leave(gate);
+  p11s_job_release(&j->job);
+  free_token(token); /* with the worker, which got in */
+}
+
 static int set_clock_right(void **state)
 {
   (void)state;
@@ -1204,6 +1250,8 @@ int main(void)
       cmocka_unit_test_setup_teardown(failed_login_grows_old, rig_reset, set_clock_right),
       cmocka_unit_test_setup_teardown(look_that_hangs, rig_reset, set_clock_right),
       cmocka_unit_test_setup(login_that_hangs_does_not_hold_stop, rig_reset),
+      cmocka_unit_test_setup(what_is_timed, rig_reset),
+      cmocka_unit_test_setup(who_waits_for_the_library_is_waited_for_until_a_deadline, rig_reset),
       cmocka_unit_test_setup(finalized_library_is_initialized_again, rig_reset),
       cmocka_unit_test_setup(sessions_of_an_earlier_life_are_forgotten, rig_reset),
   };

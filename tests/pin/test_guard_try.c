@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Tries that may be the last, logins of which nobody knows how they ended, and unlock-login. */
 #include "rig/pin_rig.h"
-#include "command/split.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -207,49 +206,12 @@ static void unclear_over_a_restart(void **state)
   p11s_pin_guard_free(g);
 }
 
-/* What the shell makes of the command, for pdnsutil, and what the module makes of that. */
-static void the_command_can_be_pasted(void **state)
-{
-  /* The last two are not enough: nothing, and what another token has as well. */
-  static const char *const serials[] = {"a1", "a 1", "it's $HOME `x`", "\"\\\\;#*", "", "00"};
-  static const char *const uris[] = {"pkcs11:token=it%27s%20%24me;serial=",
-                                     "pkcs11:token=it%27s%20%24me;serial=00"};
-  struct p11s_pin_guard *g = pin_guard(pin_dir);
-
-  (void)state;
-  pin_right(g, "00/other label", "pin~1234");
-  for (size_t i = 0; i < sizeof serials / sizeof serials[0]; i++) {
-    struct p11s_slot_info token = pin_token("a1/it's $me", 0);
-    struct p11s_words words;
-    struct p11s_error e;
-    char line[2048];
-    FILE *out;
-
-    (void)snprintf(token.serial, sizeof token.serial, "%s", serials[i]);
-    (void)p11s_pin_guard_refused_error(g, &token, &e);
-    assert_non_null(strstr(e.text, "say: pdnsutil "));
-    (void)snprintf(line, sizeof line, "pdnsutil() { test $# = 3 && printf %%s \"$3\"; }; %s",
-                   strstr(e.text, "say: ") + strlen("say: "));
-    out = popen(line, "r"); // NOLINT(cert-env33-c): a shell is what is tested
-    assert_non_null(out);
-    line[fread(line, 1, sizeof line - 1, out)] = '\0';
-    assert_int_equal(pclose(out), 0);
-    assert_int_equal(p11s_words_split(line, &words, &e), P11S_OK);
-    assert_int_equal(words.count, 2);
-    assert_string_equal(words.word[0], "unlock-login");
-    assert_string_equal(words.word[1], i < 4 ? serials[i] : uris[i - 4]);
-    p11s_words_clear(&words);
-  }
-  p11s_pin_guard_free(g);
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, pin_rig_setup, pin_rig_teardown)
   static const struct CMUnitTest tests[] = {
       TEST(count_low_in_memory),
       TEST(count_low_over_a_restart),
-      TEST(the_command_can_be_pasted),
       TEST(unlock_reaches_a_running_process),
       TEST(unlock_needs_the_directory),
       TEST(subjects_are_listed),

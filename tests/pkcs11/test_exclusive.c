@@ -2,6 +2,7 @@
 #include "pkcs11/exclusive.h"
 
 #include "base/lock.h"
+#include "rig/rig.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -198,5 +199,6 @@ int main(void)
       cmocka_unit_test(test_without_a_gate),
   };
 
+  rig_watchdog();
   return cmocka_run_group_tests_name("exclusive", tests, NULL, NULL);
 }

@@ -327,5 +327,6 @@ int main(void)
       TEST(idle_keys_are_swept),          TEST(sweeps_once_a_minute),
   };
 
+  rig_watchdog();
   return cmocka_run_group_tests_name("key table", tests, NULL, NULL);
 }

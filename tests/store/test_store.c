@@ -43,6 +43,28 @@ static void what_is_put_is_found(void **state)
   store_rig_close(store);
 }
 
+/* Whoever may write to the file can put what was signed for one message in the place of another's.
+ */
+static void a_record_of_another_message_is_not_used(void **state)
+{
+  struct p11s_store *store = store_rig_open(8);
+  unsigned char message[STORE_RIG_MESSAGE], other[STORE_RIG_MESSAGE], found[8];
+  size_t len = store_rig_message(message, 1, store_rig_later()), found_len = sizeof found;
+  const struct p11s_question asked = *store_rig_question(store_rig_key(1), message, len);
+  struct p11s_question forged = asked;
+
+  (void)state;
+  memcpy(other, message, len);
+  other[len - 1] ^= 1;
+  forged.message = other;
+  p11s_store_put(store, &forged, (const unsigned char *)"forged", 6, false);
+  store_rig_flush(store);
+  assert_true(p11s_store_find_here(store, &forged, found, &found_len)); /* so it does stand there */
+  assert_false(p11s_store_find_here(store, &asked, found, &found_len));
+  assert_false(p11s_store_has(store, &asked));
+  store_rig_close(store);
+}
+
 static void what_is_written_last_counts(void **state)
 {
   struct p11s_store *store = store_rig_open(8);
@@ -435,6 +457,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(what_is_put_is_found, store_rig_empty),
+      cmocka_unit_test_setup(a_record_of_another_message_is_not_used, store_rig_empty),
       cmocka_unit_test_setup(what_is_written_last_counts, store_rig_empty),
       cmocka_unit_test_setup(public_keys_are_kept, store_rig_empty),
       cmocka_unit_test_setup(without_a_store_nothing_is_found, store_rig_empty),

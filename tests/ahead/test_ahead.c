@@ -118,7 +118,7 @@ static void sign(unsigned number, unsigned weeks)
   struct p11s_signature signature;
   struct p11s_error e;
 
-  if (rig_sign(signer, key, message, len, &signature, &e) != P11S_OK)
+  if (rig_sign(p11s_signer_flights(signer), key, message, len, &signature, &e) != P11S_OK)
     fail_msg("%s", e.text);
   wait_until_stored(number, weeks);
 }
@@ -253,7 +253,7 @@ static void *ask(void *arg)
   size_t *len = arg;
 
   memcpy(asked, message, *len);
-  *len = rig_sign(signer, key, asked, *len, &signature, NULL) == P11S_OK;
+  *len = rig_sign(p11s_signer_flights(signer), key, asked, *len, &signature, NULL) == P11S_OK;
   return NULL;
 }
 

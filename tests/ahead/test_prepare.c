@@ -100,7 +100,7 @@ static enum p11s_err sign(struct p11s_key *key)
   struct p11s_signature signature;
   struct p11s_error e;
 
-  return rig_sign(signer, key, message, len, &signature, &e);
+  return rig_sign(p11s_signer_flights(signer), key, message, len, &signature, &e);
 }
 
 /* -- what is done, and what is left for the query */

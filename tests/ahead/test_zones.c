@@ -25,7 +25,7 @@
 #define NOW (W + 3 * 86400u)
 #define FOREVER_US (1000000 * (uint64_t)3600)
 
-static struct p11s_signer *signer;
+static struct rig_keys *keys;
 static struct p11s_zones *zones;
 static unsigned char org[P11S_DNSNAME_MAX];
 static _Atomic(uint64_t) passed_ms;
@@ -46,8 +46,8 @@ static int begin(void **state)
   fakehost_reset();
   rig_make_key("key");
   rig_make_key("other");
-  signer = rig_signer(1);
-  zones = p11s_zones_new(p11s_signer_keys(signer), NULL, &fakehost_source);
+  keys = rig_keys_new(1);
+  zones = p11s_zones_new(keys->table, NULL, &fakehost_source);
   return zones == NULL || !p11s_dnsname_parse("example.org", org, &len);
 }
 
@@ -55,7 +55,7 @@ static int end(void **state)
 {
   (void)state;
   p11s_zones_free(zones);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
   rig_remove_key("key");
   rig_remove_key("other");
   fakehost_reset();
@@ -154,7 +154,7 @@ static void what_is_not_known_may_sign(void **state)
   (void)state;
   fakehost_put_ref(ORG, 257, rig_ref("key", RIG_PIN));
   assert_int_equal(use("other"), P11S_USE_UNKNOWN);
-  key = rig_key(signer, "key", RIG_PIN);
+  key = rig_key_on(keys, "key", RIG_PIN);
   rig_resolve(key);
   p11s_key_release(key);
   assert_int_equal(use("key"), P11S_USE_SIGNS);

@@ -68,6 +68,27 @@ struct p11s_keyref *rig_ref(const char *label, const char *pin);
 struct p11s_keyref *rig_ref_in(const char *slot, struct p11s_keyref *ref);
 /* The same with the token's public key pinned. */
 struct p11s_keyref *rig_pinned_ref(const char *label, const char *pin);
+/* Tokens, keys and signatures under way, as a signer has them, without one. */
+struct rig_keys {
+  struct p11s_pin_guard *guard;
+  struct p11s_tokens *tokens;
+  struct p11s_key_table *table;
+  struct p11s_flights *flights;
+};
+struct rig_keys *rig_keys_new(unsigned sessions);
+/* Fails the test when a worker does not come back. */
+void rig_keys_free(struct rig_keys *keys);
+/* The table's key of the reference, which is freed. */
+struct p11s_key *rig_intern(struct p11s_key_table *table, struct p11s_keyref *ref);
+/* That of rig_ref(). */
+struct p11s_key *rig_key_on(struct rig_keys *keys, const char *label, const char *pin);
+/* Returns when its public key is known. */
+void rig_resolve(struct p11s_key *key);
+/* p11s_sign(), with ample time. */
+enum p11s_err rig_sign(struct p11s_flights *flights, struct p11s_key *key,
+                       const unsigned char *message, size_t len, struct p11s_signature *ret,
+                       struct p11s_error *e);
+
 /* verify, literal PINs stored, ample time. */
 struct p11s_config rig_config(unsigned sessions);
 /* Stop and free it with rig_signer_free(). */
@@ -76,17 +97,9 @@ struct p11s_signer *rig_signer_of(const struct p11s_config *config);
 struct p11s_signer *rig_signer(unsigned sessions);
 /* Fails the test when a worker does not come back. */
 void rig_signer_free(struct p11s_signer *signer);
-/* The interned key of the reference, which is freed. */
+/* rig_intern() and rig_key_on() for a signer's keys. */
 struct p11s_key *rig_key_of(struct p11s_signer *signer, struct p11s_keyref *ref);
-/* That of rig_ref(). */
 struct p11s_key *rig_key(struct p11s_signer *signer, const char *label, const char *pin);
-/* Returns when its public key is known. */
-void rig_resolve(struct p11s_key *key);
-
-/* p11s_sign(), with ample time. */
-enum p11s_err rig_sign(struct p11s_signer *signer, struct p11s_key *key,
-                       const unsigned char *message, size_t len, struct p11s_signature *ret,
-                       struct p11s_error *e);
 
 /* A deadline that is not reached, in a test that works. */
 uint64_t rig_later(void);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Keys by way of a whole signer (rig/rig.h). */
 #include "rig/rig.h"
-#include "sign/sign.h"
-#include "sign/sign_store.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -44,37 +42,12 @@ void rig_signer_free(struct p11s_signer *signer)
   p11s_signer_free(signer);
 }
 
-enum p11s_err rig_sign(struct p11s_signer *signer, struct p11s_key *key,
-                       const unsigned char *message, size_t len, struct p11s_signature *ret,
-                       struct p11s_error *e)
-{
-  struct p11s_question question;
-
-  assert_int_equal(p11s_sign_question(key, message, len, &question, NULL), P11S_OK);
-  return p11s_sign(p11s_signer_flights(signer), key, &question, rig_wait(rig_later()), ret, e);
-}
-
 struct p11s_key *rig_key_of(struct p11s_signer *signer, struct p11s_keyref *ref)
 {
-  struct p11s_key *key = NULL;
-  struct p11s_error e;
-
-  if (p11s_signer_key(signer, ref, &key, &e) != P11S_OK)
-    fail_msg("%s", e.text);
-  p11s_keyref_free(ref);
-  return key;
+  return rig_intern(p11s_signer_keys(signer), ref);
 }
 
 struct p11s_key *rig_key(struct p11s_signer *signer, const char *label, const char *pin)
 {
   return rig_key_of(signer, rig_ref(label, pin));
-}
-
-void rig_resolve(struct p11s_key *key)
-{
-  const struct p11s_pubkey *public_key;
-  struct p11s_error e;
-
-  if (p11s_key_resolve(key, rig_wait(rig_later()), &public_key, &e) != P11S_OK)
-    fail_msg("%s", e.text);
 }

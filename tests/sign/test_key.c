@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Keys: sign/key.c, sign/key_work.c and sign/key_job.c, through the signer that makes them. */
+/* Keys: sign/key.c, sign/key_work.c and sign/key_job.c. */
 /*
  * wrap: p11s_job_wait p11s_job_finish
  */
@@ -55,7 +55,7 @@ static void assert_public(const struct p11s_key *key, const char *label)
 
 static void copies_its_reference(void **state)
 {
-  struct p11s_signer *signer = rig_signer(1);
+  struct rig_keys *keys = rig_keys_new(1);
   struct p11s_keyref *ref = rig_pinned_ref("standing", RIG_PIN);
   const struct p11s_keyref *copy;
   struct p11s_key *key = NULL;
@@ -63,7 +63,7 @@ static void copies_its_reference(void **state)
   (void)state;
   ref->pub_label = strdup("other");
   ref->extra = strdup("Colour: blue\n");
-  assert_int_equal(p11s_signer_key(signer, ref, &key, NULL), P11S_OK);
+  assert_int_equal(p11s_key_table_get(keys->table, ref, &key, NULL), P11S_OK);
   copy = p11s_key_reference(key);
   assert_ptr_not_equal(copy->label, ref->label);
   p11s_keyref_free(ref);
@@ -77,34 +77,34 @@ static void copies_its_reference(void **state)
   assert_public(key, "standing"); /* known without a word from the token */
   assert_int_equal(rig_fake()->calls("C_OpenSession"), 0);
   p11s_key_release(key);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 static void pinned_garbage_is_refused(void **state)
 {
-  struct p11s_signer *signer = rig_signer(1);
+  struct rig_keys *keys = rig_keys_new(1);
   struct p11s_keyref *ref = rig_pinned_ref("standing", RIG_PIN);
   struct p11s_key *key = NULL;
   struct p11s_error e;
 
   (void)state;
   ref->public_key_len--;
-  assert_int_equal(p11s_signer_key(signer, ref, &key, &e), P11S_ERR_KEY_TYPE);
+  assert_int_equal(p11s_key_table_get(keys->table, ref, &key, &e), P11S_ERR_KEY_TYPE);
   assert_non_null(strstr(e.text, "PublicKey"));
   ref->public_key_len++;
   ref->algorithm = 14;
-  assert_int_equal(p11s_signer_key(signer, ref, &key, &e), P11S_ERR_KEY_TYPE);
+  assert_int_equal(p11s_key_table_get(keys->table, ref, &key, &e), P11S_ERR_KEY_TYPE);
   ref->algorithm = 8;
-  assert_int_equal(p11s_signer_key(signer, ref, &key, &e), P11S_ERR_KEY_TYPE);
+  assert_int_equal(p11s_key_table_get(keys->table, ref, &key, &e), P11S_ERR_KEY_TYPE);
   assert_null(key);
   p11s_keyref_free(ref);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 static void pinned_key_resolves_without_the_token(void **state)
 {
-  struct p11s_signer *signer = rig_signer(1);
-  struct p11s_key *key = rig_key_of(signer, rig_pinned_ref("standing", RIG_PIN));
+  struct rig_keys *keys = rig_keys_new(1);
+  struct p11s_key *key = rig_intern(keys->table, rig_pinned_ref("standing", RIG_PIN));
   const struct p11s_pubkey *public_key = NULL;
 
   (void)state;
@@ -112,13 +112,13 @@ static void pinned_key_resolves_without_the_token(void **state)
   assert_ptr_equal(public_key, p11s_key_public(key));
   assert_int_equal(rig_fake()->calls("C_OpenSession"), 0);
   p11s_key_release(key);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 static void resolves_from_the_token(void **state)
 {
-  struct p11s_signer *signer = rig_signer(1);
-  struct p11s_key *key = rig_key(signer, "standing", RIG_PIN);
+  struct rig_keys *keys = rig_keys_new(1);
+  struct p11s_key *key = rig_key_on(keys, "standing", RIG_PIN);
   const struct p11s_pubkey *public_key = NULL, *again = NULL;
   struct p11s_error e;
   unsigned calls;
@@ -134,7 +134,7 @@ static void resolves_from_the_token(void **state)
   assert_ptr_equal(again, public_key);
   assert_int_equal(rig_fake()->calls("C_FindObjectsInit"), calls);
   p11s_key_release(key);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 static void *resolve_in_thread(void *arg)
@@ -148,8 +148,8 @@ static void *resolve_in_thread(void *arg)
 /* All ask while nothing is known yet; the token is asked once. */
 static void many_ask_one_job_answers(void **state)
 {
-  struct p11s_signer *signer = rig_signer(4);
-  struct p11s_key *key = rig_key(signer, "standing", RIG_PIN);
+  struct rig_keys *keys = rig_keys_new(4);
+  struct p11s_key *key = rig_key_on(keys, "standing", RIG_PIN);
   pthread_t threads[THREADS];
 
   (void)state;
@@ -167,13 +167,13 @@ static void many_ask_one_job_answers(void **state)
   }
   assert_int_equal(rig_fake()->calls("C_Sign"), 1);
   p11s_key_release(key);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 static void resolve_may_take_too_long(void **state)
 {
-  struct p11s_signer *signer = rig_signer(4);
-  struct p11s_key *key = rig_key(signer, "standing", RIG_PIN);
+  struct rig_keys *keys = rig_keys_new(4);
+  struct p11s_key *key = rig_key_on(keys, "standing", RIG_PIN);
   const struct p11s_pubkey *public_key = NULL;
   struct p11s_error e;
 
@@ -195,14 +195,14 @@ static void resolve_may_take_too_long(void **state)
   assert_non_null(public_key);
   assert_int_equal(rig_fake()->calls("C_OpenSession"), 1);
   p11s_key_release(key);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 /* A failure is not remembered: the fault may be gone. */
 static void missing_key_may_come(void **state)
 {
-  struct p11s_signer *signer = rig_signer(1);
-  struct p11s_key *key = rig_key(signer, "later", RIG_PIN);
+  struct rig_keys *keys = rig_keys_new(1);
+  struct p11s_key *key = rig_key_on(keys, "later", RIG_PIN);
   const struct p11s_pubkey *public_key = NULL;
   struct p11s_error e;
 
@@ -217,13 +217,13 @@ static void missing_key_may_come(void **state)
   assert_public(key, "later");
   rig_remove_key("later");
   p11s_key_release(key);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 static void check_always_asks_the_token(void **state)
 {
-  struct p11s_signer *signer = rig_signer(1);
-  struct p11s_key *key = rig_key_of(signer, rig_pinned_ref("standing", RIG_PIN));
+  struct rig_keys *keys = rig_keys_new(1);
+  struct p11s_key *key = rig_intern(keys->table, rig_pinned_ref("standing", RIG_PIN));
   struct p11s_error e;
 
   (void)state;
@@ -237,19 +237,19 @@ static void check_always_asks_the_token(void **state)
   assert_int_equal(p11s_key_check(key, rig_later(), &e), P11S_ERR_SIGNATURE);
   assert_int_equal(p11s_key_check(key, rig_later(), &e), P11S_OK);
   p11s_key_release(key);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 static void check_finds_another_key(void **state)
 {
-  struct p11s_signer *signer = rig_signer(1);
+  struct rig_keys *keys = rig_keys_new(1);
   struct p11s_key *pinned, *seen;
   struct p11s_error e;
 
   (void)state;
   rig_make_key("moving");
-  pinned = rig_key_of(signer, rig_pinned_ref("moving", RIG_PIN));
-  seen = rig_key(signer, "moving", RIG_PIN);
+  pinned = rig_intern(keys->table, rig_pinned_ref("moving", RIG_PIN));
+  seen = rig_key_on(keys, "moving", RIG_PIN);
   assert_int_equal(p11s_key_check(pinned, rig_later(), &e), P11S_OK);
   assert_int_equal(p11s_key_check(seen, rig_later(), &e), P11S_OK);
   rig_remove_key("moving");
@@ -262,21 +262,21 @@ static void check_finds_another_key(void **state)
   assert_int_equal(p11s_key_check(pinned, rig_later(), &e), P11S_ERR_NO_KEY);
   p11s_key_release(pinned);
   p11s_key_release(seen);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 /* Two pairs of one label and one id. The public key that is known tells which is meant. */
 static void of_two_pairs_the_pinned_one(void **state)
 {
-  struct p11s_signer *signer = rig_signer(1);
+  struct rig_keys *keys = rig_keys_new(1);
   struct p11s_key *pinned, *unpinned;
   struct p11s_error e;
 
   (void)state;
   rig_make_key("twin");
-  pinned = rig_key_of(signer, rig_pinned_ref("twin", RIG_PIN));
+  pinned = rig_intern(keys->table, rig_pinned_ref("twin", RIG_PIN));
   rig_make_key("twin");
-  unpinned = rig_key(signer, "twin", RIG_PIN);
+  unpinned = rig_key_on(keys, "twin", RIG_PIN);
   assert_int_equal(p11s_key_check(unpinned, rig_later(), &e), P11S_ERR_AMBIGUOUS);
   assert_non_null(strstr(e.text, " or 'pkcs11:object=twin;id=%"));
   rig_set_id("twin", 0xab);
@@ -294,22 +294,22 @@ static void of_two_pairs_the_pinned_one(void **state)
   rig_remove_key("twin");
   p11s_key_release(pinned);
   p11s_key_release(unpinned);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 /* The same key imported twice is one key. */
 static void identical_twins(void **state)
 {
-  struct p11s_signer *signer = rig_signer(1);
+  struct rig_keys *keys = rig_keys_new(1);
   struct p11s_key *pinned, *unpinned;
   struct p11s_error e;
 
   (void)state;
   rig_make_key("twin");
-  pinned = rig_key_of(signer, rig_pinned_ref("twin", RIG_PIN));
+  pinned = rig_intern(keys->table, rig_pinned_ref("twin", RIG_PIN));
   rig_copy_key("twin");
   assert_int_equal(rig_objects("twin"), 4);
-  unpinned = rig_key(signer, "twin", RIG_PIN);
+  unpinned = rig_key_on(keys, "twin", RIG_PIN);
   if (p11s_key_check(pinned, rig_later(), &e) != P11S_OK ||
       p11s_key_check(unpinned, rig_later(), &e) != P11S_OK)
     fail_msg("%s", e.text);
@@ -317,13 +317,13 @@ static void identical_twins(void **state)
   rig_remove_key("twin");
   p11s_key_release(pinned);
   p11s_key_release(unpinned);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 /* A public key that somebody left there under the same label and id. */
 static void of_two_public_keys_the_one_that_verifies(void **state)
 {
-  struct p11s_signer *signer = rig_signer(1);
+  struct rig_keys *keys = rig_keys_new(1);
   struct p11s_key *key;
   struct p11s_pubkey *left;
   struct p11s_error e;
@@ -335,34 +335,34 @@ static void of_two_public_keys_the_one_that_verifies(void **state)
     rig_remove_private("twin");
     rig_make_key("twin");
     rig_set_id("twin", 0xab);
-    key = rig_key(signer, "twin", RIG_PIN);
+    key = rig_key_on(keys, "twin", RIG_PIN);
     if (p11s_key_check(key, rig_later(), &e) != P11S_OK)
       fail_msg("%s", e.text);
     assert_false(p11s_pubkey_equal(p11s_key_public(key), left));
     rig_remove_key("twin");
     p11s_pubkey_free(left);
-    p11s_key_table_forget(p11s_signer_keys(signer), key);
+    p11s_key_table_forget(keys->table, key);
     p11s_key_release(key);
   }
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 /* Without a public key object the pinned one serves, if the signature proves it. */
 static void public_half_may_be_missing(void **state)
 {
-  struct p11s_signer *signer = rig_signer(1);
+  struct rig_keys *keys = rig_keys_new(1);
   struct p11s_key *pinned, *unpinned, *wrong;
   struct p11s_keyref *ref;
   struct p11s_error e;
 
   (void)state;
   rig_make_key("half");
-  pinned = rig_key_of(signer, rig_pinned_ref("half", RIG_PIN));
+  pinned = rig_intern(keys->table, rig_pinned_ref("half", RIG_PIN));
   ref = rig_pinned_ref("standing", RIG_PIN);
   free(ref->label);
   ref->label = strdup("half");
-  wrong = rig_key_of(signer, ref);
-  unpinned = rig_key(signer, "half", RIG_PIN);
+  wrong = rig_intern(keys->table, ref);
+  unpinned = rig_key_on(keys, "half", RIG_PIN);
   rig_remove_public("half");
   if (p11s_key_check(pinned, rig_later(), &e) != P11S_OK)
     fail_msg("%s", e.text);
@@ -372,19 +372,19 @@ static void public_half_may_be_missing(void **state)
   p11s_key_release(pinned);
   p11s_key_release(unpinned);
   p11s_key_release(wrong);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 /* -- a token that refuses a mechanism it lists */
 
-static struct p11s_key *rsa_key(struct p11s_signer *signer, const char *label)
+static struct p11s_key *rsa_key(struct rig_keys *keys, const char *label)
 {
   struct p11s_keyref *ref = rig_ref(label, RIG_PIN);
   struct p11s_key *key;
   struct p11s_error e;
 
   ref->algorithm = 8;
-  key = rig_key_of(signer, ref);
+  key = rig_intern(keys->table, ref);
   if (p11s_key_generate(key, 1024, rig_later(), &e) != P11S_OK)
     fail_msg("%s", e.text);
   return key;
@@ -409,8 +409,8 @@ static void tries(struct p11s_key *key, unsigned inits)
 /* inits: C_SignInit calls of the signature that finds it refused. */
 static void refused_mechanism(const char *function, CK_RV rv, unsigned inits)
 {
-  struct p11s_signer *signer = rig_signer(1);
-  struct p11s_key *key = rsa_key(signer, "refused 1"), *other = rsa_key(signer, "refused 2");
+  struct rig_keys *keys = rig_keys_new(1);
+  struct p11s_key *key = rsa_key(keys, "refused 1"), *other = rsa_key(keys, "refused 2");
 
   tries(key, 1);
   rig_fake()->refuse_mechanism(function, CKM_RSA_PKCS, rv);
@@ -424,7 +424,7 @@ static void refused_mechanism(const char *function, CK_RV rv, unsigned inits)
   rig_fake()->reset();
   drop_rsa_key(other);
   drop_rsa_key(key);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 static void a_mechanism_refused_at_once(void **state)
@@ -442,8 +442,8 @@ static void a_mechanism_refused_late(void **state)
 
 static void both_mechanisms_refused(void **state)
 {
-  struct p11s_signer *signer = rig_signer(1);
-  struct p11s_key *key = rsa_key(signer, "refused");
+  struct rig_keys *keys = rig_keys_new(1);
+  struct p11s_key *key = rsa_key(keys, "refused");
   struct p11s_error e;
 
   (void)state;
@@ -455,14 +455,14 @@ static void both_mechanisms_refused(void **state)
   rig_fake()->reset();
   tries(key, 1);
   drop_rsa_key(key);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 /* A token that lost its way says nothing of a mechanism. */
 static void an_error_that_is_no_refusal(void **state)
 {
-  struct p11s_signer *signer = rig_signer(1);
-  struct p11s_key *key = rsa_key(signer, "not refused");
+  struct rig_keys *keys = rig_keys_new(1);
+  struct p11s_key *key = rsa_key(keys, "not refused");
 
   (void)state;
   rig_fake()->refuse("C_Sign", 1, FAKEP11_EVER, CKR_DEVICE_ERROR);
@@ -470,18 +470,18 @@ static void an_error_that_is_no_refusal(void **state)
   assert_int_equal(rig_fake()->calls("C_Sign"), 2); /* the second on a fresh session */
   rig_fake()->reset();
   drop_rsa_key(key);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 /* -- a token that wants no login by what it says, and hides private keys until there is one */
 
 static void a_key_behind_a_login(void **state)
 {
-  struct p11s_signer *signer = rig_signer(2);
-  struct p11s_key *key = rig_key(signer, "standing", RIG_PIN);
-  struct p11s_key *without = rig_key(signer, "standing", NULL);
-  struct p11s_key *missing = rig_key(signer, "missing", RIG_PIN);
-  struct p11s_key *wrong = rig_key(signer, "standing", RIG_WRONG_PIN);
+  struct rig_keys *keys = rig_keys_new(2);
+  struct p11s_key *key = rig_key_on(keys, "standing", RIG_PIN);
+  struct p11s_key *without = rig_key_on(keys, "standing", NULL);
+  struct p11s_key *missing = rig_key_on(keys, "missing", RIG_PIN);
+  struct p11s_key *wrong = rig_key_on(keys, "standing", RIG_WRONG_PIN);
   struct p11s_error e;
 
   (void)state;
@@ -504,13 +504,13 @@ static void a_key_behind_a_login(void **state)
   p11s_key_release(missing);
   p11s_key_release(without);
   p11s_key_release(key);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 static void a_wrong_pin_for_a_key_behind_a_login(void **state)
 {
-  struct p11s_signer *signer = rig_signer(2);
-  struct p11s_key *key = rig_key(signer, "standing", RIG_WRONG_PIN);
+  struct rig_keys *keys = rig_keys_new(2);
+  struct p11s_key *key = rig_key_on(keys, "standing", RIG_WRONG_PIN);
   struct p11s_error e;
 
   (void)state;
@@ -522,13 +522,13 @@ static void a_wrong_pin_for_a_key_behind_a_login(void **state)
   }
   assert_int_equal(rig_fake()->calls("C_Login"), 1);
   p11s_key_release(key);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 static void generates_behind_a_login(void **state)
 {
-  struct p11s_signer *signer = rig_signer(1);
-  struct p11s_key *key = rig_key(signer, "behind", RIG_PIN);
+  struct rig_keys *keys = rig_keys_new(1);
+  struct p11s_key *key = rig_key_on(keys, "behind", RIG_PIN);
   struct p11s_error e;
 
   (void)state;
@@ -540,13 +540,13 @@ static void generates_behind_a_login(void **state)
   assert_int_equal(p11s_key_undo_generate(key, rig_later(), NULL), P11S_OK);
   assert_int_equal(rig_objects("behind"), 0);
   p11s_key_release(key);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 static void generates_and_undoes(void **state)
 {
-  struct p11s_signer *signer = rig_signer(1);
-  struct p11s_key *key = rig_key(signer, "made", RIG_PIN), *second, *pinned;
+  struct rig_keys *keys = rig_keys_new(1);
+  struct p11s_key *key = rig_key_on(keys, "made", RIG_PIN), *second, *pinned;
   unsigned before = rig_objects(NULL);
   struct p11s_error e;
 
@@ -560,11 +560,11 @@ static void generates_and_undoes(void **state)
   assert_int_equal(p11s_key_generate(key, 0, rig_later(), &e), P11S_ERR_EXISTS);
   assert_int_equal(rig_objects("made"), 2);
   /* a reference that pins a key names one that is there */
-  pinned = rig_key_of(signer, rig_pinned_ref("made", RIG_PIN));
+  pinned = rig_intern(keys->table, rig_pinned_ref("made", RIG_PIN));
   assert_int_equal(p11s_key_generate(pinned, 0, rig_later(), &e), P11S_ERR_EXISTS);
   /* only who made it may undo it */
   assert_int_equal(p11s_key_undo_generate(pinned, rig_later(), &e), P11S_ERR_NO_KEY);
-  second = rig_key(signer, "standing", RIG_PIN);
+  second = rig_key_on(keys, "standing", RIG_PIN);
   assert_int_equal(p11s_key_undo_generate(second, rig_later(), &e), P11S_ERR_NO_KEY);
   assert_int_equal(p11s_key_undo_generate(key, rig_later(), &e), P11S_OK);
   assert_int_equal(rig_objects("made"), 0);
@@ -573,14 +573,14 @@ static void generates_and_undoes(void **state)
   p11s_key_release(key);
   p11s_key_release(second);
   p11s_key_release(pinned);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 /* A search may give what it was not asked for: only the new pair is removed. */
 static void undoing_spares_the_other_keys(void **state)
 {
-  struct p11s_signer *signer = rig_signer(1);
-  struct p11s_key *key = rig_key(signer, "made", RIG_PIN);
+  struct rig_keys *keys = rig_keys_new(1);
+  struct p11s_key *key = rig_key_on(keys, "made", RIG_PIN);
   unsigned before = rig_objects(NULL);
   struct p11s_error e;
 
@@ -592,13 +592,13 @@ static void undoing_spares_the_other_keys(void **state)
   assert_int_equal(rig_objects("made"), 0);
   assert_int_equal(rig_objects(NULL), before);
   p11s_key_release(key);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 /* Not even where the token has no key of that name: a new one could not be the pinned one. */
 static void generate_refuses_a_pinned_reference(void **state)
 {
-  struct p11s_signer *signer = rig_signer(1);
+  struct rig_keys *keys = rig_keys_new(1);
   struct p11s_keyref *ref = rig_pinned_ref("standing", RIG_PIN);
   struct p11s_key *key;
   struct p11s_error e;
@@ -606,31 +606,31 @@ static void generate_refuses_a_pinned_reference(void **state)
   (void)state;
   free(ref->label);
   ref->label = strdup("unmade");
-  key = rig_key_of(signer, ref);
+  key = rig_intern(keys->table, ref);
   assert_int_equal(p11s_key_generate(key, 0, rig_later(), &e), P11S_ERR_EXISTS);
   assert_int_equal(rig_fake()->calls("C_GenerateKeyPair"), 0);
   p11s_key_release(key);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 static void generate_refuses_a_wrong_size(void **state)
 {
-  struct p11s_signer *signer = rig_signer(1);
-  struct p11s_key *key = rig_key(signer, "odd", RIG_PIN);
+  struct rig_keys *keys = rig_keys_new(1);
+  struct p11s_key *key = rig_key_on(keys, "odd", RIG_PIN);
   struct p11s_error e;
 
   (void)state;
   assert_int_equal(p11s_key_generate(key, 384, rig_later(), &e), P11S_ERR_KEY_TYPE);
   assert_int_equal(rig_objects("odd"), 0);
   p11s_key_release(key);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 /* Whoever stopped waiting has no use for the pair, and cannot undo it. */
 static void late_pair_does_not_stay(void **state)
 {
-  struct p11s_signer *signer = rig_signer(1);
-  struct p11s_key *key = rig_key(signer, "late", RIG_PIN), *again;
+  struct rig_keys *keys = rig_keys_new(1);
+  struct p11s_key *key = rig_key_on(keys, "late", RIG_PIN), *again;
   struct p11s_error e;
 
   (void)state;
@@ -642,12 +642,12 @@ static void late_pair_does_not_stay(void **state)
   wait_when_blocked = NULL;
   rig_fake()->release("C_GenerateKeyPair");
   /* the one worker takes this up when the other job is done */
-  again = rig_key(signer, "standing", RIG_PIN);
+  again = rig_key_on(keys, "standing", RIG_PIN);
   assert_int_equal(p11s_key_check(again, rig_later(), &e), P11S_OK);
   p11s_key_release(again);
   assert_int_equal(rig_objects("late"), 0);
   /* and nothing remembers it */
-  again = rig_key(signer, "late", RIG_PIN);
+  again = rig_key_on(keys, "late", RIG_PIN);
   assert_null(p11s_key_public(again));
   if (p11s_key_generate(again, 0, rig_later(), &e) != P11S_OK)
     fail_msg("%s", e.text);
@@ -655,15 +655,15 @@ static void late_pair_does_not_stay(void **state)
   assert_int_equal(p11s_key_undo_generate(again, rig_later(), &e), P11S_OK);
   p11s_key_release(again);
   p11s_key_release(key);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 /* One that nobody waits for when its turn comes is not made at all. */
 static void late_turn_makes_no_pair(void **state)
 {
-  struct p11s_signer *signer = rig_signer(1);
-  struct p11s_key *busy = rig_key(signer, "standing", RIG_PIN);
-  struct p11s_key *key = rig_key(signer, "late", RIG_PIN);
+  struct rig_keys *keys = rig_keys_new(1);
+  struct p11s_key *busy = rig_key_on(keys, "standing", RIG_PIN);
+  struct p11s_key *key = rig_key_on(keys, "late", RIG_PIN);
   struct p11s_error e;
 
   (void)state;
@@ -678,7 +678,7 @@ static void late_turn_makes_no_pair(void **state)
   assert_int_equal(rig_fake()->calls("C_GenerateKeyPair"), 0);
   p11s_key_release(busy);
   p11s_key_release(key);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
 }
 
 static int setup(void **state)

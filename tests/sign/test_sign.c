@@ -10,6 +10,7 @@
 #include "rig/rig.h"
 #include "base/counters.h"
 #include "token/token.h"
+#include "token/tokens.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -67,18 +68,44 @@ uint64_t __wrap_p11s_now_ms(void)
   return __real_p11s_now_ms() + atomic_load(&clock_ahead_ms);
 }
 
+/* Linked in place of both: whether other servers of the fleet wait now for a signature that is not
+   found, and how often they were told that it does not come. */
+bool __real_p11s_sign_find(struct p11s_key *key, const struct p11s_question *question,
+                           struct p11s_wait wait, struct p11s_signature *ret, bool *ret_claimed);
+bool __wrap_p11s_sign_find(struct p11s_key *key, const struct p11s_question *question,
+                           struct p11s_wait wait, struct p11s_signature *ret, bool *ret_claimed);
+void __wrap_p11s_sign_abandon(struct p11s_key *key, const struct p11s_question *question);
+static atomic_bool claims;
+static atomic_uint given_back;
+
+bool __wrap_p11s_sign_find(struct p11s_key *key, const struct p11s_question *question,
+                           struct p11s_wait wait, struct p11s_signature *ret, bool *ret_claimed)
+{
+  bool found = __real_p11s_sign_find(key, question, wait, ret, ret_claimed);
+
+  *ret_claimed = atomic_load(&claims);
+  return found;
+}
+
+void __wrap_p11s_sign_abandon(struct p11s_key *key, const struct p11s_question *question)
+{
+  (void)key;
+  (void)question;
+  atomic_fetch_add(&given_back, 1);
+}
+
 /* -- signing */
 
 struct bench {
-  struct p11s_signer *signer;
+  struct rig_keys *keys;
   struct p11s_key *key;
 };
 
 static struct bench set_up(unsigned sessions, const char *label, const char *pin)
 {
-  struct bench b = {rig_signer(sessions), NULL};
+  struct bench b = {rig_keys_new(sessions), NULL};
 
-  b.key = rig_key(b.signer, label, pin);
+  b.key = rig_key_on(b.keys, label, pin);
   atomic_store(&submit_after, 0);
   rig_event_reset(&waiting);
   rig_event_reset(&finished);
@@ -88,7 +115,7 @@ static struct bench set_up(unsigned sessions, const char *label, const char *pin
 static void tear_down(struct bench *b)
 {
   p11s_key_release(b->key);
-  rig_signer_free(b->signer);
+  rig_keys_free(b->keys);
 }
 
 static enum p11s_err sign_until(struct bench *b, unsigned number, uint64_t deadline_ms,
@@ -104,8 +131,7 @@ static enum p11s_err sign_until(struct bench *b, unsigned number, uint64_t deadl
   memset(&signature, 0xa5, sizeof signature);
   memset(&untouched, 0xa5, sizeof untouched);
   assert_int_equal(p11s_sign_question(b->key, message, sizeof message, &question, NULL), P11S_OK);
-  result = p11s_sign(p11s_signer_flights(b->signer), b->key, &question, rig_wait(deadline_ms),
-                     &signature, e);
+  result = p11s_sign(b->keys->flights, b->key, &question, rig_wait(deadline_ms), &signature, e);
   if (result == P11S_OK)
     assert_true(p11s_pubkey_verify(p11s_key_public(b->key), message, sizeof message, signature.data,
                                    signature.len));
@@ -132,7 +158,7 @@ static struct p11s_flights_stats flights_of(struct bench *b)
 {
   struct p11s_flights_stats stats;
 
-  p11s_flights_get_stats(p11s_signer_flights(b->signer), &stats);
+  p11s_flights_get_stats(b->keys->flights, &stats);
   return stats;
 }
 
@@ -226,7 +252,7 @@ static void keys_do_not_share(void **state)
   struct bench b = set_up(1, "signing", RIG_PIN), other = b;
 
   (void)state;
-  other.key = rig_key(b.signer, "other", RIG_PIN);
+  other.key = rig_key_on(b.keys, "other", RIG_PIN);
   rig_fake()->block("C_Sign", 1, FAKEP11_EVER);
   ask(&b, 7);
   ask(&other, 7);
@@ -417,7 +443,7 @@ static void stopped_token_wakes_everyone(void **state)
   struct bench b = set_up(1, "signing", RIG_PIN);
 
   (void)state;
-  assert_true(p11s_signer_stop(b.signer, rig_later()));
+  assert_true(p11s_tokens_stop(b.keys->tokens, rig_later()));
   all_see_a_failed_submit(&b, P11S_ERR_STOPPED);
   assert_int_equal(flights_of(&b).under_way, 0);
   assert_int_equal(flights_of(&b).kept, 0);
@@ -438,12 +464,12 @@ static void stop_wakes_who_waits(void **state)
   start(&queued, &b, 2);
   rig_event_wait(&waiting, 2);
   deadline = p11s_now_ms() + 50;
-  assert_false(p11s_signer_stop(b.signer, deadline)); /* the worker does not come back */
+  assert_false(p11s_tokens_stop(b.keys->tokens, deadline)); /* the worker does not come back */
   assert_true(p11s_now_ms() >= deadline);
   assert_int_equal(end(&queued), P11S_ERR_STOPPED);
   assert_int_equal(sign_until(&b, 3, rig_later(), NULL), P11S_ERR_STOPPED);
   rig_fake()->release("C_Sign");
-  assert_true(p11s_signer_stop(b.signer, rig_later()));
+  assert_true(p11s_tokens_stop(b.keys->tokens, rig_later()));
   assert_int_equal(end(&running), P11S_OK);
   tear_down(&b);
 }
@@ -490,6 +516,37 @@ static void lost_session_among_several(void **state)
   tear_down(&b);
 }
 
+/* Another server may sign at once what this one has said it would, and does not. */
+static void a_claim_is_given_back_when_signing_fails(void **state)
+{
+  struct bench b = set_up(1, "signing", RIG_PIN);
+
+  (void)state;
+  atomic_store(&given_back, 0);
+  atomic_store(&claims, true);
+  must_sign(&b, 1);
+  rig_event_wait(&finished, 1);
+  assert_int_equal(atomic_load(&given_back), 0);
+  rig_fake()->refuse("C_Sign", 1, FAKEP11_EVER, CKR_DEVICE_ERROR);
+  assert_int_equal(sign_until(&b, 2, rig_later(), NULL), P11S_ERR_TOKEN);
+  rig_event_wait(&finished, 2);
+  assert_int_equal(atomic_load(&given_back), 1);
+  atomic_store(&claims, false);
+  assert_int_equal(sign_until(&b, 3, rig_later(), NULL), P11S_ERR_TOKEN);
+  rig_event_wait(&finished, 3);
+  assert_int_equal(atomic_load(&given_back), 1);
+  /* Nor is it forgotten when others join. */
+  rig_fake()->block("C_SignInit", 1, 1);
+  atomic_store(&claims, true);
+  ask(&b, 4);
+  atomic_store(&claims, false);
+  ask(&b, 4);
+  rig_fake()->release("C_SignInit");
+  rig_event_wait(&finished, 4);
+  assert_int_equal(atomic_load(&given_back), 2);
+  tear_down(&b);
+}
+
 static void wrong_pin_is_tried_once(void **state)
 {
   struct bench b = set_up(4, "signing", RIG_WRONG_PIN), right = b;
@@ -506,7 +563,7 @@ static void wrong_pin_is_tried_once(void **state)
   assert_int_equal(rig_fake()->calls("C_Login"), 1);
   assert_int_equal(sign_until(&b, 1, rig_later(), &e), P11S_ERR_PIN_REFUSED);
   assert_null(strstr(e.text, RIG_WRONG_PIN));
-  right.key = rig_key(b.signer, "signing", RIG_PIN);
+  right.key = rig_key_on(b.keys, "signing", RIG_PIN);
   must_sign(&right, 1);
   assert_int_equal(rig_fake()->calls("C_Login"), 2);
   p11s_key_release(right.key);
@@ -521,8 +578,8 @@ static void other_pin_is_not_served(void **state)
 
   (void)state;
   must_sign(&b, 1);
-  wrong.key = rig_key(b.signer, "signing", RIG_WRONG_PIN);
-  none.key = rig_key(b.signer, "signing", NULL);
+  wrong.key = rig_key_on(b.keys, "signing", RIG_WRONG_PIN);
+  none.key = rig_key_on(b.keys, "signing", NULL);
   assert_int_equal(sign_until(&wrong, 1, rig_later(), &e), P11S_ERR_PIN_REFUSED);
   assert_null(strstr(e.text, RIG_WRONG_PIN));
   assert_int_equal(sign_until(&none, 1, rig_later(), &e), P11S_ERR_NO_PIN);
@@ -540,7 +597,7 @@ static void wrong_pin_by_another_name(void **state)
   struct bench b = set_up(1, "signing", RIG_WRONG_PIN), other = b;
 
   (void)state;
-  other.key = rig_key_of(b.signer,
+  other.key = rig_intern(b.keys->table,
                          rig_ref_in("pkcs11:token=" RIG_TOKEN, rig_ref("signing", RIG_WRONG_PIN)));
   assert_ptr_not_equal(p11s_key_token(other.key), p11s_key_token(b.key));
   assert_int_equal(sign_until(&b, 1, rig_later(), NULL), P11S_ERR_PIN_REFUSED);
@@ -558,7 +615,7 @@ static void login_of_others_proves_nothing(void **state)
   CK_SESSION_HANDLE session;
 
   (void)state;
-  right.key = rig_key(b.signer, "signing", RIG_PIN);
+  right.key = rig_key_on(b.keys, "signing", RIG_PIN);
   rig_fake()->block("C_Login", 1, FAKEP11_EVER);
   ask(&b, 1);
   assert_true(rig_fake()->wait_blocked("C_Login", 1));
@@ -637,26 +694,25 @@ static void corrupted_signature_is_not_returned(void **state)
 /* Without `verify`, what a key signs first is verified all the same. */
 static void unproven_key_is_verified(void **state)
 {
-  struct p11s_config config = rig_config(1);
+  struct p11s_flights *flights = p11s_flights_new(false);
+  struct rig_keys *keys = rig_keys_new(1);
+  struct p11s_key *key = rig_key_on(keys, "signing", RIG_PIN);
   unsigned char message[4] = "abc";
   struct p11s_signature signature;
-  struct p11s_signer *signer;
-  struct p11s_key *key;
 
   (void)state;
   rig_event_reset(&finished);
-  config.verify = false;
-  signer = rig_signer_of(&config);
-  key = rig_key(signer, "signing", RIG_PIN);
+  assert_non_null(flights);
   rig_fake()->corrupt(1, 2);
-  assert_int_equal(rig_sign(signer, key, message, sizeof message, &signature, NULL),
+  assert_int_equal(rig_sign(flights, key, message, sizeof message, &signature, NULL),
                    P11S_ERR_SIGNATURE);
   rig_event_wait(&finished, 1); /* who asks before that gets the same answer */
-  assert_int_equal(rig_sign(signer, key, message, sizeof message, &signature, NULL), P11S_OK);
+  assert_int_equal(rig_sign(flights, key, message, sizeof message, &signature, NULL), P11S_OK);
   assert_true(p11s_pubkey_verify(p11s_key_public(key), message, sizeof message, signature.data,
                                  signature.len));
   p11s_key_release(key);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
+  p11s_flights_free(flights);
 }
 
 static void messages_of_any_size(void **state)
@@ -669,7 +725,8 @@ static void messages_of_any_size(void **state)
   (void)state;
   assert_non_null(message);
   for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-    assert_int_equal(rig_sign(b.signer, b.key, message, sizes[i], &signature, NULL), P11S_OK);
+    assert_int_equal(rig_sign(b.keys->flights, b.key, message, sizes[i], &signature, NULL),
+                     P11S_OK);
     assert_int_equal(signature.len, 64);
     assert_true(p11s_pubkey_verify(p11s_key_public(b.key), message, sizes[i], signature.data,
                                    signature.len));
@@ -791,6 +848,7 @@ int main(void)
       cmocka_unit_test_setup(stop_wakes_who_waits, rig_reset),
       cmocka_unit_test_setup(lost_session_costs_nobody, rig_reset),
       cmocka_unit_test_setup(lost_session_among_several, rig_reset),
+      cmocka_unit_test_setup(a_claim_is_given_back_when_signing_fails, rig_reset),
       cmocka_unit_test_setup(wrong_pin_is_tried_once, rig_reset),
       cmocka_unit_test_setup(other_pin_is_not_served, rig_reset),
       cmocka_unit_test_setup(wrong_pin_by_another_name, rig_reset),

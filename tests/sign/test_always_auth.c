@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-static struct p11s_signer *signer;
+static struct rig_keys *keys;
 static struct p11s_key *key;
 
 static int setup(void **state)
@@ -30,8 +30,8 @@ static int setup(void **state)
 static int each_setup(void **state)
 {
   (void)rig_reset(state);
-  signer = rig_signer(1);
-  key = rig_key(signer, "consent", RIG_PIN);
+  keys = rig_keys_new(1);
+  key = rig_key_on(keys, "consent", RIG_PIN);
   return 0;
 }
 
@@ -39,7 +39,7 @@ static int each_teardown(void **state)
 {
   (void)state;
   p11s_key_release(key);
-  rig_signer_free(signer);
+  rig_keys_free(keys);
   return 0;
 }
 
@@ -58,7 +58,7 @@ static unsigned calls(const char *function)
 
 static void one_login_for_each_signature(void **state)
 {
-  struct p11s_key *plain = rig_key(signer, "plain", RIG_PIN);
+  struct p11s_key *plain = rig_key_on(keys, "plain", RIG_PIN);
 
   (void)state;
   for (unsigned i = 1; i <= 3; i++) {
@@ -91,7 +91,7 @@ static void a_refused_login_is_not_made_again(void **state)
 
 static void a_pin_that_was_not_taken_is_not_given(void **state)
 {
-  struct p11s_key *other = rig_key(signer, "consent", RIG_WRONG_PIN);
+  struct p11s_key *other = rig_key_on(keys, "consent", RIG_WRONG_PIN);
   struct p11s_error e;
 
   (void)state;
@@ -140,7 +140,7 @@ static void no_keypad(void **state)
 /* SoftHSM never saw that call: the signature is still under way there. */
 static void what_was_begun_is_given_up_with_its_session(void **state)
 {
-  struct p11s_key *plain = rig_key(signer, "plain", RIG_PIN);
+  struct p11s_key *plain = rig_key_on(keys, "plain", RIG_PIN);
   struct p11s_error e;
   uint64_t retries;
 

@@ -87,8 +87,8 @@ static enum p11s_err find_private(struct run *run)
 static enum p11s_err read_public(struct run *run)
 {
   struct p11s_publics keys = {{NULL}, 0};
-  enum p11s_err err =
-      p11s_object_read_publics(run->session, run->alg, PRIVATE_KEY, run->name, NULL, &keys, run->e);
+  enum p11s_err err = p11s_object_read_publics(
+      run->session, &(struct p11s_private){run->alg, PRIVATE_KEY, run->name, NULL}, &keys, run->e);
 
   fuzz_must((err == P11S_OK) == (keys.count > 0), "success without a key");
   p11s_publics_clear(&keys);
@@ -113,15 +113,21 @@ static enum p11s_err sign(struct run *run)
 {
   static const unsigned char message[64] = "what is signed";
   unsigned char signature[P11S_RSA_MAX_BITS / 8];
-  size_t len = sizeof signature;
   struct p11s_sign_plan plan;
+  struct p11s_sign_order order = {.alg = run->alg,
+                                  .plan = &plan,
+                                  .key = PRIVATE_KEY,
+                                  .input = message,
+                                  .signature = signature,
+                                  .len = sizeof signature};
   enum p11s_err err = p11s_session_plan(run->session, run->alg, &plan, run->e);
 
-  if (err == P11S_OK)
-    err = p11s_session_sign(run->session, run->alg, &plan, PRIVATE_KEY, NULL, message,
-                            plan.whole_message ? sizeof message : run->alg->digest_len, signature,
-                            &len, run->e);
-  fuzz_must(err != P11S_OK || (len > 0 && len <= sizeof signature), "a signature's length");
+  if (err == P11S_OK) {
+    order.input_len = plan.whole_message ? sizeof message : run->alg->digest_len;
+    err = p11s_session_sign(run->session, &order, run->e);
+  }
+  fuzz_must(err != P11S_OK || (order.len > 0 && order.len <= sizeof signature),
+            "a signature's length");
   return err;
 }
 

@@ -152,8 +152,9 @@ static void pairs_of_each_kind(void **state)
         P11S_OK);
     assert_int_equal(found.count, 1);
     assert_int_equal(found.list[0], pair.private_key);
-    assert_int_equal(p11s_object_read_publics(SESSION_OF(softhsm_module(), session), alg,
-                                              pair.private_key, "pair", NULL, &again, NULL),
+    assert_int_equal(p11s_object_read_publics(
+                         SESSION_OF(softhsm_module(), session),
+                         &(struct p11s_private){alg, pair.private_key, "pair", NULL}, &again, NULL),
                      P11S_OK);
     assert_int_equal(again.count, 1);
     assert_true(p11s_pubkey_equal(key, again.list[0]));

@@ -101,9 +101,10 @@ static void assert_public(unsigned number, CK_OBJECT_HANDLE private_key, const c
   struct p11s_publics keys = {{NULL}, 0};
   struct p11s_error e;
 
-  if (p11s_object_read_publics(SESSION_OF(object_module, object_session),
-                               p11s_algorithm_find(number), private_key, label, pub_label, &keys,
-                               &e) != P11S_OK)
+  if (p11s_object_read_publics(
+          SESSION_OF(object_module, object_session),
+          &(struct p11s_private){p11s_algorithm_find(number), private_key, label, pub_label}, &keys,
+          &e) != P11S_OK)
     fail_msg("%s", e.text);
   assert_int_equal(keys.count, 1);
   assert_true(p11s_pubkey_equal(keys.list[0], expected));
@@ -116,7 +117,8 @@ static void assert_two_publics(CK_OBJECT_HANDLE private_key, const char *label,
   struct p11s_publics keys = {{NULL}, 0};
 
   assert_int_equal(p11s_object_read_publics(SESSION_OF(object_module, object_session),
-                                            p11s_algorithm_find(13), private_key, label, pub_label,
+                                            &(struct p11s_private){p11s_algorithm_find(13),
+                                                                   private_key, label, pub_label},
                                             &keys, NULL),
                    P11S_OK);
   assert_int_equal(keys.count, 2);
@@ -130,8 +132,9 @@ static struct p11s_error no_public(unsigned number, CK_OBJECT_HANDLE private_key
   struct p11s_error e = {0};
 
   assert_int_equal(p11s_object_read_publics(SESSION_OF(object_module, object_session),
-                                            p11s_algorithm_find(number), private_key, label,
-                                            pub_label, &keys, &e),
+                                            &(struct p11s_private){p11s_algorithm_find(number),
+                                                                   private_key, label, pub_label},
+                                            &keys, &e),
                    code);
   assert_int_equal(keys.count, 0);
   assert_int_equal(e.code, code);
@@ -224,8 +227,9 @@ static enum p11s_err read_kept(const struct p11s_pubkey *expected)
   enum p11s_err result;
 
   keeping.C_GetAttributeValue = keeping_attribute;
-  result = p11s_object_read_publics(SESSION_OF(&keeping, object_session), p11s_algorithm_find(13),
-                                    keeper, "alone", NULL, &keys, &e);
+  result = p11s_object_read_publics(
+      SESSION_OF(&keeping, object_session),
+      &(struct p11s_private){p11s_algorithm_find(13), keeper, "alone", NULL}, &keys, &e);
   if (result == P11S_OK)
     assert_true(p11s_pubkey_equal(keys.list[0], expected));
   p11s_publics_clear(&keys);
@@ -399,15 +403,19 @@ static void bad_certificates(void **state)
   (void)state;
   object_destroy(pair.public_key);
   add_certificate_bytes((const unsigned char *)"nonsense", 8, "cert", "\x05");
-  assert_int_not_equal(p11s_object_read_publics(SESSION_OF(object_module, object_session),
-                                                p11s_algorithm_find(13), pair.private_key, "cert",
-                                                NULL, &(struct p11s_publics){{NULL}, 0}, NULL),
-                       P11S_OK);
+  assert_int_not_equal(
+      p11s_object_read_publics(
+          SESSION_OF(object_module, object_session),
+          &(struct p11s_private){p11s_algorithm_find(13), pair.private_key, "cert", NULL},
+          &(struct p11s_publics){{NULL}, 0}, NULL),
+      P11S_OK);
   add_certificate_bytes(der, (size_t)len, "cert", "\x05");
-  assert_int_not_equal(p11s_object_read_publics(SESSION_OF(object_module, object_session),
-                                                p11s_algorithm_find(13), pair.private_key, "cert",
-                                                NULL, &(struct p11s_publics){{NULL}, 0}, NULL),
-                       P11S_OK);
+  assert_int_not_equal(
+      p11s_object_read_publics(
+          SESSION_OF(object_module, object_session),
+          &(struct p11s_private){p11s_algorithm_find(13), pair.private_key, "cert", NULL},
+          &(struct p11s_publics){{NULL}, 0}, NULL),
+      P11S_OK);
   add_certificate(key, "cert", "\x05");
   assert_public(13, pair.private_key, "cert", NULL, key);
   OPENSSL_free(der);

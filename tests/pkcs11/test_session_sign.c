@@ -105,6 +105,17 @@ static void drop_key(struct key *key)
   p11s_session_close(key->session);
 }
 
+static enum p11s_err sign_input(struct p11s_session *s, struct p11s_sign_order *order, size_t *len,
+                                struct p11s_error *e)
+{
+  enum p11s_err result;
+
+  order->len = *len;
+  result = p11s_session_sign(s, order, e);
+  *len = order->len;
+  return result;
+}
+
 static enum p11s_err sign(const struct key *key, const struct p11s_sign_plan *plan,
                           unsigned char *signature, size_t *len, struct p11s_error *e)
 {
@@ -112,13 +123,17 @@ static enum p11s_err sign(const struct key *key, const struct p11s_sign_plan *pl
   unsigned digest_len;
 
   if (plan->whole_message)
-    return p11s_session_sign(key->session, key->alg, plan, key->pair.private_key, NULL, message,
-                             sizeof message, signature, len, e);
+    return sign_input(key->session,
+                      &(struct p11s_sign_order){key->alg, plan, key->pair.private_key, NULL,
+                                                message, sizeof message, signature, 0},
+                      len, e);
   assert_int_equal(EVP_Digest(message, sizeof message, digest, &digest_len,
                               EVP_get_digestbyname(key->alg->digest), NULL),
                    1);
-  return p11s_session_sign(key->session, key->alg, plan, key->pair.private_key, NULL, digest,
-                           digest_len, signature, len, e);
+  return sign_input(key->session,
+                    &(struct p11s_sign_order){key->alg, plan, key->pair.private_key, NULL, digest,
+                                              digest_len, signature, 0},
+                    len, e);
 }
 
 static void assert_signs(const struct key *key, const struct p11s_sign_plan *plan)
@@ -185,24 +200,33 @@ static void message_in_parts(void **state)
   make_key(&key, &wrapped, 8, 1024);
   parts = 0;
   part_rv = CKR_OK;
-  assert_int_equal(p11s_session_sign(key.session, key.alg, &plan, key.pair.private_key, NULL,
-                                     long_message, sizeof long_message, signature, &len, &e),
-                   P11S_OK);
+  assert_int_equal(
+      sign_input(key.session,
+                 &(struct p11s_sign_order){key.alg, &plan, key.pair.private_key, NULL, long_message,
+                                           sizeof long_message, signature, 0},
+                 &len, &e),
+      P11S_OK);
   assert_int_equal(parts, 3);
   assert_true(p11s_pubkey_verify(key.public, long_message, sizeof long_message, signature, len));
   /* A refused part ends the signature. */
   parts = 0;
   part_rv = CKR_FUNCTION_NOT_SUPPORTED;
-  assert_int_equal(p11s_session_sign(key.session, key.alg, &plan, key.pair.private_key, NULL,
-                                     long_message, sizeof long_message, signature, &len, &e),
-                   P11S_ERR_TOKEN);
+  assert_int_equal(
+      sign_input(key.session,
+                 &(struct p11s_sign_order){key.alg, &plan, key.pair.private_key, NULL, long_message,
+                                           sizeof long_message, signature, 0},
+                 &len, &e),
+      P11S_ERR_TOKEN);
   assert_non_null(strstr(e.text, "C_SignUpdate: CKR_FUNCTION_NOT_SUPPORTED"));
   assert_int_equal(e.rv, CKR_FUNCTION_NOT_SUPPORTED);
   parts = 0;
   part_rv = CKR_DATA_LEN_RANGE;
-  assert_int_equal(p11s_session_sign(key.session, key.alg, &plan, key.pair.private_key, NULL,
-                                     long_message, sizeof long_message, signature, &len, &e),
-                   P11S_ERR_TOO_LONG);
+  assert_int_equal(
+      sign_input(key.session,
+                 &(struct p11s_sign_order){key.alg, &plan, key.pair.private_key, NULL, long_message,
+                                           sizeof long_message, signature, 0},
+                 &len, &e),
+      P11S_ERR_TOO_LONG);
   assert_false(p11s_session_is_spoilt(key.session));
   assert_false(p11s_sign_plan_other(&plan, key.alg).in_parts);
   plan.in_parts = false;
@@ -222,8 +246,10 @@ static void failed_signatures(void **state)
   (void)state;
   make_key(&key, softhsm_module(), 13, 0);
   /* a digest of the wrong length */
-  assert_int_equal(p11s_session_sign(key.session, key.alg, &plan, key.pair.private_key, NULL,
-                                     message, 20, signature, &len, &e),
+  assert_int_equal(sign_input(key.session,
+                              &(struct p11s_sign_order){key.alg, &plan, key.pair.private_key, NULL,
+                                                        message, 20, signature, 0},
+                              &len, &e),
                    P11S_ERR_TOKEN);
   assert_int_equal(e.rv, CKR_OK);
   /* no room */
@@ -337,9 +363,11 @@ static enum p11s_err odd_signature(unsigned number, CK_ULONG token_gives, unsign
 
   *len = ROOM;
   odd_len = token_gives;
-  result = p11s_session_sign(s, alg, &plan, 1, NULL, input,
-                             alg->family == P11S_EDDSA ? 10 : alg->digest_len, signature, len,
-                             &odd_error);
+  result = sign_input(s,
+                      &(struct p11s_sign_order){alg, &plan, 1, NULL, input,
+                                                alg->family == P11S_EDDSA ? 10 : alg->digest_len,
+                                                signature, 0},
+                      len, &odd_error);
   if (result != P11S_OK)
     assert_int_equal(result, odd_error.code);
   p11s_session_close(s);
@@ -522,9 +550,11 @@ static bool sign_with_login(enum p11s_err login_says, enum p11s_err expected)
 
   odd_len = 64;
   sign_login_result = login_says;
-  assert_int_equal(
-      p11s_session_sign(s, alg, &plan, 1, &login, input, sizeof input, signature, &len, &e),
-      expected);
+  assert_int_equal(sign_input(s,
+                              &(struct p11s_sign_order){alg, &plan, 1, &login, input, sizeof input,
+                                                        signature, 0},
+                              &len, &e),
+                   expected);
   spoilt = p11s_session_is_spoilt(s);
   p11s_session_close(s);
   return spoilt;

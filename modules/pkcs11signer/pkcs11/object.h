@@ -37,6 +37,14 @@ struct p11s_publics {
 /* Frees the keys and makes it empty. */
 void p11s_publics_clear(struct p11s_publics *publics);
 
+/* A private key whose public half is looked for. */
+struct p11s_private {
+  const struct p11s_algorithm *alg;
+  CK_OBJECT_HANDLE handle;
+  const char *label;
+  const char *pub_label; /* NULL: the same */
+};
+
 /*
  * Adds the public half of a private key to *publics, from the first of these that has it: the
  * public key object (same CKA_ID as the private key among those with pub_label or, when that is
@@ -46,11 +54,8 @@ void p11s_publics_clear(struct p11s_publics *publics);
  * key's own attributes decide; where it has none, all of them are added. P11S_ERR_NO_KEY when there
  * is none, P11S_ERR_KEY_TYPE when it is of another type, curve or size.
  */
-enum p11s_err p11s_object_read_publics(struct p11s_session *session,
-                                       const struct p11s_algorithm *alg,
-                                       CK_OBJECT_HANDLE private_key, const char *label,
-                                       const char *pub_label, struct p11s_publics *publics,
-                                       struct p11s_error *e);
+enum p11s_err p11s_object_read_publics(struct p11s_session *session, const struct p11s_private *key,
+                                       struct p11s_publics *publics, struct p11s_error *e);
 
 /* The public key that an object's own attributes hold (CKA_MODULUS and CKA_PUBLIC_EXPONENT, or
    CKA_EC_POINT; else CKA_PUBLIC_KEY_INFO, PKCS#11 v2.40 section 4.9). P11S_ERR_NO_KEY when the

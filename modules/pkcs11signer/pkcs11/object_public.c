@@ -9,50 +9,36 @@
 /* The key whose public half is looked for. */
 struct search {
   struct p11s_session *session;
-  const struct p11s_algorithm *alg;
-  CK_OBJECT_HANDLE private_key;
+  const struct p11s_private *key;
   struct p11s_bytes id;         /* the private key's; empty: it has none */
   struct p11s_bytes label;      /* the private key's, as the token has it */
   struct p11s_object_name name; /* of the public key */
-  bool named;                   /* by a label of its own */
   struct p11s_error first;      /* what was wrong with the first source that has a key at all */
 };
 
-static enum p11s_err read_rsa(struct p11s_session *session, const struct p11s_algorithm *alg,
-                              CK_OBJECT_HANDLE object, struct p11s_pubkey **ret_key,
-                              struct p11s_error *e)
+static enum p11s_err read_parts(struct p11s_session *session, const struct p11s_algorithm *alg,
+                                CK_OBJECT_HANDLE object, struct p11s_pubkey **ret_key,
+                                struct p11s_error *e)
 {
-  struct p11s_bytes modulus = {NULL, 0}, exponent = {NULL, 0};
-  enum p11s_err result = p11s_attribute_read(session, object, CKA_MODULUS, &modulus, e);
+  bool rsa = alg->family == P11S_RSA;
+  struct p11s_bytes first = {NULL, 0}, second = {NULL, 0};
+  enum p11s_err result =
+      p11s_attribute_read(session, object, rsa ? CKA_MODULUS : CKA_EC_POINT, &first, e);
 
   if (result == P11S_OK)
-    result = p11s_attribute_read(session, object, CKA_PUBLIC_EXPONENT, &exponent, e);
-  if (result == P11S_OK && modulus.len > 0 && exponent.len > 0)
-    result = p11s_pubkey_from_rsa(alg, modulus.data, modulus.len, exponent.data, exponent.len,
-                                  ret_key, e);
+    result =
+        p11s_attribute_read(session, object, rsa ? CKA_PUBLIC_EXPONENT : CKA_EC_PARAMS, &second, e);
+  if (result == P11S_OK && (first.len == 0 || (rsa && second.len == 0)))
+    result = p11s_error_set(e, P11S_ERR_NO_KEY,
+                            rsa ? "the token gives no RSA public key"
+                                : "the token gives no public point");
+  else if (result == P11S_OK && rsa)
+    result = p11s_pubkey_from_rsa(alg, first.data, first.len, second.data, second.len, ret_key, e);
   else if (result == P11S_OK)
-    result = p11s_error_set(e, P11S_ERR_NO_KEY, "the token gives no RSA public key");
-  p11s_bytes_clear(&modulus);
-  p11s_bytes_clear(&exponent);
-  return result;
-}
-
-static enum p11s_err read_ec(struct p11s_session *session, const struct p11s_algorithm *alg,
-                             CK_OBJECT_HANDLE object, struct p11s_pubkey **ret_key,
-                             struct p11s_error *e)
-{
-  struct p11s_bytes params = {NULL, 0}, point = {NULL, 0};
-  enum p11s_err result = p11s_attribute_read(session, object, CKA_EC_POINT, &point, e);
-
-  if (result == P11S_OK)
-    result = p11s_attribute_read(session, object, CKA_EC_PARAMS, &params, e);
-  if (result == P11S_OK && point.len > 0)
-    result = p11s_pubkey_from_ec(alg, params.len > 0 ? params.data : NULL, params.len, point.data,
-                                 point.len, ret_key, e);
-  else if (result == P11S_OK)
-    result = p11s_error_set(e, P11S_ERR_NO_KEY, "the token gives no public point");
-  p11s_bytes_clear(&params);
-  p11s_bytes_clear(&point);
+    result = p11s_pubkey_from_ec(alg, second.len > 0 ? second.data : NULL, second.len, first.data,
+                                 first.len, ret_key, e);
+  p11s_bytes_clear(&first);
+  p11s_bytes_clear(&second);
   return result;
 }
 
@@ -86,10 +72,7 @@ enum p11s_err p11s_object_public_from(struct p11s_session *session,
     return p11s_error_set(
         e, P11S_ERR_KEY_TYPE, "the public key is of type %s, algorithm %u (%s) needs %s",
         p11s_key_type_name(type), alg->number, alg->mnemonic, p11s_algorithm_kind(alg));
-  if (alg->family == P11S_RSA)
-    result = read_rsa(session, alg, object, ret_key, e);
-  else
-    result = read_ec(session, alg, object, ret_key, e);
+  result = read_parts(session, alg, object, ret_key, e);
   if (result != P11S_ERR_NO_KEY)
     return result;
   result = read_info(session, alg, object, ret_key, &said);
@@ -132,17 +115,15 @@ static enum p11s_err search_named(struct search *s, CK_OBJECT_CLASS class,
   return result == P11S_ERR_TOKEN && p11s_rv_is_unknown_template(e->rv) ? P11S_OK : result;
 }
 
-static enum p11s_err search_by_id(struct search *s, CK_OBJECT_CLASS class, struct p11s_handles *ret,
-                                  struct p11s_error *e)
+/* Without a value to look for there are none. */
+static enum p11s_err search_by(struct search *s, CK_OBJECT_CLASS class, CK_ATTRIBUTE_TYPE type,
+                               const struct p11s_bytes *value, struct p11s_handles *ret,
+                               struct p11s_error *e)
 {
-  struct p11s_object_name name = {
-      .uri = NULL, .attrs = {{CKA_ID, s->id.data, s->id.len}}, .count = 1};
+  struct p11s_object_name name = {.attrs = {{type, value->data, value->len}}, .count = 1};
 
-  if (s->id.len == 0) {
-    *ret = (struct p11s_handles){NULL, 0};
-    return P11S_OK;
-  }
-  return search_named(s, class, &name, ret, e);
+  *ret = (struct p11s_handles){NULL, 0};
+  return value->len > 0 ? search_named(s, class, &name, ret, e) : P11S_OK;
 }
 
 /* Keeps those of them that have the private key's id, if there are any. *ret_have: whether. */
@@ -168,18 +149,6 @@ static enum p11s_err prefer_id(struct search *s, struct p11s_handles *labelled, 
   return result;
 }
 
-/* By the private key's own label alone, where the reference has an id too, or only that. */
-static enum p11s_err search_by_label(struct search *s, struct p11s_handles *ret,
-                                     struct p11s_error *e)
-{
-  struct p11s_object_name name = {
-      .uri = NULL, .attrs = {{CKA_LABEL, s->label.data, s->label.len}}, .count = 1};
-
-  if (s->label.len == 0)
-    return P11S_OK;
-  return search_named(s, CKO_PUBLIC_KEY, &name, ret, e);
-}
-
 /* The public key objects that may be meant, by the rules in pkcs11/object.h; none is no error. */
 static enum p11s_err find_publics(struct search *s, struct p11s_handles *ret, struct p11s_error *e)
 {
@@ -190,16 +159,17 @@ static enum p11s_err find_publics(struct search *s, struct p11s_handles *ret, st
   if (result == P11S_OK)
     result = prefer_id(s, &labelled, &both, e);
   if (result == P11S_OK && !both)
-    result = search_by_id(s, CKO_PUBLIC_KEY, &same_id, e);
+    result = search_by(s, CKO_PUBLIC_KEY, CKA_ID, &s->id, &same_id, e);
   if (result == P11S_OK && labelled.count == 0 && same_id.count == 0) {
     p11s_handles_clear(&labelled);
-    result = search_by_label(s, &labelled, e);
+    /* its own label alone, where the reference has an id too, or only that */
+    result = search_by(s, CKO_PUBLIC_KEY, CKA_LABEL, &s->label, &labelled, e);
   }
   if (result != P11S_OK) {
     p11s_handles_clear(&labelled);
     return result;
   }
-  if (both || same_id.count == 0 || (s->named && labelled.count > 0)) {
+  if (both || same_id.count == 0 || (s->key->pub_label != NULL && labelled.count > 0)) {
     *ret = labelled;
     p11s_handles_clear(&same_id);
   } else {
@@ -239,7 +209,7 @@ static enum p11s_err from_public_objects(struct search *s, struct p11s_publics *
   for (size_t i = 0; result == P11S_OK && i < objects.count; i++) {
     struct p11s_pubkey *key = NULL;
 
-    result = p11s_object_public_from(s->session, s->alg, objects.list[i], &key, e);
+    result = p11s_object_public_from(s->session, s->key->alg, objects.list[i], &key, e);
     if (result == P11S_OK)
       add_public(ret, key);
     else if (goes_on(s, result, e))
@@ -256,7 +226,7 @@ static enum p11s_err from_private_key(struct search *s, struct p11s_publics *ret
                                       struct p11s_error *e)
 {
   struct p11s_pubkey *key = NULL;
-  enum p11s_err result = p11s_object_public_from(s->session, s->alg, s->private_key, &key, e);
+  enum p11s_err result = p11s_object_public_from(s->session, s->key->alg, s->key->handle, &key, e);
 
   if (result == P11S_OK) {
     p11s_publics_clear(ret);
@@ -272,7 +242,7 @@ static enum p11s_err read_certificate(struct search *s, CK_OBJECT_HANDLE object,
   enum p11s_err result = p11s_attribute_read(s->session, object, CKA_VALUE, &der, e);
 
   if (result == P11S_OK && der.len > 0)
-    result = p11s_pubkey_from_certificate(s->alg, der.data, der.len, ret_key, e);
+    result = p11s_pubkey_from_certificate(s->key->alg, der.data, der.len, ret_key, e);
   else if (result == P11S_OK)
     result = p11s_error_set(e, P11S_ERR_NO_KEY, "a certificate without value");
   p11s_bytes_clear(&der);
@@ -294,24 +264,21 @@ static enum p11s_err from_certificate(struct search *s, struct p11s_pubkey **ret
                                       struct p11s_error *e)
 {
   struct p11s_handles found;
-  enum p11s_err result = search_by_id(s, CKO_CERTIFICATE, &found, e);
+  enum p11s_err result = search_by(s, CKO_CERTIFICATE, CKA_ID, &s->id, &found, e);
 
-  if (result == P11S_OK) {
+  if (result == P11S_OK)
     result = from_certificates(s, &found, ret_key, e);
-    p11s_handles_clear(&found);
-  }
+  p11s_handles_clear(&found);
   if (!goes_on(s, result, e))
     return result;
   result = search_named(s, CKO_CERTIFICATE, &s->name, &found, e);
-  if (result == P11S_OK) {
+  if (result == P11S_OK)
     result = from_certificates(s, &found, ret_key, e);
-    p11s_handles_clear(&found);
-  }
+  p11s_handles_clear(&found);
   return result;
 }
 
-static enum p11s_err search_all(struct search *s, const char *label, struct p11s_publics *ret,
-                                struct p11s_error *e)
+static enum p11s_err search_all(struct search *s, struct p11s_publics *ret, struct p11s_error *e)
 {
   struct p11s_pubkey *certified = NULL;
   enum p11s_err result = from_public_objects(s, ret, e);
@@ -334,13 +301,13 @@ static enum p11s_err search_all(struct search *s, const char *label, struct p11s
       e, P11S_ERR_NO_KEY,
       "the token has no public half of private key '%s': no public key object, no "
       "such attributes on the private key, no certificate",
-      label);
+      s->key->label);
 }
 
 /* Looks for the label as the private key has it: the token may have padded it. */
 static enum p11s_err take_own_label(struct search *s, struct p11s_error *e)
 {
-  enum p11s_err result = p11s_attribute_read(s->session, s->private_key, CKA_LABEL, &s->label, e);
+  enum p11s_err result = p11s_attribute_read(s->session, s->key->handle, CKA_LABEL, &s->label, e);
 
   for (CK_ULONG i = 0; result == P11S_OK && s->label.len > 0 && i < s->name.count; i++)
     if (s->name.attrs[i].type == CKA_LABEL)
@@ -348,30 +315,25 @@ static enum p11s_err take_own_label(struct search *s, struct p11s_error *e)
   return result;
 }
 
-enum p11s_err p11s_object_read_publics(struct p11s_session *session,
-                                       const struct p11s_algorithm *alg,
-                                       CK_OBJECT_HANDLE private_key, const char *label,
-                                       const char *pub_label, struct p11s_publics *publics,
-                                       struct p11s_error *e)
+enum p11s_err p11s_object_read_publics(struct p11s_session *session, const struct p11s_private *key,
+                                       struct p11s_publics *publics, struct p11s_error *e)
 {
   struct p11s_publics found = {{NULL}, 0};
-  struct search s = {
-      .session = session, .alg = alg, .private_key = private_key, .named = pub_label != NULL};
+  struct search s = {.session = session, .key = key};
   struct p11s_error said = {0};
   enum p11s_err result;
 
-  s.first.code = P11S_OK;
   /* The label's own URI may say type=private; only object and id count here. */
-  if (pub_label != NULL)
-    result = p11s_object_name_parse(pub_label, CKO_PUBLIC_KEY, &s.name, &said);
+  if (key->pub_label != NULL)
+    result = p11s_object_name_parse(key->pub_label, CKO_PUBLIC_KEY, &s.name, &said);
   else
-    result = p11s_object_name_parse(label, CKO_PRIVATE_KEY, &s.name, &said);
-  if (result == P11S_OK && pub_label == NULL)
+    result = p11s_object_name_parse(key->label, CKO_PRIVATE_KEY, &s.name, &said);
+  if (result == P11S_OK && key->pub_label == NULL)
     result = take_own_label(&s, &said);
   if (result == P11S_OK)
-    result = p11s_attribute_read(session, private_key, CKA_ID, &s.id, &said);
+    result = p11s_attribute_read(session, key->handle, CKA_ID, &s.id, &said);
   if (result == P11S_OK)
-    result = search_all(&s, label, &found, &said);
+    result = search_all(&s, &found, &said);
   for (size_t i = 0; result == P11S_OK && i < found.count; i++)
     add_public(publics, found.list[i]);
   if (result != P11S_OK)

@@ -117,18 +117,23 @@ enum p11s_err p11s_session_plan_for_key(struct p11s_session *s, const struct p11
                                         CK_OBJECT_HANDLE key, struct p11s_sign_plan *plan,
                                         struct p11s_error *e);
 
+struct p11s_sign_order {
+  const struct p11s_algorithm *alg;
+  const struct p11s_sign_plan *plan;
+  CK_OBJECT_HANDLE key;
+  const struct p11s_sign_login *login; /* NULL: none */
+  const unsigned char *input; /* the message when plan->whole_message, else alg->digest_len bytes */
+  size_t input_len;
+  unsigned char *signature; /* out: in RRSIG form (RSA: left-padded to the modulus' length) */
+  size_t len;               /* the room for it; out: its length */
+};
 /*
- * C_SignInit, login (NULL: none), C_Sign or, in parts, C_SignUpdate and C_SignFinal. input is the
- * message when plan->whole_message, else the digest (alg->digest_len bytes; for RSA the DigestInfo
- * of RFC 8017 section 9.2 is put before it here). A mechanism that is refused is named in the
- * error. Writes the signature in RRSIG form (RSA: left-padded to the modulus' length) to signature,
- * which holds *len bytes, and its length to *len. P11S_ERR_TOO_LONG for a whole message that the
- * token refuses with CKR_DATA_LEN_RANGE, P11S_ERR_TOKEN on any other failure, or what login says.
+ * C_SignInit, login, C_Sign or, in parts, C_SignUpdate and C_SignFinal. For RSA the DigestInfo of
+ * RFC 8017 section 9.2 is put before a digest. A mechanism that is refused is named in the error.
+ * P11S_ERR_TOO_LONG for a whole message that the token refuses with CKR_DATA_LEN_RANGE,
+ * P11S_ERR_TOKEN on any other failure, or what login says.
  */
-enum p11s_err p11s_session_sign(struct p11s_session *s, const struct p11s_algorithm *alg,
-                                const struct p11s_sign_plan *plan, CK_OBJECT_HANDLE key,
-                                const struct p11s_sign_login *login, const unsigned char *input,
-                                size_t input_len, unsigned char *signature, size_t *len,
+enum p11s_err p11s_session_sign(struct p11s_session *s, struct p11s_sign_order *order,
                                 struct p11s_error *e);
 
 /* Whether a signature was begun and neither made nor refused. PKCS#11 v2.40 has no call that gives

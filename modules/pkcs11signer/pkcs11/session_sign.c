@@ -93,22 +93,20 @@ enum p11s_err p11s_session_plan_for_key(struct p11s_session *s, const struct p11
   return result;
 }
 
-/* What is to be signed with what, and where the signature goes. */
-struct order {
-  const struct p11s_sign_plan *plan;
+/* What C_Sign is told, and what it gives. */
+struct call {
+  const struct p11s_sign_order *order;
   CK_MECHANISM mechanism;
-  CK_OBJECT_HANDLE key;
-  const struct p11s_sign_login *login; /* NULL: none */
   const unsigned char *input;
   size_t input_len;
-  unsigned char *signature;
-  CK_ULONG len; /* the room, then the length */
+  unsigned char made[SIGNATURE_MAX];
+  CK_ULONG made_len;
 };
 
-static enum p11s_err sign_failed(const struct order *o, CK_RV rv, const char *call,
+static enum p11s_err sign_failed(const struct call *c, CK_RV rv, const char *call,
                                  struct p11s_error *e)
 {
-  bool too_long = rv == CKR_DATA_LEN_RANGE && o->plan->whole_message;
+  bool too_long = rv == CKR_DATA_LEN_RANGE && c->order->plan->whole_message;
   enum p11s_err code = too_long ? P11S_ERR_TOO_LONG : P11S_ERR_TOKEN;
 
   if (rv == CKR_KEY_FUNCTION_NOT_PERMITTED)
@@ -117,78 +115,79 @@ static enum p11s_err sign_failed(const struct order *o, CK_RV rv, const char *ca
                          p11s_rv_name(rv));
   else if (too_long || p11s_rv_is_refused_mechanism(rv))
     (void)p11s_error_set(e, code, "%s: %s for %s", call, p11s_rv_name(rv),
-                         p11s_mechanism_name(o->mechanism.mechanism));
+                         p11s_mechanism_name(c->mechanism.mechanism));
   else
     (void)p11s_rv_error(e, rv, call);
   return p11s_rv_put(e, rv, code);
 }
 
 /* What is given to a token as not const is only read. */
-static CK_RV sign_at_once(struct p11s_session *s, struct order *o)
+static CK_RV sign_at_once(struct p11s_session *s, struct call *c)
 {
-  return s->module->C_Sign(s->handle, (unsigned char *)o->input, o->input_len, o->signature,
-                           &o->len);
+  return s->module->C_Sign(s->handle, (unsigned char *)c->input, c->input_len, c->made,
+                           &c->made_len);
 }
 
 /* A part that is refused may leave the signature begun: C_Sign ends that, whatever it says. */
-static CK_RV sign_in_parts(struct p11s_session *s, struct order *o, const char **ret_call)
+static CK_RV sign_in_parts(struct p11s_session *s, struct call *c, const char **ret_call)
 {
   *ret_call = "C_SignUpdate";
-  for (size_t at = 0; at < o->input_len; at += PART) {
-    size_t len = o->input_len - at < PART ? o->input_len - at : PART;
-    CK_RV rv = s->module->C_SignUpdate(s->handle, (unsigned char *)o->input + at, len);
+  for (size_t at = 0; at < c->input_len; at += PART) {
+    size_t len = c->input_len - at < PART ? c->input_len - at : PART;
+    CK_RV rv = s->module->C_SignUpdate(s->handle, (unsigned char *)c->input + at, len);
 
     if (rv != CKR_OK) {
-      (void)sign_at_once(s, o);
+      (void)sign_at_once(s, c);
       return rv;
     }
   }
   *ret_call = "C_SignFinal";
-  return s->module->C_SignFinal(s->handle, o->signature, &o->len);
+  return s->module->C_SignFinal(s->handle, c->made, &c->made_len);
 }
 
 /* *ret_rv: the CK_RV behind P11S_ERR_TOKEN, CKR_OK when it was the login's. */
-static enum p11s_err sign_once(struct p11s_session *s, struct order *o, CK_RV *ret_rv,
+static enum p11s_err sign_once(struct p11s_session *s, struct call *c, CK_RV *ret_rv,
                                struct p11s_error *e)
 {
   const char *call = "C_Sign";
   enum p11s_err result;
 
-  *ret_rv = s->module->C_SignInit(s->handle, &o->mechanism, o->key);
+  *ret_rv = s->module->C_SignInit(s->handle, &c->mechanism, c->order->key);
   if (*ret_rv != CKR_OK)
-    return sign_failed(o, *ret_rv, "C_SignInit", e);
-  if (o->login != NULL) {
-    result = o->login->fn(s, o->login->arg, e);
+    return sign_failed(c, *ret_rv, "C_SignInit", e);
+  if (c->order->login != NULL) {
+    result = c->order->login->fn(s, c->order->login->arg, e);
     if (result != P11S_OK) {
       s->spoilt = true;
       return result;
     }
   }
-  *ret_rv = o->plan->in_parts ? sign_in_parts(s, o, &call) : sign_at_once(s, o);
+  *ret_rv = c->order->plan->in_parts ? sign_in_parts(s, c, &call) : sign_at_once(s, c);
   if (*ret_rv == CKR_OK)
     return P11S_OK;
   if (*ret_rv == CKR_BUFFER_TOO_SMALL)
     s->spoilt = true; /* all other errors end the operation (PKCS#11 v2.40 section 5.11) */
-  return sign_failed(o, *ret_rv, call, e);
+  return sign_failed(c, *ret_rv, call, e);
 }
 
-static enum p11s_err sign_raw(struct p11s_session *s, const struct p11s_algorithm *alg,
-                              struct order *o, struct p11s_error *e)
+static enum p11s_err sign_raw(struct p11s_session *s, struct call *c, struct p11s_error *e)
 {
-  struct eddsa_params params;
-  CK_ULONG room = o->len;
+  struct eddsa_params params = {0};
+  enum p11s_err result;
   CK_RV rv;
-  enum p11s_err result = sign_once(s, o, &rv, e);
 
+  c->made_len = sizeof c->made;
+  result = sign_once(s, c, &rv, e);
   /* PKCS#11 v3.0 wants the parameter for Ed448, which older tokens do not know. */
-  if (rv == CKR_MECHANISM_PARAM_INVALID && alg->family == P11S_EDDSA) {
-    memset(&params, 0, sizeof params);
-    o->mechanism.pParameter = &params;
-    o->mechanism.ulParameterLen = sizeof params;
-    o->len = room;
-    result = sign_once(s, o, &rv, e);
-    o->mechanism.pParameter = NULL;
+  if (rv == CKR_MECHANISM_PARAM_INVALID && c->order->alg->family == P11S_EDDSA) {
+    c->mechanism.pParameter = &params;
+    c->mechanism.ulParameterLen = sizeof params;
+    c->made_len = sizeof c->made;
+    result = sign_once(s, c, &rv, e);
+    c->mechanism.pParameter = NULL;
   }
+  if (result == P11S_OK && c->made_len > sizeof c->made)
+    c->made_len = 0; /* the token lies about its own length */
   return result;
 }
 
@@ -230,51 +229,49 @@ static bool is_der(const unsigned char *made, size_t len)
 }
 
 /* Brings what the token gave into RRSIG form. */
-static enum p11s_err finish(struct p11s_session *s, const struct p11s_algorithm *alg,
-                            CK_OBJECT_HANDLE key, const unsigned char *made, size_t made_len,
-                            unsigned char *signature, size_t *len, struct p11s_error *e)
+static enum p11s_err finish(struct p11s_session *s, const struct call *c,
+                            struct p11s_sign_order *order, struct p11s_error *e)
 {
-  size_t want = alg->family == P11S_RSA ? rsa_length(s, key, made_len) : alg->signature_len;
-  bool der = alg->family == P11S_ECDSA && is_der(made, made_len);
+  const struct p11s_algorithm *alg = order->alg;
+  bool rsa = alg->family == P11S_RSA;
+  size_t want = rsa ? rsa_length(s, order->key, c->made_len) : alg->signature_len;
+  bool der = alg->family == P11S_ECDSA && is_der(c->made, c->made_len);
 
-  if (made_len == 0 || made_len > want || (alg->family != P11S_RSA && made_len != want))
+  if (c->made_len == 0 || c->made_len > want || (!rsa && c->made_len != want))
     return p11s_error_set(e, P11S_ERR_SIGNATURE,
-                          "C_Sign: a signature of %zu byte%s%s where algorithm %u (%s) has %zu%s",
-                          made_len, p11s_plural(made_len), der ? " in DER" : "", alg->number,
+                          "C_Sign: a signature of %lu byte%s%s where algorithm %u (%s) has %zu%s",
+                          c->made_len, p11s_plural(c->made_len), der ? " in DER" : "", alg->number,
                           alg->mnemonic, want, der ? ", r and s, in PKCS#11" : "");
-  if (want > *len)
+  if (want > order->len)
     return p11s_error_set(e, P11S_ERR_TOKEN, "C_Sign: a signature of %zu bytes, room for %zu", want,
-                          *len);
-  memset(signature, 0, want - made_len);
-  memcpy(signature + want - made_len, made, made_len);
-  *len = want;
+                          order->len);
+  memset(order->signature, 0, want - c->made_len);
+  memcpy(order->signature + want - c->made_len, c->made, c->made_len);
+  order->len = want;
   return P11S_OK;
 }
 
-enum p11s_err p11s_session_sign(struct p11s_session *s, const struct p11s_algorithm *alg,
-                                const struct p11s_sign_plan *plan, CK_OBJECT_HANDLE key,
-                                const struct p11s_sign_login *login, const unsigned char *input,
-                                size_t input_len, unsigned char *signature, size_t *len,
+enum p11s_err p11s_session_sign(struct p11s_session *s, struct p11s_sign_order *order,
                                 struct p11s_error *e)
 {
-  unsigned char info[19 + 64], made[SIGNATURE_MAX];
-  struct order o = {plan,       {plan->mechanism, NULL, 0}, key, login, input, input_len, made,
-                    sizeof made};
+  const struct p11s_algorithm *alg = order->alg;
+  bool digest = !order->plan->whole_message;
+  struct call c = {.order = order,
+                   .mechanism = {order->plan->mechanism, NULL, 0},
+                   .input = order->input,
+                   .input_len = order->input_len};
+  unsigned char info[19 + 64];
   enum p11s_err result;
 
-  if (!plan->whole_message && input_len != alg->digest_len)
-    return p11s_error_set(e, P11S_ERR_TOKEN, "a digest of %zu bytes for algorithm %u", input_len,
-                          alg->number);
-  if (!plan->whole_message && alg->family == P11S_RSA) {
-    o.input_len = digest_info(input_len, input, info);
-    o.input = info;
-    if (o.input_len == 0)
+  if (digest && order->input_len != alg->digest_len)
+    return p11s_error_set(e, P11S_ERR_TOKEN, "a digest of %zu bytes for algorithm %u",
+                          order->input_len, alg->number);
+  if (digest && alg->family == P11S_RSA) {
+    c.input_len = digest_info(order->input_len, order->input, info);
+    c.input = info;
+    if (c.input_len == 0)
       return p11s_error_set(e, P11S_ERR_TOKEN, "no DigestInfo for algorithm %u", alg->number);
   }
-  result = sign_raw(s, alg, &o, e);
-  if (result == P11S_OK && o.len > sizeof made)
-    o.len = 0; /* the token lies about its own length */
-  if (result == P11S_OK)
-    result = finish(s, alg, key, made, o.len, signature, len, e);
-  return result;
+  result = sign_raw(s, &c, e);
+  return result == P11S_OK ? finish(s, &c, order, e) : result;
 }

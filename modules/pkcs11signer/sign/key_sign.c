@@ -17,12 +17,20 @@ static enum p11s_err sign_input(struct p11s_key *key, struct p11s_work *work,
 {
   struct p11s_sign_login login = {p11s_always_auth_login, consent};
   bool whole = signing->plan.whole_message;
+  struct p11s_sign_order order = {
+      .alg = key->alg,
+      .plan = &signing->plan,
+      .key = handle,
+      .login = signing->plan.consent ? &login : NULL,
+      .input = whole ? signing->message : signing->hash,
+      .input_len = whole ? signing->len : key->alg->digest_len,
+      .signature = signing->signature->data,
+      .len = sizeof signing->signature->data,
+  };
+  enum p11s_err result = p11s_session_sign(work->session, &order, e);
 
-  signing->signature->len = sizeof signing->signature->data;
-  return p11s_session_sign(
-      work->session, key->alg, &signing->plan, handle, signing->plan.consent ? &login : NULL,
-      whole ? signing->message : signing->hash, whole ? signing->len : key->alg->digest_len,
-      signing->signature->data, &signing->signature->len, e);
+  signing->signature->len = order.len;
+  return result;
 }
 
 static void note_refused(struct p11s_lengths *lengths, size_t len)

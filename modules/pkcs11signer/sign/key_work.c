@@ -58,8 +58,10 @@ static enum p11s_err read_publics(const struct p11s_key *key, struct p11s_work *
   enum p11s_err result = P11S_ERR_NO_KEY;
 
   for (size_t i = 0; i < found->count; i++) {
-    result = p11s_object_read_publics(work->session, key->alg, found->list[i], key->ref->label,
-                                      key->ref->pub_label, ret, e);
+    result = p11s_object_read_publics(
+        work->session,
+        &(struct p11s_private){key->alg, found->list[i], key->ref->label, key->ref->pub_label}, ret,
+        e);
     if (result != P11S_OK && result != P11S_ERR_NO_KEY && result != P11S_ERR_KEY_TYPE)
       return result;
   }

@@ -13,8 +13,8 @@
  */
 struct p11s_exclusive;
 
-/* The gate of p11-kit's module of that name; the same one every time. NULL when there is no memory:
-   then everybody goes in, and nobody is ever alone. */
+/* For p11-kit's module of that name; the same one every time. NULL when there is no memory: then
+   everybody goes in, and nobody is ever alone. */
 struct p11s_exclusive *p11s_exclusive_get(const char *name);
 
 /*
@@ -24,8 +24,8 @@ struct p11s_exclusive *p11s_exclusive_get(const char *name);
  * waits here is to all others one whose call hangs. Who waits for its job does so until a deadline
  * (token/job.h), its token counts as stuck (token/token.h), and a stop leaves it behind.
  */
-void p11s_exclusive_enter(struct p11s_exclusive *g);
-void p11s_exclusive_leave(struct p11s_exclusive *g);
+void p11s_exclusive_enter(struct p11s_exclusive *x);
+void p11s_exclusive_leave(struct p11s_exclusive *x);
 
 enum p11s_exclusive_result {
   P11S_EXCLUSIVE_ALONE, /* nobody else is inside, and nobody comes in before p11s_exclusive_open()
@@ -36,7 +36,7 @@ enum p11s_exclusive_result {
 
 /* For one who is inside, and stays so; calls nothing meanwhile. deadline_ms (p11s_now_ms()) is for
    the others to leave; P11S_EXCLUSIVE_AFTER may come later, as from p11s_exclusive_enter(). */
-enum p11s_exclusive_result p11s_exclusive_close(struct p11s_exclusive *g, uint64_t deadline_ms);
-void p11s_exclusive_open(struct p11s_exclusive *g);
+enum p11s_exclusive_result p11s_exclusive_close(struct p11s_exclusive *x, uint64_t deadline_ms);
+void p11s_exclusive_open(struct p11s_exclusive *x);
 
 #endif

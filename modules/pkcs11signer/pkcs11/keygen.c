@@ -7,81 +7,13 @@
 #include "pkcs11/rv.h"
 #include "pkcs11/session_internal.h"
 
+#include <stdint.h>
 #include <string.h>
-
-#define PUBLIC_MAX 10
-#define PRIVATE_MAX 10
-
-/* All that C_GenerateKeyPair is told; the templates point into the struct itself. */
-struct request {
-  CK_MECHANISM mechanism;
-  CK_BBOOL yes, no;
-  CK_ULONG modulus_bits;
-  CK_ATTRIBUTE public_template[PUBLIC_MAX];
-  CK_ATTRIBUTE private_template[PRIVATE_MAX];
-  CK_ULONG public_count, private_count;
-};
-
-static void add(CK_ATTRIBUTE *template, CK_ULONG *count, CK_ATTRIBUTE_TYPE type, const void *value,
-                size_t len)
-{
-  /* Templates are not const in PKCS#11, but are only read. */
-  template[(*count)++] = (CK_ATTRIBUTE){type, (void *)value, len};
-}
-
-static void add_public(struct request *r, CK_ATTRIBUTE_TYPE type, const void *value, size_t len)
-{
-  add(r->public_template, &r->public_count, type, value, len);
-}
-
-static void add_private(struct request *r, CK_ATTRIBUTE_TYPE type, const void *value, size_t len)
-{
-  add(r->private_template, &r->private_count, type, value, len);
-}
 
 /* What else the key may be used for is forbidden by name, as some tokens allow it by default.
    Others do not know the attributes. A TPM has one bit for signing and encrypting: what forbids the
    public key to encrypt forbids the private one to sign. */
 enum restriction { RESTRICT_NONE, RESTRICT_PRIVATE, RESTRICT_BOTH };
-
-static void fill_request(struct request *r, const struct p11s_algorithm *alg, unsigned bits,
-                         const struct p11s_keypair *pair, enum restriction restriction)
-{
-  static const unsigned char exponent[] = {1, 0, 1};
-  const size_t flag = sizeof(CK_BBOOL);
-
-  r->mechanism = (CK_MECHANISM){alg->keygen, NULL, 0};
-  r->yes = CK_TRUE;
-  r->no = CK_FALSE;
-  r->modulus_bits = bits;
-  r->public_count = r->private_count = 0;
-  add_public(r, CKA_TOKEN, &r->yes, flag);
-  add_public(r, CKA_VERIFY, &r->yes, flag);
-  add_public(r, CKA_LABEL, pair->label, strlen(pair->label));
-  add_public(r, CKA_ID, pair->id, sizeof pair->id);
-  if (alg->family == P11S_RSA) {
-    add_public(r, CKA_MODULUS_BITS, &r->modulus_bits, sizeof r->modulus_bits);
-    add_public(r, CKA_PUBLIC_EXPONENT, exponent, sizeof exponent);
-  } else {
-    add_public(r, CKA_EC_PARAMS, alg->ec_params, alg->ec_params_len);
-  }
-  add_private(r, CKA_TOKEN, &r->yes, flag);
-  add_private(r, CKA_PRIVATE, &r->yes, flag);
-  add_private(r, CKA_SENSITIVE, &r->yes, flag);
-  add_private(r, CKA_EXTRACTABLE, &r->no, flag);
-  add_private(r, CKA_SIGN, &r->yes, flag);
-  add_private(r, CKA_LABEL, pair->label, strlen(pair->label));
-  add_private(r, CKA_ID, pair->id, sizeof pair->id);
-  if (restriction == RESTRICT_BOTH) {
-    add_public(r, CKA_ENCRYPT, &r->no, flag);
-    add_public(r, CKA_WRAP, &r->no, flag);
-  }
-  if (restriction != RESTRICT_NONE) {
-    add_private(r, CKA_DECRYPT, &r->no, flag);
-    add_private(r, CKA_UNWRAP, &r->no, flag);
-    add_private(r, CKA_SIGN_RECOVER, &r->no, flag);
-  }
-}
 
 static bool dislikes_template(CK_RV rv)
 {
@@ -120,15 +52,46 @@ struct bench {
   CK_OBJECT_HANDLE public_key, private_key; /* C_GenerateKeyPair's */
 };
 
+/* Templates are not const in PKCS#11, but are only read. What not every call has stands at an end.
+ */
 static CK_RV call(struct bench *b, unsigned bits, enum restriction restriction)
 {
-  struct request r;
+  static CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
+  static unsigned char exponent[] = {1, 0, 1};
+  const struct p11s_algorithm *alg = b->alg;
+  CK_MECHANISM mechanism = {alg->keygen, NULL, 0};
+  CK_ULONG modulus_bits = bits, rsa = alg->family == P11S_RSA;
+  CK_ATTRIBUTE label = {CKA_LABEL, (void *)(uintptr_t)b->pair->label, strlen(b->pair->label)};
+  CK_ATTRIBUTE id = {CKA_ID, b->pair->id, sizeof b->pair->id};
+  CK_ATTRIBUTE params = {CKA_EC_PARAMS, (void *)(uintptr_t)alg->ec_params, alg->ec_params_len};
+  CK_ATTRIBUTE public_template[] = {
+      {CKA_PUBLIC_EXPONENT, exponent, sizeof exponent},
+      rsa ? (CK_ATTRIBUTE){CKA_MODULUS_BITS, &modulus_bits, sizeof modulus_bits} : params,
+      {CKA_TOKEN, &yes, sizeof yes},
+      {CKA_VERIFY, &yes, sizeof yes},
+      label,
+      id,
+      {CKA_ENCRYPT, &no, sizeof no},
+      {CKA_WRAP, &no, sizeof no},
+  };
+  CK_ATTRIBUTE private_template[] = {
+      {CKA_TOKEN, &yes, sizeof yes},
+      {CKA_PRIVATE, &yes, sizeof yes},
+      {CKA_SENSITIVE, &yes, sizeof yes},
+      {CKA_EXTRACTABLE, &no, sizeof no},
+      {CKA_SIGN, &yes, sizeof yes},
+      label,
+      id,
+      {CKA_DECRYPT, &no, sizeof no},
+      {CKA_UNWRAP, &no, sizeof no},
+      {CKA_SIGN_RECOVER, &no, sizeof no},
+  };
 
   b->public_key = b->private_key = CK_INVALID_HANDLE;
-  fill_request(&r, b->alg, bits, b->pair, restriction);
-  return b->session->module->C_GenerateKeyPair(b->session->handle, &r.mechanism, r.public_template,
-                                               r.public_count, r.private_template, r.private_count,
-                                               &b->public_key, &b->private_key);
+  return b->session->module->C_GenerateKeyPair(
+      b->session->handle, &mechanism, public_template + !rsa,
+      5 + rsa + (restriction == RESTRICT_BOTH ? 2 : 0), private_template,
+      restriction == RESTRICT_NONE ? 7 : 10, &b->public_key, &b->private_key);
 }
 
 /* Behind a call that failed. P11S_OK: the token made nothing, and may be asked in another way. */

@@ -76,10 +76,12 @@ static bool may_be_there(const struct p11s_keypair *pair)
   return state != P11S_PAIR_NONE && state != P11S_PAIR_CANCELLED;
 }
 
+/* Only objects that say themselves that they have the name are the pair's. */
 static struct p11s_object_name named(const char *label)
 {
   /* Templates are not const in PKCS#11, but are only read. */
-  return (struct p11s_object_name){NULL, {{CKA_LABEL, (void *)(uintptr_t)label, strlen(label)}}, 1};
+  return (struct p11s_object_name){
+      .attrs = {{CKA_LABEL, (void *)(uintptr_t)label, strlen(label)}}, .count = 1, .strict = true};
 }
 
 static void add_id(struct p11s_object_name *name, struct p11s_keypair *pair)
@@ -87,45 +89,12 @@ static void add_id(struct p11s_object_name *name, struct p11s_keypair *pair)
   name->attrs[name->count++] = (CK_ATTRIBUTE){CKA_ID, pair->id, sizeof pair->id};
 }
 
-static bool has(struct p11s_session *session, CK_OBJECT_HANDLE object, const CK_ATTRIBUTE *want)
-{
-  struct p11s_bytes have = {NULL, 0};
-  bool does = p11s_attribute_read(session, object, want->type, &have, NULL) == P11S_OK &&
-              p11s_bytes_equal(&have, want->pValue, want->ulValueLen);
-
-  p11s_bytes_clear(&have);
-  return does;
-}
-
-/* The objects of a class that say themselves that they have the name: others are not the pair's,
-   whatever a search gives. */
-static enum p11s_err find(struct p11s_session *session, CK_OBJECT_CLASS class,
-                          const struct p11s_object_name *name, struct p11s_handles *ret,
-                          struct p11s_error *e)
-{
-  enum p11s_err result = p11s_objects_named(session, class, name, ret, e);
-  size_t kept = 0;
-
-  if (result != P11S_OK)
-    return result;
-  for (size_t i = 0; i < ret->count; i++) {
-    bool all = true;
-
-    for (CK_ULONG k = 0; k < name->count; k++)
-      all = all && has(session, ret->list[i], &name->attrs[k]);
-    if (all)
-      ret->list[kept++] = ret->list[i];
-  }
-  ret->count = kept;
-  return P11S_OK;
-}
-
 static enum p11s_err count(struct p11s_session *session, CK_OBJECT_CLASS class,
                            const struct p11s_object_name *name, size_t *ret_count,
                            struct p11s_error *e)
 {
   struct p11s_handles found = {NULL, 0};
-  enum p11s_err result = find(session, class, name, &found, e);
+  enum p11s_err result = p11s_objects_named(session, class, name, &found, e);
 
   *ret_count = result == P11S_OK ? found.count : 0;
   p11s_handles_clear(&found);
@@ -139,7 +108,7 @@ static enum p11s_err remove_class(struct p11s_session *session, CK_OBJECT_CLASS 
 {
   struct p11s_handles found = {NULL, 0};
   CK_RV rv = CKR_OK;
-  enum p11s_err result = find(session, class, name, &found, e);
+  enum p11s_err result = p11s_objects_named(session, class, name, &found, e);
   size_t left;
 
   *ret_found = result == P11S_OK ? found.count : 0;
@@ -179,6 +148,7 @@ static enum p11s_err label_free(struct p11s_session *session, const char *label,
   struct p11s_object_name name = named(label);
   enum p11s_err result = P11S_OK;
 
+  name.strict = false;
   for (size_t i = 0; result == P11S_OK && i < HALVES; i++) {
     struct p11s_handles found;
 
@@ -196,7 +166,7 @@ static enum p11s_err label_free(struct p11s_session *session, const char *label,
 static enum p11s_err look(struct p11s_session *session, struct p11s_keypair *pair,
                           size_t *ret_found, struct p11s_error *e)
 {
-  struct p11s_object_name name = {NULL, {{0}}, 0};
+  struct p11s_object_name name = {.strict = true};
   enum p11s_err result;
 
   add_id(&name, pair);
@@ -278,7 +248,7 @@ static enum p11s_err say_renamed(struct p11s_session *session, const struct p11s
 enum p11s_err p11s_keypair_check_name(struct p11s_session *session, struct p11s_keypair *pair,
                                       CK_OBJECT_HANDLE private_key, struct p11s_error *e)
 {
-  struct p11s_object_name label = named(pair->label), id = {NULL, {{0}}, 0};
+  struct p11s_object_name label = named(pair->label), id = {.strict = true};
   bool kept = false;
   enum p11s_err result;
 

@@ -36,26 +36,22 @@ void p11s_mechanisms_clear(struct p11s_mechanisms *m)
 
 const char *p11s_mechanism_name(CK_MECHANISM_TYPE type)
 {
-  switch (type) {
-  case CKM_RSA_PKCS:
-    return "CKM_RSA_PKCS";
-  case CKM_SHA1_RSA_PKCS:
-    return "CKM_SHA1_RSA_PKCS";
-  case CKM_SHA256_RSA_PKCS:
-    return "CKM_SHA256_RSA_PKCS";
-  case CKM_SHA512_RSA_PKCS:
-    return "CKM_SHA512_RSA_PKCS";
-  case CKM_ECDSA:
-    return "CKM_ECDSA";
-  case CKM_ECDSA_SHA256:
-    return "CKM_ECDSA_SHA256";
-  case CKM_ECDSA_SHA384:
-    return "CKM_ECDSA_SHA384";
-  case CKM_EDDSA:
-    return "CKM_EDDSA";
-  default:
-    return "another mechanism";
+#define NAME(type)                                                                                 \
+  {                                                                                                \
+    type, #type                                                                                    \
   }
+  static const struct {
+    CK_MECHANISM_TYPE type;
+    const char *name;
+  } names[] = {NAME(CKM_RSA_PKCS),        NAME(CKM_SHA1_RSA_PKCS), NAME(CKM_SHA256_RSA_PKCS),
+               NAME(CKM_SHA512_RSA_PKCS), NAME(CKM_ECDSA),         NAME(CKM_ECDSA_SHA256),
+               NAME(CKM_ECDSA_SHA384),    NAME(CKM_EDDSA)};
+#undef NAME
+
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    if (names[i].type == type)
+      return names[i].name;
+  return "another mechanism";
 }
 
 enum p11s_err p11s_mechanisms_missing(const struct p11s_mechanisms *m, const char *what,

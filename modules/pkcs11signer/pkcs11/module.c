@@ -74,7 +74,7 @@ static enum p11s_err load_locked(struct p11s_error *e)
 
 static struct p11s_module_entry *find_locked(const char *name)
 {
-  for (size_t i = 0; i < current->count; i++)
+  for (size_t i = 0; current != NULL && i < current->count; i++)
     if (strcmp(current->entries[i].name, name) == 0)
       return &current->entries[i];
   return NULL;
@@ -249,7 +249,7 @@ void p11s_module_lost(const char *name)
   struct p11s_module_entry *entry;
 
   p11s_lock(&lock);
-  entry = current != NULL ? find_locked(name) : NULL;
+  entry = find_locked(name);
   if (entry != NULL && entry->state == P11S_MODULE_READY) {
     entry->lost = true;
     entry->state = P11S_MODULE_IDLE;
@@ -263,7 +263,7 @@ uint64_t p11s_module_life(const char *name)
   uint64_t life;
 
   p11s_lock(&lock);
-  entry = current != NULL ? find_locked(name) : NULL;
+  entry = find_locked(name);
   life = entry != NULL ? entry->life : 0;
   p11s_unlock(&lock);
   return life;
@@ -275,7 +275,7 @@ bool p11s_module_waits_for(const char *name, char *ret_names, size_t size)
   bool starts;
 
   p11s_lock(&lock);
-  entry = current != NULL ? find_locked(name) : NULL;
+  entry = find_locked(name);
   starts = entry != NULL && entry->module != NULL && entry->state == P11S_MODULE_STARTING;
   p11s_unlock(&lock);
   if (!starts)
@@ -290,7 +290,7 @@ bool p11s_module_is_old(const char *name, unsigned interval_ms)
   bool old = false;
 
   p11s_lock(&lock);
-  entry = current != NULL ? find_locked(name) : NULL;
+  entry = find_locked(name);
   if (entry != NULL && entry->state == P11S_MODULE_READY)
     old = p11s_now_ms() - entry->ready_ms >= (entry->reread ? interval_ms : P11S_MODULE_OLD_MS);
   p11s_unlock(&lock);
@@ -318,7 +318,7 @@ struct p11s_module_entry *p11s_module_begin_anew(const char *name)
   struct p11s_module_entry *entry;
 
   p11s_lock(&lock);
-  entry = current != NULL ? find_locked(name) : NULL;
+  entry = find_locked(name);
   if (entry != NULL && entry->state == P11S_MODULE_READY)
     entry->reread = true;
   else
@@ -360,14 +360,12 @@ enum p11s_err p11s_module_each_name(void (*fn)(const char *name, void *arg), voi
 
 const char *p11s_module_warning(const char *name)
 {
-  const char *warning = NULL;
+  const struct p11s_module_entry *entry;
 
   p11s_lock(&lock);
-  for (size_t i = 0; current != NULL && i < current->count; i++)
-    if (strcmp(current->entries[i].name, name) == 0)
-      warning = current->entries[i].warning;
+  entry = find_locked(name);
   p11s_unlock(&lock);
-  return warning;
+  return entry != NULL ? entry->warning : NULL;
 }
 
 void p11s_module_shutdown(void)

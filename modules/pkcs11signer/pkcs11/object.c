@@ -12,7 +12,7 @@
 #define NAMED_MAX 10
 
 /* Whether the object really has what the search asked for; what the token does not give is
- * believed. */
+   believed, unless the name is strict. */
 static enum p11s_err answers_to(struct p11s_session *session, CK_OBJECT_HANDLE object,
                                 const struct p11s_object_name *name, bool *ret_does,
                                 struct p11s_error *e)
@@ -25,8 +25,8 @@ static enum p11s_err answers_to(struct p11s_session *session, CK_OBJECT_HANDLE o
 
     if (result != P11S_OK)
       return result;
-    if (have.data != NULL)
-      *ret_does = p11s_bytes_equal(&have, want->pValue, want->ulValueLen);
+    *ret_does =
+        have.data == NULL ? !name->strict : p11s_bytes_equal(&have, want->pValue, want->ulValueLen);
     p11s_bytes_clear(&have);
   }
   return P11S_OK;

@@ -233,15 +233,20 @@ static enum p11s_err left_to_people(const struct p11s_session *s, enum p11s_err 
   return code;
 }
 
+static enum p11s_err pin_locked(const struct p11s_slot_info *slot, struct p11s_error *e)
+{
+  return p11s_error_set(e, P11S_ERR_PIN_LOCKED,
+                        "the PIN of token '%s' (serial %s) is locked: unlock it with the token's "
+                        "own tools (SO PIN or PUK)",
+                        slot->label, slot->serial);
+}
+
 static enum p11s_err judge_flags(const struct p11s_session *s, struct p11s_error *e)
 {
   const struct p11s_slot_info *slot = &s->slot;
 
   if ((slot->flags & CKF_USER_PIN_LOCKED) != 0)
-    return p11s_error_set(e, P11S_ERR_PIN_LOCKED,
-                          "the PIN of token '%s' (serial %s) is locked: unlock it with the token's "
-                          "own tools (SO PIN or PUK)",
-                          slot->label, slot->serial);
+    return pin_locked(slot, e);
   if ((slot->flags & CKF_USER_PIN_FINAL_TRY) != 0)
     return left_to_people(s, P11S_ERR_PIN_LOCKED, "the PIN of token",
                           "is on its final try, which is left to you: log in once with the right "
@@ -250,17 +255,22 @@ static enum p11s_err judge_flags(const struct p11s_session *s, struct p11s_error
   return p11s_session_no_pin_to_give(s, e);
 }
 
+/* They stay when the token does not say. */
+static CK_RV read_flags(struct p11s_session *s)
+{
+  CK_TOKEN_INFO token = {.flags = 0};
+  CK_RV rv = s->module->C_GetTokenInfo(s->slot.id, &token);
+
+  if (rv == CKR_OK)
+    s->slot.flags = token.flags;
+  return rv;
+}
+
 enum p11s_err p11s_session_check_pin(struct p11s_session *s, struct p11s_error *e)
 {
-  CK_TOKEN_INFO token;
-  CK_RV rv;
+  CK_RV rv = read_flags(s);
 
-  memset(&token, 0, sizeof token);
-  rv = s->module->C_GetTokenInfo(s->slot.id, &token);
-  if (rv != CKR_OK)
-    return p11s_rv_error(e, rv, "C_GetTokenInfo");
-  s->slot.flags = token.flags;
-  return judge_flags(s, e);
+  return rv == CKR_OK ? judge_flags(s, e) : p11s_rv_error(e, rv, "C_GetTokenInfo");
 }
 
 enum p11s_err p11s_session_judge_flags(CK_FUNCTION_LIST *module, const struct p11s_slot_info *slot,
@@ -271,11 +281,7 @@ enum p11s_err p11s_session_judge_flags(CK_FUNCTION_LIST *module, const struct p1
 
 void p11s_session_reread_flags(struct p11s_session *s)
 {
-  CK_TOKEN_INFO token;
-
-  memset(&token, 0, sizeof token);
-  if (s->module->C_GetTokenInfo(s->slot.id, &token) == CKR_OK)
-    s->slot.flags = token.flags;
+  (void)read_flags(s);
 }
 
 static enum p11s_err login_failed(const struct p11s_session *s, CK_RV rv, struct p11s_error *e)
@@ -291,10 +297,7 @@ static enum p11s_err login_failed(const struct p11s_session *s, CK_RV rv, struct
                           "correct it, mind that tokens lock after a few wrong ones",
                           slot->label, slot->serial, p11s_rv_name(rv));
   case CKR_PIN_LOCKED:
-    return p11s_error_set(e, P11S_ERR_PIN_LOCKED,
-                          "the PIN of token '%s' (serial %s) is locked: unlock it with the token's "
-                          "own tools (SO PIN or PUK)",
-                          slot->label, slot->serial);
+    return pin_locked(slot, e);
   case CKR_USER_PIN_NOT_INITIALIZED:
     return left_to_people(s, P11S_ERR_TOKEN, "token", "has no user PIN yet: set one",
                           "--login --login-type so --init-pin", e);

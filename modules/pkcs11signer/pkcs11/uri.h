@@ -32,6 +32,7 @@ struct p11s_object_name {
   P11KitUri *uri;
   CK_ATTRIBUTE attrs[2]; /* CKA_LABEL, CKA_ID: borrowed from uri or the text */
   CK_ULONG count;
+  bool strict; /* an object that does not give the attributes has another name */
 };
 /* class: what a URI's `type` may be. The text must outlive *ret; p11s_object_name_clear() it. */
 enum p11s_err p11s_object_name_parse(const char *text, CK_OBJECT_CLASS class,

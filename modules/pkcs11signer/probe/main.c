@@ -123,30 +123,18 @@ static bool is_option(CK_FUNCTION_LIST *module, const char *option, const char *
   return is;
 }
 
-static bool is_named(CK_FUNCTION_LIST *module, const char *option, const char *program,
-                     bool otherwise)
-{
-  char *list = p11_kit_config_option(module, option);
-  char *rest = list, *word;
-  bool is = otherwise;
-
-  if (list != NULL)
-    is = false;
-  while (!is && (word = strsep(&rest, ", \t")) != NULL)
-    is = strcmp(word, program) == 0;
-  free(list);
-  return is;
-}
-
 /* As p11-kit decides: enable-in goes first. */
 static bool is_enabled(CK_FUNCTION_LIST *module, const char *program)
 {
-  char *enable_in = p11_kit_config_option(module, "enable-in");
-  bool enabled = enable_in != NULL ? is_named(module, "enable-in", program, true)
-                                   : !is_named(module, "disable-in", program, false);
+  char *only = p11_kit_config_option(module, "enable-in");
+  char *list = only != NULL ? only : p11_kit_config_option(module, "disable-in");
+  char *rest = list, *word;
+  bool named = false;
 
-  free(enable_in);
-  return enabled;
+  while (!named && (word = strsep(&rest, ", \t")) != NULL)
+    named = strcmp(word, program) == 0;
+  free(list);
+  return only != NULL ? named : !named;
 }
 
 static void describe(struct subject *s, CK_FUNCTION_LIST *module, const char *program)
@@ -164,12 +152,7 @@ static void describe(struct subject *s, CK_FUNCTION_LIST *module, const char *pr
 
 static void report(int to, char what, const char *text)
 {
-  char line[REASON_MAX];
-  int len = snprintf(line, sizeof line, "%c%s", what, text);
-
-  if (len >= (int)sizeof line)
-    len = sizeof line - 1;
-  if (write(to, line, (size_t)len) != len)
+  if (dprintf(to, "%c%.*s", what, REASON_MAX - 2, text) < 0)
     _exit(1);
 }
 

@@ -98,7 +98,7 @@ void Backend::lookup(const QType & /* type */, const DNSName & /* name */,
 
 bool Backend::getDomainKeys(const compat::Zone &zone, std::vector<KeyData> &keys)
 {
-  Rows rows(d_siblings, zone);
+  KeyRows rows(d_siblings, zone);
   const std::string text = rows.empty() ? std::string() : compat::zoneText(zone);
   for (auto &row : rows) {
     if (p11s_keyref_is_ours(row.content.data(), row.content.size())) {

@@ -4,9 +4,9 @@
 #include "shim/key_rows.hh"
 
 namespace pkcs11signer {
-// The DNSBackend that stands before the one with the data: it holds no zone and answers key calls
-// only, by passing them to its siblings and wrapping what refers to a key on a token, so that
-// PowerDNS makes our engine for it.
+// The DNSBackend that stands before the one with the data. It holds no zone. It passes key calls to
+// its siblings, and wraps each row that refers to a key on a token, so that PowerDNS makes our
+// engine of it.
 class Backend : public compat::Dataless {
 public:
   explicit Backend(const string &suffix);

@@ -32,7 +32,7 @@ std::string valueOf(const Metadata &metadata, const char *kind)
 
 bool hasActiveKey(const Siblings &siblings, const compat::Zone &zone)
 {
-  const Rows keys(siblings, zone);
+  const KeyRows keys(siblings, zone);
   return std::any_of(keys.begin(), keys.end(), [](const auto &key) { return key.active; });
 }
 
@@ -233,7 +233,7 @@ private:
 
   void addApexTypes(Types &types) const
   {
-    const Rows keys(d_siblings, compat::zoneOf(d_soa));
+    const KeyRows keys(d_siblings, compat::zoneOf(d_soa));
 
     types.insert(QType::SOA);
     if (d_isNsec3) {

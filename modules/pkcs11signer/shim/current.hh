@@ -7,11 +7,11 @@ extern "C" {
 #include "ahead/host.h"
 }
 
-// What the siblings say of a zone now. They have no caches: those are the UeberBackend's and the
-// DNSSECKeeper's, which are left out. What a sibling throws passes through.
+// What the siblings say of a zone now, past the caches, which are the UeberBackend's and the
+// DNSSECKeeper's. An exception of a sibling passes through.
 namespace pkcs11signer {
-// How PowerDNS makes the serial that it serves, by a word of SOA-EDIT: P11S_SOA_EDIT_EPOCH also
-// when it computes another one than is known here.
+// How PowerDNS makes the serial that it serves, by a word of SOA-EDIT. P11S_SOA_EDIT_EPOCH also
+// when PowerDNS computes another serial than is known here.
 p11s_soa_edit soaEdit(const SOAData &soa, const std::string &word);
 
 p11s_zone_state currentState(const Siblings &siblings, const compat::Zone &zone);

@@ -19,20 +19,20 @@ ServedSet nsec3Set(const SOAData &soa, const NSEC3PARAMRecordContent &param,
                    const std::string &hash, const std::string &next, const Types &types);
 
 // The NSEC or NSEC3 records that PowerDNS's answers deny with. Each is given once. Their chain is
-// the one that stands in the database, whether or not its links belong to names that there are. In
-// narrow mode there is no chain: there is a record for each name that exists, which denies other
-// types there; what denies a name is made from the name that was asked for.
+// the database's, whether or not its links belong to names that exist. Narrow mode has no chain:
+// each name that exists has a record, which denies other types there. A record that denies a name
+// is made from the name that was asked for.
 class Denial {
 public:
   Denial(ServedZone &zone, const Listing &listing);
 
   bool isNarrow() const { return d_isNsec3 && d_isNarrow; }
-  // What the database has is no chain (names where NSEC3 hashes should be, or nothing): some
-  // denials are not among those given. Known after eachOther().
+  // The database has no chain (names where NSEC3 hashes should be, or nothing), so some denials are
+  // missing. Known after eachOther().
   bool isBroken() const { return d_isBroken; }
-  // For a name of the zone, and what stands there: the record that has it as its owner, if any.
+  // The record whose owner is this name of the zone, at which these rows stand; nullopt: none.
   std::optional<ServedSet> at(const DNSName &name, const ServedZone::Rows &rows);
-  // After all names: the links of the chain that are no name's.
+  // After all names: the links of the chain that belong to no name.
   bool eachOther(const ServedZone::Visitor &visit);
 
 private:

@@ -10,11 +10,11 @@ extern "C" {
 }
 
 namespace pkcs11signer {
-// A key on a token as PowerDNS sees it. One object per zone and key in PowerDNS's key cache; all
-// that costs memory or time is shared through the interned p11s_key.
+// A key on a token as PowerDNS sees it. PowerDNS's key cache has one for each zone and key; they
+// share what costs memory or time, the interned p11s_key.
 //
-// A row that cannot be used makes an engine all the same, so that the zone can be shown and
-// repaired: it throws DBException, which means SERVFAIL, only where the key itself is needed.
+// A row that cannot be used makes an engine too, so that the zone can be shown and repaired. Such
+// an engine throws DBException, which means SERVFAIL, only where the key itself is needed.
 class Engine : public compat::KeyEngine {
 public:
   using compat::KeyEngine::KeyEngine;
@@ -48,7 +48,7 @@ private:
   std::string d_zone;
   unsigned d_id = 0;
   std::string d_broken; // why the row cannot be used
-  std::string
-      d_stored; // the public key, when a backend makes us of a key it stores (keyref_lmdb.h)
+  // The public key, when a backend makes an engine of a key that it stores (format/keyref_lmdb.h).
+  std::string d_stored;
 };
 } // namespace pkcs11signer

@@ -75,7 +75,7 @@ p11s_err eachRow(void *ctx, const char *zone, p11s_row_fn fn, void *arg, p11s_er
   return guarded(error, [&] {
     const compat::Zone name = compat::zoneNamed(zone);
     const std::string text = compat::zoneText(name);
-    for (const auto &key : Rows(siblingsOf(ctx), name)) {
+    for (const auto &key : KeyRows(siblingsOf(ctx), name)) {
       const p11s_row row{text.c_str(),      key.id,        key.flags,
                          key.active,        key.published, key.content.c_str(),
                          key.content.size()};

@@ -49,13 +49,13 @@ bool offer(DNSBackend &sibling, const compat::Zone &zone, const DNSBackend::KeyD
 // none.
 int64_t addTo(DNSBackend &sibling, const compat::Zone &zone, const DNSBackend::KeyData &row)
 {
-  const Rows before({&sibling}, zone);
+  const KeyRows before({&sibling}, zone);
   int64_t id = -1;
 
   if (!offer(sibling, zone, row, id)) {
     return -1;
   }
-  const Rows after({&sibling}, zone);
+  const KeyRows after({&sibling}, zone);
   for (const auto &found : after) {
     if (!before.have(found.id) && isSame(found, row)) {
       return found.id;
@@ -71,7 +71,7 @@ int64_t addTo(DNSBackend &sibling, const compat::Zone &zone, const DNSBackend::K
 } // namespace
 
 // Delegates, so that what was read is wiped also when a sibling throws.
-Rows::Rows(const Siblings &siblings, const compat::Zone &zone) : Rows()
+KeyRows::KeyRows(const Siblings &siblings, const compat::Zone &zone) : KeyRows()
 {
   for (auto *sibling : siblings) {
     d_answered |= compat::takes(*sibling, zone) && sibling->getDomainKeys(zone, *this);
@@ -84,14 +84,14 @@ Rows::Rows(const Siblings &siblings, const compat::Zone &zone) : Rows()
   }
 }
 
-Rows::~Rows()
+KeyRows::~KeyRows()
 {
   for (auto &row : *this) {
     wipe(row.content);
   }
 }
 
-bool Rows::have(int64_t id) const
+bool KeyRows::have(int64_t id) const
 {
   return std::any_of(begin(), end(), [id](const auto &row) { return row.id == id; });
 }
@@ -111,7 +111,7 @@ int64_t addRow(const Siblings &siblings, const compat::Zone &zone, const DNSBack
 DNSBackend *holderOf(const Siblings &siblings, const compat::Zone &zone, unsigned int id)
 {
   for (auto *sibling : siblings) {
-    if (compat::takes(*sibling, zone) && Rows({sibling}, zone).have(id)) {
+    if (compat::takes(*sibling, zone) && KeyRows({sibling}, zone).have(id)) {
       return sibling;
     }
   }

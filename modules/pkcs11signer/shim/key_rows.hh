@@ -13,18 +13,18 @@ namespace pkcs11signer {
 using Siblings = std::vector<DNSBackend *>; // borrowed from PowerDNS's UeberBackend
 
 // A zone's rows, of the first sibling that has any. Their contents may hold PINs, and are wiped.
-class Rows : public std::vector<DNSBackend::KeyData> {
+class KeyRows : public std::vector<DNSBackend::KeyData> {
 public:
-  Rows(const Siblings &siblings, const compat::Zone &zone);
-  ~Rows();
-  Rows(const Rows &) = delete;
-  Rows &operator=(const Rows &) = delete;
+  KeyRows(const Siblings &siblings, const compat::Zone &zone);
+  ~KeyRows();
+  KeyRows(const KeyRows &) = delete;
+  KeyRows &operator=(const KeyRows &) = delete;
 
   bool answered() const { return d_answered; } // false: no sibling did
   bool have(int64_t id) const;
 
 private:
-  Rows() = default;
+  KeyRows() = default;
   bool d_answered = false;
 };
 

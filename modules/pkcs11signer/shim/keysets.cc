@@ -20,7 +20,7 @@ struct Reference {
 bool readReferences(const Siblings &siblings, const compat::Zone &zone,
                     std::vector<Reference> &references)
 {
-  const Rows rows(siblings, zone);
+  const KeyRows rows(siblings, zone);
   bool good = rows.answered();
 
   for (const auto &row : rows) {

@@ -30,14 +30,13 @@ struct ServedSet { // NOLINT(bugprone-exception-escape): of moving it, says clan
 RRSIGRecordContent rrsigOf(const ServedSet &set, const SOAData &soa);
 
 // A zone as PowerDNS answers from it and transfers it: every RRset that it would sign for some
-// query, and the records that deny others. Asks the database just as the server does for each name,
-// on connections of its own and past all caches, so what comes out is what the server makes its
-// signatures from: the order of records, TTLs, type bitmaps and neighbours in the chain are the
-// database's.
+// query, and the records that deny others. For each name the database is asked just as the server
+// asks it, on connections of its own and past all caches. So the order of records, TTLs, type
+// bitmaps and neighbours in the chain are those that the server signs.
 //
-// What is made when it is asked for (LUA, ALIAS, automatic hints, NSEC3 narrow) is left out and
-// counted; so is a name with a record that PowerDNS cannot read. Throws PDNSException and
-// std::exception. For a thread that may wait for the database.
+// Records that are made when they are asked for (LUA, ALIAS, automatic hints, NSEC3 narrow) are
+// left out and counted; so is a name with a record that PowerDNS cannot read. Throws PDNSException
+// and std::exception. May wait for the database.
 class ServedZone {
 public:
   using Visitor = std::function<bool(const ServedSet &set)>; // false: enough
@@ -69,9 +68,9 @@ public:
     size_t expanded = 0;   // ALIAS, in transfers
     bool isBroken = false; // the chain (Denial)
     std::set<DNSName> unreadable;
-    std::string reasons;      // of the first few of these, a clause for each with a NUL behind it
-    size_t unfound = 0;       // names that only a transfer has, as no query finds them,
-    std::string firstUnfound; // and one of them
+    std::string reasons; // of the first few unreadable: a clause for each, with a NUL behind it
+    size_t unfound = 0;  // names that no query finds: only a transfer has them
+    std::string firstUnfound; // one of these names
   };
   const LeftOut &leftOut() const { return d_leftOut; }
   bool isNarrow() const { return d_isNarrow; }

@@ -6,8 +6,8 @@ class DNSBackend;
 // The other backends of the UeberBackend that a pkcs11signer backend belongs to.
 //
 // PowerDNS makes all backends of an UeberBackend one after the other on one thread, ours first. So
-// every other factory is wrapped by one that reports what it makes to the pkcs11signer backend that
-// this thread made last (docs/architecture.md).
+// every other factory is wrapped in one that reports each backend to the pkcs11signer backend that
+// this thread made last.
 namespace pkcs11signer {
 class Backend;
 

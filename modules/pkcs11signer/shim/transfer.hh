@@ -8,15 +8,15 @@
 #include <vector>
 
 namespace pkcs11signer {
-// The NSEC or NSEC3 records of a transfer (RFC 5936). PowerDNS makes their chain anew for each,
-// from the zone's records in canonical order. The chain of its answers stands in the database:
-// another one where the zone is not rectified, below delegations, and around names with unusual
+// The NSEC or NSEC3 records of a transfer (RFC 5936). PowerDNS makes their chain anew for each
+// transfer, from the zone's records in canonical order. Its answers take the database's chain,
+// which differs where the zone is not rectified, below delegations, and around names with unusual
 // characters, which databases sort by their escapes.
 class TransferChain {
 public:
   TransferChain(ServedZone &zone, const Listing &listing);
 
-  // For a name of the zone, and what stands there: the record that has it as its owner, if any.
+  // The record whose owner is this name of the zone, at which these rows stand; nullopt: none.
   std::optional<ServedSet> at(const DNSName &name, const ServedZone::Rows &rows) const;
 
 private:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Each link in README.md, docs/ and the other pages leads to a file that is there, and to a heading of it."""
+"""Each link in README.md, docs/ and the other pages leads to a file that is there, and to a heading of it; what
+docs/architecture.md names in the sources is there."""
 import re
 
 import pytest
@@ -12,6 +13,10 @@ PAGES = sorted(path for folder in (".", "docs", "regression-tests", "tests")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+
+SOURCES = TOP / "modules/pkcs11signer"
+SOURCE = re.compile(r"`((?:[a-z0-9]+/)+[a-z0-9_-]+\.(?:c|h|cc|hh|sh))`")
+FUNCTION = re.compile(r"`(?:\w+::)?(\w+)` \(`([^`]+)`\)")
 
 
 def anchors(text: str) -> set[str]:
@@ -41,3 +46,11 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("# A heading, `with` this\n[a](#a-heading-with-this) [b](#other) [c](none.md) `[d](code.md)`\n")
     assert broken(page) == ["#other", "none.md"]
+
+
+def test_sources_that_the_architecture_names_are_there():
+    text = (TOP / "docs/architecture.md").read_text()
+    sources, functions = SOURCE.findall(text), FUNCTION.findall(text)
+    assert len(sources) > 20 and len(functions) >= 10
+    assert not [name for name in sources if not ((SOURCES / name).exists() or (TOP / name).exists())]
+    assert not [name for name, file in functions if f"{name}(" not in (SOURCES / file).read_text()]

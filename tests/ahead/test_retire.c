@@ -2,6 +2,7 @@
 /* Tokens that no row names. */
 #include "ahead/retire.h"
 
+#include "rig/clock_rig.h"
 #include "rig/fakehost.h"
 #include "sign/key.h"
 #include "base/lock.h"
@@ -26,14 +27,6 @@ static struct p11s_signer *signer;
 static struct p11s_zones *zones;
 static struct p11s_retire retire;
 static const atomic_bool stop;
-static _Atomic(uint64_t) passed_ms;
-
-uint64_t __real_p11s_now_ms(void);
-uint64_t __wrap_p11s_now_ms(void);
-uint64_t __wrap_p11s_now_ms(void)
-{
-  return __real_p11s_now_ms() + passed_ms;
-}
 
 static int begin(void **state)
 {
@@ -78,7 +71,7 @@ static size_t tokens(void)
 static void steps(uint64_t seconds)
 {
   for (uint64_t i = 0; i < seconds; i++) {
-    passed_ms += 1000;
+    clock_rig_ahead_ms += 1000;
     p11s_retire_step(&retire, p11s_signer_tokens(signer), zones, &stop);
   }
 }
@@ -158,12 +151,12 @@ static void workers_end_and_come_back(void **state)
   assert_int_equal(tokens(), 0);
   deadline = rig_later();
   do {
-    assert_true(__real_p11s_now_ms() < deadline);
+    assert_true(clock_rig_real_ms() < deadline);
     (void)usleep(1000);
     p11s_token_get_stats(p11s_key_token(key), &stats);
   } while (stats.workers > 0);
   while (rig_fake()->calls("C_CloseSession") < rig_fake()->calls("C_OpenSession")) {
-    assert_true(__real_p11s_now_ms() < deadline);
+    assert_true(clock_rig_real_ms() < deadline);
     (void)usleep(1000);
   }
   assert_int_equal(stats.state, P11S_TOKEN_UNTRIED);
@@ -190,12 +183,12 @@ static void nobody_looks_for_it(void **state)
   assert_int_equal(stats.tokens, 0);
   deadline = rig_later();
   do {
-    assert_true(__real_p11s_now_ms() < deadline);
+    assert_true(clock_rig_real_ms() < deadline);
     (void)usleep(1000);
     p11s_signer_get_stats(signer, &stats);
   } while (stats.workers > 0);
   calls = rig_fake()->calls("C_GetSlotList");
-  passed_ms += 5000;
+  clock_rig_ahead_ms += 5000;
   (void)usleep(50000);
   assert_int_equal(rig_fake()->calls("C_GetSlotList"), calls);
   p11s_key_release(key);

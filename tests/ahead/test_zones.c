@@ -3,6 +3,7 @@
 #include "ahead/zones.h"
 
 #include "format/dnsname.h"
+#include "rig/clock_rig.h"
 #include "rig/fakehost.h"
 #include "base/lock.h"
 #include "rig/message_rig.h"
@@ -28,14 +29,6 @@
 static struct rig_keys *keys;
 static struct p11s_zones *zones;
 static unsigned char org[P11S_DNSNAME_MAX];
-static _Atomic(uint64_t) passed_ms;
-
-uint64_t __real_p11s_now_ms(void);
-uint64_t __wrap_p11s_now_ms(void);
-uint64_t __wrap_p11s_now_ms(void)
-{
-  return __real_p11s_now_ms() + passed_ms;
-}
 
 static int begin(void **state)
 {
@@ -76,7 +69,7 @@ static const unsigned char *id_of(const char *label)
 
 static const struct p11s_zone *get(uint64_t max_age_ms)
 {
-  passed_ms++;
+  clock_rig_ahead_ms++;
   return p11s_zones_get(zones, org, max_age_ms);
 }
 
@@ -173,7 +166,7 @@ static void an_answer_counts_for_its_age(void **state)
   assert_non_null(get(1000000));
   p11s_zones_refresh(zones, 1000000, FOREVER_US);
   assert_int_equal(fakehost_questions, asked);
-  passed_ms += 1000001;
+  clock_rig_ahead_ms += 1000001;
   p11s_zones_refresh(zones, 1000000, FOREVER_US);
   assert_int_equal(fakehost_questions, asked + 1);
   assert_non_null(get(1000000));
@@ -186,11 +179,11 @@ static void a_change_is_told_once(void **state)
   fakehost_put_ref(ORG, 257, rig_pinned_ref("key", RIG_PIN));
   (void)get(0);
   (void)p11s_zones_take_change(zones);
-  passed_ms += 10;
+  clock_rig_ahead_ms += 10;
   (void)get(0);
   assert_false(p11s_zones_take_change(zones));
   fakehost_rows[0].active = false;
-  passed_ms += 10;
+  clock_rig_ahead_ms += 10;
   (void)get(0);
   assert_true(p11s_zones_take_change(zones));
   assert_false(p11s_zones_take_change(zones));
@@ -204,11 +197,11 @@ static void a_database_that_does_not_answer_changes_nothing(void **state)
   fakehost_put_ref(ORG, 257, rig_pinned_ref("key", RIG_PIN));
   fakehost_refuse_listing(true);
   assert_null(get(0));
-  passed_ms += 2000;
+  clock_rig_ahead_ms += 2000;
   fakehost_refuse_listing(false);
   assert_non_null(get(0));
   fakehost_refuse_listing(true);
-  passed_ms += 10;
+  clock_rig_ahead_ms += 10;
   assert_int_equal(use("key"), P11S_USE_SIGNS);
   asked = fakehost_questions;
   for (unsigned i = 0; i < 10; i++)
@@ -216,7 +209,7 @@ static void a_database_that_does_not_answer_changes_nothing(void **state)
   assert_int_equal(fakehost_questions, asked);
   fakehost_hide(ORG);
   fakehost_refuse_listing(false);
-  passed_ms += P11S_ZONES_PAUSE_MOST_MS;
+  clock_rig_ahead_ms += P11S_ZONES_PAUSE_MOST_MS;
   assert_false(get(0)->state.exists);
 }
 
@@ -232,13 +225,13 @@ static void an_answer_that_has_come_since(void **state)
   assert_false(get(0)->state.exists);
   fakehost_hide(NULL);
   since = p11s_now_ms() + 1;
-  passed_ms += 2;
+  clock_rig_ahead_ms += 2;
   assert_true(p11s_zones_get_since(zones, org, since)->state.exists);
   asked = fakehost_questions;
   assert_non_null(p11s_zones_get_since(zones, org, since));
   assert_int_equal(fakehost_questions, asked);
   fakehost_refuse_listing(true);
-  passed_ms += 2;
+  clock_rig_ahead_ms += 2;
   since = p11s_now_ms();
   assert_null(p11s_zones_get_since(zones, org, since));
   assert_non_null(get(0));
@@ -418,7 +411,7 @@ static void dnskeys_of_before(void **state)
   for (served = 1; served <= 3; served++) {
     struct p11s_plan *plan = begin_plan();
 
-    passed_ms += 60000;
+    clock_rig_ahead_ms += 60000;
     add(plan, message_rig_dnskey("example.org", 1, W - P11S_WEEK_SECONDS, message), "key",
         W - 1000);
     add(plan, message_rig_dnskey("example.org", 2, W, message), "key", NOW - 1000);
@@ -444,12 +437,12 @@ static void what_is_missing_is_looked_up(void **state)
   for (served = 0; served <= 2; served++) {
     if (served > 0)
       plan = begin_plan();
-    passed_ms += 60000;
+    clock_rig_ahead_ms += 60000;
     add_missing(plan, "a.example.org", "key");
     assert_int_equal(finish(plan), served == 1);
   }
   plan = begin_plan();
-  passed_ms += 60000;
+  clock_rig_ahead_ms += 60000;
   fakehost_rrset = NULL;
   add_missing(plan, "a.example.org", "key");
   assert_int_equal(finish(plan), 1);
@@ -509,7 +502,7 @@ static void of_soa_records_one_recurs(void **state)
       add(plan, message_rig_soa("example.org", serial, W, message), "key", NOW - 1000 + serial);
     assert_int_equal(finish(plan), 1);
     assert_int_equal(fakehost_questions, 1);
-    passed_ms += 60000;
+    clock_rig_ahead_ms += 60000;
   }
 }
 

@@ -4,12 +4,12 @@
 
 #include "base/lock.h"
 #include "pin/guard.h"
+#include "rig/clock_rig.h"
 #include "rig/rig.h"
 #include "token/tokens.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -20,16 +20,6 @@
 #define THREADS 5
 #define ACQUIRES 2000
 #define MINUTE_MS 60000
-
-/* Linked in place of p11s_now_ms(): a test puts the core's clock forward. */
-uint64_t __real_p11s_now_ms(void);
-uint64_t __wrap_p11s_now_ms(void);
-static atomic_ullong clock_ahead_ms;
-
-uint64_t __wrap_p11s_now_ms(void)
-{
-  return __real_p11s_now_ms() + atomic_load(&clock_ahead_ms);
-}
 
 static struct p11s_pin_guard *guard;
 static struct p11s_tokens *tokens;
@@ -50,7 +40,7 @@ static int begin(void **state)
 static int end(void **state)
 {
   (void)state;
-  atomic_store(&clock_ahead_ms, 0);
+  clock_rig_ahead_ms = 0;
   (void)p11s_tokens_stop(tokens, rig_later());
   p11s_key_table_free(table);
   p11s_tokens_free(tokens);
@@ -272,11 +262,11 @@ static void idle_keys_are_swept(void **state)
   (void)state;
   memcpy(identity, p11s_key_identity(idle), sizeof identity);
   p11s_key_release(idle);
-  atomic_store(&clock_ahead_ms, 9 * MINUTE_MS);
+  clock_rig_ahead_ms = 9 * MINUTE_MS;
   late = named("new 1", "1234"); /* sweeps: not idle for long enough */
   p11s_key_release(late);
   assert_int_equal(p11s_key_table_count(table), 3);
-  atomic_store(&clock_ahead_ms, 10 * MINUTE_MS + 1);
+  clock_rig_ahead_ms = 10 * MINUTE_MS + 1;
   late = named("new 2", "1234");
   assert_int_equal(p11s_key_table_count(table), 3); /* idle went, new 2 came */
   assert_null(p11s_key_table_find(table, identity));
@@ -284,17 +274,17 @@ static void idle_keys_are_swept(void **state)
   /* one that is used again in between begins anew */
   idle = named("new 1", "1234");
   p11s_key_release(idle);
-  atomic_store(&clock_ahead_ms, 19 * MINUTE_MS);
+  clock_rig_ahead_ms = 19 * MINUTE_MS;
   late = named("new 3", "1234");
   assert_int_equal(p11s_key_table_count(table), 4);
   p11s_key_release(late);
-  atomic_store(&clock_ahead_ms, 60 * MINUTE_MS);
+  clock_rig_ahead_ms = 60 * MINUTE_MS;
   late = named("new 4", "1234");
   assert_int_equal(p11s_key_table_count(table), 2); /* held, and the one just made */
   assert_string_equal(p11s_key_reference(held)->label, "held");
   p11s_key_release(late);
   p11s_key_release(held);
-  atomic_store(&clock_ahead_ms, 0);
+  clock_rig_ahead_ms = 0;
 }
 
 /* Sweeping is no work for every call. */
@@ -302,19 +292,19 @@ static void sweeps_once_a_minute(void **state)
 {
   (void)state;
   p11s_key_release(named("a", NULL));
-  atomic_store(&clock_ahead_ms, 11 * MINUTE_MS);
+  clock_rig_ahead_ms = 11 * MINUTE_MS;
   p11s_key_release(named("b", NULL)); /* a goes */
   assert_int_equal(p11s_key_table_count(table), 1);
-  atomic_store(&clock_ahead_ms, 20 * MINUTE_MS + 59000);
+  clock_rig_ahead_ms = 20 * MINUTE_MS + 59000;
   p11s_key_release(named("c", NULL)); /* b is not old enough */
   assert_int_equal(p11s_key_table_count(table), 2);
-  atomic_store(&clock_ahead_ms, 21 * MINUTE_MS + 30000);
+  clock_rig_ahead_ms = 21 * MINUTE_MS + 30000;
   p11s_key_release(named("d", NULL)); /* it is now, but the last sweep was just now */
   assert_int_equal(p11s_key_table_count(table), 3);
-  atomic_store(&clock_ahead_ms, 22 * MINUTE_MS);
+  clock_rig_ahead_ms = 22 * MINUTE_MS;
   p11s_key_release(named("e", NULL));
   assert_int_equal(p11s_key_table_count(table), 3);
-  atomic_store(&clock_ahead_ms, 0);
+  clock_rig_ahead_ms = 0;
 }
 
 int main(void)

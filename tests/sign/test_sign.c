@@ -7,6 +7,7 @@
 #include "sign/sign_store.h"
 #include "base/lock.h"
 #include "token/queue.h"
+#include "rig/clock_rig.h"
 #include "rig/rig.h"
 #include "base/counters.h"
 #include "token/token.h"
@@ -35,10 +36,6 @@ enum p11s_err __real_p11s_token_await(struct p11s_token *, struct p11s_job *, bo
 enum p11s_err __wrap_p11s_token_await(struct p11s_token *, struct p11s_job *, bool,
                                       struct p11s_wait, struct p11s_error *);
 
-uint64_t __real_p11s_now_ms(void);
-uint64_t __wrap_p11s_now_ms(void);
-
-static atomic_uint clock_ahead_ms; /* so much longer than meant, all waiting goes on */
 static struct rig_event waiting = RIG_EVENT_INIT;  /* callers that wait for a job */
 static struct rig_event finished = RIG_EVENT_INIT; /* jobs that are done, and dealt with */
 static atomic_uint submit_after;                   /* a new job is submitted when so many wait */
@@ -61,11 +58,6 @@ enum p11s_err __wrap_p11s_token_await(struct p11s_token *token, struct p11s_job 
   if (is_new)
     rig_event_wait(&waiting, atomic_load(&submit_after));
   return __real_p11s_token_await(token, job, is_new, wait, e);
-}
-
-uint64_t __wrap_p11s_now_ms(void)
-{
-  return __real_p11s_now_ms() + atomic_load(&clock_ahead_ms);
 }
 
 /* Linked in place of both: whether other servers of the fleet wait now for a signature that is not
@@ -782,7 +774,7 @@ static void one_worker_looks_for_the_key_of_all(void **state)
   struct bench b;
 
   (void)state;
-  atomic_store(&clock_ahead_ms, 60000);
+  clock_rig_ahead_ms = 60000;
   b = set_up(4, "signing", RIG_PIN);
   rig_fake()->block("C_FindObjectsInit", 1, FAKEP11_EVER);
   for (unsigned i = 0; i < 4; i++)
@@ -796,7 +788,7 @@ static void one_worker_looks_for_the_key_of_all(void **state)
     must_sign(&b, i);
   assert_int_equal(p11s_counter_get(P11S_STAT_KEY_LOOKUPS), before + 1);
   tear_down(&b);
-  atomic_store(&clock_ahead_ms, 0);
+  clock_rig_ahead_ms = 0;
 }
 
 static void nobody_waits_long_for_one_who_looks_for_the_key(void **state)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Looking through a fleet's table, and deleting what somebody has chosen in it. */
 #include "store/fleet/internal.h"
+#include "rig/table_rig.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,13 +13,8 @@
 #include <cmocka.h>
 
 #define ROWS 500
-#define STEP 200 /* rows, by one statement */
 
-/* -- the database: rows by their number, which is the first four bytes of the id; every tenth is a
- * claim */
-
-static bool there[ROWS];
-static unsigned selects, opened;
+static unsigned opened;
 static unsigned again;    /* so many statements are to be tried once more */
 static bool lost, closed; /* no connection; one was given up */
 
@@ -44,60 +40,17 @@ void __wrap_p11s_connection_close(struct p11s_connection *conn)
   closed = closed || conn != NULL;
 }
 
+/* Every tenth is one. */
 static bool is_claim(unsigned row)
 {
   return row % 10 == 0;
 }
 
-/* The row of the next id in the statement, and the rest; NULL: there is none. */
-static const char *next_row(const char *sql, unsigned *ret)
+static size_t make(unsigned row, unsigned char *ret_message, bool *ret_claim)
 {
-  const char *hex = strstr(sql, "x'");
-  char digits[9] = "";
-
-  if (hex == NULL)
-    return NULL;
-  memcpy(digits, hex + 2, 8);
-  *ret = (unsigned)strtoul(digits, NULL, 16);
-  return hex + 2;
-}
-
-static void give_rows(const char *sql, p11s_fleet_row_fn fn, void *arg)
-{
-  unsigned char id[P11S_STORE_ID_LEN] = {0};
-  unsigned row = 0, given = 0;
-
-  selects++;
-  assert_non_null(strstr(sql, " LIMIT 200"));
-  if (next_row(sql, &row) != NULL)
-    row++;
-  for (; row < ROWS && given < STEP; row++) {
-    const struct p11s_fleet_field fields[] = {
-        {id, sizeof id},
-        {id, sizeof id},
-        {(const unsigned char *)"a server", P11S_FLEET_SERVER_LEN},
-        {NULL, 0},
-        {(const unsigned char *)"0", 1},
-        {(const unsigned char *)"message", 7},
-        {(const unsigned char *)"signature", is_claim(row) ? 0 : 9},
-    };
-
-    if (!there[row])
-      continue;
-    id[2] = (unsigned char)(row >> 8);
-    id[3] = (unsigned char)row;
-    given++;
-    fn(fields, 7, arg);
-  }
-}
-
-static unsigned count_rows(void)
-{
-  unsigned rows = 0;
-
-  for (unsigned row = 0; row < ROWS; row++)
-    rows += there[row];
-  return rows;
+  *ret_claim = is_claim(row);
+  memcpy(ret_message, "message", 7);
+  return 7;
 }
 
 enum p11s_fleet_result __wrap_p11s_connection_run(struct p11s_connection *conn,
@@ -109,29 +62,20 @@ enum p11s_fleet_result __wrap_p11s_connection_run(struct p11s_connection *conn,
                                                   void *arg, uint64_t *ret_affected,
                                                   struct p11s_error *e)
 {
-  const char *text = p11s_buf_text(sql);
-  unsigned row, had = count_rows();
-  enum p11s_fleet_result result = P11S_FLEET_DONE;
+  uint64_t gone = 0;
 
   assert_non_null(conn);
-  if (again > 0) {
-    again--;
-    (void)p11s_error_set(e, P11S_ERR_HOST, "a deadlock");
-    result = P11S_FLEET_AGAIN;
-  } else if (strncmp(text, "SELECT", 6) == 0) {
-    give_rows(text, fn, arg);
-  } else {
-    assert_int_equal(strncmp(text, "DELETE", 6), 0);
-    while ((text = next_row(text, &row)) != NULL)
-      there[row] = false;
-  }
+  if (again == 0)
+    gone = table_rig_run(sql, make, fn, arg);
   p11s_buf_clear(sql);
   if (ret_affected != NULL)
-    *ret_affected = had - count_rows();
-  return result;
+    *ret_affected = gone;
+  if (again == 0)
+    return P11S_FLEET_DONE;
+  again--;
+  (void)p11s_error_set(e, P11S_ERR_HOST, "a deadlock");
+  return P11S_FLEET_AGAIN;
 }
-
-/* -- */
 
 static struct p11s_fleet_config config;
 static char where[] = "'here'";
@@ -162,8 +106,8 @@ static bool look(const struct p11s_store_record *record, void *arg)
 static int fill(void **state)
 {
   (void)state;
-  memset(there, true, sizeof there);
-  selects = opened = again = 0;
+  memset(table_rig_there, true, ROWS);
+  table_rig_selects = opened = again = 0;
   lost = closed = false;
   return 0;
 }
@@ -176,8 +120,8 @@ static void all_are_seen_in_order_but_claims(void **state)
   assert_int_equal(p11s_fleet_walk(&fleet, look, &seen, NULL, NULL), P11S_OK);
   assert_int_equal(seen.rows, ROWS - ROWS / 10);
   assert_int_equal(seen.last, ROWS - 1);
-  assert_int_equal(selects, 3);
-  assert_int_equal(count_rows(), ROWS);
+  assert_int_equal(table_rig_selects, 3);
+  assert_int_equal(table_rig_count(0, ROWS), ROWS);
   assert_int_equal(opened, 1);
   assert_true(closed);
 }
@@ -187,10 +131,10 @@ static void an_empty_table(void **state)
   struct seen seen = {.most = ROWS};
 
   (void)state;
-  memset(there, false, sizeof there);
+  memset(table_rig_there, false, ROWS);
   assert_int_equal(p11s_fleet_walk(&fleet, look, &seen, NULL, NULL), P11S_OK);
   assert_int_equal(seen.rows, 0);
-  assert_int_equal(selects, 1);
+  assert_int_equal(table_rig_selects, 1);
 }
 
 static void who_has_seen_enough_is_asked_no_more(void **state)
@@ -200,7 +144,7 @@ static void who_has_seen_enough_is_asked_no_more(void **state)
   (void)state;
   assert_int_equal(p11s_fleet_walk(&fleet, look, &seen, NULL, NULL), P11S_OK);
   assert_int_equal(seen.rows, 5);
-  assert_int_equal(selects, 1);
+  assert_int_equal(table_rig_selects, 1);
 }
 
 static bool is_even(const struct p11s_store_record *record, void *arg)
@@ -217,7 +161,7 @@ static void what_is_chosen_goes_and_no_claim(void **state)
   assert_int_equal(p11s_fleet_walk(&fleet, is_even, NULL, &deleted, NULL), P11S_OK);
   assert_int_equal(deleted, ROWS / 2 - ROWS / 10);
   for (unsigned row = 0; row < ROWS; row++)
-    assert_int_equal(there[row], row % 2 == 1 || is_claim(row));
+    assert_int_equal(table_rig_there[row], row % 2 == 1 || is_claim(row));
 }
 
 static void everything_is_claims_too(void **state)
@@ -227,7 +171,7 @@ static void everything_is_claims_too(void **state)
   (void)state;
   assert_int_equal(p11s_fleet_walk(&fleet, NULL, NULL, &deleted, NULL), P11S_OK);
   assert_int_equal(deleted, ROWS);
-  assert_int_equal(count_rows(), 0);
+  assert_int_equal(table_rig_count(0, ROWS), 0);
 }
 
 static void a_deadlock_is_got_over(void **state)
@@ -258,7 +202,7 @@ static void what_fails_says_where(void **state)
   assert_int_equal(p11s_fleet_walk(&fleet, NULL, NULL, &deleted, &e), P11S_ERR_HOST);
   assert_string_equal(e.text, "fleet store 'here': nobody is there");
   assert_false(closed);
-  assert_int_equal(count_rows(), ROWS);
+  assert_int_equal(table_rig_count(0, ROWS), ROWS);
 }
 
 int main(void)

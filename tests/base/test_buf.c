@@ -187,10 +187,28 @@ static void words_for_a_shell(void **state)
   p11s_buf_clear(&b);
 }
 
+static void bytes_as_text(void **state)
+{
+  struct p11s_buf b = P11S_BUF_INIT;
+
+  (void)state;
+  p11s_buf_add_hex(&b, "\x00\xff\x1e", 3);
+  p11s_buf_add_hex(&b, "", 0);
+  p11s_buf_addstr(&b, " ");
+  p11s_buf_add_base64(&b, "light work.", 11);
+  p11s_buf_add_base64(&b, "", 0);
+  p11s_buf_addstr(&b, " ");
+  p11s_buf_add_percent(&b, "aZ09.~/ \xc3\xa9\0%", 12, ".~");
+  assert_string_equal(p11s_buf_text(&b), "00ff1e bGlnaHQgd29yay4= aZ09.~%2F%20%C3%A9%00%25");
+  assert_int_equal(b.len, strlen(b.data));
+  p11s_buf_clear(&b);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(words_for_a_shell),
+      cmocka_unit_test(bytes_as_text),
       cmocka_unit_test(test_empty),
       cmocka_unit_test(test_adds),
       cmocka_unit_test(test_binary),

@@ -92,6 +92,44 @@ static void columns_on_a_terminal(void **state)
                    4); /* each broken byte */
 }
 
+static void times(void **state)
+{
+  char text[32];
+
+  (void)state;
+  p11s_utc(text, sizeof text, P11S_UTC_SECOND, 4102444799);
+  assert_string_equal(text, "2099-12-31 23:59:59 UTC");
+  p11s_utc(text, sizeof text, P11S_UTC_MINUTE, 0);
+  assert_string_equal(text, "1970-01-01 00:00 UTC");
+  p11s_utc(text, 10, P11S_UTC_DAY, 0);
+  assert_string_equal(text, "");
+  p11s_utc(text, sizeof text, P11S_UTC_DAY, INT64_MAX);
+  assert_string_equal(text, "");
+}
+
+static void hex(void **state)
+{
+  unsigned char data[3] = {0x01, 0xfe, 0x7f}, back[3];
+  char text[8];
+
+  (void)state;
+  p11s_hex_format(text, sizeof text, NULL, 0);
+  assert_string_equal(text, "");
+  p11s_hex_format(text, sizeof text, data, 3);
+  assert_string_equal(text, "01fe7f");
+  p11s_hex_format(text, 6, data, 3);
+  assert_string_equal(text, "01fe");
+  p11s_hex_format(text, 1, data, 3);
+  assert_string_equal(text, "");
+  assert_true(p11s_hex_parse("01Fe7f", back, 3));
+  assert_memory_equal(back, data, 3);
+  assert_false(p11s_hex_parse("01fe7", back, 3));
+  assert_false(p11s_hex_parse("01fe7f0", back, 3));
+  assert_false(p11s_hex_parse("01fe 7", back, 3));
+  assert_false(p11s_hex_parse("-1fe7f", back, 3));
+  assert_false(p11s_hex_parse("01fe7g", back, 3));
+}
+
 int main(void)
 {
   static const struct CMUnitTest tests[] = {
@@ -99,6 +137,8 @@ int main(void)
       cmocka_unit_test(characters_of_each_length),
       cmocka_unit_test(broken_characters),
       cmocka_unit_test(columns_on_a_terminal),
+      cmocka_unit_test(times),
+      cmocka_unit_test(hex),
   };
 
   return cmocka_run_group_tests_name("text", tests, NULL, NULL);

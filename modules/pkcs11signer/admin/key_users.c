@@ -2,6 +2,7 @@
 #include "admin/key_users.h"
 
 #include "base/buf.h"
+#include "base/text.h"
 #include "format/keyref.h"
 #include "pkcs11/slot.h"
 #include "pkcs11/uri.h"
@@ -157,26 +158,18 @@ enum p11s_err p11s_key_users_read(const struct p11s_host *host, const char *engi
   return P11S_OK;
 }
 
-static unsigned hex_digit(char c)
-{
-  return (unsigned)(c >= 'a' ? c - 'a' + 10 : c >= 'A' ? c - 'A' + 10 : c - '0') & 0xfU;
-}
-
 /* Whether an attribute that is searched for is the key's. */
 static bool attribute_matches(const CK_ATTRIBUTE *attr, const struct p11s_object_info *key)
 {
-  const unsigned char *value = attr->pValue;
+  char id[sizeof key->id];
 
   if (attr->type == CKA_LABEL)
     return attr->ulValueLen == strlen(key->label) &&
-           memcmp(value, key->label, attr->ulValueLen) == 0;
+           memcmp(attr->pValue, key->label, attr->ulValueLen) == 0;
   if (attr->type != CKA_ID || attr->ulValueLen != strlen(key->id) / 2)
     return false;
-  for (size_t i = 0; i < attr->ulValueLen; i++) {
-    if (value[i] != (hex_digit(key->id[2 * i]) << 4 | hex_digit(key->id[2 * i + 1])))
-      return false;
-  }
-  return true;
+  p11s_hex_format(id, sizeof id, attr->pValue, attr->ulValueLen);
+  return strcmp(id, key->id) == 0;
 }
 
 static bool names_key(const char *text, const struct p11s_object_info *key)

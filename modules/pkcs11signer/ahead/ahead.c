@@ -4,6 +4,7 @@
 #include "ahead/internal.h"
 #include "base/lock.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "store/recover.h"
 #include "store/record.h"
 #include "base/thread.h"
@@ -37,15 +38,6 @@ static bool has_work(const struct p11s_ahead *a)
 
 /* -- signing */
 
-static void format_time(uint64_t seconds, char *text, size_t size)
-{
-  time_t when = (time_t)seconds;
-  struct tm tm;
-
-  if (gmtime_r(&when, &tm) == NULL || strftime(text, size, "%Y-%m-%d %H:%M UTC", &tm) == 0)
-    text[0] = '\0';
-}
-
 static void say_done(struct p11s_ahead *a)
 {
   uint64_t until = atomic_load(&a->until);
@@ -54,7 +46,7 @@ static void say_done(struct p11s_ahead *a)
   if (a->config.weeks == 0 || until <= a->said_until || until <= p11s_record_now() ||
       atomic_load(&a->missing) > 0)
     return;
-  format_time(until, text, sizeof text);
+  p11s_utc(text, sizeof text, P11S_UTC_MINUTE, (int64_t)until);
   p11s_log_event(P11S_LOG_NOTICE,
                  "signed ahead: %llu signature%s. What was served in the last week can be served "
                  "without the token until %s",
@@ -74,7 +66,7 @@ static void say_late(struct p11s_ahead *a)
       p11s_time_diff(now, a->week + P11S_WEEK_SECONDS - P11S_AHEAD_EARLY) < 0)
     return;
   a->warned = a->week;
-  format_time(a->week + P11S_WEEK_SECONDS, text, sizeof text);
+  p11s_utc(text, sizeof text, P11S_UTC_MINUTE, (int64_t)a->week + P11S_WEEK_SECONDS);
   p11s_log_event(
       P11S_LOG_WARNING,
       "signing ahead is late: %llu signature%s still missing, and PowerDNS asks for what "

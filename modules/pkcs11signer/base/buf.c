@@ -2,7 +2,10 @@
 #include "base/buf.h"
 
 #include "base/secret.h"
+#include "base/text.h"
 
+#include <ctype.h>
+#include <openssl/evp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,6 +108,32 @@ void p11s_buf_add_shell(struct p11s_buf *b, const char *word)
       p11s_buf_add(b, word, 1);
   }
   p11s_buf_addstr(b, "'");
+}
+
+void p11s_buf_add_hex(struct p11s_buf *b, const void *data, size_t len)
+{
+  if (!reserve(b, 2 * len))
+    return;
+  p11s_hex_format(b->data + b->len, 2 * len + 1, data, len);
+  b->len += 2 * len;
+}
+
+void p11s_buf_add_base64(struct p11s_buf *b, const void *data, size_t len)
+{
+  if (!reserve(b, (len + 2) / 3 * 4))
+    return;
+  b->len += (size_t)EVP_EncodeBlock((unsigned char *)b->data + b->len, data, (int)len);
+}
+
+void p11s_buf_add_percent(struct p11s_buf *b, const void *data, size_t len, const char *plain)
+{
+  const unsigned char *c = data;
+
+  for (size_t i = 0; i < len; i++)
+    if (c[i] < 0x80 && c[i] != 0 && (isalnum(c[i]) || strchr(plain, c[i]) != NULL))
+      p11s_buf_add(b, &c[i], 1);
+    else
+      p11s_buf_addf(b, "%%%02X", c[i]);
 }
 
 const char *p11s_buf_text(const struct p11s_buf *b)

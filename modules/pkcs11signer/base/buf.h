@@ -34,6 +34,13 @@ void p11s_buf_addvf(struct p11s_buf *b, const char *format, va_list args);
 /* One word of a shell command, in quotes where it needs them. */
 void p11s_buf_add_shell(struct p11s_buf *b, const char *word);
 
+/* Two digits a byte, in lower case. */
+void p11s_buf_add_hex(struct p11s_buf *b, const void *data, size_t len);
+/* With padding, on one line. */
+void p11s_buf_add_base64(struct p11s_buf *b, const void *data, size_t len);
+/* RFC 3986, 2.1: letters, digits and the characters of plain as they are, others as %HH. */
+void p11s_buf_add_percent(struct p11s_buf *b, const void *data, size_t len, const char *plain);
+
 /* The text so far, "" when there is none. Borrowed until the next call. */
 const char *p11s_buf_text(const struct p11s_buf *b);
 

@@ -58,6 +58,9 @@ enum p11s_err p11s_error_set(struct p11s_error *e, enum p11s_err code, const cha
 void p11s_error_reword(struct p11s_error *e, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* P11S_ERR_NOMEM, "out of memory". */
+enum p11s_err p11s_error_no_memory(struct p11s_error *e);
+
 /* Puts text and ": " before the message; cuts the end off when it gets too long. */
 void p11s_error_prefix(struct p11s_error *e, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

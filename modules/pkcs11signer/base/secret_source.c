@@ -2,6 +2,7 @@
 #include "base/secret_source.h"
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/owner.h"
 
 #include <errno.h>
@@ -57,11 +58,6 @@ enum p11s_err p11s_pin_check_typed(const struct p11s_secret *pin, struct p11s_er
                         "PIN that does begin so can be given by a file only");
 }
 
-static enum p11s_err no_memory(struct p11s_error *e)
-{
-  return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-}
-
 /* Drops the newline and makes the secret. A stray control character would cost a try at the token.
  */
 static enum p11s_err make_pin(const struct origin *from, const char *text, size_t len,
@@ -86,7 +82,7 @@ static enum p11s_err make_pin(const struct origin *from, const char *text, size_
                             from->what, from->source);
   pin = p11s_secret_new(text, len);
   if (pin == NULL)
-    return no_memory(e);
+    return p11s_error_no_memory(e);
   *ret_pin = pin;
   return P11S_OK;
 }
@@ -114,24 +110,6 @@ static enum p11s_err check_file(const struct origin *from, const struct stat *st
   return P11S_OK;
 }
 
-/* Reads until the end of the file or the buffer; -1 with errno on failure. */
-static ssize_t read_all(int fd, char *to, size_t size)
-{
-  size_t len = 0;
-
-  while (len < size) {
-    ssize_t n = read(fd, to + len, size - len);
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0)
-      return -1;
-    if (n == 0)
-      break;
-    len += (size_t)n;
-  }
-  return (ssize_t)len;
-}
-
 /* guarded: the directory keeps others out, so owner and mode of the file do not matter. */
 static enum p11s_err read_file(const struct origin *from, const char *path, bool guarded,
                                struct p11s_secret **ret_pin, struct p11s_error *e)
@@ -156,7 +134,7 @@ static enum p11s_err read_file(const struct origin *from, const char *path, bool
   err = check_file(from, &st, guarded, e);
   if (err != P11S_OK)
     goto out;
-  len = read_all(fd, text, sizeof text);
+  len = p11s_file_read(fd, text, sizeof text);
   if (len < 0)
     err = p11s_error_set(e, P11S_ERR_NO_PIN, "cannot read the %s source %s: %m", from->what,
                          from->source);
@@ -203,7 +181,8 @@ static enum p11s_err read_credential(const struct origin *from, const char *name
                           from->what, from->source);
   p11s_buf_addf(&path, "%s/%s", directory, name);
   as_owner = p11s_owner_act(false); /* systemd hands it to a server, whoever may read it */
-  err = path.failed ? no_memory(e) : read_file(from, p11s_buf_text(&path), true, ret_pin, e);
+  err = path.failed ? p11s_error_no_memory(e)
+                    : read_file(from, p11s_buf_text(&path), true, ret_pin, e);
   (void)p11s_owner_act(as_owner);
   p11s_buf_clear(&path);
   return err;
@@ -256,7 +235,7 @@ static enum p11s_err expand(const char *source, const char *token_label, struct 
       return p11s_error_set(e, P11S_ERR_NO_PIN, SETTING " %s: only %%t and %%%% are allowed",
                             source);
   }
-  return out->failed ? no_memory(e) : P11S_OK;
+  return out->failed ? p11s_error_no_memory(e) : P11S_OK;
 }
 
 static enum p11s_err read_default(const char *source, const char *token_label,
@@ -294,7 +273,7 @@ enum p11s_err p11s_pin_read_file(const char *what, const char *path,
   enum p11s_err err;
 
   p11s_buf_addf(&source, FILE_PREFIX "%s", path);
-  err = source.failed ? no_memory(e)
+  err = source.failed ? p11s_error_no_memory(e)
                       : read_source(&(struct origin){what, p11s_buf_text(&source)}, ret_secret, e);
   p11s_buf_clear(&source);
   return err;

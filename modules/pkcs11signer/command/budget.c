@@ -7,10 +7,10 @@
 #include "store/store.h"
 #include "store/record.h"
 #include "command/table.h"
+#include "base/text.h"
 #include "ahead/zones.h"
 
 #include <stdio.h>
-#include <time.h>
 
 /* Computed from the store, in pdnsutil, which reads all of it: right also when no server runs,
    which is when somebody may want to know. */
@@ -21,15 +21,12 @@ enum { ZONE, AWAY_UNTIL, SECONDS_LEFT, SERVED, LOST, WHY };
 
 static void format_until(const struct p11s_budget *budget, char *text, size_t size)
 {
-  time_t when = (time_t)budget->until;
-  struct tm tm;
-
   if (budget->why == P11S_BUDGET_UNCLEAR)
     (void)snprintf(text, size, "not known");
   else if (p11s_time_diff(budget->until, p11s_record_now()) <= 0)
     (void)snprintf(text, size, "now");
-  else if (gmtime_r(&when, &tm) == NULL || strftime(text, size, "%Y-%m-%d %H:%M UTC", &tm) == 0)
-    text[0] = '\0';
+  else
+    p11s_utc(text, size, P11S_UTC_MINUTE, budget->until);
 }
 
 bool p11s_command_tell_zones(const struct p11s_command_ctx *ctx, struct p11s_plan *plan)

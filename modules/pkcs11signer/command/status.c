@@ -6,6 +6,7 @@
 #include "token/status_names.h"
 #include "store/record.h"
 #include "command/table.h"
+#include "base/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,12 +55,10 @@ static void set_string(struct p11s_table *t, size_t column, const char *text)
 
 static void set_time(struct p11s_table *t, size_t column, int64_t seconds)
 {
-  time_t time = (time_t)seconds;
   char text[32] = "";
-  struct tm tm;
 
-  if (seconds != 0 && gmtime_r(&time, &tm) != NULL)
-    (void)strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &tm);
+  if (seconds != 0)
+    p11s_utc(text, sizeof text, P11S_UTC_SECOND, seconds);
   set_string(t, column, text);
 }
 

@@ -6,13 +6,13 @@
 #include "store/record.h"
 #include "store/evict.h"
 #include "command/table.h"
+#include "base/text.h"
 #include "admin/warm.h"
 #include "format/message.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* Pages of the file are not full: 1.62 was measured. */
 #define ROOM_FACTOR(bytes) ((bytes) / 4 * 7)
@@ -77,14 +77,10 @@ static bool show(uint64_t made, void *arg)
   return !p11s_progress_interrupted();
 }
 
-static void format_date(char *text, size_t size, uint32_t start, unsigned week)
+static void format_week(char *text, size_t size, const struct p11s_warm *warm, unsigned week)
 {
-  time_t when = (time_t)start + (time_t)week * P11S_WEEK_SECONDS;
-  struct tm tm;
-
-  text[0] = '\0';
-  if (gmtime_r(&when, &tm) != NULL)
-    (void)strftime(text, size, "%Y-%m-%d", &tm);
+  p11s_utc(text, size, P11S_UTC_DAY,
+           (int64_t)p11s_warm_start(warm) + (int64_t)week * P11S_WEEK_SECONDS);
 }
 
 static enum p11s_err print_weeks(const struct p11s_command_ctx *ctx, const struct p11s_warm *warm,
@@ -98,7 +94,7 @@ static enum p11s_err print_weeks(const struct p11s_command_ctx *ctx, const struc
   char date[32];
 
   for (unsigned week = 0; week <= weeks; week++) {
-    format_date(date, sizeof date, p11s_warm_start(warm), week);
+    format_week(date, sizeof date, warm, week);
     p11s_table_row(t);
     if (ctx->json)
       p11s_table_string(t, ZONE, ctx->arg[0]);
@@ -127,7 +123,7 @@ static void print_until(const struct p11s_command_ctx *ctx, const struct p11s_wa
     p11s_buf_addstr(ctx->out, "The week has turned meanwhile: say it once more.\n");
     return;
   }
-  format_date(date, sizeof date, p11s_warm_start(warm), weeks + 1);
+  format_week(date, sizeof date, warm, weeks + 1);
   p11s_buf_addf(
       ctx->out,
       "%s can be served from the store until %s 00:00 UTC, as long as it does not change\n",

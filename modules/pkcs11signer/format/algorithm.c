@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "format/algorithm.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -13,120 +14,46 @@ static const unsigned char params_ed25519[] = "\x13\x0c"
 static const unsigned char params_ed448[] = "\x13\x0a"
                                             "edwards448";
 
-#define RSA_COMMON                                                                                 \
-  .family = P11S_RSA, .key_type = CKK_RSA, .keygen = CKM_RSA_PKCS_KEY_PAIR_GEN,                    \
-  .raw = CKM_RSA_PKCS, .default_bits = 2048
-#define ECDSA_COMMON                                                                               \
-  .family = P11S_ECDSA, .key_type = CKK_EC, .keygen = CKM_EC_KEY_PAIR_GEN, .raw = CKM_ECDSA
-#define EDDSA_COMMON                                                                               \
-  .family = P11S_EDDSA, .key_type = CKK_EC_EDWARDS, .keygen = CKM_EC_EDWARDS_KEY_PAIR_GEN,         \
-  .raw = CKM_EDDSA, .hashing = CKM_EDDSA
+#define RSA(number_, mnemonic_, hash, hash_len)                                                    \
+  {                                                                                                \
+    .number = number_, .mnemonic = mnemonic_, .family = P11S_RSA, .kind = "RSA",                   \
+    .key_type = CKK_RSA, .keygen = CKM_RSA_PKCS_KEY_PAIR_GEN, .raw = CKM_RSA_PKCS,                 \
+    .hashing = CKM_##hash##_RSA_PKCS, .default_bits = 2048, .digest = #hash,                       \
+    .digest_len = hash_len                                                                         \
+  }
+#define EC_COMMON(bits_, params)                                                                   \
+  .ec_params = params, .ec_params_len = sizeof params - 1, .bits = bits_, .default_bits = bits_
+#define ECDSA(number_, mnemonic_, alias_, kind_, hash, bits_, curve_, params)                      \
+  {                                                                                                \
+    .number = number_, .mnemonic = mnemonic_, .alias = alias_, .family = P11S_ECDSA,               \
+    .kind = kind_, .key_type = CKK_EC, .keygen = CKM_EC_KEY_PAIR_GEN, .raw = CKM_ECDSA,            \
+    .hashing = CKM_ECDSA_##hash, .digest = #hash, .digest_len = (bits_) / 8, .curve = curve_,      \
+    .public_len = (bits_) / 4, .signature_len = (bits_) / 4, EC_COMMON(bits_, params)              \
+  }
+#define EDDSA(number_, mnemonic_, kind_, len, params)                                              \
+  {                                                                                                \
+    .number = number_, .mnemonic = mnemonic_, .family = P11S_EDDSA, .kind = kind_,                 \
+    .key_type = CKK_EC_EDWARDS, .keygen = CKM_EC_EDWARDS_KEY_PAIR_GEN, .raw = CKM_EDDSA,           \
+    .hashing = CKM_EDDSA, .curve = mnemonic_, .public_len = len, .signature_len = 2 * (len),       \
+    EC_COMMON(8 * (len), params)                                                                   \
+  }
 
 static const struct p11s_algorithm table[] = {
-    {
-        .number = 5,
-        .mnemonic = "RSASHA1",
-        RSA_COMMON,
-        .hashing = CKM_SHA1_RSA_PKCS,
-        .digest = "SHA1",
-        .digest_len = 20,
-    },
-    {
-        .number = 7,
-        .mnemonic = "RSASHA1-NSEC3-SHA1",
-        RSA_COMMON,
-        .hashing = CKM_SHA1_RSA_PKCS,
-        .digest = "SHA1",
-        .digest_len = 20,
-    },
-    {
-        .number = 8,
-        .mnemonic = "RSASHA256",
-        RSA_COMMON,
-        .hashing = CKM_SHA256_RSA_PKCS,
-        .digest = "SHA256",
-        .digest_len = 32,
-    },
-    {
-        .number = 10,
-        .mnemonic = "RSASHA512",
-        RSA_COMMON,
-        .hashing = CKM_SHA512_RSA_PKCS,
-        .digest = "SHA512",
-        .digest_len = 64,
-    },
-    {
-        .number = 13,
-        .mnemonic = "ECDSAP256SHA256",
-        ECDSA_COMMON,
-        .hashing = CKM_ECDSA_SHA256,
-        .digest = "SHA256",
-        .digest_len = 32,
-        .curve = "prime256v1",
-        .ec_params = params_p256,
-        .ec_params_len = sizeof params_p256 - 1,
-        .bits = 256,
-        .default_bits = 256,
-        .public_len = 64,
-        .signature_len = 64,
-    },
-    {
-        .number = 14,
-        .mnemonic = "ECDSAP384SHA384",
-        ECDSA_COMMON,
-        .hashing = CKM_ECDSA_SHA384,
-        .digest = "SHA384",
-        .digest_len = 48,
-        .curve = "secp384r1",
-        .ec_params = params_p384,
-        .ec_params_len = sizeof params_p384 - 1,
-        .bits = 384,
-        .default_bits = 384,
-        .public_len = 96,
-        .signature_len = 96,
-    },
-    {
-        .number = 15,
-        .mnemonic = "ED25519",
-        EDDSA_COMMON,
-        .curve = "ED25519",
-        .ec_params = params_ed25519,
-        .ec_params_len = sizeof params_ed25519 - 1,
-        .bits = 256,
-        .default_bits = 256,
-        .public_len = 32,
-        .signature_len = 64,
-    },
-    {
-        .number = 16,
-        .mnemonic = "ED448",
-        EDDSA_COMMON,
-        .curve = "ED448",
-        .ec_params = params_ed448,
-        .ec_params_len = sizeof params_ed448 - 1,
-        .bits = 456,
-        .default_bits = 456,
-        .public_len = 57,
-        .signature_len = 114,
-    },
+    RSA(5, "RSASHA1", SHA1, 20),
+    RSA(7, "RSASHA1-NSEC3-SHA1", SHA1, 20),
+    RSA(8, "RSASHA256", SHA256, 32),
+    RSA(10, "RSASHA512", SHA512, 64),
+    ECDSA(13, "ECDSAP256SHA256", "ecdsa256", "P-256", SHA256, 256, "prime256v1", params_p256),
+    ECDSA(14, "ECDSAP384SHA384", "ecdsa384", "P-384", SHA384, 384, "secp384r1", params_p384),
+    EDDSA(15, "ED25519", "Ed25519", 32, params_ed25519),
+    EDDSA(16, "ED448", "Ed448", 57, params_ed448),
 };
 
 #define TABLE_LEN (sizeof table / sizeof table[0])
 
-/* PowerDNS's names where they differ from the mnemonics. */
-static const struct {
-  const char *name;
-  unsigned number;
-} aliases[] = {
-    {"ecdsa256", 13},
-    {"ecdsa384", 14},
-};
-
 const struct p11s_algorithm *p11s_algorithm_find(unsigned number)
 {
-  size_t i;
-
-  for (i = 0; i < TABLE_LEN; i++)
+  for (size_t i = 0; i < TABLE_LEN; i++)
     if (table[i].number == number)
       return &table[i];
   return NULL;
@@ -141,38 +68,15 @@ const struct p11s_algorithm *p11s_algorithm_at(size_t index)
 static unsigned parse_number(const char *text)
 {
   size_t len = strspn(text, "0123456789");
-  unsigned number = 0;
-  size_t i;
 
-  if (len > 3 || text[len] != '\0')
-    return 0;
-  for (i = 0; i < len; i++)
-    number = number * 10 + (unsigned)(text[i] - '0');
-  return number;
+  return len <= 3 && text[len] == '\0' ? (unsigned)strtoul(text, NULL, 10) : 0;
 }
 
 const struct p11s_algorithm *p11s_algorithm_parse(const char *text)
 {
-  size_t i;
-
-  for (i = 0; i < TABLE_LEN; i++)
-    if (strcasecmp(text, table[i].mnemonic) == 0)
+  for (size_t i = 0; i < TABLE_LEN; i++)
+    if (strcasecmp(text, table[i].mnemonic) == 0 ||
+        (table[i].alias != NULL && strcasecmp(text, table[i].alias) == 0))
       return &table[i];
-  for (i = 0; i < sizeof aliases / sizeof aliases[0]; i++)
-    if (strcasecmp(text, aliases[i].name) == 0)
-      return p11s_algorithm_find(aliases[i].number);
   return p11s_algorithm_find(parse_number(text));
-}
-
-const char *p11s_algorithm_kind(const struct p11s_algorithm *alg)
-{
-  switch (alg->family) {
-  case P11S_ECDSA:
-    return alg->bits == 256 ? "P-256" : "P-384";
-  case P11S_EDDSA:
-    return alg->bits == 256 ? "Ed25519" : "Ed448";
-  case P11S_RSA:
-    break;
-  }
-  return "RSA";
 }

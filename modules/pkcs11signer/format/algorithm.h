@@ -17,6 +17,8 @@ struct p11s_algorithm {
   unsigned number; /* DNSSEC algorithm number */
   enum p11s_family family;
   const char *mnemonic;      /* "RSASHA256", as in RFC 8624 */
+  const char *alias;         /* PowerDNS's name where it is another one, else NULL */
+  const char *kind;          /* of a key: "RSA", "P-256", "Ed25519", … */
   CK_KEY_TYPE key_type;      /* CKK_RSA, CKK_EC, CKK_EC_EDWARDS */
   CK_MECHANISM_TYPE keygen;  /* CKM_RSA_PKCS_KEY_PAIR_GEN, … */
   CK_MECHANISM_TYPE raw;     /* signs DigestInfo, digest, or (EdDSA) the message */
@@ -43,8 +45,5 @@ const struct p11s_algorithm *p11s_algorithm_at(size_t index);
 /* By what people type: a number, or PowerDNS's names (rsasha1, rsasha1-nsec3-sha1, rsasha256,
    rsasha512, ecdsa256, ecdsa384, ed25519, ed448) or the mnemonic, case-insensitive. */
 const struct p11s_algorithm *p11s_algorithm_parse(const char *text);
-
-/* What a key of the algorithm is called: "RSA", "P-256", "Ed25519", … */
-const char *p11s_algorithm_kind(const struct p11s_algorithm *alg);
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "format/keyref.h"
 
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -85,19 +84,6 @@ static void add_line(struct p11s_buf *out, const char *name, const char *value)
   p11s_buf_add(out, "\n", 1);
 }
 
-static void add_public_key(struct p11s_buf *out, const unsigned char *key, size_t len)
-{
-  unsigned char *text = malloc(len / 3 * 4 + 5);
-
-  if (text == NULL) {
-    out->failed = true;
-    return;
-  }
-  (void)EVP_EncodeBlock(text, key, (int)len);
-  add_line(out, "PublicKey", (const char *)text);
-  free(text);
-}
-
 void p11s_keyref_format(const struct p11s_keyref *ref, bool with_pin, struct p11s_buf *out)
 {
   if (p11s_keyref_check(ref, NULL) != P11S_OK) {
@@ -114,8 +100,11 @@ void p11s_keyref_format(const struct p11s_keyref *ref, bool with_pin, struct p11
   add_line(out, "Label", ref->label);
   if (ref->pub_label != NULL && ref->pub_label[0] != '\0')
     add_line(out, "PubLabel", ref->pub_label);
-  if (ref->public_key_len > 0)
-    add_public_key(out, ref->public_key, ref->public_key_len);
+  if (ref->public_key_len > 0) {
+    p11s_buf_addstr(out, "PublicKey: ");
+    p11s_buf_add_base64(out, ref->public_key, ref->public_key_len);
+    p11s_buf_addstr(out, "\n");
+  }
   if (ref->extra != NULL)
     p11s_buf_addstr(out, ref->extra);
 }

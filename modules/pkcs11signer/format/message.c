@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "format/message.h"
 
+#include "base/byteorder.h"
 #include "format/dnsname.h"
 
 #define AT_TTL 4
@@ -13,32 +14,16 @@
 #define INCEPTION_BEFORE P11S_WEEK_SECONDS
 #define EXPIRATION_BEHIND (2 * P11S_WEEK_SECONDS)
 
-static unsigned get16(const unsigned char *at)
-{
-  return (unsigned)at[0] << 8 | at[1];
-}
-
-static uint32_t get32(const unsigned char *at)
-{
-  return (uint32_t)get16(at) << 16 | get16(at + 2);
-}
-
-static void put32(unsigned char *at, uint32_t value)
-{
-  for (int i = 0; i < 4; i++)
-    at[i] = (unsigned char)(value >> (24 - 8 * i));
-}
-
 static bool parse_record(const unsigned char *at, size_t len, struct p11s_message *ret)
 {
   size_t name = p11s_dnsname_length(at, len);
 
-  if (name == 0 || len - name < 10 || get16(at + name + 8) > len - name - 10)
+  if (name == 0 || len - name < 10 || p11s_get16(at + name + 8) > len - name - 10)
     return false;
   ret->owner = at;
   ret->owner_len = name;
   ret->rdata = at + name + 10;
-  ret->rdata_len = get16(at + name + 8);
+  ret->rdata_len = p11s_get16(at + name + 8);
   return true;
 }
 
@@ -52,13 +37,13 @@ bool p11s_message_parse(const unsigned char *message, size_t len, struct p11s_me
   if (signer == 0)
     return false;
   *ret = (struct p11s_message){
-      .type = get16(message),
+      .type = p11s_get16(message),
       .algorithm = message[2],
       .labels = message[3],
-      .ttl = get32(message + AT_TTL),
-      .expiration = get32(message + AT_EXPIRATION),
-      .inception = get32(message + AT_INCEPTION),
-      .tag = get16(message + AT_TAG),
+      .ttl = p11s_get32(message + AT_TTL),
+      .expiration = p11s_get32(message + AT_EXPIRATION),
+      .inception = p11s_get32(message + AT_INCEPTION),
+      .tag = p11s_get16(message + AT_TAG),
       .signer = message + AT_SIGNER,
       .signer_len = signer,
   };
@@ -86,7 +71,7 @@ bool p11s_message_serial(const struct p11s_message *m, uint32_t *ret_serial)
   const unsigned char *at = p11s_message_serial_at(m);
 
   if (at != NULL)
-    *ret_serial = get32(at);
+    *ret_serial = p11s_get32(at);
   return at != NULL;
 }
 
@@ -99,7 +84,7 @@ bool p11s_message_set_serial(unsigned char *message, size_t len, uint32_t serial
     return false;
   at = p11s_message_serial_at(&m);
   if (at != NULL)
-    put32(message + (at - message), serial);
+    p11s_put32(message + (at - message), serial);
   return at != NULL;
 }
 
@@ -107,7 +92,7 @@ bool p11s_message_expiration(const unsigned char *message, size_t len, uint32_t 
 {
   if (len <= AT_SIGNER)
     return false;
-  *ret_expiration = get32(message + AT_EXPIRATION);
+  *ret_expiration = p11s_get32(message + AT_EXPIRATION);
   return true;
 }
 
@@ -115,8 +100,8 @@ void p11s_message_advance(unsigned char *message, int weeks)
 {
   uint32_t by = (uint32_t)weeks * P11S_WEEK_SECONDS;
 
-  put32(message + AT_EXPIRATION, get32(message + AT_EXPIRATION) + by);
-  put32(message + AT_INCEPTION, get32(message + AT_INCEPTION) + by);
+  p11s_put32(message + AT_EXPIRATION, p11s_get32(message + AT_EXPIRATION) + by);
+  p11s_put32(message + AT_INCEPTION, p11s_get32(message + AT_INCEPTION) + by);
 }
 
 bool p11s_message_week(const struct p11s_message *m, uint32_t *ret_start, uint32_t *ret_extension)
@@ -135,8 +120,8 @@ bool p11s_message_week(const struct p11s_message *m, uint32_t *ret_start, uint32
 
 void p11s_message_set_week(unsigned char *message, uint32_t start, uint32_t extension)
 {
-  put32(message + AT_EXPIRATION, start + EXPIRATION_BEHIND + extension);
-  put32(message + AT_INCEPTION, start - INCEPTION_BEFORE);
+  p11s_put32(message + AT_EXPIRATION, start + EXPIRATION_BEHIND + extension);
+  p11s_put32(message + AT_INCEPTION, start - INCEPTION_BEFORE);
 }
 
 uint32_t p11s_week_start(uint32_t now)

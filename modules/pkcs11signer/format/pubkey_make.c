@@ -21,7 +21,7 @@ enum p11s_err p11s_pubkey_wrong_kind(const struct p11s_algorithm *alg, const cha
                                      struct p11s_error *e)
 {
   return p11s_error_set(e, P11S_ERR_KEY_TYPE, "the key is %s, algorithm %u (%s) needs %s", found,
-                        alg->number, alg->mnemonic, p11s_algorithm_kind(alg));
+                        alg->number, alg->mnemonic, alg->kind);
 }
 
 static enum p11s_err no_memory(struct p11s_error *e)
@@ -155,16 +155,15 @@ static enum p11s_err check_len(const struct p11s_pubkey *key, struct p11s_error 
 
   if (key->len == alg->public_len)
     return P11S_OK;
-  return p11s_error_set(e, P11S_ERR_KEY_TYPE,
-                        "the public key has %zu byte%s, algorithm %u (%s) needs %zu (%s)", key->len,
-                        p11s_plural(key->len), alg->number, alg->mnemonic, alg->public_len,
-                        p11s_algorithm_kind(alg));
+  return p11s_error_set(
+      e, P11S_ERR_KEY_TYPE, "the public key has %zu byte%s, algorithm %u (%s) needs %zu (%s)",
+      key->len, p11s_plural(key->len), alg->number, alg->mnemonic, alg->public_len, alg->kind);
 }
 
 static enum p11s_err off_curve(const struct p11s_algorithm *alg, struct p11s_error *e)
 {
   return p11s_error_set(e, P11S_ERR_KEY_TYPE, "the public key is not a point on the curve %s",
-                        p11s_algorithm_kind(alg));
+                        alg->kind);
 }
 
 static enum p11s_err make_ecdsa(struct p11s_pubkey *key, struct p11s_error *e)
@@ -190,7 +189,7 @@ static enum p11s_err make_ecdsa(struct p11s_pubkey *key, struct p11s_error *e)
     err = ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_EC
               ? off_curve(alg, e)
               : p11s_error_set(e, P11S_ERR_MECHANISM, "libcrypto does not take a public key of %s",
-                               p11s_algorithm_kind(alg));
+                               alg->kind);
 out:
   OSSL_PARAM_BLD_free(bld);
   return err;

@@ -130,7 +130,7 @@ static enum p11s_err check_params(const struct p11s_algorithm *alg, struct slice
     name_printable(content, found, sizeof found);
   else if (params.at[0] == TAG_SEQUENCE)
     (void)snprintf(found, sizeof found, "on a curve given by its numbers, not by its name");
-  if (strcmp(found, p11s_algorithm_kind(alg)) == 0)
+  if (strcmp(found, alg->kind) == 0)
     return P11S_OK;
   return p11s_pubkey_wrong_kind(alg, found, e);
 }
@@ -177,7 +177,7 @@ static enum p11s_err wrong_point(const struct p11s_algorithm *alg, struct slice 
 
   for (i = 0; (other = p11s_algorithm_at(i)) != NULL; i++)
     if (other->family != P11S_RSA && find_point(other, data, &point))
-      return p11s_pubkey_wrong_kind(alg, p11s_algorithm_kind(other), e);
+      return p11s_pubkey_wrong_kind(alg, other->kind, e);
   (void)snprintf(found, sizeof found, "one with a CKA_EC_POINT of %zu byte%s in an unknown form",
                  data.len, p11s_plural(data.len));
   return p11s_pubkey_wrong_kind(alg, found, e);
@@ -239,7 +239,7 @@ enum p11s_err p11s_pubkey_from_ec(const struct p11s_algorithm *alg, const unsign
   ERR_pop_to_mark();
   if (!good)
     return p11s_error_set(e, P11S_ERR_KEY_TYPE, "the public key is not a point on the curve %s",
-                          p11s_algorithm_kind(alg));
+                          alg->kind);
   return p11s_pubkey_from_dnskey(alg, xy, alg->public_len, ret_key, e);
 }
 
@@ -333,7 +333,7 @@ static enum p11s_err from_pkey(const struct p11s_algorithm *alg, const EVP_PKEY 
       found = nist;
     else if (group[0] == '\0')
       found = "EC";
-    if (strcmp(found, p11s_algorithm_kind(alg)) == 0 &&
+    if (strcmp(found, alg->kind) == 0 &&
         EVP_PKEY_get_octet_string_param(pkey, OSSL_PKEY_PARAM_PUB_KEY, point, len, &len) == 1)
       return p11s_pubkey_from_ec(alg, NULL, 0, point, len, ret_key, e);
     return p11s_pubkey_wrong_kind(alg, found, e);

@@ -1,32 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "format/wrap.h"
 
+#include "base/text.h"
+
 #include <errno.h>
 #include <limits.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
-
-static void add_base64(struct p11s_buf *out, const struct p11s_buf *text)
-{
-  size_t size = (text->len + 2) / 3 * 4 + 1;
-  unsigned char *encoded = malloc(size);
-
-  if (encoded == NULL || text->failed) {
-    out->failed = true;
-  } else {
-    int len = EVP_EncodeBlock(encoded, (const unsigned char *)p11s_buf_text(text), (int)text->len);
-    p11s_buf_add(out, encoded, (size_t)len);
-  }
-  free(encoded);
-}
 
 static void add_wrapped(unsigned algorithm, const struct p11s_buf *payload, struct p11s_buf *out)
 {
   p11s_buf_addf(out,
                 "Private-key-format: v1.2\nAlgorithm: %u\n%s: ", P11S_WRAP_ALGORITHM + algorithm,
                 P11S_WRAP_NAME);
-  add_base64(out, payload);
+  p11s_buf_add_base64(out, p11s_buf_text(payload), payload->len);
+  out->failed |= payload->failed;
   p11s_buf_addstr(out, "\n");
 }
 
@@ -37,8 +25,7 @@ void p11s_wrap_key(const char *zone, unsigned id, const unsigned char *identity,
   struct p11s_buf payload = P11S_BUF_INIT;
 
   p11s_buf_addf(&payload, "%s\n%u\n", zone, id);
-  for (unsigned i = 0; i < P11S_KEY_IDENTITY_LEN; i++)
-    p11s_buf_addf(&payload, "%02x", identity[i]);
+  p11s_buf_add_hex(&payload, identity, P11S_KEY_IDENTITY_LEN);
   p11s_buf_addstr(&payload, "\n");
   p11s_keyref_format(ref, false, &payload);
   add_wrapped(ref->algorithm, &payload, out);
@@ -65,19 +52,6 @@ static char *take_line(const char **at, const char *end)
   line = strndup(*at, (size_t)(nl - *at));
   *at = nl + 1;
   return line;
-}
-
-static bool parse_identity(const char *hex, unsigned char *identity)
-{
-  if (strlen(hex) != 2 * P11S_KEY_IDENTITY_LEN ||
-      strspn(hex, "0123456789abcdef") != 2 * P11S_KEY_IDENTITY_LEN)
-    return false;
-  for (unsigned i = 0; i < P11S_KEY_IDENTITY_LEN; i++) {
-    char two[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
-
-    identity[i] = (unsigned char)strtoul(two, NULL, 16);
-  }
-  return true;
 }
 
 static bool parse_id(const char *text, unsigned *ret_id)
@@ -116,7 +90,7 @@ enum p11s_err p11s_wrap_parse(const void *value, size_t len, struct p11s_wrapped
       w.message = rest;
     else
       w.reference = rest;
-    ok = rest != NULL && (w.message != NULL || parse_identity(hex, w.identity));
+    ok = rest != NULL && (w.message != NULL || p11s_hex_parse(hex, w.identity, sizeof w.identity));
   }
   free(id);
   free(hex);

@@ -2,6 +2,7 @@
 #include "pin/marks.h"
 
 #include "base/crypto.h"
+#include "base/text.h"
 
 #include <openssl/crypto.h>
 #include <sodium/crypto_pwhash_scryptsalsa208sha256.h>
@@ -177,28 +178,11 @@ void p11s_pin_marks_put(struct p11s_pin_marks *m, enum p11s_pin_mark_kind kind,
 
 /* -- writing */
 
-static void add_hex(struct p11s_buf *out, const unsigned char *data, size_t len)
-{
-  for (size_t i = 0; i < len; i++)
-    p11s_buf_addf(out, "%02x", data[i]);
-}
-
-static bool is_plain(char c)
-{
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-         c == '_' || c == '-';
-}
-
 static void add_name(struct p11s_buf *out, const char *text)
 {
   if (text[0] == '\0')
     p11s_buf_addstr(out, "%");
-  for (; *text != '\0'; text++) {
-    if (is_plain(*text))
-      p11s_buf_add(out, text, 1);
-    else
-      p11s_buf_addf(out, "%%%02X", (unsigned)(unsigned char)*text);
-  }
+  p11s_buf_add_percent(out, text, strlen(text), "._-");
 }
 
 void p11s_pin_marks_format(const struct p11s_pin_marks *m, struct p11s_buf *out)
@@ -206,7 +190,7 @@ void p11s_pin_marks_format(const struct p11s_pin_marks *m, struct p11s_buf *out)
   unsigned char sum[P11S_SHA256_LEN];
 
   p11s_buf_addstr(out, TITLE "salt ");
-  add_hex(out, m->salt, sizeof m->salt);
+  p11s_buf_add_hex(out, m->salt, sizeof m->salt);
   p11s_buf_addstr(out, "\n");
   for (size_t i = 0; i < m->count; i++) {
     const struct p11s_pin_mark *mark = &m->mark[i];
@@ -216,7 +200,7 @@ void p11s_pin_marks_format(const struct p11s_pin_marks *m, struct p11s_buf *out)
     p11s_buf_addstr(out, " ");
     add_name(out, mark->token.label);
     p11s_buf_addstr(out, " ");
-    add_hex(out, mark->hash, sizeof mark->hash);
+    p11s_buf_add_hex(out, mark->hash, sizeof mark->hash);
     p11s_buf_addstr(out, "\n");
   }
   if (out->failed || !p11s_sha256(out->data, out->len, sum)) {
@@ -224,26 +208,11 @@ void p11s_pin_marks_format(const struct p11s_pin_marks *m, struct p11s_buf *out)
     return;
   }
   p11s_buf_addstr(out, "end ");
-  add_hex(out, sum, sizeof sum);
+  p11s_buf_add_hex(out, sum, sizeof sum);
   p11s_buf_addstr(out, "\n");
 }
 
 /* -- reading: as far as needed to write it again, which must give the same */
-
-static bool read_hex(const char *text, unsigned char *to, size_t len)
-{
-  char two[3] = "", *end;
-
-  if (strlen(text) != 2 * len)
-    return false;
-  for (size_t i = 0; i < len; i++) {
-    memcpy(two, text + 2 * i, 2);
-    to[i] = (unsigned char)strtoul(two, &end, 16);
-    if (*end != '\0')
-      return false;
-  }
-  return true;
-}
 
 static bool read_name(const char *text, char *to, size_t size)
 {
@@ -257,7 +226,7 @@ static bool read_name(const char *text, char *to, size_t size)
     if (*text == '%') {
       char two[3] = {text[1], text[1] != '\0' ? text[2] : '\0', '\0'};
 
-      if (!read_hex(two, &byte, 1) || byte == 0)
+      if (!p11s_hex_parse(two, &byte, 1) || byte == 0)
         return false;
       text += 2;
     }
@@ -281,7 +250,7 @@ static bool read_mark(const char *line, struct p11s_pin_mark *mark)
       mark->kind = (enum p11s_pin_mark_kind)i;
       return read_name(serial, mark->token.serial, sizeof mark->token.serial) &&
              read_name(label, mark->token.label, sizeof mark->token.label) &&
-             read_hex(hash, mark->hash, sizeof mark->hash);
+             p11s_hex_parse(hash, mark->hash, sizeof mark->hash);
     }
   return false;
 }
@@ -302,7 +271,7 @@ static enum p11s_err read_lines(char *text, struct p11s_pin_marks *m)
     if (number == 0)
       continue; /* the title */
     if (number == 1) {
-      if (strncmp(line, "salt ", 5) != 0 || !read_hex(line + 5, m->salt, sizeof m->salt))
+      if (strncmp(line, "salt ", 5) != 0 || !p11s_hex_parse(line + 5, m->salt, sizeof m->salt))
         return P11S_ERR_SYNTAX;
     } else if (strncmp(line, "end ", 4) == 0) {
       ended = true;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "pin/marks_file.h"
 
+#include "base/file.h"
 #include "base/lock.h"
 
 #include <errno.h>
@@ -63,24 +64,6 @@ static bool hand_over(int fd, int dir_fd)
 
 /* -- reading */
 
-/* The length, or -1. One byte more than it should have tells a file that has grown. */
-static ssize_t read_all(int fd, char *to, size_t size)
-{
-  size_t len = 0;
-
-  while (len < size) {
-    ssize_t n = read(fd, to + len, size - len);
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0)
-      return -1;
-    if (n == 0)
-      break;
-    len += (size_t)n;
-  }
-  return (ssize_t)len;
-}
-
 static enum p11s_marks_file_result read_fd(int fd, struct p11s_pin_marks *ret_marks,
                                            struct p11s_marks_file_id *ret_id)
 {
@@ -96,7 +79,7 @@ static enum p11s_marks_file_result read_fd(int fd, struct p11s_pin_marks *ret_ma
     return P11S_MARKS_FILE_CORRUPT;
   text = malloc((size_t)st.st_size + 2);
   if (text != NULL)
-    len = read_all(fd, text, (size_t)st.st_size + 1);
+    len = p11s_file_read(fd, text, (size_t)st.st_size + 1); /* one more shows that it has grown */
   if (text != NULL && len >= 0) {
     text[len] = '\0';
     parsed = p11s_pin_marks_parse(text, (size_t)len, ret_marks);

@@ -98,18 +98,6 @@ bool p11s_bytes_equal(const struct p11s_bytes *a, const void *data, size_t len)
   return a->data != NULL && a->len == len && (len == 0 || memcmp(a->data, data, len) == 0);
 }
 
-void p11s_bytes_hex(const struct p11s_bytes *b, char *to, size_t size)
-{
-  static const char digits[] = "0123456789abcdef";
-  size_t at = 0;
-
-  for (size_t i = 0; i < b->len && at + 2 < size; i++) {
-    to[at++] = digits[b->data[i] >> 4];
-    to[at++] = digits[b->data[i] & 15];
-  }
-  to[at] = 0;
-}
-
 static enum p11s_err append(struct p11s_handles *all, size_t *size, const CK_OBJECT_HANDLE *some,
                             size_t n, struct p11s_error *e)
 {

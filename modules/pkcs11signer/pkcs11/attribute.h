@@ -38,8 +38,6 @@ enum p11s_err p11s_attribute_read_bool(struct p11s_session *session, CK_OBJECT_H
 
 void p11s_bytes_clear(struct p11s_bytes *b);
 bool p11s_bytes_equal(const struct p11s_bytes *a, const void *data, size_t len);
-/* Lower-case hex of at most (size - 1) / 2 bytes; "" when there are none. */
-void p11s_bytes_hex(const struct p11s_bytes *b, char *to, size_t size);
 
 struct p11s_handles {
   CK_OBJECT_HANDLE *list;

@@ -290,8 +290,7 @@ static void add_command(struct p11s_buf *out, const struct p11s_keypair *pair)
     p11s_buf_add_shell(out, pair->label);
   } else {
     p11s_buf_addstr(out, "--id ");
-    for (size_t i = 0; i < sizeof pair->id; i++)
-      p11s_buf_addf(out, "%02x", pair->id[i]);
+    p11s_buf_add_hex(out, pair->id, sizeof pair->id);
   }
   p11s_buf_addstr(out, "; done");
 }

@@ -3,6 +3,7 @@
 #include "pkcs11/object.h"
 
 #include "pkcs11/attribute.h"
+#include "base/text.h"
 #include "base/buf.h"
 #include "pkcs11/object_internal.h"
 #include "pkcs11/rv.h"
@@ -116,7 +117,7 @@ static void add_name(struct p11s_session *session, CK_OBJECT_HANDLE object, stru
   } else {
     p11s_bytes_clear(&value);
     (void)p11s_attribute_read(session, object, CKA_ID, &value, NULL);
-    p11s_bytes_hex(&value, id, sizeof id);
+    p11s_hex_format(id, sizeof id, value.data, value.len);
     p11s_buf_addf(out, "one without label, id %s", id[0] != 0 ? id : "empty");
   }
   p11s_bytes_clear(&value);
@@ -185,9 +186,9 @@ static enum p11s_err keep_of_type(struct p11s_session *session, const struct p11
   found->count = kept;
   if (kept > 0)
     return P11S_OK;
-  return p11s_error_set(
-      e, P11S_ERR_KEY_TYPE, "private key '%s' is of type %s, algorithm %u (%s) needs %s", label,
-      p11s_key_type_name(other), alg->number, alg->mnemonic, p11s_algorithm_kind(alg));
+  return p11s_error_set(e, P11S_ERR_KEY_TYPE,
+                        "private key '%s' is of type %s, algorithm %u (%s) needs %s", label,
+                        p11s_key_type_name(other), alg->number, alg->mnemonic, alg->kind);
 }
 
 enum p11s_err p11s_object_find_privates(struct p11s_session *session,

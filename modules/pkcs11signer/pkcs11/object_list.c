@@ -3,6 +3,7 @@
 #include "pkcs11/object.h"
 
 #include "pkcs11/attribute.h"
+#include "base/text.h"
 #include "pkcs11/object_internal.h"
 #include "pkcs11/module.h"
 
@@ -106,7 +107,7 @@ static enum p11s_err describe(struct p11s_session *session, CK_OBJECT_HANDLE obj
   result = p11s_attribute_read(session, object, CKA_ID, &value, e);
   if (result != P11S_OK)
     return result;
-  p11s_bytes_hex(&value, info->id, sizeof info->id);
+  p11s_hex_format(info->id, sizeof info->id, value.data, value.len);
   p11s_bytes_clear(&value);
   return describe_type(session, object, info, e);
 }

@@ -69,9 +69,9 @@ enum p11s_err p11s_object_public_from(struct p11s_session *session,
   if (result != P11S_OK)
     return result;
   if (given && type != alg->key_type)
-    return p11s_error_set(
-        e, P11S_ERR_KEY_TYPE, "the public key is of type %s, algorithm %u (%s) needs %s",
-        p11s_key_type_name(type), alg->number, alg->mnemonic, p11s_algorithm_kind(alg));
+    return p11s_error_set(e, P11S_ERR_KEY_TYPE,
+                          "the public key is of type %s, algorithm %u (%s) needs %s",
+                          p11s_key_type_name(type), alg->number, alg->mnemonic, alg->kind);
   result = read_parts(session, alg, object, ret_key, e);
   if (result != P11S_ERR_NO_KEY)
     return result;

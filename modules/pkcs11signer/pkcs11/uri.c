@@ -83,14 +83,7 @@ enum p11s_err p11s_uri_parse(const char *text, P11KitUri **ret_uri, struct p11s_
 
 void p11s_uri_add_value(struct p11s_buf *out, const void *value, size_t len)
 {
-  const unsigned char *c = value;
-
-  for (size_t i = 0; i < len; i++) {
-    if (c[i] < 0x80 && (isalnum(c[i]) || strchr("-._~", c[i]) != NULL) && c[i] != 0)
-      p11s_buf_add(out, &c[i], 1);
-    else
-      p11s_buf_addf(out, "%%%02X", c[i]);
-  }
+  p11s_buf_add_percent(out, value, len, "-._~");
 }
 
 bool p11s_uri_names_token(P11KitUri *uri)

@@ -94,12 +94,6 @@ static void add_uri(const struct p11s_bytes *label, const unsigned char *id, siz
   p11s_buf_clear(&uri);
 }
 
-static void add_hex(const unsigned char *data, size_t len, struct p11s_buf *out)
-{
-  for (size_t i = 0; i < len; i++)
-    p11s_buf_addf(out, "%02x", data[i]);
-}
-
 /* How one of two keys gets another id, and what both go by then. */
 static void add_way_out(const struct search *s, const struct p11s_bytes *label,
                         const struct p11s_bytes *id, struct p11s_buf *out)
@@ -114,9 +108,9 @@ static void add_way_out(const struct search *s, const struct p11s_bytes *label,
   p11s_buf_addstr(out, ": ");
   p11s_session_add_tool(s->work->session, out);
   p11s_buf_addstr(out, " --login --type privkey --id ");
-  add_hex(id->data, id->len, out);
+  p11s_buf_add_hex(out, id->data, id->len);
   p11s_buf_addstr(out, " --set-id ");
-  add_hex(fresh, NEW_ID_LEN, out);
+  p11s_buf_add_hex(out, fresh, NEW_ID_LEN);
 }
 
 /* What the keys can be told apart by, if anything; else how that can be changed. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "store/record.h"
 
+#include "base/byteorder.h"
 #include "format/message.h"
 
 #include <string.h>
@@ -8,23 +9,6 @@
 
 #define VERSION 1
 #define DAY 86400
-
-static void put16(unsigned char *at, size_t value)
-{
-  at[0] = (unsigned char)(value >> 8);
-  at[1] = (unsigned char)value;
-}
-
-static void put32(unsigned char *at, size_t value)
-{
-  put16(at, value >> 16);
-  put16(at + 2, value);
-}
-
-static uint32_t get32(const unsigned char *at)
-{
-  return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
 
 size_t p11s_record_size(size_t message_len, size_t signature_len)
 {
@@ -35,10 +19,10 @@ void p11s_record_format(const struct p11s_store_record *record, unsigned char *r
 {
   ret_value[0] = VERSION;
   ret_value[1] = 0;
-  put16(ret_value + 2, record->signature_len);
-  put32(ret_value + 4, record->last_used);
-  put32(ret_value + 8, record->days_used);
-  put32(ret_value + 12, record->message_len);
+  p11s_put16(ret_value + 2, (uint16_t)record->signature_len);
+  p11s_put32(ret_value + 4, record->last_used);
+  p11s_put32(ret_value + 8, record->days_used);
+  p11s_put32(ret_value + 12, (uint32_t)record->message_len);
   memcpy(ret_value + P11S_RECORD_HEAD_LEN, record->signature, record->signature_len);
   memcpy(ret_value + P11S_RECORD_HEAD_LEN + record->signature_len, record->message,
          record->message_len);
@@ -52,8 +36,8 @@ bool p11s_record_parse(const unsigned char *key, size_t key_len, const unsigned 
   if (key_len != P11S_RECORD_KEY_LEN || size < P11S_RECORD_HEAD_LEN || value[0] != VERSION ||
       value[1] != 0)
     return false;
-  signature_len = (size_t)value[2] << 8 | value[3];
-  message_len = get32(value + 12);
+  signature_len = p11s_get16(value + 2);
+  message_len = p11s_get32(value + 12);
   if (signature_len == 0 || signature_len > P11S_STORE_MAX_SIGNATURE ||
       message_len > P11S_STORE_MAX_MESSAGE || size != p11s_record_size(message_len, signature_len))
     return false;
@@ -62,8 +46,8 @@ bool p11s_record_parse(const unsigned char *key, size_t key_len, const unsigned 
   ret->signature_len = signature_len;
   ret->message = ret->signature + signature_len;
   ret->message_len = message_len;
-  ret->last_used = get32(value + 4);
-  ret->days_used = get32(value + 8);
+  ret->last_used = p11s_get32(value + 4);
+  ret->days_used = p11s_get32(value + 8);
   return true;
 }
 

@@ -11,7 +11,6 @@
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define IDLE_MS 60000
 
@@ -154,20 +153,12 @@ static bool try_twice(struct p11s_worker *w, struct p11s_job *job, struct attemp
   return true;
 }
 
-static uint64_t now_us(void)
-{
-  struct timespec now;
-
-  (void)clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 /* What opening a session and logging in took is no measure of later signatures. */
 static void note_rate(struct p11s_worker *w, const struct p11s_job *job,
                       const struct attempt *attempt, const struct p11s_error *error,
                       uint64_t begun_us)
 {
-  uint64_t took = now_us() - begun_us;
+  uint64_t took = p11s_now_us() - begun_us;
 
   if (!job->signs || attempt->fresh || error->code != P11S_OK)
     return;
@@ -181,7 +172,7 @@ static void run_job(struct p11s_worker *w, struct p11s_job *job)
 {
   struct p11s_error error = {0};
   struct attempt attempt = {0};
-  uint64_t begun_us = now_us();
+  uint64_t begun_us = p11s_now_us();
   bool ended = try_twice(w, job, &attempt, &error);
   bool spoilt = w->session != NULL && p11s_session_is_spoilt(w->session);
   bool hung = p11s_token_note_end(w->token, w, ended, w->session != NULL && !spoilt);

@@ -31,20 +31,8 @@ uint32_t p11s_fleet_expires(const unsigned char *message, size_t len, uint32_t n
 
 static void add_hex(struct p11s_buf *sql, const unsigned char *data, size_t len)
 {
-  static const char digit[] = "0123456789abcdef";
-  char some[256];
-  size_t n = 0;
-
   p11s_buf_addstr(sql, "x'");
-  for (size_t i = 0; i < len; i++) {
-    some[n++] = digit[data[i] >> 4];
-    some[n++] = digit[data[i] & 15];
-    if (n == sizeof some) {
-      p11s_buf_add(sql, some, n);
-      n = 0;
-    }
-  }
-  p11s_buf_add(sql, some, n);
+  p11s_buf_add_hex(sql, data, len);
   p11s_buf_addstr(sql, "'");
 }
 

@@ -123,8 +123,9 @@ static enum p11s_err make_ec(unsigned algorithm, const struct bytes *params, str
   if (p != NULL)
     memcpy(p, params->at, params->len);
   memcpy(q, point.at, point.len);
-  err = p11s_pubkey_from_ec(p11s_algorithm_find(algorithm), p, params == NULL ? 0 : params->len, q,
-                            point.len, ret_key, e);
+  err = p11s_pubkey_from_ec(p11s_algorithm_find(algorithm),
+                            (struct p11s_slice){p, params == NULL ? 0 : params->len},
+                            (struct p11s_slice){q, point.len}, ret_key, e);
   free(p);
   free(q);
   return err;
@@ -402,7 +403,8 @@ static struct bytes zeros_before(struct bytes b, size_t zeros)
 static enum p11s_err make_rsa(unsigned algorithm, struct bytes n, struct bytes x,
                               struct p11s_pubkey **ret_key, struct p11s_error *e)
 {
-  return p11s_pubkey_from_rsa(p11s_algorithm_find(algorithm), n.at, n.len, x.at, x.len, ret_key, e);
+  return p11s_pubkey_from_rsa(p11s_algorithm_find(algorithm), (struct p11s_slice){n.at, n.len},
+                              (struct p11s_slice){x.at, x.len}, ret_key, e);
 }
 
 static void test_rsa(void **state)

@@ -46,11 +46,12 @@ static enum p11s_err make(const struct p11s_algorithm *alg, unsigned source, str
   second = take(in, fuzz_byte(in), &second_len);
   switch (source) {
   case 1:
-    err = p11s_pubkey_from_rsa(alg, first, first_len, second, second_len, ret_key, e);
+    err = p11s_pubkey_from_rsa(alg, (struct p11s_slice){first, first_len},
+                               (struct p11s_slice){second, second_len}, ret_key, e);
     break;
   case 2:
-    err = p11s_pubkey_from_ec(alg, second_len > 0 ? second : NULL, second_len, first, first_len,
-                              ret_key, e);
+    err = p11s_pubkey_from_ec(alg, (struct p11s_slice){second, second_len},
+                              (struct p11s_slice){first, first_len}, ret_key, e);
     break;
   case 3:
     err = p11s_pubkey_from_certificate(alg, first, first_len, ret_key, e);

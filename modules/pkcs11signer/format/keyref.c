@@ -5,8 +5,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define MAX_ALGORITHM 255
-
 /* What the parser would refuse, or trim off: control characters and blanks around. */
 static bool survives_parsing(const char *text, size_t len)
 {
@@ -60,9 +58,9 @@ enum p11s_err p11s_keyref_check(const struct p11s_keyref *ref, struct p11s_error
 {
   enum p11s_err err = P11S_OK;
 
-  if (ref->algorithm > MAX_ALGORITHM)
+  if (ref->algorithm > P11S_ALGORITHM_MAX)
     err = p11s_error_set(e, P11S_ERR_SYNTAX, "key reference: algorithm %u is above %d",
-                         ref->algorithm, MAX_ALGORITHM);
+                         ref->algorithm, P11S_ALGORITHM_MAX);
   if (err == P11S_OK)
     err = check_string("Engine", ref->engine, true, e);
   if (err == P11S_OK)

@@ -34,6 +34,7 @@
  *
  * The PIN goes straight from the text into locked memory. No locks.
  */
+#define P11S_ALGORITHM_MAX 255
 struct p11s_keyref {
   unsigned algorithm; /* as written; need not be one we know */
   char *engine;

@@ -10,7 +10,6 @@
 #include <strings.h>
 
 #define MAX_CONTENT ((size_t)64 * 1024)
-#define MAX_ALGORITHM 255
 
 enum field {
   FIELD_FORMAT,
@@ -28,8 +27,8 @@ static const char *const field_names[FIELD_UNKNOWN] = {
     "Private-key-format", "Algorithm", "Engine", "Slot", "PIN", "Label", "PubLabel", "PublicKey",
 };
 
-/* A part of the text; not NUL-terminated. */
-struct slice {
+/* A part of the text. */
+struct part {
   const char *at;
   size_t len;
 };
@@ -37,19 +36,15 @@ struct slice {
 struct parser {
   struct p11s_keyref *ref;
   struct p11s_buf extra;
-  unsigned seen; /* bit per field */
-  unsigned line; /* number of the line being read */
+  unsigned seen;    /* bit per field */
+  struct part line; /* being read */
+  unsigned number;  /* of the line */
   struct p11s_error *e;
 };
 
 static bool is_blank(char c)
 {
   return c == ' ' || c == '\t' || c == '\r';
-}
-
-static bool is_digit(char c)
-{
-  return c >= '0' && c <= '9';
 }
 
 static bool is_control(char c)
@@ -59,7 +54,7 @@ static bool is_control(char c)
   return u == 0x7f || (u < 0x20 && u != '\t' && u != '\r' && u != '\n');
 }
 
-static struct slice trim(struct slice s)
+static struct part trim(struct part s)
 {
   while (s.len > 0 && is_blank(s.at[0])) {
     s.at++;
@@ -71,114 +66,84 @@ static struct slice trim(struct slice s)
 }
 
 /* Takes the next line, trimmed, off *rest; false at the end. */
-static bool next_line(struct slice *rest, struct slice *ret_line)
+static bool next_line(struct part *rest, struct part *ret_line)
 {
   const char *end;
-  struct slice line = *rest;
+  size_t len;
 
   if (rest->len == 0)
     return false;
   end = memchr(rest->at, '\n', rest->len);
-  if (end == NULL) {
-    rest->at += rest->len;
-    rest->len = 0;
-  } else {
-    line.len = (size_t)(end - line.at);
-    rest->at += line.len + 1;
-    rest->len -= line.len + 1;
-  }
-  *ret_line = trim(line);
+  len = end != NULL ? (size_t)(end - rest->at) : rest->len;
+  *ret_line = trim((struct part){rest->at, len});
+  len += end != NULL;
+  *rest = (struct part){rest->at + len, rest->len - len};
   return true;
 }
 
 /* Splits "Name: value"; false when there is no colon or no name. */
-static bool split_line(struct slice line, struct slice *ret_name, struct slice *ret_value)
+static bool split_line(struct part line, struct part *ret_name, struct part *ret_value)
 {
   const char *colon = line.len == 0 ? NULL : memchr(line.at, ':', line.len);
-  struct slice name;
-  struct slice value;
+  size_t len;
 
   if (colon == NULL)
     return false;
-  name.at = line.at;
-  name.len = (size_t)(colon - line.at);
-  value.at = colon + 1;
-  value.len = line.len - name.len - 1;
-  *ret_name = trim(name);
-  *ret_value = trim(value);
+  len = (size_t)(colon - line.at);
+  *ret_name = trim((struct part){line.at, len});
+  *ret_value = trim((struct part){colon + 1, line.len - len - 1});
   return ret_name->len > 0;
 }
 
-static bool slice_is(struct slice s, const char *text)
+static bool part_is(struct part s, const char *text)
 {
   return s.len == strlen(text) && strncasecmp(s.at, text, s.len) == 0;
 }
 
-static enum field find_field(struct slice name)
+static enum field find_field(struct part name)
 {
-  unsigned i;
+  unsigned i = 0;
 
-  for (i = 0; i < FIELD_UNKNOWN; i++)
-    if (slice_is(name, field_names[i]))
-      break;
+  while (i < FIELD_UNKNOWN && !part_is(name, field_names[i]))
+    i++;
   return (enum field)i;
 }
 
-/* The number at the start of s, at most MAX_ALGORITHM; *ret_digits is how many digits it has. */
-static bool leading_number(struct slice s, unsigned *ret_number, size_t *ret_digits)
+/* Takes the number at the start of *s off it; false when there is none up to 255. */
+static bool take_number(struct part *s, unsigned *ret_number)
 {
   unsigned number = 0;
   size_t i;
 
-  for (i = 0; i < s.len && is_digit(s.at[i]); i++) {
-    number = number * 10 + (unsigned)(s.at[i] - '0');
-    if (number > MAX_ALGORITHM)
-      return false;
-  }
-  if (i == 0)
-    return false;
+  for (i = 0; i < s->len && s->at[i] >= '0' && s->at[i] <= '9' && number <= P11S_ALGORITHM_MAX; i++)
+    number = number * 10 + (unsigned)(s->at[i] - '0');
+  *s = (struct part){s->at + i, s->len - i};
   *ret_number = number;
-  *ret_digits = i;
-  return true;
+  return i > 0 && number <= P11S_ALGORITHM_MAX;
 }
 
 /* A number alone, or as BIND writes it: "8 (RSASHA256)". */
-static bool parse_algorithm(struct slice value, unsigned *ret_algorithm)
+static bool parse_algorithm(struct part value, unsigned *ret_algorithm)
 {
-  unsigned number;
-  size_t digits;
-  struct slice rest;
-
-  if (!leading_number(value, &number, &digits))
-    return false;
-  rest.at = value.at + digits;
-  rest.len = value.len - digits;
-  if (rest.len > 0 &&
-      (!is_blank(rest.at[0]) || rest.at[rest.len - 1] != ')' || trim(rest).at[0] != '('))
-    return false;
-  *ret_algorithm = number;
-  return true;
+  return take_number(&value, ret_algorithm) &&
+         (value.len == 0 ||
+          (is_blank(value.at[0]) && value.at[value.len - 1] == ')' && trim(value).at[0] == '('));
 }
 
 bool p11s_keyref_is_ours(const char *content, size_t len)
 {
-  struct slice rest = {content, len};
-  struct slice line;
-  struct slice name;
-  struct slice value;
-  bool has_algorithm = false;
-  bool has_key = false;
+  struct part rest = {content, len}, line, name, value;
+  bool has_algorithm = false, has_key = false;
   unsigned number;
-  size_t digits;
 
   while (next_line(&rest, &line)) {
     if (!split_line(line, &name, &value))
       continue;
-    if (slice_is(name, field_names[FIELD_ENGINE]))
+    if (part_is(name, field_names[FIELD_ENGINE]))
       return true;
-    if (slice_is(name, field_names[FIELD_ALGORITHM]))
-      has_algorithm = has_algorithm || leading_number(value, &number, &digits);
-    else if (slice_is(name, "Modulus") || slice_is(name, "PrivateKey"))
+    if (part_is(name, field_names[FIELD_ALGORITHM]))
+      has_algorithm = has_algorithm || take_number(&value, &number);
+    else if (part_is(name, "Modulus") || part_is(name, "PrivateKey"))
       has_key = true;
   }
   return !has_algorithm || !has_key;
@@ -186,137 +151,97 @@ bool p11s_keyref_is_ours(const char *content, size_t len)
 
 static enum p11s_err bad_line(const struct parser *p, enum field field, const char *what)
 {
-  return p11s_error_set(p->e, P11S_ERR_SYNTAX, "key reference, line %u (%s): %s", p->line,
+  return p11s_error_set(p->e, P11S_ERR_SYNTAX, "key reference, line %u (%s): %s", p->number,
                         field_names[field], what);
 }
 
-static enum p11s_err no_memory(struct p11s_error *e)
+/* What libcrypto makes of it must be written the same way: whole groups, padding at the end, no
+   blanks, no bits set behind the last byte. */
+static enum p11s_err parse_public_key(struct parser *p, struct part value)
 {
-  return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-}
-
-static bool is_base64(char c)
-{
-  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || is_digit(c) || c == '+' || c == '/';
-}
-
-/* Only what an encoder would write: whole groups, padding at the end, no blanks. */
-static bool base64_well_formed(struct slice value)
-{
-  size_t pad = 0;
-  size_t i;
-
-  if (value.len == 0 || value.len % 4 != 0)
-    return false;
-  while (pad < 2 && value.at[value.len - 1 - pad] == '=')
-    pad++;
-  for (i = 0; i < value.len - pad; i++)
-    if (!is_base64(value.at[i]))
-      return false;
-  return true;
-}
-
-static enum p11s_err parse_public_key(struct parser *p, struct slice value)
-{
-  static const char complaint[] = "not base64";
-  const unsigned char *text = (const unsigned char *)value.at;
-  unsigned char *data = NULL;
-  unsigned char *back = NULL;
+  struct p11s_buf back = P11S_BUF_INIT;
   enum p11s_err err = P11S_OK;
-  size_t len;
+  unsigned char *data;
+  int len;
 
   if (value.len == 0)
     return P11S_OK;
-  if (!base64_well_formed(value))
-    return bad_line(p, FIELD_PUBLIC_KEY, complaint);
-  len = value.len / 4 * 3;
-  data = malloc(len);
-  back = malloc(value.len + 1);
-  if (data == NULL || back == NULL) {
-    err = no_memory(p->e);
-    goto out;
-  }
-  if (EVP_DecodeBlock(data, text, (int)value.len) != (int)len) {
-    err = bad_line(p, FIELD_PUBLIC_KEY, complaint);
-    goto out;
-  }
+  data = malloc(value.len / 4 * 3 + 3);
+  if (data == NULL)
+    return p11s_error_no_memory(p->e);
+  len = EVP_DecodeBlock(data, (const unsigned char *)value.at, (int)value.len);
   /* libcrypto counts the padding as zero bytes */
-  len -= value.at[value.len - 1] == '=';
-  len -= value.at[value.len - 2] == '=';
-  /* encoding it again shows bits set behind the last byte */
-  (void)EVP_EncodeBlock(back, data, (int)len);
-  if (memcmp(back, text, value.len) != 0) {
-    err = bad_line(p, FIELD_PUBLIC_KEY, complaint);
-    goto out;
+  for (size_t i = 1; i <= 2 && i < value.len && value.at[value.len - i] == '='; i++)
+    len--;
+  if (len > 0)
+    p11s_buf_add_base64(&back, data, (size_t)len);
+  if (back.failed)
+    err = p11s_error_no_memory(p->e);
+  else if (back.len != value.len || memcmp(back.data, value.at, value.len) != 0)
+    err = bad_line(p, FIELD_PUBLIC_KEY, "not base64");
+  p11s_buf_clear(&back);
+  if (err == P11S_OK) {
+    p->ref->public_key = data;
+    p->ref->public_key_len = (size_t)len;
+  } else {
+    free(data);
   }
-  p->ref->public_key = data;
-  p->ref->public_key_len = len;
-  data = NULL;
-out:
-  free(data);
-  free(back);
   return err;
 }
 
-static enum p11s_err parse_string(struct parser *p, enum field field, struct slice value, char **to)
+static enum p11s_err parse_string(struct parser *p, enum field field, struct part value, char **to)
 {
-  if (value.len == 0 && field == FIELD_PUB_LABEL)
-    return P11S_OK;
   if (value.len == 0)
     return bad_line(p, field, "empty");
   *to = strndup(value.at, value.len);
-  return *to == NULL ? no_memory(p->e) : P11S_OK;
+  return *to == NULL ? p11s_error_no_memory(p->e) : P11S_OK;
 }
 
-static enum p11s_err parse_field(struct parser *p, enum field field, struct slice value)
+static enum p11s_err parse_field(struct parser *p, enum field field, struct part value)
 {
+  struct p11s_keyref *ref = p->ref;
+
   switch (field) {
   case FIELD_FORMAT:
     if (value.len < 3 || strncasecmp(value.at, "v1.", 3) != 0)
       return bad_line(p, field, "expected v1.2");
-    return P11S_OK;
+    break;
   case FIELD_ALGORITHM:
-    if (!parse_algorithm(value, &p->ref->algorithm))
+    if (!parse_algorithm(value, &ref->algorithm))
       return bad_line(p, field, "expected a DNSSEC algorithm number, 0 to 255");
-    return P11S_OK;
+    break;
   case FIELD_ENGINE:
-    return parse_string(p, field, value, &p->ref->engine);
+    return parse_string(p, field, value, &ref->engine);
   case FIELD_SLOT:
-    return parse_string(p, field, value, &p->ref->slot);
+    return parse_string(p, field, value, &ref->slot);
   case FIELD_LABEL:
-    return parse_string(p, field, value, &p->ref->label);
+    return parse_string(p, field, value, &ref->label);
   case FIELD_PUB_LABEL:
-    return parse_string(p, field, value, &p->ref->pub_label);
+    return value.len > 0 ? parse_string(p, field, value, &ref->pub_label) : P11S_OK;
   case FIELD_PIN:
-    if (value.len == 0)
-      return P11S_OK;
-    p->ref->pin = p11s_pin_new(value.at, value.len);
-    return p->ref->pin == NULL ? no_memory(p->e) : P11S_OK;
+    ref->pin = value.len > 0 ? p11s_pin_new(value.at, value.len) : NULL;
+    return value.len > 0 && ref->pin == NULL ? p11s_error_no_memory(p->e) : P11S_OK;
   case FIELD_PUBLIC_KEY:
     return parse_public_key(p, value);
   case FIELD_UNKNOWN:
+    p11s_buf_add(&p->extra, p->line.at, p->line.len);
+    p11s_buf_addstr(&p->extra, "\n");
     break;
   }
   return P11S_OK;
 }
 
-static enum p11s_err parse_line(struct parser *p, struct slice line)
+static enum p11s_err parse_line(struct parser *p)
 {
-  struct slice name;
-  struct slice value;
+  struct part name, value;
   enum field field;
 
   /* never shows the line: it may be a PIN line with a slip in it */
-  if (!split_line(line, &name, &value))
+  if (!split_line(p->line, &name, &value))
     return p11s_error_set(p->e, P11S_ERR_SYNTAX, "key reference, line %u: expected \"Name: value\"",
-                          p->line);
+                          p->number);
   field = find_field(name);
-  if (field == FIELD_UNKNOWN) {
-    p11s_buf_add(&p->extra, line.at, line.len);
-    p11s_buf_add(&p->extra, "\n", 1);
-    return P11S_OK;
-  }
-  if ((p->seen & (1u << field)) != 0)
+  if (field != FIELD_UNKNOWN && (p->seen & (1u << field)) != 0)
     return bad_line(p, field, "there is another line of this name above");
   p->seen |= 1u << field;
   return parse_field(p, field, value);
@@ -325,15 +250,13 @@ static enum p11s_err parse_line(struct parser *p, struct slice line)
 /* What can be said before the first line is read. */
 static enum p11s_err check_content(const char *content, size_t len, struct p11s_error *e)
 {
-  size_t i;
-
   if (len == 0)
     return p11s_error_set(e, P11S_ERR_SYNTAX, "the key reference is empty");
   if (len > MAX_CONTENT)
     return p11s_error_set(e, P11S_ERR_SYNTAX,
                           "the key reference has %zu bytes, at most %zu are allowed", len,
                           MAX_CONTENT);
-  for (i = 0; i < len; i++)
+  for (size_t i = 0; i < len; i++)
     if (is_control(content[i]))
       return p11s_error_set(e, P11S_ERR_SYNTAX,
                             "the key reference is not text: byte %zu is a control character",
@@ -344,9 +267,8 @@ static enum p11s_err check_content(const char *content, size_t len, struct p11s_
 static enum p11s_err check_complete(const struct parser *p)
 {
   static const enum field needed[] = {FIELD_ALGORITHM, FIELD_ENGINE, FIELD_SLOT, FIELD_LABEL};
-  size_t i;
 
-  for (i = 0; i < sizeof needed / sizeof needed[0]; i++)
+  for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
     if ((p->seen & (1u << needed[i])) == 0)
       return p11s_error_set(p->e, P11S_ERR_SYNTAX, "the key reference has no %s line",
                             field_names[needed[i]]);
@@ -356,35 +278,32 @@ static enum p11s_err check_complete(const struct parser *p)
 enum p11s_err p11s_keyref_parse(const char *content, size_t len, struct p11s_keyref **ret_ref,
                                 struct p11s_error *e)
 {
-  struct parser p = {NULL, P11S_BUF_INIT, 0, 0, e};
-  struct slice rest = {content, len};
-  struct slice line;
+  struct parser p = {.ref = NULL, .extra = P11S_BUF_INIT, .e = e};
+  struct part rest = {content, len};
   enum p11s_err err = check_content(content, len, e);
 
   if (err != P11S_OK)
     return err;
   p.ref = calloc(1, sizeof *p.ref);
   if (p.ref == NULL)
-    return no_memory(e);
-  while (err == P11S_OK && next_line(&rest, &line)) {
-    p.line++;
-    if (line.len > 0)
-      err = parse_line(&p, line);
+    return p11s_error_no_memory(e);
+  while (err == P11S_OK && next_line(&rest, &p.line)) {
+    p.number++;
+    if (p.line.len > 0)
+      err = parse_line(&p);
   }
   if (err == P11S_OK)
     err = check_complete(&p);
   if (err == P11S_OK)
     err = p11s_keyref_check(p.ref, e);
   if (err == P11S_OK && p.extra.failed)
-    err = no_memory(e);
-  if (err != P11S_OK)
-    goto out;
+    err = p11s_error_no_memory(e);
+  if (err != P11S_OK) {
+    p11s_buf_wipe(&p.extra);
+    p11s_keyref_free(p.ref);
+    return err;
+  }
   p.ref->extra = p.extra.data;
-  p.extra = (struct p11s_buf)P11S_BUF_INIT;
   *ret_ref = p.ref;
-  p.ref = NULL;
-out:
-  p11s_buf_wipe(&p.extra);
-  p11s_keyref_free(p.ref);
-  return err;
+  return P11S_OK;
 }

@@ -37,19 +37,6 @@ static bool prepare(struct p11s_pubkey *key)
          EVP_PKEY_CTX_set_rsa_padding(key->digests, RSA_PKCS1_PADDING) == 1;
 }
 
-static bool make_hash(struct p11s_pubkey *key)
-{
-  unsigned char number = (unsigned char)key->alg->number;
-  EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-  bool good = ctx != NULL && EVP_DigestInit_ex(ctx, p11s_crypto_digest("SHA256"), NULL) == 1 &&
-              EVP_DigestUpdate(ctx, key->data, key->len) == 1 &&
-              EVP_DigestUpdate(ctx, &number, 1) == 1 &&
-              EVP_DigestFinal_ex(ctx, key->hash, NULL) == 1;
-
-  EVP_MD_CTX_free(ctx);
-  return good;
-}
-
 enum p11s_err p11s_pubkey_from_dnskey(const struct p11s_algorithm *alg, const unsigned char *data,
                                       size_t len, struct p11s_pubkey **ret_key,
                                       struct p11s_error *e)
@@ -60,17 +47,18 @@ enum p11s_err p11s_pubkey_from_dnskey(const struct p11s_algorithm *alg, const un
   /* RDATA has no more, less flags, protocol and algorithm */
   if (len > 65535 - 4)
     return p11s_error_set(e, P11S_ERR_KEY_TYPE, "the public key has %zu bytes: no DNSKEY", len);
-  key = calloc(1, sizeof *key + len);
+  key = calloc(1, sizeof *key + len + 1);
   if (key == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   key->alg = alg;
   key->len = len;
   if (len > 0)
     memcpy(key->data, data, len);
+  key->data[len] = (unsigned char)alg->number;
   /* what libcrypto has to say must not pile up in PowerDNS's threads */
   ERR_set_mark();
   err = p11s_pubkey_make(key, e);
-  if (err == P11S_OK && (!prepare(key) || !make_hash(key)))
+  if (err == P11S_OK && (!prepare(key) || !p11s_sha256(key->data, len + 1, key->hash)))
     err = p11s_error_set(e, P11S_ERR_MECHANISM, "libcrypto cannot verify signatures of %s",
                          alg->mnemonic);
   ERR_pop_to_mark();

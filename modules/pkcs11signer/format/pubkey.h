@@ -2,8 +2,9 @@
 #ifndef P11S_FORMAT_PUBKEY_H
 #define P11S_FORMAT_PUBKEY_H
 
-#include "format/algorithm.h"
 #include "base/err.h"
+#include "base/slice.h"
+#include "format/algorithm.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,17 +23,16 @@ enum p11s_err p11s_pubkey_from_dnskey(const struct p11s_algorithm *alg, const un
                                       size_t len, struct p11s_pubkey **ret_key,
                                       struct p11s_error *e);
 /* From CKA_MODULUS and CKA_PUBLIC_EXPONENT (big-endian; leading zeros are dropped). */
-enum p11s_err p11s_pubkey_from_rsa(const struct p11s_algorithm *alg, const unsigned char *modulus,
-                                   size_t modulus_len, const unsigned char *exponent,
-                                   size_t exponent_len, struct p11s_pubkey **ret_key,
+enum p11s_err p11s_pubkey_from_rsa(const struct p11s_algorithm *alg, struct p11s_slice modulus,
+                                   struct p11s_slice exponent, struct p11s_pubkey **ret_key,
                                    struct p11s_error *e);
 /* From CKA_EC_POINT: DER OCTET STRING (PKCS#11 v2.40), the raw point some tokens give, or for
-   EdDSA also a DER BIT STRING; compressed or uncompressed for ECDSA. params is CKA_EC_PARAMS, may
-   be NULL/0 when the token gives none: else it must name the algorithm's curve (OID or, for EdDSA,
+   EdDSA also a DER BIT STRING; compressed or uncompressed for ECDSA. params is CKA_EC_PARAMS,
+   empty when the token gives none: else it must name the algorithm's curve (OID or, for EdDSA,
    the PrintableString curve name). */
-enum p11s_err p11s_pubkey_from_ec(const struct p11s_algorithm *alg, const unsigned char *params,
-                                  size_t params_len, const unsigned char *point, size_t point_len,
-                                  struct p11s_pubkey **ret_key, struct p11s_error *e);
+enum p11s_err p11s_pubkey_from_ec(const struct p11s_algorithm *alg, struct p11s_slice params,
+                                  struct p11s_slice point, struct p11s_pubkey **ret_key,
+                                  struct p11s_error *e);
 /* From an X.509 certificate in DER (CKA_VALUE of a CKO_CERTIFICATE). */
 enum p11s_err p11s_pubkey_from_certificate(const struct p11s_algorithm *alg,
                                            const unsigned char *der, size_t len,

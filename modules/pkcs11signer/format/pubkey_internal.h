@@ -2,18 +2,17 @@
 #ifndef P11S_FORMAT_PUBKEY_INTERNAL_H
 #define P11S_FORMAT_PUBKEY_INTERNAL_H
 
-#include "format/algorithm.h"
+#include "base/crypto.h"
 #include "base/err.h"
+#include "format/algorithm.h"
 #include "format/pubkey.h"
 #include "format/pubkey_table.h"
 
 #include <openssl/evp.h>
 #include <stdbool.h>
 
-/* What format/pubkey.c, format/pubkey_make.c, format/pubkey_token.c and format/pubkey_edwards.c
- * share: format/pubkey_token.c calls the others, and format/pubkey.c what makes keys. No locks. */
-
-#define P11S_PUBKEY_HASH_LEN 32
+/* Shared by format/pubkey.c, format/pubkey_make.c and format/pubkey_token.c: the last calls the
+   others, and format/pubkey.c calls format/pubkey_make.c. No locks. */
 
 /* Written only while it is made. */
 struct p11s_pubkey {
@@ -25,8 +24,8 @@ struct p11s_pubkey {
   struct p11s_pubkey_table *table; /* P-256 only */
   unsigned bits;
   size_t signature_len;
-  unsigned char hash[P11S_PUBKEY_HASH_LEN];
-  size_t len;
+  unsigned char hash[P11S_SHA256_LEN];
+  size_t len; /* of the public key; behind it in data is the algorithm's number */
   unsigned char data[];
 };
 
@@ -37,17 +36,12 @@ enum p11s_err p11s_pubkey_make(struct p11s_pubkey *key, struct p11s_error *e);
 enum p11s_err p11s_pubkey_wrong_kind(const struct p11s_algorithm *alg, const char *found,
                                      struct p11s_error *e);
 
-/* A big-endian number. */
-struct number {
-  const unsigned char *at;
-  size_t len;
-};
-/* Modulus and exponent, both without leading zeros: P11S_ERR_KEY_TYPE unless they can be used. */
-enum p11s_err p11s_pubkey_check_rsa(const struct p11s_algorithm *alg, struct number n,
-                                    struct number x, struct p11s_error *e);
+/* P11S_ERR_KEY_TYPE: the public key is not a point on the algorithm's curve. */
+enum p11s_err p11s_pubkey_off_curve(const struct p11s_algorithm *alg, struct p11s_error *e);
 
-/* Whether alg->public_len bytes are a point on the Edwards curve (RFC 8032 sections 5.1.3, 5.2.3):
-   libcrypto only finds out when it verifies. */
-bool p11s_edwards_on_curve(const struct p11s_algorithm *alg, const unsigned char *point);
+/* Modulus and exponent, big-endian, without leading zeros: P11S_ERR_KEY_TYPE unless they can be
+   used. */
+enum p11s_err p11s_pubkey_check_rsa(const struct p11s_algorithm *alg, struct p11s_slice n,
+                                    struct p11s_slice x, struct p11s_error *e);
 
 #endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/byteorder.h"
 #include "base/crypto.h"
 #include "format/pubkey_internal.h"
 
@@ -7,6 +8,7 @@
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/param_build.h>
+#include <stdint.h>
 #include <string.h>
 
 /* Kinds of keys by their OIDs (RFC 3279): for "RSA" and "EC" libcrypto 1 and 3 ask the engines of
@@ -24,9 +26,10 @@ enum p11s_err p11s_pubkey_wrong_kind(const struct p11s_algorithm *alg, const cha
                         alg->number, alg->mnemonic, alg->kind);
 }
 
-static enum p11s_err no_memory(struct p11s_error *e)
+enum p11s_err p11s_pubkey_off_curve(const struct p11s_algorithm *alg, struct p11s_error *e)
 {
-  return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  return p11s_error_set(e, P11S_ERR_KEY_TYPE, "the public key is not a point on the curve %s",
+                        alg->kind);
 }
 
 static enum p11s_err bad_rsa(struct p11s_error *e, const char *what)
@@ -34,23 +37,18 @@ static enum p11s_err bad_rsa(struct p11s_error *e, const char *what)
   return p11s_error_set(e, P11S_ERR_KEY_TYPE, "not a usable RSA public key: %s", what);
 }
 
-static size_t number_bits(struct number n)
+static size_t number_bits(struct p11s_slice n)
 {
-  size_t bits = n.len * 8;
-  unsigned char mask;
-
-  for (mask = 0x80; n.len > 0 && mask != 0 && (n.at[0] & mask) == 0; mask >>= 1)
-    bits--;
-  return bits;
+  return n.len > 0 ? (n.len - 1) * 8 + (size_t)BN_num_bits_word(n.at[0]) : 0;
 }
 
-static bool number_less(struct number a, struct number b)
+static bool number_less(struct p11s_slice a, struct p11s_slice b)
 {
   return a.len != b.len ? a.len < b.len : memcmp(a.at, b.at, a.len) < 0;
 }
 
-enum p11s_err p11s_pubkey_check_rsa(const struct p11s_algorithm *alg, struct number n,
-                                    struct number x, struct p11s_error *e)
+enum p11s_err p11s_pubkey_check_rsa(const struct p11s_algorithm *alg, struct p11s_slice n,
+                                    struct p11s_slice x, struct p11s_error *e)
 {
   size_t bits = number_bits(n);
 
@@ -76,73 +74,65 @@ enum p11s_err p11s_pubkey_check_rsa(const struct p11s_algorithm *alg, struct num
 }
 
 /* RFC 3110 section 2: length of the exponent in one byte, or 0 and two bytes; exponent; modulus. */
-static enum p11s_err split_rsa(const unsigned char *data, size_t len, struct number *ret_n,
-                               struct number *ret_x, struct p11s_error *e)
+static enum p11s_err split_rsa(const unsigned char *data, size_t len, struct p11s_slice *ret_n,
+                               struct p11s_slice *ret_x, struct p11s_error *e)
 {
-  size_t head = 1;
-  size_t x_len;
+  size_t head = 1, x_len;
 
   if (len < 3)
     return bad_rsa(e, "too short");
   x_len = data[0];
   if (x_len == 0) {
     head = 3;
-    x_len = (size_t)data[1] << 8 | data[2];
+    x_len = p11s_get16(data + 1);
     if (x_len < 256)
       return bad_rsa(e, "the long form of the exponent's length for a short exponent");
   }
   if (x_len > len - head)
     return bad_rsa(e, "the exponent is longer than the data");
-  ret_x->at = data + head;
-  ret_x->len = x_len;
-  ret_n->at = data + head + x_len;
-  ret_n->len = len - head - x_len;
+  *ret_x = (struct p11s_slice){data + head, x_len};
+  *ret_n = (struct p11s_slice){data + head + x_len, len - head - x_len};
   return P11S_OK;
 }
 
-/* An EVP_PKEY from the parameters collected in bld; NULL when libcrypto refuses. */
-static EVP_PKEY *pkey_from_params(const char *type, OSSL_PARAM_BLD *bld)
+static EVP_PKEY *pkey_from_params(const char *type, OSSL_PARAM *params)
 {
-  OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(bld);
   EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(p11s_crypto(), type, NULL);
   EVP_PKEY *pkey = NULL;
 
-  if (params == NULL || ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1 ||
-      EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params) != 1)
-    pkey = NULL;
+  if (ctx != NULL && EVP_PKEY_fromdata_init(ctx) == 1)
+    (void)EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params);
   EVP_PKEY_CTX_free(ctx);
-  OSSL_PARAM_free(params);
   return pkey;
 }
 
 static enum p11s_err make_rsa(struct p11s_pubkey *key, struct p11s_error *e)
 {
-  OSSL_PARAM_BLD *bld = NULL;
-  BIGNUM *n_bn = NULL;
-  BIGNUM *x_bn = NULL;
-  struct number n = {NULL, 0};
-  struct number x = {NULL, 0};
+  struct p11s_slice n = {NULL, 0}, x = {NULL, 0};
+  OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
+  BIGNUM *n_bn = NULL, *x_bn = NULL;
+  OSSL_PARAM *params = NULL;
   enum p11s_err err = split_rsa(key->data, key->len, &n, &x, e);
 
   if (err == P11S_OK)
     err = p11s_pubkey_check_rsa(key->alg, n, x, e);
   if (err != P11S_OK)
-    return err;
+    goto out;
   key->bits = (unsigned)number_bits(n);
   key->signature_len = n.len;
-  bld = OSSL_PARAM_BLD_new();
   n_bn = BN_bin2bn(n.at, (int)n.len, NULL);
   x_bn = BN_bin2bn(x.at, (int)x.len, NULL);
-  if (bld == NULL || n_bn == NULL || x_bn == NULL ||
-      OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, n_bn) != 1 ||
-      OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_E, x_bn) != 1) {
-    err = no_memory(e);
-    goto out;
-  }
-  key->pkey = pkey_from_params(RSA_TYPE, bld);
-  if (key->pkey == NULL)
+  if (bld != NULL && n_bn != NULL && x_bn != NULL &&
+      OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, n_bn) == 1 &&
+      OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_E, x_bn) == 1)
+    params = OSSL_PARAM_BLD_to_param(bld);
+  key->pkey = params != NULL ? pkey_from_params(RSA_TYPE, params) : NULL;
+  if (params == NULL)
+    err = p11s_error_no_memory(e);
+  else if (key->pkey == NULL)
     err = bad_rsa(e, "libcrypto does not take it");
 out:
+  OSSL_PARAM_free(params);
   OSSL_PARAM_BLD_free(bld);
   BN_free(n_bn);
   BN_free(x_bn);
@@ -160,39 +150,68 @@ static enum p11s_err check_len(const struct p11s_pubkey *key, struct p11s_error 
       key->len, p11s_plural(key->len), alg->number, alg->mnemonic, alg->public_len, alg->kind);
 }
 
-static enum p11s_err off_curve(const struct p11s_algorithm *alg, struct p11s_error *e)
-{
-  return p11s_error_set(e, P11S_ERR_KEY_TYPE, "the public key is not a point on the curve %s",
-                        alg->kind);
-}
-
 static enum p11s_err make_ecdsa(struct p11s_pubkey *key, struct p11s_error *e)
 {
   const struct p11s_algorithm *alg = key->alg;
   /* the SEC 1 form of an uncompressed point has a 4 in front */
   unsigned char point[1 + 96] = {POINT_CONVERSION_UNCOMPRESSED};
-  OSSL_PARAM_BLD *bld = NULL;
+  OSSL_PARAM params[] = {
+      OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *)(uintptr_t)alg->curve,
+                                       0),
+      OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, 1 + alg->public_len),
+      OSSL_PARAM_construct_end()};
   enum p11s_err err = check_len(key, e);
 
   if (err != P11S_OK)
     return err;
   memcpy(point + 1, key->data, key->len);
-  bld = OSSL_PARAM_BLD_new();
-  if (bld == NULL ||
-      OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, alg->curve, 0) != 1 ||
-      OSSL_PARAM_BLD_push_octet_string(bld, OSSL_PKEY_PARAM_PUB_KEY, point, 1 + key->len) != 1) {
-    err = no_memory(e);
-    goto out;
-  }
-  key->pkey = pkey_from_params(EC_TYPE, bld);
-  if (key->pkey == NULL)
-    err = ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_EC
-              ? off_curve(alg, e)
-              : p11s_error_set(e, P11S_ERR_MECHANISM, "libcrypto does not take a public key of %s",
-                               alg->kind);
-out:
-  OSSL_PARAM_BLD_free(bld);
-  return err;
+  key->pkey = pkey_from_params(EC_TYPE, params);
+  if (key->pkey != NULL)
+    return P11S_OK;
+  if (ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_EC)
+    return p11s_pubkey_off_curve(alg, e);
+  return p11s_error_set(e, P11S_ERR_MECHANISM, "libcrypto does not take a public key of %s",
+                        alg->kind);
+}
+
+/* A curve of RFC 8032, 5: x^2 = (y^2 - 1) / (d y^2 - a) mod p. */
+static const struct edwards {
+  const char *p; /* hex */
+  const char *d;
+  bool a_is_minus_one; /* else it is 1 */
+} ed25519 = {"7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed",
+             "52036cee2b6ffe738cc740797779e89800700a4d4141d8ab75eb4dca135978a3", true},
+  ed448 = {"fffffffffffffffffffffffffffffffffffffffffffffffffffffffe"
+           "ffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+           "fffffffffffffffffffffffffffffffffffffffffffffffffffffffe"
+           "ffffffffffffffffffffffffffffffffffffffffffffffffffff6756",
+           false};
+
+/* Whether the encoding is a point's (5.1.3, 5.2.3). libcrypto looks only when it verifies, and then
+   says no more than that the signature is wrong. A fraction is a square when the product of its
+   parts is. Zero has no negative. */
+static bool is_on_edwards_curve(const struct p11s_algorithm *alg, const unsigned char *point)
+{
+  const struct edwards *curve = alg->public_len == 32 ? &ed25519 : &ed448;
+  size_t len = alg->public_len;
+  BIGNUM *p = NULL, *d = NULL, *y = BN_lebin2bn(point, (int)len, NULL), *x2 = BN_new();
+  BN_CTX *ctx = BN_CTX_new();
+  bool is_negative = (point[len - 1] & 0x80) != 0;
+  bool good = ctx != NULL && y != NULL && x2 != NULL && BN_hex2bn(&p, curve->p) > 0 &&
+              BN_hex2bn(&d, curve->d) > 0 &&
+              (!is_negative || BN_clear_bit(y, (int)len * 8 - 1) == 1) && BN_cmp(y, p) < 0 &&
+              BN_mod_sqr(y, y, p, ctx) == 1 && BN_copy(x2, y) != NULL && BN_sub_word(x2, 1) == 1 &&
+              BN_mod_mul(y, d, y, p, ctx) == 1 &&
+              (curve->a_is_minus_one ? BN_add_word(y, 1) : BN_sub_word(y, 1)) == 1 &&
+              BN_mod_mul(x2, x2, y, p, ctx) == 1 &&
+              (BN_is_zero(x2) ? !is_negative : BN_kronecker(x2, p, ctx) == 1);
+
+  BN_free(p);
+  BN_free(d);
+  BN_free(y);
+  BN_free(x2);
+  BN_CTX_free(ctx);
+  return good;
 }
 
 static enum p11s_err make_eddsa(struct p11s_pubkey *key, struct p11s_error *e)
@@ -201,11 +220,11 @@ static enum p11s_err make_eddsa(struct p11s_pubkey *key, struct p11s_error *e)
 
   if (err != P11S_OK)
     return err;
-  if (!p11s_edwards_on_curve(key->alg, key->data))
-    return off_curve(key->alg, e);
+  if (!is_on_edwards_curve(key->alg, key->data))
+    return p11s_pubkey_off_curve(key->alg, e);
   key->pkey =
       EVP_PKEY_new_raw_public_key_ex(p11s_crypto(), key->alg->curve, NULL, key->data, key->len);
-  return key->pkey == NULL ? no_memory(e) : P11S_OK;
+  return key->pkey == NULL ? p11s_error_no_memory(e) : P11S_OK;
 }
 
 enum p11s_err p11s_pubkey_make(struct p11s_pubkey *key, struct p11s_error *e)

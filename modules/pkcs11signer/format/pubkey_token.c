@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/byteorder.h"
 #include "base/crypto.h"
 #include "format/pubkey_internal.h"
 
 #include <limits.h>
+#include <openssl/asn1.h>
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
@@ -14,41 +16,22 @@
 #include <string.h>
 #include <strings.h>
 
-#define TAG_BIT_STRING 0x03
-#define TAG_OCTET_STRING 0x04
-#define TAG_OID 0x06
-#define TAG_PRINTABLE 0x13
-#define TAG_SEQUENCE 0x30
-
 /* x and y of P-384 */
 #define MAX_COORDINATES 96
 /* an uncompressed point of P-521, the largest that is recognized */
 #define MAX_POINT 133
 
-struct slice {
-  const unsigned char *at;
-  size_t len;
-};
-
 /* One DER element that is all of s; false when it is another type or anything is left over. */
-static bool der_unwrap(struct slice s, unsigned tag, struct slice *ret_content)
+static bool der_unwrap(struct p11s_slice s, int tag, struct p11s_slice *ret_content)
 {
-  size_t head = 2;
-  size_t len;
+  const unsigned char *at = s.at;
+  int found, class;
+  long len;
 
-  if (s.len < 2 || s.at[0] != tag)
+  if (ASN1_get_object(&at, &len, &found, &class, (long)s.len) != 0 || found != tag ||
+      class != V_ASN1_UNIVERSAL || ASN1_object_size(0, (int)len, tag) != (int)s.len)
     return false;
-  len = s.at[1];
-  if (len == 0x81 && s.len > 2 && s.at[2] >= 0x80) {
-    len = s.at[2];
-    head = 3;
-  } else if (len >= 0x80) {
-    return false;
-  }
-  if (s.len - head != len)
-    return false;
-  ret_content->at = s.at + head;
-  ret_content->len = len;
+  *ret_content = (struct p11s_slice){at, (size_t)len};
   return true;
 }
 
@@ -76,20 +59,19 @@ static const struct {
     {"1.3.6.1.4.1.3029.1.5.1", "X25519"},
 };
 
-/* "P-256" or what else there is to say for an OID; false when it is none. */
-static bool name_oid(struct slice params, char *ret_name, size_t size)
+/* "P-256" or what else there is to say for an OID; nothing when it is none. */
+static void name_oid(struct p11s_slice params, char *ret_name, size_t size)
 {
   const unsigned char *at = params.at;
   ASN1_OBJECT *object = d2i_ASN1_OBJECT(NULL, &at, (long)params.len);
   const char *nist = NULL;
   char dotted[128];
-  size_t i;
 
   if (object == NULL)
-    return false;
+    return;
   if (OBJ_obj2txt(dotted, sizeof dotted, object, 1) <= 0)
     (void)snprintf(dotted, sizeof dotted, "?");
-  for (i = 0; i < sizeof curve_oids / sizeof curve_oids[0]; i++)
+  for (size_t i = 0; i < sizeof curve_oids / sizeof curve_oids[0]; i++)
     if (strcmp(dotted, curve_oids[i].oid) == 0)
       nist = curve_oids[i].kind;
   if (nist == NULL)
@@ -99,14 +81,11 @@ static bool name_oid(struct slice params, char *ret_name, size_t size)
   else
     (void)snprintf(ret_name, size, "on the curve %s", dotted);
   ASN1_OBJECT_free(object);
-  return true;
 }
 
-static void name_printable(struct slice text, char *ret_name, size_t size)
+static void name_printable(struct p11s_slice text, char *ret_name, size_t size)
 {
-  size_t i;
-
-  for (i = 0; i < sizeof curve_names / sizeof curve_names[0]; i++)
+  for (size_t i = 0; i < sizeof curve_names / sizeof curve_names[0]; i++)
     if (strlen(curve_names[i].name) == text.len &&
         strncasecmp(curve_names[i].name, (const char *)text.at, text.len) == 0) {
       (void)snprintf(ret_name, size, "%s", curve_names[i].kind);
@@ -116,19 +95,19 @@ static void name_printable(struct slice text, char *ret_name, size_t size)
 }
 
 /* CKA_EC_PARAMS must name the algorithm's curve. */
-static enum p11s_err check_params(const struct p11s_algorithm *alg, struct slice params,
+static enum p11s_err check_params(const struct p11s_algorithm *alg, struct p11s_slice params,
                                   struct p11s_error *e)
 {
   char found[160] = "on a curve that CKA_EC_PARAMS does not name";
-  struct slice content;
+  struct p11s_slice content;
 
   if (params.len == 0)
     return P11S_OK;
-  if (der_unwrap(params, TAG_OID, &content))
-    (void)name_oid(params, found, sizeof found);
-  else if (der_unwrap(params, TAG_PRINTABLE, &content))
+  if (der_unwrap(params, V_ASN1_OBJECT, &content))
+    name_oid(params, found, sizeof found);
+  else if (der_unwrap(params, V_ASN1_PRINTABLESTRING, &content))
     name_printable(content, found, sizeof found);
-  else if (params.at[0] == TAG_SEQUENCE)
+  else if (params.at[0] == (V_ASN1_CONSTRUCTED | V_ASN1_SEQUENCE))
     (void)snprintf(found, sizeof found, "on a curve given by its numbers, not by its name");
   if (strcmp(found, alg->kind) == 0)
     return P11S_OK;
@@ -144,38 +123,37 @@ static bool length_fits(const struct p11s_algorithm *alg, size_t len)
 }
 
 /* Finds the point in CKA_EC_POINT. A raw one and a wrapped one never have the same length. */
-static bool find_point(const struct p11s_algorithm *alg, struct slice data, struct slice *ret_point)
+static bool find_point(const struct p11s_algorithm *alg, struct p11s_slice data,
+                       struct p11s_slice *ret_point)
 {
-  struct slice content;
+  struct p11s_slice content;
 
   if (length_fits(alg, data.len)) {
     *ret_point = data;
     return true;
   }
-  if (der_unwrap(data, TAG_OCTET_STRING, &content) && length_fits(alg, content.len)) {
+  if (der_unwrap(data, V_ASN1_OCTET_STRING, &content) && length_fits(alg, content.len)) {
     *ret_point = content;
     return true;
   }
   /* the first byte of a BIT STRING counts the bits that are not used */
-  if (der_unwrap(data, TAG_BIT_STRING, &content) && content.len > 0 && content.at[0] == 0 &&
+  if (der_unwrap(data, V_ASN1_BIT_STRING, &content) && content.len > 0 && content.at[0] == 0 &&
       length_fits(alg, content.len - 1)) {
-    ret_point->at = content.at + 1;
-    ret_point->len = content.len - 1;
+    *ret_point = (struct p11s_slice){content.at + 1, content.len - 1};
     return true;
   }
   return false;
 }
 
 /* For the message: the kind of key that a point of this form would be. */
-static enum p11s_err wrong_point(const struct p11s_algorithm *alg, struct slice data,
+static enum p11s_err wrong_point(const struct p11s_algorithm *alg, struct p11s_slice data,
                                  struct p11s_error *e)
 {
   const struct p11s_algorithm *other;
-  struct slice point;
+  struct p11s_slice point;
   char found[80];
-  size_t i;
 
-  for (i = 0; (other = p11s_algorithm_at(i)) != NULL; i++)
+  for (size_t i = 0; (other = p11s_algorithm_at(i)) != NULL; i++)
     if (other->family != P11S_RSA && find_point(other, data, &point))
       return p11s_pubkey_wrong_kind(alg, other->kind, e);
   (void)snprintf(found, sizeof found, "one with a CKA_EC_POINT of %zu byte%s in an unknown form",
@@ -185,7 +163,7 @@ static enum p11s_err wrong_point(const struct p11s_algorithm *alg, struct slice 
 
 /* Whether the first byte says what the length says. libcrypto would take the hybrid form as well.
  */
-static bool form_fits(const struct p11s_algorithm *alg, struct slice point)
+static bool form_fits(const struct p11s_algorithm *alg, struct p11s_slice point)
 {
   if (point.len == 1 + alg->public_len)
     return point.at[0] == POINT_CONVERSION_UNCOMPRESSED;
@@ -193,7 +171,8 @@ static bool form_fits(const struct p11s_algorithm *alg, struct slice point)
 }
 
 /* Writes x and y of a SEC 1 point, compressed or not; false when there is no such point. */
-static bool coordinates(const struct p11s_algorithm *alg, struct slice point, unsigned char *to)
+static bool coordinates(const struct p11s_algorithm *alg, struct p11s_slice point,
+                        unsigned char *to)
 {
   unsigned char full[1 + MAX_COORDINATES];
   EC_GROUP *group = EC_GROUP_new_by_curve_name_ex(p11s_crypto(), NULL, OBJ_sn2nid(alg->curve));
@@ -210,59 +189,55 @@ static bool coordinates(const struct p11s_algorithm *alg, struct slice point, un
   return good;
 }
 
-enum p11s_err p11s_pubkey_from_ec(const struct p11s_algorithm *alg, const unsigned char *params,
-                                  size_t params_len, const unsigned char *point, size_t point_len,
-                                  struct p11s_pubkey **ret_key, struct p11s_error *e)
+static enum p11s_err from_ec(const struct p11s_algorithm *alg, struct p11s_slice params,
+                             struct p11s_slice data, struct p11s_pubkey **ret_key,
+                             struct p11s_error *e)
 {
-  struct slice params_slice = {params, params == NULL ? 0 : params_len};
-  struct slice data = {point, point_len};
   unsigned char xy[MAX_COORDINATES];
-  struct slice found;
-  enum p11s_err err;
-  bool good;
+  struct p11s_slice point;
+  enum p11s_err err = check_params(alg, params, e);
 
-  if (alg->family == P11S_RSA)
-    return p11s_pubkey_wrong_kind(alg, "an elliptic curve key", e);
-  if (params_slice.len > INT_MAX || point_len > INT_MAX)
-    return p11s_pubkey_wrong_kind(alg, "too long", e);
-  ERR_set_mark();
-  err = check_params(alg, params_slice, e);
-  ERR_pop_to_mark();
   if (err != P11S_OK)
     return err;
-  if (!find_point(alg, data, &found))
+  if (!find_point(alg, data, &point))
     return wrong_point(alg, data, e);
   if (alg->family == P11S_EDDSA)
-    return p11s_pubkey_from_dnskey(alg, found.at, found.len, ret_key, e);
-  ERR_set_mark();
-  good = coordinates(alg, found, xy);
-  ERR_pop_to_mark();
-  if (!good)
-    return p11s_error_set(e, P11S_ERR_KEY_TYPE, "the public key is not a point on the curve %s",
-                          alg->kind);
+    return p11s_pubkey_from_dnskey(alg, point.at, point.len, ret_key, e);
+  if (!coordinates(alg, point, xy))
+    return p11s_pubkey_off_curve(alg, e);
   return p11s_pubkey_from_dnskey(alg, xy, alg->public_len, ret_key, e);
 }
 
-static struct number strip_zeros(const unsigned char *data, size_t len)
+enum p11s_err p11s_pubkey_from_ec(const struct p11s_algorithm *alg, struct p11s_slice params,
+                                  struct p11s_slice point, struct p11s_pubkey **ret_key,
+                                  struct p11s_error *e)
 {
-  struct number n = {data, len};
+  enum p11s_err err;
 
-  while (n.len > 0 && n.at[0] == 0) {
+  if (alg->family == P11S_RSA)
+    return p11s_pubkey_wrong_kind(alg, "an elliptic curve key", e);
+  if (params.len > INT_MAX || point.len > INT_MAX)
+    return p11s_pubkey_wrong_kind(alg, "too long", e);
+  ERR_set_mark();
+  err = from_ec(alg, params, point, ret_key, e);
+  ERR_pop_to_mark();
+  return err;
+}
+
+static struct p11s_slice strip_zeros(struct p11s_slice n)
+{
+  for (; n.len > 0 && n.at[0] == 0; n.len--)
     n.at++;
-    n.len--;
-  }
   return n;
 }
 
-enum p11s_err p11s_pubkey_from_rsa(const struct p11s_algorithm *alg, const unsigned char *modulus,
-                                   size_t modulus_len, const unsigned char *exponent,
-                                   size_t exponent_len, struct p11s_pubkey **ret_key,
+enum p11s_err p11s_pubkey_from_rsa(const struct p11s_algorithm *alg, struct p11s_slice modulus,
+                                   struct p11s_slice exponent, struct p11s_pubkey **ret_key,
                                    struct p11s_error *e)
 {
-  unsigned char data[3 + 2 * P11S_RSA_MAX_BITS / 8];
-  struct number n = strip_zeros(modulus, modulus_len);
-  struct number x = strip_zeros(exponent, exponent_len);
-  size_t head = 1;
+  unsigned char data[3 + 2 * P11S_RSA_MAX_BITS / 8] = {0};
+  struct p11s_slice n = strip_zeros(modulus), x = strip_zeros(exponent);
+  size_t head = x.len > 255 ? 3 : 1;
   enum p11s_err err;
 
   if (alg->family != P11S_RSA)
@@ -270,13 +245,10 @@ enum p11s_err p11s_pubkey_from_rsa(const struct p11s_algorithm *alg, const unsig
   err = p11s_pubkey_check_rsa(alg, n, x, e);
   if (err != P11S_OK)
     return err;
-  data[0] = (unsigned char)x.len;
-  if (x.len > 255) {
-    data[0] = 0;
-    data[1] = (unsigned char)(x.len >> 8);
-    data[2] = (unsigned char)x.len;
-    head = 3;
-  }
+  if (head == 1)
+    data[0] = (unsigned char)x.len;
+  else
+    p11s_put16(data + 1, (uint16_t)x.len);
   memcpy(data + head, x.at, x.len);
   memcpy(data + head + x.len, n.at, n.len);
   return p11s_pubkey_from_dnskey(alg, data, head + x.len + n.len, ret_key, e);
@@ -285,28 +257,27 @@ enum p11s_err p11s_pubkey_from_rsa(const struct p11s_algorithm *alg, const unsig
 static enum p11s_err from_rsa_pkey(const struct p11s_algorithm *alg, const EVP_PKEY *pkey,
                                    struct p11s_pubkey **ret_key, struct p11s_error *e)
 {
-  BIGNUM *n = NULL;
-  BIGNUM *x = NULL;
+  BIGNUM *n = NULL, *x = NULL;
   unsigned char *bytes = NULL;
+  size_t n_len, x_len;
   enum p11s_err err;
-  int n_len;
-  int x_len;
 
   if (EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_N, &n) != 1 ||
       EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_E, &x) != 1) {
     err = p11s_pubkey_wrong_kind(alg, "RSA without modulus or exponent", e);
     goto out;
   }
-  n_len = BN_num_bytes(n);
-  x_len = BN_num_bytes(x);
-  bytes = OPENSSL_malloc((size_t)n_len + (size_t)x_len + 1);
+  n_len = (size_t)BN_num_bytes(n);
+  x_len = (size_t)BN_num_bytes(x);
+  bytes = OPENSSL_malloc(n_len + x_len + 1);
   if (bytes == NULL) {
-    err = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    err = p11s_error_no_memory(e);
     goto out;
   }
   (void)BN_bn2bin(n, bytes);
   (void)BN_bn2bin(x, bytes + n_len);
-  err = p11s_pubkey_from_rsa(alg, bytes, (size_t)n_len, bytes + n_len, (size_t)x_len, ret_key, e);
+  err = p11s_pubkey_from_rsa(alg, (struct p11s_slice){bytes, n_len},
+                             (struct p11s_slice){bytes + n_len, x_len}, ret_key, e);
 out:
   OPENSSL_free(bytes);
   BN_free(n);
@@ -321,21 +292,19 @@ static enum p11s_err from_pkey(const struct p11s_algorithm *alg, const EVP_PKEY 
   char group[64] = "";
   unsigned char point[MAX_POINT];
   size_t len = sizeof point;
-  const char *found = group;
+  const char *found = NULL;
 
   if (EVP_PKEY_is_a(pkey, "RSA"))
     return from_rsa_pkey(alg, pkey, ret_key, e);
   if (EVP_PKEY_is_a(pkey, "EC")) {
-    const char *nist = NULL;
     if (EVP_PKEY_get_group_name(pkey, group, sizeof group, NULL) == 1)
-      nist = EC_curve_nid2nist(OBJ_sn2nid(group));
-    if (nist != NULL)
-      found = nist;
-    else if (group[0] == '\0')
-      found = "EC";
+      found = EC_curve_nid2nist(OBJ_sn2nid(group));
+    if (found == NULL)
+      found = group[0] != '\0' ? group : "EC";
     if (strcmp(found, alg->kind) == 0 &&
         EVP_PKEY_get_octet_string_param(pkey, OSSL_PKEY_PARAM_PUB_KEY, point, len, &len) == 1)
-      return p11s_pubkey_from_ec(alg, NULL, 0, point, len, ret_key, e);
+      return p11s_pubkey_from_ec(alg, (struct p11s_slice){NULL, 0}, (struct p11s_slice){point, len},
+                                 ret_key, e);
     return p11s_pubkey_wrong_kind(alg, found, e);
   }
   if (alg->family == P11S_EDDSA && EVP_PKEY_is_a(pkey, alg->curve) &&
@@ -356,7 +325,7 @@ enum p11s_err p11s_pubkey_from_certificate(const struct p11s_algorithm *alg,
   enum p11s_err err;
 
   if (certificate == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   ERR_set_mark();
   read = len <= INT_MAX && d2i_X509(&certificate, &at, (long)len) != NULL;
   pkey = read ? X509_get0_pubkey(certificate) : NULL;

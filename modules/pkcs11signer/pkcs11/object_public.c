@@ -33,10 +33,11 @@ static enum p11s_err read_parts(struct p11s_session *session, const struct p11s_
                             rsa ? "the token gives no RSA public key"
                                 : "the token gives no public point");
   else if (result == P11S_OK && rsa)
-    result = p11s_pubkey_from_rsa(alg, first.data, first.len, second.data, second.len, ret_key, e);
+    result = p11s_pubkey_from_rsa(alg, (struct p11s_slice){first.data, first.len},
+                                  (struct p11s_slice){second.data, second.len}, ret_key, e);
   else if (result == P11S_OK)
-    result = p11s_pubkey_from_ec(alg, second.len > 0 ? second.data : NULL, second.len, first.data,
-                                 first.len, ret_key, e);
+    result = p11s_pubkey_from_ec(alg, (struct p11s_slice){second.data, second.len},
+                                 (struct p11s_slice){first.data, first.len}, ret_key, e);
   p11s_bytes_clear(&first);
   p11s_bytes_clear(&second);
   return result;

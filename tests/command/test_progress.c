@@ -12,21 +12,29 @@
 
 #include <cmocka.h>
 
+static void draw(unsigned columns, uint64_t done, uint64_t total, uint64_t elapsed_ms, char *text,
+                 size_t size)
+{
+  const struct p11s_progress p = {.what = "signed", .total = total, .columns = columns};
+
+  p11s_progress_format(&p, done, elapsed_ms, text, size);
+}
+
 static void the_line(void **state)
 {
   char text[200];
 
   (void)state;
-  p11s_progress_format(text, sizeof text, 80, "signed", 0, 100, 0);
+  draw(80, 0, 100, 0, text, sizeof text);
   assert_string_equal(text, "signed: [........................................] 0 of 100");
-  p11s_progress_format(text, sizeof text, 80, "signed", 25, 100, 5000);
+  draw(80, 25, 100, 5000, text, sizeof text);
   assert_string_equal(text,
                       "signed: [##########..............................] 25 of 100, 5.0/s, 15 s "
                       "left");
-  p11s_progress_format(text, sizeof text, 80, "signed", 100, 100, 5000);
+  draw(80, 100, 100, 5000, text, sizeof text);
   assert_string_equal(text, "signed: [########################################] 100 of 100, "
                             "20/s, 0 s left");
-  p11s_progress_format(text, sizeof text, 80, "signed", 0, 0, 0);
+  draw(80, 0, 0, 0, text, sizeof text);
   assert_non_null(strstr(text, "] 0 of 0"));
 }
 
@@ -36,10 +44,10 @@ static void it_fits_the_terminal(void **state)
 
   (void)state;
   for (unsigned columns = 60; columns <= 160; columns++) {
-    p11s_progress_format(text, sizeof text, columns, "signed", 123456, 1000000, 100000);
+    draw(columns, 123456, 1000000, 100000, text, sizeof text);
     assert_true(strlen(text) < columns);
   }
-  p11s_progress_format(text, sizeof text, 20, "signed", 1, 3, 0); /* no room for a bar */
+  draw(20, 1, 3, 0, text, sizeof text); /* no room for a bar */
   assert_string_equal(text, "signed: 1 of 3");
 }
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Arguments that several commands have (command/internal.h). */
+/* What several commands have in common (command/internal.h). */
 #include "base/secret_source.h"
 #include "command/internal.h"
+#include "command/table.h"
+#include "format/dnsname.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +21,7 @@ enum p11s_err p11s_command_pin(const char *text, const char *name, struct p11s_s
   } else if (text[0] != '\0') {
     pin = p11s_pin_new(text, strlen(text));
     if (pin == NULL)
-      err = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+      err = p11s_error_no_memory(e);
   }
   if (err == P11S_OK)
     err = p11s_pin_check_typed(pin, e);
@@ -27,5 +29,59 @@ enum p11s_err p11s_command_pin(const char *text, const char *name, struct p11s_s
     *ret_pin = pin;
   else
     p11s_secret_release(pin);
+  return err;
+}
+
+enum p11s_err p11s_command_zone(const char *text, struct p11s_command_zone *ret,
+                                struct p11s_error *e)
+{
+  if (!p11s_dnsname_parse(text, ret->name, &ret->len))
+    return p11s_error_set(e, P11S_ERR_SYNTAX, "ZONE is not a domain name");
+  return P11S_OK;
+}
+
+enum p11s_err p11s_command_check_zone(const struct p11s_command_ctx *ctx, const char *zone,
+                                      struct p11s_error *e)
+{
+  enum p11s_err err = ctx->host->zone_check(ctx->host->ctx, zone, e);
+
+  if (err != P11S_OK)
+    p11s_error_prefix(e, "zone %s", zone);
+  return err;
+}
+
+enum p11s_err p11s_command_weeks(const struct p11s_command_ctx *ctx, int least, int most,
+                                 unsigned *ret, struct p11s_error *e)
+{
+  const char *text = ctx->arg[1];
+
+  if (text == NULL)
+    return P11S_OK;
+  if (text[0] < '0' + least || text[0] > '0' + most || text[1] != '\0')
+    return p11s_error_set(e, P11S_ERR_SYNTAX, "WEEKS is a number from %d to %d", least, most);
+  *ret = (unsigned)(text[0] - '0');
+  return P11S_OK;
+}
+
+enum p11s_err p11s_command_open_store(const struct p11s_command_ctx *ctx,
+                                      struct p11s_store **ret_store, struct p11s_error *e)
+{
+  *ret_store = p11s_signer_store(ctx->signer);
+  if (*ret_store != NULL)
+    return P11S_OK;
+  return p11s_error_set(
+      e, P11S_ERR_HOST,
+      "there is no signature store: pkcs11signer-store=none, or no "
+      "pkcs11signer-state-dir, or it cannot be opened (then a line above says why)");
+}
+
+enum p11s_err p11s_command_print(const struct p11s_command_ctx *ctx, struct p11s_table *t,
+                                 const char *when_empty, struct p11s_error *e)
+{
+  enum p11s_err err = p11s_table_print(t, ctx->json, ctx->out, e);
+
+  if (err == P11S_OK && !ctx->json && when_empty != NULL && p11s_table_rows(t) == 0)
+    p11s_buf_addf(ctx->out, "%s\n", when_empty);
+  p11s_table_free(t);
   return err;
 }

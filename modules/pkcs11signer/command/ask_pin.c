@@ -118,7 +118,7 @@ static enum p11s_err make_pin(const char *text, ssize_t len, struct p11s_secret 
     return p11s_error_set(e, P11S_ERR_NO_PIN, "the PIN has a NUL byte in it");
   pin = p11s_secret_new(text, (size_t)len);
   if (pin == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   *ret_pin = pin;
   return P11S_OK;
 }

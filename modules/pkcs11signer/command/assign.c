@@ -128,7 +128,7 @@ static enum p11s_err parse_arguments(const struct p11s_command_ctx *ctx, const c
   a->zone = zone_name(ctx->arg[ZONE]);
   a->ref = make_ref(ctx, alg, pub_label);
   if (a->zone == NULL || a->ref == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   err = p11s_command_pin(ctx->arg[PIN], ctx->arg[SLOT], &a->ref->pin, e);
   if (err == P11S_OK)
     err = check_pin(a->ref->pin, e);
@@ -260,42 +260,41 @@ static void print_warning(const char *module, void *arg)
     p11s_buf_addf(ctx->out, "Warning: %s\n", warning);
 }
 
+/* What was found out is shown even when looking did not come to its end. */
+static enum p11s_err print_checked(const struct p11s_command_ctx *ctx, const char *zone,
+                                   const struct check_run *run, enum p11s_err err,
+                                   struct p11s_error *e)
+{
+  if (p11s_table_print(run->table, ctx->json, ctx->out, err == P11S_OK ? e : NULL) != P11S_OK)
+    return P11S_ERR_NOMEM;
+  if (!ctx->json && run->checked > 0)
+    (void)p11s_module_each_name(print_warning, (void *)ctx, NULL);
+  if (!ctx->json)
+    p11s_buf_addf(ctx->out, "%u key%s checked, %u failed\n", run->checked,
+                  p11s_plural(run->checked), run->failed);
+  if (err == P11S_OK && run->failed > 0)
+    return p11s_error_set(e, run->first, "%u of %u key%s failed", run->failed, run->checked,
+                          p11s_plural(run->checked));
+  if (err == P11S_OK && run->checked == 0)
+    return p11s_error_set(e, P11S_ERR_NO_KEY, "%s has no key reference: nothing was checked",
+                          zone == NULL ? "the database" : zone);
+  return err;
+}
+
 enum p11s_err p11s_command_check(const struct p11s_command_ctx *ctx, struct p11s_error *e)
 {
   static const char *const columns[] = {"zone",  "key_id", "ok",      "algorithm",
                                         "token", "label",  "message", NULL};
   struct check_run run = {p11s_table_new(columns), 0, 0, P11S_OK};
   char *zone = ctx->count > 0 ? zone_name(ctx->arg[0]) : NULL;
-  struct p11s_error failure = {0};
-  enum p11s_err err = P11S_ERR_NOMEM;
+  enum p11s_err err = P11S_OK;
 
-  if (run.table == NULL || (ctx->count > 0 && zone == NULL)) {
-    p11s_error_set(&failure, err, "out of memory");
-    goto out;
+  if (ctx->count > 0)
+    err = zone != NULL ? p11s_command_check_zone(ctx, zone, e) : p11s_error_no_memory(e);
+  if (err == P11S_OK) {
+    err = p11s_check_rows(ctx->signer, ctx->host, zone, check_row, &run, e);
+    err = print_checked(ctx, zone, &run, err, e);
   }
-  err = zone == NULL ? P11S_OK : ctx->host->zone_check(ctx->host->ctx, zone, &failure);
-  if (err != P11S_OK) {
-    p11s_error_prefix(&failure, "zone %s", zone);
-    goto out;
-  }
-  err = p11s_check_rows(ctx->signer, ctx->host, zone, check_row, &run, &failure);
-  /* What was found out is shown even when looking did not come to its end. */
-  if (p11s_table_print(run.table, ctx->json, ctx->out, err == P11S_OK ? &failure : NULL) != P11S_OK)
-    err = P11S_ERR_NOMEM;
-  if (!ctx->json && run.checked > 0)
-    (void)p11s_module_each_name(print_warning, (void *)ctx, NULL);
-  if (!ctx->json)
-    p11s_buf_addf(ctx->out, "%u key%s checked, %u failed\n", run.checked, p11s_plural(run.checked),
-                  run.failed);
-  if (err == P11S_OK && run.failed > 0)
-    err = p11s_error_set(&failure, run.first, "%u of %u key%s failed", run.failed, run.checked,
-                         p11s_plural(run.checked));
-  if (err == P11S_OK && run.checked == 0)
-    err = p11s_error_set(&failure, P11S_ERR_NO_KEY, "%s has no key reference: nothing was checked",
-                         zone == NULL ? "the database" : zone);
-out:
-  if (err != P11S_OK && e != NULL)
-    *e = failure;
   p11s_table_free(run.table);
   free(zone);
   return err;

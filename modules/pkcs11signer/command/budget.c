@@ -29,7 +29,8 @@ static void format_until(const struct p11s_budget *budget, char *text, size_t si
     p11s_utc(text, size, P11S_UTC_MINUTE, budget->until);
 }
 
-bool p11s_command_tell_zones(const struct p11s_command_ctx *ctx, struct p11s_plan *plan)
+/* What the database says of the plan's zones (ahead/zones.h). false: no memory. */
+static bool tell_zones(const struct p11s_command_ctx *ctx, struct p11s_plan *plan)
 {
   struct p11s_zones *zones = p11s_zones_new(p11s_signer_keys(ctx->signer), ctx->host, NULL);
 
@@ -39,19 +40,18 @@ bool p11s_command_tell_zones(const struct p11s_command_ctx *ctx, struct p11s_pla
   return zones != NULL;
 }
 
-/* A plan of all that is stored, or NULL: there is no store, nothing in it to be served, or no
- * memory. */
-static struct p11s_plan *make_plan(const struct p11s_command_ctx *ctx, const unsigned char *zone,
-                                   size_t zone_len)
+struct p11s_plan *p11s_command_plan(const struct p11s_command_ctx *ctx, unsigned weeks,
+                                    const struct p11s_command_zone *zone)
 {
   struct p11s_store *store = p11s_signer_store(ctx->signer);
-  struct p11s_plan *plan =
-      store != NULL ? p11s_plan_new(p11s_record_now(), 0, zone, zone_len) : NULL;
+  struct p11s_plan *plan = NULL;
 
+  if (store != NULL)
+    plan = p11s_plan_new(p11s_record_now(), weeks, zone->len > 0 ? zone->name : NULL, zone->len);
   if (plan == NULL)
     return NULL;
   p11s_plan_set_extension(plan, p11s_signer_config(ctx->signer)->expiry_extension);
-  if (p11s_store_each(store, p11s_plan_add, plan) && p11s_command_tell_zones(ctx, plan) &&
+  if (p11s_store_each(store, p11s_plan_add, plan) && tell_zones(ctx, plan) &&
       p11s_plan_finish(plan))
     return plan;
   p11s_plan_free(plan);
@@ -61,7 +61,7 @@ static struct p11s_plan *make_plan(const struct p11s_command_ctx *ctx, const uns
 bool p11s_command_away_until(const struct p11s_command_ctx *ctx, char *text, size_t size,
                              struct p11s_buf *why)
 {
-  struct p11s_plan *plan = make_plan(ctx, NULL, 0);
+  struct p11s_plan *plan = p11s_command_plan(ctx, 0, &(struct p11s_command_zone){.len = 0});
   struct p11s_budget budget = {0, 0, P11S_BUDGET_GOOD};
   bool known;
 
@@ -142,36 +142,33 @@ enum p11s_err p11s_command_budget(const struct p11s_command_ctx *ctx, struct p11
 {
   static const char *const columns[] = {"zone", "away_until", "seconds_left", "served", "lost",
                                         "why",  NULL};
-  unsigned char zone[P11S_DNSNAME_MAX];
+  struct listing listing = {.difference = P11S_BUF_INIT};
+  struct p11s_command_zone zone = {.len = 0};
   struct p11s_budget budget;
   struct p11s_plan *plan;
-  struct listing listing = {.difference = P11S_BUF_INIT};
-  struct p11s_table *t;
   enum p11s_err err;
-  size_t len = 0;
 
-  if (ctx->count > 0 && !p11s_dnsname_parse(ctx->arg[0], zone, &len))
-    return p11s_error_set(e, P11S_ERR_SYNTAX, "ZONE is not a domain name");
-  plan = make_plan(ctx, len > 0 ? zone : NULL, len);
+  err = ctx->count > 0 ? p11s_command_zone(ctx->arg[0], &zone, e) : P11S_OK;
+  if (err != P11S_OK)
+    return err;
+  plan = p11s_command_plan(ctx, 0, &zone);
   if (plan == NULL)
     return p11s_error_set(
         e, P11S_ERR_HOST,
         "there is no signature store, or it cannot be read: pkcs11signer-store=none, or no "
         "pkcs11signer-state-dir, or a line above says why");
   p11s_plan_budget(plan, &budget);
-  t = listing.table = p11s_table_new(columns);
-  listing.losses = p11s_losses_new(p11s_signer_store(ctx->signer), len > 0 ? zone : NULL, len);
+  listing.table = p11s_table_new(columns);
+  listing.losses =
+      p11s_losses_new(p11s_signer_store(ctx->signer), zone.len > 0 ? zone.name : NULL, zone.len);
   (void)p11s_command_servers_differ(ctx, &listing.difference);
   p11s_plan_each_zone(plan, zone_row, &listing);
   other_rows(&listing);
-  err = p11s_table_print(t, ctx->json, ctx->out, e);
-  if (err == P11S_OK && !ctx->json && p11s_table_rows(t) == 0)
-    p11s_buf_addstr(ctx->out, "nothing was served in the last week\n");
+  err = p11s_command_print(ctx, listing.table, "nothing was served in the last week", e);
   if (err == P11S_OK && !ctx->json)
     say_losses(listing.losses, ctx->out);
   p11s_buf_clear(&listing.difference);
   p11s_losses_free(listing.losses);
-  p11s_table_free(t);
   p11s_plan_free(plan);
   return err;
 }

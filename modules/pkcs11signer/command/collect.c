@@ -62,7 +62,7 @@ enum p11s_err p11s_command_collect_keys(const struct p11s_command_ctx *ctx, cons
   for (size_t at = 0; err == P11S_OK && at < c.zones.len; at += strlen(c.zones.data + at) + 1)
     err = ctx->host->each_row(ctx->host->ctx, c.zones.data + at, keep_key, &c, e);
   if (err == P11S_OK && (c.failed || c.zones.failed))
-    err = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    err = p11s_error_no_memory(e);
   p11s_buf_clear(&c.zones);
   for (size_t i = 0; err == P11S_OK && i < keys->count; i++)
     (void)p11s_key_resolve(keys->key[i], wait, &public_key, NULL);

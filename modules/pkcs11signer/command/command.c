@@ -183,7 +183,6 @@ static enum p11s_err help_json(const struct p11s_command_ctx *ctx, struct p11s_e
 {
   static const char *const columns[] = {"command", "arguments", "purpose", NULL};
   struct p11s_table *t = p11s_table_new(columns);
-  enum p11s_err err;
 
   for (size_t i = 0; i < COMMANDS; i++) {
     if (ctx->count == 0 || find_command(ctx->arg[0]) == &commands[i]) {
@@ -193,9 +192,7 @@ static enum p11s_err help_json(const struct p11s_command_ctx *ctx, struct p11s_e
       p11s_table_string(t, 2, commands[i].purpose);
     }
   }
-  err = p11s_table_print(t, true, ctx->out, e);
-  p11s_table_free(t);
-  return err;
+  return p11s_command_print(ctx, t, NULL, e);
 }
 
 static void print_usage(const struct command *c, struct p11s_buf *out)
@@ -249,7 +246,7 @@ enum p11s_err p11s_command_run(struct p11s_signer *signer, const struct p11s_hos
   else
     err = c->run != NULL ? c->run(&ctx, e) : help(&ctx, e);
   if (err == P11S_OK && out->failed)
-    err = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    err = p11s_error_no_memory(e);
   p11s_words_clear(&words);
   return err;
 }

@@ -69,7 +69,7 @@ static enum p11s_err make_entries(struct work *w, struct p11s_error *e)
 {
   w->entries = calloc(w->keys.count + 1, sizeof *w->entries);
   if (w->entries == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   for (size_t i = 0; i < w->keys.count; i++) {
     const struct p11s_keyref *ref = p11s_key_reference(w->keys.key[i]);
 
@@ -137,7 +137,7 @@ static enum p11s_err count_all(struct work *w, struct p11s_error *e)
     enum p11s_err err = w->ctx->host->each_demand(w->ctx->host->ctx, w->zone, 0, &sink, e);
 
     if (err == P11S_OK && w->left_out.failed)
-      err = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+      err = p11s_error_no_memory(e);
     return err;
   }
   if (store == NULL)
@@ -158,7 +158,7 @@ static void choose_counts(const struct work *w, struct entry *entry)
   entry->in.week = w->zone != NULL ? entry->whole : entry->stored[week];
   entry->in.of_keys = w->zone != NULL ? entry->whole_of_keys : entry->stored_of_keys[week];
   entry->in.sessions = p11s_signer_config(w->ctx->signer)->sessions;
-  entry->in.ahead = p11s_command_weeks_ahead(w->ctx);
+  entry->in.ahead = p11s_signer_config(w->ctx->signer)->ahead_weeks;
 }
 
 /* -- how fast they are */
@@ -231,10 +231,10 @@ static void print_entry(const struct work *w, const struct entry *entry, struct 
     p11s_table_number(t, AHEAD_S, f.ahead_s);
   }
   p11s_table_string(t, KEEPS_UP, p11s_forecast_keeps_up_name(f.keeps_up));
-  for (size_t at = 0; w->ctx->json && at < advice->len; at += strlen(advice->data + at) + 1)
-    p11s_table_item(t, ADVICE, advice->data + at);
-  for (size_t at = 0; w->ctx->json && at < w->left_out.len; at += strlen(w->left_out.data + at) + 1)
-    p11s_table_item(t, LEFT_OUT, w->left_out.data + at);
+  if (w->ctx->json) {
+    p11s_table_items(t, ADVICE, advice);
+    p11s_table_items(t, LEFT_OUT, &w->left_out);
+  }
 }
 
 static enum p11s_err print_all(const struct work *w, struct p11s_error *e)
@@ -255,16 +255,13 @@ static enum p11s_err print_all(const struct work *w, struct p11s_error *e)
       p11s_buf_addf(&lines, "  - %s\n", advice.data + at);
     p11s_buf_clear(&advice);
   }
-  err = p11s_table_print(t, w->ctx->json, w->ctx->out, e);
-  if (!w->ctx->json && w->count == 0)
-    p11s_buf_addstr(w->ctx->out, "no key is on a token\n");
-  else if (!w->ctx->json)
+  err = p11s_command_print(w->ctx, t, "no key is on a token", e);
+  if (!w->ctx->json)
     p11s_buf_add(w->ctx->out, p11s_buf_text(&lines), lines.len);
   for (size_t at = 0; !w->ctx->json && at < w->left_out.len;
        at += strlen(w->left_out.data + at) + 1)
     p11s_buf_addf(w->ctx->out, "Not counted: %s\n", w->left_out.data + at);
   p11s_buf_clear(&lines);
-  p11s_table_free(t);
   return err;
 }
 
@@ -286,11 +283,8 @@ enum p11s_err p11s_command_forecast(const struct p11s_command_ctx *ctx, struct p
   struct work w = {.ctx = ctx, .start = p11s_week_start(p11s_record_now())};
   enum p11s_err err = parse(&w, e);
 
-  if (err == P11S_OK && w.zone != NULL) {
-    err = ctx->host->zone_check(ctx->host->ctx, w.zone, e);
-    if (err != P11S_OK)
-      p11s_error_prefix(e, "zone %s", w.zone);
-  }
+  if (err == P11S_OK && w.zone != NULL)
+    err = p11s_command_check_zone(ctx, w.zone, e);
   if (err == P11S_OK)
     err = p11s_command_collect_keys(ctx, w.zone, &w.keys, e);
   if (err == P11S_OK)

@@ -4,6 +4,7 @@
 
 #include "command/command.h"
 #include "base/secret.h"
+#include "format/dnsname.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,6 +39,28 @@ enum p11s_err p11s_command_unlock_login(const struct p11s_command_ctx *ctx, stru
    secret, a PIN or a PIN source, is the caller's. */
 enum p11s_err p11s_command_pin(const char *text, const char *name, struct p11s_secret **ret_pin,
                                struct p11s_error *e);
+/* A ZONE argument in wire format. */
+struct p11s_command_zone {
+  unsigned char name[P11S_DNSNAME_MAX];
+  size_t len; /* 0: none is given */
+};
+enum p11s_err p11s_command_zone(const char *text, struct p11s_command_zone *ret,
+                                struct p11s_error *e);
+/* Whether PowerDNS has that zone; the error names it. */
+enum p11s_err p11s_command_check_zone(const struct p11s_command_ctx *ctx, const char *zone,
+                                      struct p11s_error *e);
+/* WEEKS, the second argument, from least to most, which are one digit; *ret stays when there is
+   none. */
+enum p11s_err p11s_command_weeks(const struct p11s_command_ctx *ctx, int least, int most,
+                                 unsigned *ret, struct p11s_error *e);
+/* P11S_ERR_HOST: there is none, and why. Borrowed. */
+enum p11s_err p11s_command_open_store(const struct p11s_command_ctx *ctx,
+                                      struct p11s_store **ret_store, struct p11s_error *e);
+/* Prints the table as a listing or as JSON, and frees it. In place of a listing without rows stands
+   when_empty, if not NULL. */
+struct p11s_table;
+enum p11s_err p11s_command_print(const struct p11s_command_ctx *ctx, struct p11s_table *t,
+                                 const char *when_empty, struct p11s_error *e);
 
 /* command/collect.c */
 struct p11s_key;
@@ -63,9 +86,11 @@ enum p11s_err p11s_command_budget(const struct p11s_command_ctx *ctx, struct p11
    when it is not for signatures that are still to be made. false: nothing is known to be served. */
 bool p11s_command_away_until(const struct p11s_command_ctx *ctx, char *text, size_t size,
                              struct p11s_buf *why);
-/* What the database says of the plan's zones (ahead/zones.h). false: no memory. */
+/* A plan (ahead/plan.h) of all that is stored, finished, for the zone or all. NULL: there is no
+   store, it cannot be read, there is nothing in it to be served, or no memory. */
 struct p11s_plan;
-bool p11s_command_tell_zones(const struct p11s_command_ctx *ctx, struct p11s_plan *plan);
+struct p11s_plan *p11s_command_plan(const struct p11s_command_ctx *ctx, unsigned weeks,
+                                    const struct p11s_command_zone *zone);
 
 /* command/settings.c */
 /* Whether a running server of this state directory has other settings that decide what is signed,
@@ -78,8 +103,6 @@ enum p11s_err p11s_command_check_servers(const struct p11s_command_ctx *ctx, str
 enum p11s_err p11s_command_sign_ahead(const struct p11s_command_ctx *ctx, struct p11s_error *e);
 
 /* command/warm.c */
-/* pkcs11signer-sign-ahead */
-unsigned p11s_command_weeks_ahead(const struct p11s_command_ctx *ctx);
 enum p11s_err p11s_command_warm(const struct p11s_command_ctx *ctx, struct p11s_error *e);
 
 /* command/store.c */

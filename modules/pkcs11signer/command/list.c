@@ -11,13 +11,14 @@
 static enum p11s_err finish(struct p11s_table *t, const struct p11s_command_ctx *ctx,
                             const char *when_empty, struct p11s_error *e)
 {
-  enum p11s_err err = p11s_table_print(t, ctx->json, ctx->out, e);
   const char *owner = p11s_owner_name();
+  struct p11s_buf nothing = P11S_BUF_INIT;
+  enum p11s_err err;
 
-  if (err == P11S_OK && !ctx->json && p11s_table_rows(t) == 0)
-    p11s_buf_addf(ctx->out, "%s%s%s\n", when_empty, owner != NULL ? "; looked for as " : "",
-                  owner != NULL ? owner : "");
-  p11s_table_free(t);
+  p11s_buf_addf(&nothing, "%s%s%s", when_empty, owner != NULL ? "; looked for as " : "",
+                owner != NULL ? owner : "");
+  err = p11s_command_print(ctx, t, p11s_buf_text(&nothing), e);
+  p11s_buf_clear(&nothing);
   return err;
 }
 
@@ -130,7 +131,7 @@ static enum p11s_err list_tokens(const struct p11s_command_ctx *ctx, struct p11s
   enum p11s_err err = p11s_module_each_name(keep_name, &names, e);
 
   if (err == P11S_OK && names.failed)
-    err = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    err = p11s_error_no_memory(e);
   if (err != P11S_OK)
     p11s_table_free(tokens.table);
   for (size_t at = 0; err == P11S_OK && at < names.len; at += strlen(tokens.module) + 1) {

@@ -63,7 +63,7 @@ void p11s_progress_show(struct p11s_progress *p, uint64_t done)
     return;
   p->drawn = true;
   p->drawn_ms = now;
-  p11s_progress_format(text, sizeof text, p->columns, p->what, done, p->total, now - p->begun_ms);
+  p11s_progress_format(p, done, now - p->begun_ms, text, sizeof text);
   (void)fprintf(stderr, "\r\033[K%s", text);
   (void)fflush(stderr);
 }
@@ -84,7 +84,8 @@ void p11s_progress_end(struct p11s_progress *p)
     (void)sigaction(caught[i], &p->before[i], NULL);
 }
 
-static void estimate(char *text, size_t size, uint64_t done, uint64_t total, uint64_t elapsed_ms)
+static void estimate(const struct p11s_progress *p, uint64_t done, uint64_t elapsed_ms, char *text,
+                     size_t size)
 {
   double rate = (double)done * 1000 / (double)(elapsed_ms > 0 ? elapsed_ms : 1);
   char left[32];
@@ -93,30 +94,30 @@ static void estimate(char *text, size_t size, uint64_t done, uint64_t total, uin
   if (elapsed_ms < ESTIMATE_FROM_MS || done == 0)
     return;
   p11s_duration(left, sizeof left,
-                (uint64_t)((double)(total > done ? total - done : 0) / rate + 0.5));
+                (uint64_t)((double)(p->total > done ? p->total - done : 0) / rate + 0.5));
   (void)snprintf(text, size, ", %.*f/s, %s left", rate < 10 ? 1 : 0, rate, left);
 }
 
-void p11s_progress_format(char *text, size_t size, unsigned columns, const char *what,
-                          uint64_t done, uint64_t total, uint64_t elapsed_ms)
+void p11s_progress_format(const struct p11s_progress *p, uint64_t done, uint64_t elapsed_ms,
+                          char *text, size_t size)
 {
   char words[96], bar[BAR_MOST + 1] = "", more[64];
   size_t taken, width, full;
   int len;
 
-  estimate(more, sizeof more, done, total, elapsed_ms);
-  len = snprintf(words, sizeof words, "%" PRIu64 " of %" PRIu64 "%s", done, total, more);
-  taken = strlen(what) + (size_t)len + 6; /* ": [] ", and the last column stays free */
-  width = columns > taken ? columns - taken : 0;
+  estimate(p, done, elapsed_ms, more, sizeof more);
+  len = snprintf(words, sizeof words, "%" PRIu64 " of %" PRIu64 "%s", done, p->total, more);
+  taken = strlen(p->what) + (size_t)len + 6; /* ": [] ", and the last column stays free */
+  width = p->columns > taken ? p->columns - taken : 0;
   if (width > BAR_MOST)
     width = BAR_MOST;
   if (width < BAR_LEAST) {
-    (void)snprintf(text, size, "%s: %s", what, words);
+    (void)snprintf(text, size, "%s: %s", p->what, words);
     return;
   }
-  full = total > 0 && done < total ? (size_t)((double)width * (double)done / (double)total) : width;
+  full = done < p->total ? (size_t)((double)width * (double)done / (double)p->total) : width;
   memset(bar, '#', full);
   memset(bar + full, '.', width - full);
   bar[width] = '\0';
-  (void)snprintf(text, size, "%s: [%s] %s", what, bar, words);
+  (void)snprintf(text, size, "%s: [%s] %s", p->what, bar, words);
 }

@@ -34,9 +34,9 @@ void p11s_progress_end(struct p11s_progress *p);
 /* Whether the command is to end, since p11s_progress_begin(). */
 bool p11s_progress_interrupted(void);
 
-/* The line: what, a bar, how many, how many a second, how long it will take yet. columns at most
-   when there is room for the words; size: of text. */
-void p11s_progress_format(char *text, size_t size, unsigned columns, const char *what,
-                          uint64_t done, uint64_t total, uint64_t elapsed_ms);
+/* The line: what, a bar, how many, how many a second, how long it will take yet. p->columns at most
+   when there is room for the words. */
+void p11s_progress_format(const struct p11s_progress *p, uint64_t done, uint64_t elapsed_ms,
+                          char *text, size_t size);
 
 #endif

@@ -26,18 +26,16 @@ static enum p11s_err take_word(const char **from, char **to, struct p11s_error *
     } else if (quote == '\0' && (*in == '\'' || *in == '"')) {
       quote = *in;
     } else if (*in == '\\' && quote != '\'') {
-      if (in[1] == '\0') {
+      if (in[1] == '\0')
         return p11s_error_set(e, P11S_ERR_SYNTAX, "the line ends in a backslash");
-      }
       in++;
       *out++ = *in;
     } else {
       *out++ = *in;
     }
   }
-  if (quote != '\0') {
+  if (quote != '\0')
     return p11s_error_set(e, P11S_ERR_SYNTAX, "a quote (%c) is opened and not closed", quote);
-  }
   *out++ = '\0';
   *from = in;
   *to = out;
@@ -46,21 +44,18 @@ static enum p11s_err take_word(const char **from, char **to, struct p11s_error *
 
 static enum p11s_err check_line(const char *line, size_t len, struct p11s_error *e)
 {
-  if (len > P11S_WORDS_LINE_MAX) {
+  if (len > P11S_WORDS_LINE_MAX)
     return p11s_error_set(e, P11S_ERR_SYNTAX, "the line is longer than %d bytes",
                           P11S_WORDS_LINE_MAX);
-  }
   for (const char *p = line; *p != '\0';) {
     uint32_t code = 0;
     size_t n = p11s_utf8_decode(p, &code);
-    if (n == 0) {
+    if (n == 0)
       return p11s_error_set(e, P11S_ERR_SYNTAX, "the line is not UTF-8, at byte %zu",
                             (size_t)(p - line) + 1);
-    }
-    if (code != '\t' && (code < 0x20 || (code >= 0x7f && code < 0xa0))) {
+    if (code != '\t' && (code < 0x20 || (code >= 0x7f && code < 0xa0)))
       return p11s_error_set(e, P11S_ERR_SYNTAX, "the line holds a control character, at byte %zu",
                             (size_t)(p - line) + 1);
-    }
     p += n;
   }
   return P11S_OK;
@@ -73,32 +68,27 @@ enum p11s_err p11s_words_split(const char *line, struct p11s_words *ret_words, s
   char *to;
   enum p11s_err err = check_line(line, len, e);
 
-  if (err != P11S_OK) {
+  if (err != P11S_OK)
     return err;
-  }
   /* Every word but the last is followed by a blank, so their NULs fit. */
   w.size = len + 1;
   w.text = calloc(1, w.size);
-  if (w.text == NULL) {
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  }
+  if (w.text == NULL)
+    return p11s_error_no_memory(e);
   to = w.text;
   for (;;) {
-    while (is_blank(*line)) {
+    while (is_blank(*line))
       line++;
-    }
-    if (*line == '\0') {
+    if (*line == '\0')
       break;
-    }
     if (w.count == P11S_WORDS_MAX) {
       err = p11s_error_set(e, P11S_ERR_SYNTAX, "the line has more than %d words", P11S_WORDS_MAX);
       break;
     }
     w.word[w.count] = to;
     err = take_word(&line, &to, e);
-    if (err != P11S_OK) {
+    if (err != P11S_OK)
       break;
-    }
     w.count++;
   }
   if (err != P11S_OK) {
@@ -122,13 +112,11 @@ size_t p11s_words_remove(struct p11s_words *words, size_t first, const char *tex
 {
   size_t kept = first;
 
-  if (first >= words->count) {
+  if (first >= words->count)
     return 0;
-  }
   for (size_t i = first; i < words->count; i++) {
-    if (strcmp(words->word[i], text) != 0) {
+    if (strcmp(words->word[i], text) != 0)
       words->word[kept++] = words->word[i];
-    }
   }
   size_t removed = words->count - kept;
   words->count = kept;

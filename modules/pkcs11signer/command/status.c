@@ -127,7 +127,7 @@ static enum p11s_err list_tokens(struct listing *listing, const char *directory,
   size_t count;
 
   if (err == P11S_OK && names->failed)
-    err = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    err = p11s_error_no_memory(e);
   if (err == P11S_OK)
     p11s_status_names_sort(names);
   for (size_t i = 0; err == P11S_OK && i < names->count; i += count) {

@@ -11,9 +11,7 @@
 /* Both forms are made when the cell is set, so that printing is only putting together. */
 struct cell {
   struct p11s_buf text;
-  struct p11s_buf json;
-  bool set;
-  bool list; /* json lacks its ] */
+  struct p11s_buf json; /* empty: the cell is not set; "[" first: a list, whose ] is not there */
   bool right;
 };
 
@@ -30,21 +28,18 @@ struct p11s_table *p11s_table_new(const char *const *columns)
 {
   struct p11s_table *t = calloc(1, sizeof *t);
 
-  if (t == NULL) {
+  if (t == NULL)
     return NULL;
-  }
   t->columns = columns;
-  while (columns[t->width] != NULL) {
+  while (columns[t->width] != NULL)
     t->width++;
-  }
   return t;
 }
 
 void p11s_table_free(struct p11s_table *t)
 {
-  if (t == NULL) {
+  if (t == NULL)
     return;
-  }
   for (size_t i = 0; i < t->rows * t->width; i++) {
     p11s_buf_clear(&t->cells[i].text);
     p11s_buf_clear(&t->cells[i].json);
@@ -55,16 +50,15 @@ void p11s_table_free(struct p11s_table *t)
 
 void p11s_table_row(struct p11s_table *t)
 {
-  if (t == NULL || t->failed) {
+  if (t == NULL || t->failed)
     return;
-  }
   if (t->rows == t->room) {
     size_t room = t->room == 0 ? 16 : t->room * 2;
     struct cell *cells = reallocarray(t->cells, room, t->width * sizeof *cells);
-    if (cells == NULL) {
-      t->failed = true;
+
+    t->failed = cells == NULL;
+    if (cells == NULL)
       return;
-    }
     t->cells = cells;
     t->room = room;
   }
@@ -75,61 +69,59 @@ void p11s_table_row(struct p11s_table *t)
 /* The cell to set, or NULL when there is none: no memory, or no row. */
 static struct cell *current(struct p11s_table *t, size_t column)
 {
-  if (t == NULL || t->failed || t->rows == 0 || column >= t->width) {
+  if (t == NULL || t->failed || t->rows == 0 || column >= t->width)
     return NULL;
+  return &t->cells[(t->rows - 1) * t->width + column];
+}
+
+static struct cell *current_empty(struct p11s_table *t, size_t column)
+{
+  struct cell *c = current(t, column);
+
+  if (c != NULL) {
+    p11s_buf_clear(&c->text);
+    p11s_buf_clear(&c->json);
   }
-  struct cell *c = &t->cells[(t->rows - 1) * t->width + column];
-  c->set = true;
   return c;
 }
 
-static void add_clean(struct p11s_buf *b, const char *text)
+static void add_string(struct cell *c, const char *text)
 {
-  size_t before = b->len;
+  size_t before = c->text.len;
 
-  p11s_buf_addstr(b, text);
-  if (b->data != NULL && b->len > before) {
-    p11s_error_clean(b->data + before);
-    b->len = before + strlen(b->data + before);
+  p11s_buf_addstr(&c->text, text);
+  if (c->text.len > before) {
+    p11s_error_clean(c->text.data + before);
+    c->text.len = before + strlen(c->text.data + before);
   }
+  p11s_json_string(&c->json, text);
 }
 
 void p11s_table_string(struct p11s_table *t, size_t column, const char *text)
 {
-  struct cell *c = current(t, column);
+  struct cell *c = current_empty(t, column);
 
-  if (c == NULL) {
-    return;
-  }
-  p11s_buf_clear(&c->text);
-  p11s_buf_clear(&c->json);
-  add_clean(&c->text, text);
-  p11s_json_string(&c->json, text);
+  if (c != NULL)
+    add_string(c, text);
 }
 
 void p11s_table_number(struct p11s_table *t, size_t column, uint64_t number)
 {
-  struct cell *c = current(t, column);
+  struct cell *c = current_empty(t, column);
 
-  if (c == NULL) {
+  if (c == NULL)
     return;
-  }
   c->right = true;
-  p11s_buf_clear(&c->text);
-  p11s_buf_clear(&c->json);
   p11s_buf_addf(&c->text, "%" PRIu64, number);
   p11s_buf_addf(&c->json, "%" PRIu64, number);
 }
 
 void p11s_table_bool(struct p11s_table *t, size_t column, bool value)
 {
-  struct cell *c = current(t, column);
+  struct cell *c = current_empty(t, column);
 
-  if (c == NULL) {
+  if (c == NULL)
     return;
-  }
-  p11s_buf_clear(&c->text);
-  p11s_buf_clear(&c->json);
   p11s_buf_addstr(&c->text, value ? "yes" : "no");
   p11s_buf_addstr(&c->json, value ? "true" : "false");
 }
@@ -138,22 +130,23 @@ void p11s_table_item(struct p11s_table *t, size_t column, const char *text)
 {
   struct cell *c = current(t, column);
 
-  if (c == NULL) {
+  if (c == NULL)
     return;
-  }
-  if (!c->list) {
-    c->list = true;
+  if (c->json.len == 0)
     p11s_buf_addstr(&c->json, "[");
-  }
-  if (text == NULL) {
+  if (text == NULL)
     return;
-  }
   if (c->json.len > 1) {
     p11s_buf_addstr(&c->text, ", ");
     p11s_buf_addstr(&c->json, ", ");
   }
-  add_clean(&c->text, text);
-  p11s_json_string(&c->json, text);
+  add_string(c, text);
+}
+
+void p11s_table_items(struct p11s_table *t, size_t column, const struct p11s_buf *texts)
+{
+  for (size_t at = 0; at < texts->len; at += strlen(texts->data + at) + 1)
+    p11s_table_item(t, column, texts->data + at);
 }
 
 size_t p11s_table_rows(const struct p11s_table *t)
@@ -167,6 +160,7 @@ void p11s_json_string(struct p11s_buf *out, const char *text)
   while (*text != '\0') {
     uint32_t code = 0;
     size_t len = p11s_utf8_decode(text, &code);
+
     if (len == 0) {
       p11s_buf_addstr(out, "\xef\xbf\xbd");
       len = 1;
@@ -184,43 +178,24 @@ void p11s_json_string(struct p11s_buf *out, const char *text)
 
 static void print_json(const struct p11s_table *t, struct p11s_buf *out)
 {
-  const char *row_sep = "\n";
-
   p11s_buf_addstr(out, "[");
   for (size_t r = 0; r < t->rows; r++) {
     const char *sep = "";
-    p11s_buf_addf(out, "%s  {", row_sep);
+
+    p11s_buf_addstr(out, r == 0 ? "\n  {" : ",\n  {");
     for (size_t i = 0; i < t->width; i++) {
-      const struct cell *c = &t->cells[r * t->width + i];
-      if (c->set) {
-        p11s_buf_addstr(out, sep);
-        p11s_json_string(out, t->columns[i]);
-        p11s_buf_addf(out, ": %s%s", p11s_buf_text(&c->json), c->list ? "]" : "");
-        sep = ", ";
-      }
+      const struct p11s_buf *json = &t->cells[r * t->width + i].json;
+
+      if (json->len == 0)
+        continue;
+      p11s_buf_addstr(out, sep);
+      p11s_json_string(out, t->columns[i]);
+      p11s_buf_addf(out, ": %s%s", json->data, json->data[0] == '[' ? "]" : "");
+      sep = ", ";
     }
     p11s_buf_addstr(out, "}");
-    row_sep = ",\n";
   }
   p11s_buf_addstr(out, t->rows == 0 ? "]\n" : "\n]\n");
-}
-
-/* Appends text, padded to width on one side; blanks are owed until something follows. */
-static void add_padded(struct p11s_buf *out, const char *text, size_t width, bool right,
-                       size_t *owed)
-{
-  size_t used = p11s_utf8_width(text);
-  size_t pad = width > used ? width - used : 0;
-
-  if (right) {
-    *owed += pad;
-    pad = 0;
-  }
-  if (used > 0) {
-    p11s_buf_addf(out, "%*s%s", (int)*owed, "", text);
-    *owed = 0;
-  }
-  *owed += pad + 2;
 }
 
 /* How a column is laid out. */
@@ -229,19 +204,34 @@ struct layout {
   bool right;
 };
 
+/* Appends text, padded to the column's width on one side; blanks are owed until something follows.
+ */
+static void add_padded(struct p11s_buf *out, const char *text, const struct layout *layout,
+                       size_t *owed)
+{
+  size_t used = p11s_utf8_width(text), pad = layout->width - used;
+
+  if (layout->right)
+    *owed += pad;
+  if (used > 0) {
+    p11s_buf_addf(out, "%*s%s", (int)*owed, "", text);
+    *owed = 0;
+  }
+  *owed += layout->right ? 2 : pad + 2;
+}
+
 static void lay_out(const struct p11s_table *t, struct layout *layout)
 {
-  for (size_t i = 0; i < t->width; i++) {
+  for (size_t i = 0; i < t->width; i++)
     for (size_t r = 0; r < t->rows; r++) {
       const struct cell *c = &t->cells[r * t->width + i];
       size_t used = p11s_utf8_width(p11s_buf_text(&c->text));
-      if (c->set && layout[i].width == 0) {
+
+      if (c->json.len > 0 && layout[i].width == 0)
         layout[i].width = strlen(t->columns[i]);
-      }
       layout[i].width = used > layout[i].width ? used : layout[i].width;
       layout[i].right |= c->right;
     }
-  }
 }
 
 static void print_header(const struct p11s_table *t, const struct layout *layout,
@@ -251,14 +241,11 @@ static void print_header(const struct p11s_table *t, const struct layout *layout
 
   for (size_t i = 0; i < t->width; i++) {
     struct p11s_buf title = P11S_BUF_INIT;
-    if (layout[i].width == 0) {
-      continue;
-    }
-    for (const char *p = t->columns[i]; *p != '\0'; p++) {
-      char c = *p == '_' ? ' ' : (char)toupper((unsigned char)*p);
-      p11s_buf_add(&title, &c, 1);
-    }
-    add_padded(out, p11s_buf_text(&title), layout[i].width, layout[i].right, &owed);
+
+    for (const char *p = t->columns[i]; *p != '\0'; p++)
+      p11s_buf_addf(&title, "%c", *p == '_' ? ' ' : toupper((unsigned char)*p));
+    if (layout[i].width > 0)
+      add_padded(out, p11s_buf_text(&title), &layout[i], &owed);
     out->failed |= title.failed;
     p11s_buf_clear(&title);
   }
@@ -271,12 +258,10 @@ static void print_text(const struct p11s_table *t, const struct layout *layout,
   print_header(t, layout, out);
   for (size_t r = 0; r < t->rows; r++) {
     size_t owed = 0;
-    for (size_t i = 0; i < t->width; i++) {
-      const struct cell *c = &t->cells[r * t->width + i];
-      if (layout[i].width > 0) {
-        add_padded(out, p11s_buf_text(&c->text), layout[i].width, layout[i].right, &owed);
-      }
-    }
+
+    for (size_t i = 0; i < t->width; i++)
+      if (layout[i].width > 0)
+        add_padded(out, p11s_buf_text(&t->cells[r * t->width + i].text), &layout[i], &owed);
     p11s_buf_addstr(out, "\n");
   }
 }
@@ -285,24 +270,20 @@ enum p11s_err p11s_table_print(const struct p11s_table *t, bool json, struct p11
                                struct p11s_error *e)
 {
   bool failed = t == NULL || t->failed;
-  struct layout *layout;
 
-  for (size_t i = 0; !failed && i < t->rows * t->width; i++) {
+  for (size_t i = 0; !failed && i < t->rows * t->width; i++)
     failed = t->cells[i].text.failed || t->cells[i].json.failed;
-  }
   if (!failed && json) {
     print_json(t, out);
   } else if (!failed && t->rows > 0) {
-    layout = calloc(t->width + 1, sizeof *layout);
-    if (layout != NULL) {
+    struct layout *layout = calloc(t->width + 1, sizeof *layout);
+
+    failed = layout == NULL;
+    if (!failed) {
       lay_out(t, layout);
       print_text(t, layout, out);
     }
-    failed = layout == NULL;
     free(layout);
   }
-  if (failed || out->failed) {
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  }
-  return P11S_OK;
+  return failed || out->failed ? p11s_error_no_memory(e) : P11S_OK;
 }

@@ -37,6 +37,9 @@ void p11s_table_bool(struct p11s_table *t, size_t column, bool value);
 /* Adds to a list of strings: "a, b", ["a", "b"]. NULL adds nothing, but makes it a list. */
 void p11s_table_item(struct p11s_table *t, size_t column, const char *text);
 
+/* Adds all of texts, each ended by a NUL. */
+void p11s_table_items(struct p11s_table *t, size_t column, const struct p11s_buf *texts);
+
 size_t p11s_table_rows(const struct p11s_table *t);
 
 /* Appends the table, or one JSON array of objects, a line each. A table without rows prints

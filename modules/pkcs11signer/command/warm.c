@@ -20,26 +20,6 @@
 
 enum { ZONE, WEEK, MADE, THERE, LEFT_OUT };
 
-unsigned p11s_command_weeks_ahead(const struct p11s_command_ctx *ctx)
-{
-  return p11s_signer_config(ctx->signer)->ahead_weeks;
-}
-
-static enum p11s_err parse_weeks(const struct p11s_command_ctx *ctx, unsigned *ret,
-                                 struct p11s_error *e)
-{
-  const char *text = ctx->arg[1];
-
-  *ret = p11s_command_weeks_ahead(ctx);
-  if (ctx->count < 2)
-    return P11S_OK;
-  if (text[0] < '0' || text[0] >= '0' + P11S_WARM_WEEKS || text[1] != '\0')
-    return p11s_error_set(e, P11S_ERR_SYNTAX, "WEEKS is a number from 0 to %d",
-                          P11S_WARM_WEEKS - 1);
-  *ret = (unsigned)(text[0] - '0');
-  return P11S_OK;
-}
-
 /* Signatures that only push out each other are not worth a token's while. */
 static enum p11s_err check_room(const struct p11s_command_ctx *ctx,
                                 const struct p11s_warm_plan *plan, struct p11s_error *e)
@@ -101,11 +81,10 @@ static enum p11s_err print_weeks(const struct p11s_command_ctx *ctx, const struc
     p11s_table_string(t, WEEK, date);
     p11s_table_number(t, MADE, result->made[week]);
     p11s_table_number(t, THERE, result->there[week]);
-    for (size_t at = 0; ctx->json && at < left_out->len; at += strlen(left_out->data + at) + 1)
-      p11s_table_item(t, LEFT_OUT, left_out->data + at);
+    if (ctx->json)
+      p11s_table_items(t, LEFT_OUT, left_out);
   }
-  err = p11s_table_print(t, ctx->json, ctx->out, e);
-  p11s_table_free(t);
+  err = p11s_command_print(ctx, t, NULL, e);
   for (size_t at = 0; !ctx->json && at < left_out->len; at += strlen(left_out->data + at) + 1)
     p11s_buf_addf(ctx->out, "Not signed: %s\n", left_out->data + at);
   return err;
@@ -168,8 +147,8 @@ enum p11s_err p11s_command_warm(const struct p11s_command_ctx *ctx, struct p11s_
 {
   struct p11s_warm *warm = NULL;
   struct p11s_warm_plan plan;
-  unsigned weeks = 0;
-  enum p11s_err err = parse_weeks(ctx, &weeks, e);
+  unsigned weeks = p11s_signer_config(ctx->signer)->ahead_weeks;
+  enum p11s_err err = p11s_command_weeks(ctx, 0, P11S_WARM_WEEKS - 1, &weeks, e);
 
   if (err == P11S_OK)
     err = p11s_command_check_servers(ctx, e);

@@ -107,7 +107,7 @@ static void note_refused_locked(struct p11s_bulk_sign *b, const struct item *ite
                                 const struct p11s_error *error)
 {
   if (item->kind == 0 && b->refused.len < REFUSED_MOST)
-    p11s_buf_add(&b->refused, error->text, strlen(error->text) + 1);
+    p11s_buf_add_text(&b->refused, error->text);
 }
 
 static void do_item(struct p11s_bulk_sign *b, const struct item *item)

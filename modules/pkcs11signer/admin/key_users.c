@@ -113,7 +113,7 @@ static bool keep_zone(const char *zone, void *arg)
 {
   struct p11s_buf *zones = arg;
 
-  p11s_buf_add(zones, zone, strlen(zone) + 1);
+  p11s_buf_add_text(zones, zone);
   return !zones->failed;
 }
 
@@ -124,9 +124,9 @@ static enum p11s_err read_rows(struct p11s_key_users *usage, const struct p11s_h
   enum p11s_err err = host->each_zone(host->ctx, keep_zone, &zones, e);
 
   usage->failed |= zones.failed;
-  for (size_t at = 0; err == P11S_OK && !usage->failed && at < zones.len;
-       at += strlen(zones.data + at) + 1)
-    err = host->each_row(host->ctx, zones.data + at, read_row, usage, e);
+  for (const char *zone = NULL;
+       err == P11S_OK && !usage->failed && (zone = p11s_buf_next_text(&zones, zone)) != NULL;)
+    err = host->each_row(host->ctx, zone, read_row, usage, e);
   if (err == P11S_OK && usage->failed)
     err = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   p11s_buf_clear(&zones);

@@ -61,7 +61,7 @@ static void take_left_out(const char *what, void *arg)
 {
   struct p11s_warm *w = arg;
 
-  p11s_buf_add(&w->left_out, what, strlen(what) + 1);
+  p11s_buf_add_text(&w->left_out, what);
 }
 
 static enum p11s_err read_zone(struct p11s_warm *w, const struct p11s_host *host, const char *zone,

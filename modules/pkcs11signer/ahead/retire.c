@@ -81,7 +81,7 @@ static bool keep_zone(const char *zone, void *arg)
 {
   struct reading *reading = arg;
 
-  p11s_buf_add(&reading->zones, zone, strlen(zone) + 1);
+  p11s_buf_add_text(&reading->zones, zone);
   return !reading->zones.failed;
 }
 
@@ -104,9 +104,9 @@ static bool read_all(struct reading *reading, const struct p11s_host *host, cons
   good = host->each_zone(host->ctx, keep_zone, reading, e) == P11S_OK;
   if (good && reading->zones.failed)
     good = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory") == P11S_OK;
-  for (size_t at = 0; good && at < reading->zones.len && !are_all_named(r);
-       at += strlen(reading->zones.data + at) + 1)
-    good = !atomic_load(stop) && read_rows(reading, host, reading->zones.data + at, e);
+  for (const char *zone = NULL;
+       good && !are_all_named(r) && (zone = p11s_buf_next_text(&reading->zones, zone)) != NULL;)
+    good = !atomic_load(stop) && read_rows(reading, host, zone, e);
   return good;
 }
 

@@ -141,6 +141,18 @@ const char *p11s_buf_text(const struct p11s_buf *b)
   return b->data == NULL ? "" : b->data;
 }
 
+void p11s_buf_add_text(struct p11s_buf *b, const char *text)
+{
+  p11s_buf_add(b, text, strlen(text) + 1);
+}
+
+const char *p11s_buf_next_text(const struct p11s_buf *b, const char *after)
+{
+  const char *next = after != NULL ? after + strlen(after) + 1 : b->data;
+
+  return b->len > 0 && next < b->data + b->len ? next : NULL;
+}
+
 void p11s_buf_clear(struct p11s_buf *b)
 {
   free(b->data);

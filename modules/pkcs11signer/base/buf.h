@@ -44,6 +44,11 @@ void p11s_buf_add_percent(struct p11s_buf *b, const void *data, size_t len, cons
 /* The text so far, "" when there is none. Borrowed until the next call. */
 const char *p11s_buf_text(const struct p11s_buf *b);
 
+/* A buffer may hold several texts, each with its NUL. This adds one. */
+void p11s_buf_add_text(struct p11s_buf *b, const char *text);
+/* The text behind after, or the first one (NULL). NULL: there is none. Borrowed as above. */
+const char *p11s_buf_next_text(const struct p11s_buf *b, const char *after);
+
 /* Frees the memory and makes *b empty again. */
 void p11s_buf_clear(struct p11s_buf *b);
 /* The same, and overwrites the memory first. */

@@ -9,46 +9,49 @@
  * thread, no lock, never reset. Off the warm path: an answer whose signature
  * PowerDNS has cached counts nothing here.
  */
-enum p11s_counter {
-  P11S_STAT_SIGNATURES,       /* made by a token and handed on */
-  P11S_STAT_SHARED,           /* requests that waited for another's signature */
-  P11S_STAT_LATE_USED,        /* signatures that came too late for one and served the next */
-  P11S_STAT_TIMEOUTS,         /* requests whose deadline passed */
-  P11S_STAT_OVERLOADED,       /* requests refused because the queue was full */
-  P11S_STAT_FAILURES,         /* requests refused for any other reason */
-  P11S_STAT_BAD_SIGNATURES,   /* signatures that did not verify */
-  P11S_STAT_RETRIES,          /* jobs tried again on a fresh session */
-  P11S_STAT_RECONNECTS,       /* tokens that were away and came back */
-  P11S_STAT_SESSIONS,         /* C_OpenSession */
-  P11S_STAT_LOGINS,           /* C_Login */
-  P11S_STAT_LOGINS_REFUSED,   /* PINs that a token refused */
-  P11S_STAT_KEY_LOOKUPS,      /* searches for a private key */
-  P11S_STAT_STORE_HITS,       /* requests that the signature store answered */
-  P11S_STAT_STORE_MISSES,     /* requests that it could not answer */
-  P11S_STAT_STORE_INVALID,    /* signatures found in it that did not verify */
-  P11S_STAT_STORE_WRITTEN,    /* signatures written to it, */
-  P11S_STAT_STORE_DROPPED,    /* not written because too much was waiting to be, */
-  P11S_STAT_STORE_FAILED,     /* not written because writing failed, */
-  P11S_STAT_STORE_REFUSED,    /* not written because what it is full of is worth more */
-  P11S_STAT_STORE_EXPIRED,    /* signatures deleted from it because they had expired, */
-  P11S_STAT_STORE_EVICTED,    /* because it was full */
-  P11S_STAT_FLEET_HITS,       /* look-ups that the fleet's store answered, */
-  P11S_STAT_FLEET_MISSES,     /* could not answer, */
-  P11S_STAT_FLEET_TIMEOUTS,   /* did not answer in time; */
-  P11S_STAT_FLEET_AWAITED,    /* that waited for a signature another server was making */
-  P11S_STAT_FLEET_WRITTEN,    /* signatures written to it, */
-  P11S_STAT_FLEET_DROPPED,    /* not written because too much was waiting to be, */
-  P11S_STAT_FLEET_FAILED,     /* not written because writing failed */
-  P11S_STAT_AHEAD_SIGNATURES, /* signatures made for a week to come */
-  P11S_STAT_LATENCY_1,        /* signatures made within 1 ms, */
-  P11S_STAT_LATENCY_5,        /* within 5 ms but not 1, and so on; from queueing to result */
-  P11S_STAT_LATENCY_20,
-  P11S_STAT_LATENCY_100,
-  P11S_STAT_LATENCY_500,
-  P11S_STAT_LATENCY_2000,
-  P11S_STAT_LATENCY_SLOW, /* more than 2000 ms */
-  P11S_STAT_COUNT,
-};
+/* X(name, name in the statistics, explanation). The latencies stand in a row, the shortest first.
+ */
+#define P11S_COUNTERS(X)                                                                           \
+  X(SIGNATURES, "signatures", "signatures made by tokens")                                         \
+  X(SHARED, "shared", "requests that waited for a signature already being made")                   \
+  X(LATE_USED, "late-used", "signatures too late for one query that served the next")              \
+  X(TIMEOUTS, "timeouts", "requests refused at the deadline")                                      \
+  X(OVERLOADED, "overloaded", "requests refused because too many were waiting")                    \
+  X(FAILURES, "failures", "requests refused for any other reason")                                 \
+  X(BAD_SIGNATURES, "bad-signatures", "signatures of a token that did not verify")                 \
+  X(RETRIES, "retries", "jobs tried again on a fresh session")                                     \
+  X(RECONNECTS, "reconnects", "tokens that were away and came back")                               \
+  X(SESSIONS, "sessions-opened", "sessions opened on tokens")                                      \
+  X(LOGINS, "logins", "logins tried")                                                              \
+  X(LOGINS_REFUSED, "logins-refused", "PINs refused by a token")                                   \
+  X(KEY_LOOKUPS, "key-lookups", "searches for a private key on a token")                           \
+  X(STORE_HITS, "store-hits", "requests answered from the signature store")                        \
+  X(STORE_MISSES, "store-misses", "requests not found in the signature store")                     \
+  X(STORE_INVALID, "store-invalid", "stored signatures that did not verify")                       \
+  X(STORE_WRITTEN, "store-written", "signatures written to the store")                             \
+  X(STORE_DROPPED, "store-dropped", "signatures not stored: too many waited for it")               \
+  X(STORE_FAILED, "store-failed", "signatures not stored: writing failed")                         \
+  X(STORE_REFUSED, "store-refused", "signatures not stored: it is full of better ones")            \
+  X(STORE_EXPIRED, "store-expired", "stored signatures deleted when expired")                      \
+  X(STORE_EVICTED, "store-evicted", "stored signatures deleted to make room")                      \
+  X(FLEET_HITS, "fleet-hits", "look-ups that the fleet's store answered")                          \
+  X(FLEET_MISSES, "fleet-misses", "look-ups not found in the fleet's store")                       \
+  X(FLEET_TIMEOUTS, "fleet-timeouts", "look-ups it did not answer in time")                        \
+  X(FLEET_AWAITED, "fleet-awaited", "look-ups that waited for another server's signature")         \
+  X(FLEET_WRITTEN, "fleet-written", "signatures written to the fleet's store")                     \
+  X(FLEET_DROPPED, "fleet-dropped", "records not written there: too many waited")                  \
+  X(FLEET_FAILED, "fleet-failed", "records not written there: writing failed")                     \
+  X(AHEAD_SIGNATURES, "ahead-signatures", "signatures made for a week to come")                    \
+  X(LATENCY_1, "signed-within-1ms", "signatures that took up to 1 ms")                             \
+  X(LATENCY_5, "signed-within-5ms", "signatures that took 2 to 5 ms")                              \
+  X(LATENCY_20, "signed-within-20ms", "signatures that took 6 to 20 ms")                           \
+  X(LATENCY_100, "signed-within-100ms", "signatures that took 21 to 100 ms")                       \
+  X(LATENCY_500, "signed-within-500ms", "signatures that took 101 to 500 ms")                      \
+  X(LATENCY_2000, "signed-within-2000ms", "signatures that took 501 to 2000 ms")                   \
+  X(LATENCY_SLOW, "signed-slower", "signatures that took longer than 2000 ms")
+
+#define P11S_COUNTER_NAME(name, text, explanation) P11S_STAT_##name,
+enum p11s_counter { P11S_COUNTERS(P11S_COUNTER_NAME) P11S_STAT_COUNT };
 
 void p11s_counter_count(enum p11s_counter counter);
 void p11s_counter_add(enum p11s_counter counter, uint64_t number);

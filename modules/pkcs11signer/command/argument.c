@@ -85,3 +85,10 @@ enum p11s_err p11s_command_print(const struct p11s_command_ctx *ctx, struct p11s
   p11s_table_free(t);
   return err;
 }
+
+void p11s_command_say_each(const struct p11s_command_ctx *ctx, const char *before,
+                           const struct p11s_buf *texts)
+{
+  for (const char *text = NULL; !ctx->json && (text = p11s_buf_next_text(texts, text)) != NULL;)
+    p11s_buf_addf(ctx->out, "%s%s\n", before, text);
+}

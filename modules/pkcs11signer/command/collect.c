@@ -20,7 +20,7 @@ static bool keep_zone(const char *zone, void *arg)
 {
   struct collector *c = arg;
 
-  p11s_buf_add(&c->zones, zone, strlen(zone) + 1);
+  p11s_buf_add_text(&c->zones, zone);
   return !c->zones.failed;
 }
 
@@ -59,8 +59,8 @@ enum p11s_err p11s_command_collect_keys(const struct p11s_command_ctx *ctx, cons
     (void)keep_zone(zone, &c);
   else
     err = ctx->host->each_zone(ctx->host->ctx, keep_zone, &c, e);
-  for (size_t at = 0; err == P11S_OK && at < c.zones.len; at += strlen(c.zones.data + at) + 1)
-    err = ctx->host->each_row(ctx->host->ctx, c.zones.data + at, keep_key, &c, e);
+  for (zone = NULL; err == P11S_OK && (zone = p11s_buf_next_text(&c.zones, zone)) != NULL;)
+    err = ctx->host->each_row(ctx->host->ctx, zone, keep_key, &c, e);
   if (err == P11S_OK && (c.failed || c.zones.failed))
     err = p11s_error_no_memory(e);
   p11s_buf_clear(&c.zones);

@@ -32,15 +32,18 @@ enum {
   LEFT_OUT
 };
 
+/* Signatures, and those of them that keys' records have. */
+struct counts {
+  uint64_t all, of_keys;
+};
+
 /* One token, as references name it. */
 struct entry {
   const char *module; /* of a key that is held */
   const char *slot;
-  struct p11s_key *key; /* one of its, borrowed */
-  uint64_t stored[2];   /* signatures of this week and of the last one, */
-  uint64_t stored_of_keys[2];
-  uint64_t whole; /* and all that the zone can need */
-  uint64_t whole_of_keys;
+  struct p11s_key *key;    /* one of its, borrowed */
+  struct counts stored[2]; /* of this week and of the last one */
+  struct counts whole;     /* all that the zone can need */
   struct p11s_forecast_input in;
 };
 
@@ -49,25 +52,30 @@ struct work {
   const char *zone; /* NULL: all */
   bool measure;
   struct p11s_command_keys keys;
-  struct entry *entries; /* a zeroed one behind the last */
+  struct entry *entries;
   size_t count;
   uint32_t start;           /* of this week */
   struct p11s_buf left_out; /* clauses about what is not counted, each with a NUL behind it */
 };
 
-static struct entry *entry_of(struct work *w, const struct p11s_key *key)
+static struct entry *entry_named(const struct work *w, const char *module, const char *slot)
+{
+  for (size_t i = 0; i < w->count; i++)
+    if (strcmp(w->entries[i].module, module) == 0 && strcmp(w->entries[i].slot, slot) == 0)
+      return &w->entries[i];
+  return NULL;
+}
+
+static struct entry *entry_of(const struct work *w, const struct p11s_key *key)
 {
   const struct p11s_keyref *ref = p11s_key_reference(key);
 
-  for (struct entry *entry = w->entries; entry->module != NULL; entry++)
-    if (strcmp(entry->module, ref->engine) == 0 && strcmp(entry->slot, ref->slot) == 0)
-      return entry;
-  return NULL;
+  return entry_named(w, ref->engine, ref->slot);
 }
 
 static enum p11s_err make_entries(struct work *w, struct p11s_error *e)
 {
-  w->entries = calloc(w->keys.count + 1, sizeof *w->entries);
+  w->entries = calloc(w->keys.count + 1, sizeof *w->entries); /* never of no size */
   if (w->entries == NULL)
     return p11s_error_no_memory(e);
   for (size_t i = 0; i < w->keys.count; i++) {
@@ -82,9 +90,10 @@ static enum p11s_err make_entries(struct work *w, struct p11s_error *e)
 
 /* -- how many signatures a week takes */
 
-static bool is_of_keys(unsigned type)
+static void count(struct counts *counts, unsigned type)
 {
-  return type == P11S_TYPE_DNSKEY || type == P11S_TYPE_CDS || type == P11S_TYPE_CDNSKEY;
+  counts->all++;
+  counts->of_keys += type == P11S_TYPE_DNSKEY || type == P11S_TYPE_CDS || type == P11S_TYPE_CDNSKEY;
 }
 
 static bool count_stored(const struct p11s_store_record *record, void *arg)
@@ -101,10 +110,8 @@ static bool count_stored(const struct p11s_store_record *record, void *arg)
     return true;
   entry = entry_of(w, key);
   for (unsigned i = 0; i < 2; i++)
-    if (week == w->start - i * P11S_WEEK_SECONDS) {
-      entry->stored[i]++;
-      entry->stored_of_keys[i] += is_of_keys(m.type);
-    }
+    if (week == w->start - i * P11S_WEEK_SECONDS)
+      count(&entry->stored[i], m.type);
   return true;
 }
 
@@ -114,10 +121,8 @@ static bool count_demand(const struct p11s_demand *demand, void *arg)
   struct entry *entry = entry_of(w, demand->key);
   struct p11s_message m;
 
-  if (entry == NULL || demand->week > 0 || !p11s_message_parse(demand->message, demand->len, &m))
-    return true;
-  entry->whole++;
-  entry->whole_of_keys += is_of_keys(m.type);
+  if (entry != NULL && demand->week <= 0 && p11s_message_parse(demand->message, demand->len, &m))
+    count(&entry->whole, m.type);
   return true;
 }
 
@@ -125,7 +130,7 @@ static void take_left_out(const char *what, void *arg)
 {
   struct work *w = arg;
 
-  p11s_buf_add(&w->left_out, what, strlen(what) + 1);
+  p11s_buf_add_text(&w->left_out, what);
 }
 
 static enum p11s_err count_all(struct work *w, struct p11s_error *e)
@@ -153,10 +158,12 @@ static enum p11s_err count_all(struct work *w, struct p11s_error *e)
 /* Early in a week the last one says more. */
 static void choose_counts(const struct work *w, struct entry *entry)
 {
-  unsigned week = entry->stored[1] > entry->stored[0] ? 1 : 0;
+  const struct counts *counts = &entry->stored[entry->stored[1].all > entry->stored[0].all ? 1 : 0];
 
-  entry->in.week = w->zone != NULL ? entry->whole : entry->stored[week];
-  entry->in.of_keys = w->zone != NULL ? entry->whole_of_keys : entry->stored_of_keys[week];
+  if (w->zone != NULL)
+    counts = &entry->whole;
+  entry->in.week = counts->all;
+  entry->in.of_keys = counts->of_keys;
   entry->in.sessions = p11s_signer_config(w->ctx->signer)->sessions;
   entry->in.ahead = p11s_signer_config(w->ctx->signer)->ahead_weeks;
 }
@@ -165,14 +172,12 @@ static void choose_counts(const struct work *w, struct entry *entry)
 
 static void take_report(const struct p11s_status_line *line, void *arg)
 {
-  struct work *w = arg;
+  struct entry *entry = entry_named(arg, line->module, line->slot);
 
-  for (size_t i = 0; i < w->count; i++)
-    if (strcmp(w->entries[i].module, line->module) == 0 &&
-        strcmp(w->entries[i].slot, line->slot) == 0) {
-      p11s_speed_merge(&w->entries[i].in.rate, &line->rate);
-      w->entries[i].in.room = line->room;
-    }
+  if (entry == NULL)
+    return;
+  p11s_speed_merge(&entry->in.rate, &line->rate);
+  entry->in.room = line->room;
 }
 
 static enum p11s_err find_rates(struct work *w, struct p11s_error *e)
@@ -251,16 +256,14 @@ static enum p11s_err print_all(const struct work *w, struct p11s_error *e)
 
     print_entry(w, &w->entries[i], t, &advice);
     p11s_buf_addf(&lines, "\n%s (module %s):\n", w->entries[i].slot, w->entries[i].module);
-    for (size_t at = 0; at < advice.len; at += strlen(advice.data + at) + 1)
-      p11s_buf_addf(&lines, "  - %s\n", advice.data + at);
+    for (const char *text = NULL; (text = p11s_buf_next_text(&advice, text)) != NULL;)
+      p11s_buf_addf(&lines, "  - %s\n", text);
     p11s_buf_clear(&advice);
   }
   err = p11s_command_print(w->ctx, t, "no key is on a token", e);
   if (!w->ctx->json)
     p11s_buf_add(w->ctx->out, p11s_buf_text(&lines), lines.len);
-  for (size_t at = 0; !w->ctx->json && at < w->left_out.len;
-       at += strlen(w->left_out.data + at) + 1)
-    p11s_buf_addf(w->ctx->out, "Not counted: %s\n", w->left_out.data + at);
+  p11s_command_say_each(w->ctx, "Not counted: ", &w->left_out);
   p11s_buf_clear(&lines);
   return err;
 }

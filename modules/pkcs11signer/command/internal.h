@@ -61,6 +61,9 @@ enum p11s_err p11s_command_open_store(const struct p11s_command_ctx *ctx,
 struct p11s_table;
 enum p11s_err p11s_command_print(const struct p11s_command_ctx *ctx, struct p11s_table *t,
                                  const char *when_empty, struct p11s_error *e);
+/* Prints a line for each text of the buffer, unless the command is to print JSON. */
+void p11s_command_say_each(const struct p11s_command_ctx *ctx, const char *before,
+                           const struct p11s_buf *texts);
 
 /* command/collect.c */
 struct p11s_key;

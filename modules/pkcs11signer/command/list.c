@@ -117,9 +117,7 @@ static void tokens_row(const struct p11s_slot_info *info, void *arg)
 /* Names are kept first: p11mod's own loop is no place for calls that may take long. */
 static void keep_name(const char *name, void *arg)
 {
-  struct p11s_buf *names = arg;
-
-  p11s_buf_add(names, name, strlen(name) + 1);
+  p11s_buf_add_text(arg, name);
 }
 
 static enum p11s_err list_tokens(const struct p11s_command_ctx *ctx, struct p11s_error *e)
@@ -134,10 +132,10 @@ static enum p11s_err list_tokens(const struct p11s_command_ctx *ctx, struct p11s
     err = p11s_error_no_memory(e);
   if (err != P11S_OK)
     p11s_table_free(tokens.table);
-  for (size_t at = 0; err == P11S_OK && at < names.len; at += strlen(tokens.module) + 1) {
+  while (err == P11S_OK && (tokens.module = p11s_buf_next_text(&names, tokens.module)) != NULL) {
     CK_FUNCTION_LIST *module = NULL;
     struct p11s_error failure;
-    tokens.module = names.data + at;
+
     if (p11s_module_get(tokens.module, &module, &failure) != P11S_OK ||
         p11s_slot_each(module, tokens_row, &tokens, &failure) != P11S_OK) {
       p11s_table_row(tokens.table);

@@ -42,9 +42,9 @@ struct listing {
   struct p11s_table *table;
   bool json;
   struct p11s_status_names names;
-  char until[32];      /* when the token may be away until, in JSON; "" */
-  char clock[80];      /* how it is wrong, in JSON; "" */
-  struct p11s_buf why; /* likewise, if something makes the time short */
+  char until[32];      /* when the token may be away until; "": nothing is known */
+  char clock[80];      /* how it is wrong; "": it is not */
+  struct p11s_buf why; /* what makes the time short, if anything does */
 };
 
 static void set_string(struct p11s_table *t, size_t column, const char *text)
@@ -113,10 +113,12 @@ static void status_row(const struct listing *listing, const struct p11s_status_l
   p11s_table_number(t, PINS_REFUSED, line->refused);
   p11s_table_string(t, PIN, line->pin);
   set_string(t, TROUBLE, line->trouble);
+  if (!listing->json)
+    return;
   set_string(t, AWAY_UNTIL, listing->until);
   set_string(t, CLOCK, listing->clock);
-  if (listing->until[0] != '\0' && listing->why.len > 0)
-    p11s_table_string(t, AWAY_WHY, p11s_buf_text(&listing->why));
+  if (listing->until[0] != '\0')
+    set_string(t, AWAY_WHY, p11s_buf_text(&listing->why));
 }
 
 static enum p11s_err list_tokens(struct listing *listing, const char *directory,
@@ -152,16 +154,18 @@ static void say_until(const char *until, const struct p11s_buf *why, struct p11s
     p11s_buf_addf(out, "token may be away until %s; budget shows the zones\n", until);
 }
 
-static bool is_clock_off(struct p11s_signer *signer, char *text, size_t size)
+/* How this machine's clock is wrong; "" when it is not. */
+static void look_at_clock(struct p11s_signer *signer, char *text, size_t size)
 {
   struct p11s_census *census = calloc(1, sizeof *census);
   int days = 0;
 
+  text[0] = '\0';
   if (census != NULL && p11s_store_each(p11s_signer_store(signer), p11s_census_add, census))
     (void)p11s_census_now(census, p11s_record_now(), &days);
   free(census);
-  p11s_census_format(days, text, size);
-  return days != 0;
+  if (days != 0)
+    p11s_census_format(days, text, size);
 }
 
 enum p11s_err p11s_command_status(const struct p11s_command_ctx *ctx, struct p11s_error *e)
@@ -172,38 +176,36 @@ enum p11s_err p11s_command_status(const struct p11s_command_ctx *ctx, struct p11
       "away_why", "label",      "manufacturer", "model",       "old",     NULL};
   const char *directory = p11s_signer_config(ctx->signer)->state_dir;
   struct listing listing = {.json = ctx->json, .why = P11S_BUF_INIT};
-  struct p11s_table *t;
+  struct p11s_buf nothing = P11S_BUF_INIT;
   enum p11s_err err;
   unsigned servers = 0;
-  char until[32], clock[80];
-  bool known, is_off;
 
   if (directory == NULL || directory[0] == '\0')
     return p11s_error_set(e, P11S_ERR_HOST,
                           "pkcs11signer-state-dir is not set: servers leave their state there");
-  known = p11s_command_away_until(ctx, until, sizeof until, &listing.why);
-  if (known && ctx->json)
-    memcpy(listing.until, until, sizeof until);
-  is_off = is_clock_off(ctx->signer, clock, sizeof clock);
-  if (is_off && ctx->json)
-    memcpy(listing.clock, clock, sizeof clock);
-  t = listing.table = p11s_table_new(columns);
+  if (!p11s_command_away_until(ctx, listing.until, sizeof listing.until, &listing.why))
+    listing.until[0] = '\0';
+  look_at_clock(ctx->signer, listing.clock, sizeof listing.clock);
+  listing.table = p11s_table_new(columns);
   err = list_tokens(&listing, directory, &servers, e);
-  if (err == P11S_OK)
-    err = p11s_table_print(t, ctx->json, ctx->out, e);
-  if (err == P11S_OK && !ctx->json && p11s_table_rows(t) == 0)
-    p11s_buf_addf(ctx->out, "%s; state directory %s\n",
-                  servers == 0 ? "no server is running that has used a token"
-                               : "the server has used no token yet",
-                  directory);
-  if (err == P11S_OK && !ctx->json && known)
-    say_until(until, &listing.why, ctx->out);
-  if (err == P11S_OK && !ctx->json && is_off)
+  if (err != P11S_OK) {
+    p11s_table_free(listing.table);
+    goto out;
+  }
+  p11s_buf_addf(&nothing, "%s; state directory %s",
+                servers == 0 ? "no server is running that has used a token"
+                             : "the server has used no token yet",
+                directory);
+  err = p11s_command_print(ctx, listing.table, p11s_buf_text(&nothing), e);
+  if (err == P11S_OK && !ctx->json && listing.until[0] != '\0')
+    say_until(listing.until, &listing.why, ctx->out);
+  if (err == P11S_OK && !ctx->json && listing.clock[0] != '\0')
     p11s_buf_addf(ctx->out,
                   "this machine's clock is %s: set it (NTP), unless no server has used the store "
                   "in between\n",
-                  clock);
+                  listing.clock);
+out:
+  p11s_buf_clear(&nothing);
   p11s_buf_clear(&listing.why);
-  p11s_table_free(t);
   return err;
 }

@@ -145,8 +145,8 @@ void p11s_table_item(struct p11s_table *t, size_t column, const char *text)
 
 void p11s_table_items(struct p11s_table *t, size_t column, const struct p11s_buf *texts)
 {
-  for (size_t at = 0; at < texts->len; at += strlen(texts->data + at) + 1)
-    p11s_table_item(t, column, texts->data + at);
+  for (const char *text = NULL; (text = p11s_buf_next_text(texts, text)) != NULL;)
+    p11s_table_item(t, column, text);
 }
 
 size_t p11s_table_rows(const struct p11s_table *t)

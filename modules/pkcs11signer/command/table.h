@@ -37,7 +37,7 @@ void p11s_table_bool(struct p11s_table *t, size_t column, bool value);
 /* Adds to a list of strings: "a, b", ["a", "b"]. NULL adds nothing, but makes it a list. */
 void p11s_table_item(struct p11s_table *t, size_t column, const char *text);
 
-/* Adds all of texts, each ended by a NUL. */
+/* Adds all texts of the buffer (p11s_buf_add_text()). */
 void p11s_table_items(struct p11s_table *t, size_t column, const struct p11s_buf *texts);
 
 size_t p11s_table_rows(const struct p11s_table *t);

@@ -85,8 +85,7 @@ static enum p11s_err print_weeks(const struct p11s_command_ctx *ctx, const struc
       p11s_table_items(t, LEFT_OUT, left_out);
   }
   err = p11s_command_print(ctx, t, NULL, e);
-  for (size_t at = 0; !ctx->json && at < left_out->len; at += strlen(left_out->data + at) + 1)
-    p11s_buf_addf(ctx->out, "Not signed: %s\n", left_out->data + at);
+  p11s_command_say_each(ctx, "Not signed: ", left_out);
   return err;
 }
 

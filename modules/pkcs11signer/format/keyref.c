@@ -111,9 +111,9 @@ void p11s_keyref_add_whereabouts(const struct p11s_keyref *ref, struct p11s_buf 
 {
   p11s_buf_addf(out, "%u", ref->algorithm);
   p11s_buf_add(out, "", 1);
-  p11s_buf_add(out, ref->engine, strlen(ref->engine) + 1);
-  p11s_buf_add(out, ref->slot, strlen(ref->slot) + 1);
-  p11s_buf_add(out, ref->label, strlen(ref->label) + 1);
+  p11s_buf_add_text(out, ref->engine);
+  p11s_buf_add_text(out, ref->slot);
+  p11s_buf_add_text(out, ref->label);
   p11s_buf_addstr(out, ref->pub_label != NULL ? ref->pub_label : ref->label);
 }
 

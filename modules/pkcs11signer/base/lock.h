@@ -17,9 +17,10 @@
  * A lock on STATE_DIR/refused-pins.lock (pin/marks_file.h) is a file's, and held over C_Login: that
  * is what it is for. So is the one on ahead.lock (ahead/key_locks.h), held as long as a plan.
  *
- * Whoever waits on a condition variable does so until a deadline, but for three, and nobody waits
- * for these without one: workers wait for another to come back from C_Finalize or C_Initialize
- * (pkcs11/exclusive.h, pkcs11/module.h), and admin/bulk_sign.c's threads for something to do.
+ * Waits on a condition variable have a deadline. There are three exceptions, and whoever waits for
+ * their threads has a deadline: a worker waits until another one has come back from C_Finalize
+ * (pkcs11/exclusive.h) or C_Initialize (pkcs11/module.h), and admin/bulk_sign.c's threads wait for
+ * work.
  */
 
 enum p11s_rank {
@@ -74,8 +75,8 @@ bool p11s_cond_wait_until(pthread_cond_t *cond, struct p11s_mutex *mutex, uint64
 /* Waits until signalled. */
 void p11s_cond_wait(pthread_cond_t *cond, struct p11s_mutex *mutex);
 
-/* Locks, or gives up at deadline_ms with false: for an exit handler, which may have interrupted the
-   very thread that holds the lock. Looks again every millisecond. */
+/* Locks, or gives up at deadline_ms with false: an exit handler may have interrupted the very
+   thread that holds the lock. Tries every millisecond. */
 bool p11s_mutex_lock_until(struct p11s_mutex *mutex, uint64_t deadline_ms);
 
 #endif

@@ -58,7 +58,7 @@ static bool find_groups(const char *directory, struct rights *owner)
 {
   struct passwd entry, *found = NULL;
   char text[4096];
-  int room = 16;
+  int capacity = 16;
 
   (void)snprintf(state.name, sizeof state.name, "user %u, whom %s belongs to", (unsigned)owner->uid,
                  directory);
@@ -68,14 +68,14 @@ static bool find_groups(const char *directory, struct rights *owner)
                  directory);
   owner->gid = entry.pw_gid;
   do {
-    gid_t *groups = realloc(owner->groups, (size_t)room * sizeof *groups);
+    gid_t *groups = realloc(owner->groups, (size_t)capacity * sizeof *groups);
 
     if (groups == NULL)
       return false;
     owner->groups = groups;
-    owner->group_count = room;
+    owner->group_count = capacity;
   } while (getgrouplist(entry.pw_name, entry.pw_gid, owner->groups, &owner->group_count) < 0 &&
-           (room = owner->group_count) > 0);
+           (capacity = owner->group_count) > 0);
   return true;
 }
 

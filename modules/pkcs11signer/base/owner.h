@@ -7,10 +7,9 @@
 #include <stdbool.h>
 
 /*
- * The user whose rights tokens are used with when root runs pdnsutil: the owner of the state
- * directory, who is the server's user. A key that root makes in SoftHSM's files is readable for
- * root alone, so the server would not find it; and a key that root finds may be closed to the
- * server.
+ * When root runs pdnsutil, tokens are used with the rights of the state directory's owner, which is
+ * the server's user. Otherwise a key that root makes in SoftHSM's files would be readable for root
+ * alone, and a key that root finds might be closed to the server.
  *
  * Rights belong to a thread: its user, group and supplementary groups become the owner's, as after
  * the server's setuid, while all other threads stay root. So the database, pdns.conf, credentials

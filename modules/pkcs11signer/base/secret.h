@@ -16,8 +16,8 @@ struct p11s_secret;
 
 /* Copies len bytes. Returns NULL when there is no memory. The reference is the caller's. */
 struct p11s_secret *p11s_secret_new(const void *data, size_t len);
-/* The same for what stands where a secret may and is none, as the name of a file that holds one: in
-   ordinary memory, so that thousands of them do not use up RLIMIT_MEMLOCK. */
+/* The same in ordinary memory, for a text that names a secret and is none (file:PATH): thousands of
+   them must not use up RLIMIT_MEMLOCK. */
 struct p11s_secret *p11s_secret_new_open(const void *data, size_t len);
 /* One more reference to the same secret; NULL gives NULL. */
 struct p11s_secret *p11s_secret_acquire(struct p11s_secret *s);

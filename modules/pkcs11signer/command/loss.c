@@ -14,7 +14,7 @@ struct entry {
 
 struct p11s_losses {
   struct entry *entry; /* in the order of their names */
-  size_t count, room, next;
+  size_t count, capacity, next;
   const unsigned char *only; /* the caller's */
   size_t only_len;
   bool failed;
@@ -28,9 +28,9 @@ static void add(const unsigned char *name, size_t len, const struct p11s_store_l
 
   if (l->only != NULL && (len != l->only_len || memcmp(name, l->only, len) != 0))
     return;
-  if (l->count == l->room) {
-    l->room = l->room > 0 ? l->room * 2 : 16;
-    entry = reallocarray(l->entry, l->room, sizeof *entry);
+  if (l->count == l->capacity) {
+    l->capacity = l->capacity > 0 ? l->capacity * 2 : 16;
+    entry = reallocarray(l->entry, l->capacity, sizeof *entry);
     l->failed = l->failed || entry == NULL;
   }
   if (l->failed || len > P11S_DNSNAME_MAX)

@@ -20,7 +20,7 @@ struct p11s_table {
   size_t width; /* number of columns */
   struct cell *cells;
   size_t rows;
-  size_t room; /* rows that fit into cells */
+  size_t capacity; /* of cells, in rows */
   bool failed;
 };
 
@@ -52,15 +52,15 @@ void p11s_table_row(struct p11s_table *t)
 {
   if (t == NULL || t->failed)
     return;
-  if (t->rows == t->room) {
-    size_t room = t->room == 0 ? 16 : t->room * 2;
-    struct cell *cells = reallocarray(t->cells, room, t->width * sizeof *cells);
+  if (t->rows == t->capacity) {
+    size_t capacity = t->capacity == 0 ? 16 : t->capacity * 2;
+    struct cell *cells = reallocarray(t->cells, capacity, t->width * sizeof *cells);
 
     t->failed = cells == NULL;
     if (cells == NULL)
       return;
     t->cells = cells;
-    t->room = room;
+    t->capacity = capacity;
   }
   memset(&t->cells[t->rows * t->width], 0, t->width * sizeof *t->cells);
   t->rows++;

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Beyond the program's own deadline. */
@@ -116,11 +115,10 @@ static bool read_until(int input, struct watch *watch, struct p11s_buf *output)
    wait for. */
 static void reap(pid_t pid, bool finished, uint64_t deadline)
 {
-  static const struct timespec pause = {0, 2000000};
   pid_t gone = 0;
 
   while (finished && (gone = waitpid(pid, NULL, WNOHANG)) == 0 && p11s_now_ms() < deadline)
-    (void)nanosleep(&pause, NULL);
+    p11s_pause(2);
   if (gone != 0)
     return;
   (void)kill(-pid, SIGKILL);

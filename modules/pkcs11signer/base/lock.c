@@ -85,6 +85,13 @@ uint64_t p11s_now_ms(void)
   return p11s_now_us() / 1000;
 }
 
+void p11s_pause(unsigned ms)
+{
+  const struct timespec time = {ms / 1000, (long)(ms % 1000) * 1000000};
+
+  (void)nanosleep(&time, NULL);
+}
+
 void p11s_cond_init(pthread_cond_t *cond)
 {
   pthread_condattr_t attr;
@@ -119,12 +126,10 @@ void p11s_cond_wait(pthread_cond_t *cond, struct p11s_mutex *mutex)
 /* Not pthread_mutex_clocklock(): ThreadSanitizer does not know it. */
 bool p11s_mutex_lock_until(struct p11s_mutex *mutex, uint64_t deadline_ms)
 {
-  static const struct timespec pause = {0, 1000000};
-
   while (!p11s_trylock(mutex)) {
     if (p11s_now_ms() >= deadline_ms)
       return false;
-    (void)nanosleep(&pause, NULL);
+    p11s_pause(1);
   }
   return true;
 }

@@ -58,6 +58,9 @@ uint64_t p11s_now_ms(void);
 /* The same in microseconds. */
 uint64_t p11s_now_us(void);
 
+/* Sleeps. A signal may end it earlier. */
+void p11s_pause(unsigned ms);
+
 /* How long somebody waits, and who. */
 struct p11s_wait {
   uint64_t deadline_ms; /* p11s_now_ms()'s clock */

@@ -9,10 +9,9 @@
 
 #include <inttypes.h>
 #include <strings.h>
-#include <time.h>
 
 #define LANES_MOST 64
-#define LOOK_EVERY_NS 1000000L
+#define LOOK_EVERY_MS 1
 #define FLUSH_MS 10000
 #define LAST_MS 10000 /* for what is under way at the end */
 
@@ -114,7 +113,6 @@ static bool begin_more(struct run *r, struct p11s_plan_cursor *cursor, struct p1
 }
 static void sign_while_there_is(struct run *r, struct p11s_progress *progress, struct p11s_error *e)
 {
-  static const struct timespec pause = {0, LOOK_EVERY_NS};
   struct p11s_plan_cursor cursor = {0};
   uint64_t until = UINT64_MAX;
   bool more = true;
@@ -125,7 +123,7 @@ static void sign_while_there_is(struct run *r, struct p11s_progress *progress, s
       until = p11s_now_ms() + LAST_MS;
     }
     p11s_progress_show(progress, r->made);
-    (void)nanosleep(&pause, NULL);
+    p11s_pause(LOOK_EVERY_MS);
   }
 }
 

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define NAME "refused-pins"
@@ -208,7 +207,6 @@ static int open_lock(const char *dir)
 
 int p11s_marks_file_lock(const char *dir, uint32_t what, uint64_t deadline_ms)
 {
-  static const struct timespec pause = {0, 5000000};
   struct flock range = {
       .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)what, .l_len = 1};
   int fd = open_lock(dir);
@@ -221,7 +219,7 @@ int p11s_marks_file_lock(const char *dir, uint32_t what, uint64_t deadline_ms)
       close_quietly(fd);
       return -1;
     }
-    (void)nanosleep(&pause, NULL);
+    p11s_pause(5);
   }
   return fd;
 }

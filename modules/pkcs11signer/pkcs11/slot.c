@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "pkcs11/slot.h"
 
+#include "base/lock.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "pkcs11/list.h"
@@ -13,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #define NAMED_MAX 10
 /* A slot may fail for a moment: SoftHSM cannot read a token that another process is writing to. */
@@ -313,13 +313,6 @@ static enum p11s_err look(CK_FUNCTION_LIST *module, const char *spec, P11KitUri 
   return pick_by_text(ret_all, spec, ret_found, e);
 }
 
-static void rest_ms(unsigned ms)
-{
-  const struct timespec time = {0, ms * 1000000L};
-
-  (void)nanosleep(&time, NULL);
-}
-
 enum p11s_err p11s_slot_find(CK_FUNCTION_LIST *module, const char *spec,
                              struct p11s_slot_info *ret_info, struct p11s_error *e)
 {
@@ -334,7 +327,7 @@ enum p11s_err p11s_slot_find(CK_FUNCTION_LIST *module, const char *spec,
        i < LOOKS_AGAIN && result == P11S_OK && found == NULL && all.trouble != CKR_OK; i++) {
     free(all.list);
     all.list = NULL;
-    rest_ms(REST_MS << i);
+    p11s_pause(REST_MS << i);
     result = look(module, spec, uri, &all, &found, e);
   }
   if (result == P11S_OK && found != NULL)
@@ -354,7 +347,7 @@ bool p11s_slot_look(CK_FUNCTION_LIST *module, CK_SLOT_ID id, struct p11s_slot_in
   bool found = look_into(module, id, &c, &trouble);
 
   for (unsigned i = 0; i < LOOKS_AGAIN && !found && trouble != CKR_OK; i++) {
-    rest_ms(REST_MS << i);
+    p11s_pause(REST_MS << i);
     trouble = CKR_OK;
     found = look_into(module, id, &c, &trouble);
   }

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 /* -- trouble */
 
@@ -79,13 +78,11 @@ void p11s_lmdb_leave(struct p11s_lmdb *db)
 
 bool p11s_lmdb_stop(struct p11s_lmdb *db, uint64_t deadline_ms)
 {
-  static const struct timespec pause = {0, 1000000};
-
   atomic_store(&db->stopped, true);
   while (atomic_load(&db->inside) > 0) {
     if (p11s_now_ms() >= deadline_ms)
       return false;
-    (void)nanosleep(&pause, NULL);
+    p11s_pause(1);
   }
   return true;
 }

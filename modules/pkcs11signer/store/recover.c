@@ -17,7 +17,6 @@
 #include <sys/fsuid.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LOOK_EVERY_MS 20
@@ -91,13 +90,6 @@ void p11s_store_file_mark(const struct p11s_store_file *file)
 
 enum guard { GUARD_SHARED, GUARD_ALONE, GUARD_LATE };
 
-static void pause_briefly(void)
-{
-  const struct timespec pause = {0, LOOK_EVERY_MS * 1000000L};
-
-  (void)nanosleep(&pause, NULL);
-}
-
 /* Another process may be preparing the files, and flock() knows no deadline. */
 static enum guard take_guard(int fd, uint64_t deadline_ms)
 {
@@ -106,7 +98,7 @@ static enum guard take_guard(int fd, uint64_t deadline_ms)
       return GUARD_SHARED;
     if (p11s_now_ms() >= deadline_ms)
       return GUARD_LATE;
-    pause_briefly();
+    p11s_pause(LOOK_EVERY_MS);
   }
   return GUARD_ALONE;
 }
@@ -116,7 +108,7 @@ static bool share_guard(int fd, uint64_t deadline_ms)
   while (flock(fd, LOCK_SH | LOCK_NB) != 0) {
     if (p11s_now_ms() >= deadline_ms)
       return false;
-    pause_briefly();
+    p11s_pause(LOOK_EVERY_MS);
   }
   return true;
 }

@@ -83,7 +83,7 @@ static void prepare(void)
   struct p11s_prepare *p = start();
 
   assert_non_null(p);
-  assert_true(p11s_prepare_await_end(p, rig_later()));
+  assert_true(p11s_prepare_await(p, true, rig_later()));
   assert_true(p11s_prepare_stop(p, rig_later()));
   p11s_prepare_free(p);
 }
@@ -275,7 +275,7 @@ static void a_query_waits_for_the_login_that_is_under_way(void **state)
   assert_true(rig_fake()->wait_blocked("C_Login", 1));
   assert_int_equal(pthread_create(&query, NULL, sign_in_thread, &result), 0);
   wait_until_queued();
-  assert_false(p11s_prepare_await_tokens(p, p11s_now_ms()));
+  assert_false(p11s_prepare_await(p, false, p11s_now_ms()));
   rig_fake()->release("C_Login");
   assert_int_equal(pthread_join(query, NULL), 0);
   assert_int_equal(result, P11S_OK);
@@ -297,7 +297,7 @@ static void a_token_that_hangs_holds_up_no_other(void **state)
   p = start();
   assert_true(rig_fake()->wait_blocked("C_Login", 1));
   while (calls("C_Login") < 2)
-    assert_false(p11s_prepare_await_end(p, p11s_now_ms() + 1));
+    assert_false(p11s_prepare_await(p, true, p11s_now_ms() + 1));
   assert_true(p11s_prepare_stop(p, rig_later())); /* which does not wait for the token */
   rig_fake()->release("C_Login");
   rig_signer_free(signer);
@@ -319,7 +319,7 @@ static void store_one(struct p11s_store *store, const char *zone, unsigned key)
 
 static void expect_order(struct p11s_store *store, const char *first, const char *second)
 {
-  struct p11s_prepare_zones zones = {NULL, 0, 0};
+  struct p11s_prepare_zones zones = {NULL, 0};
   const atomic_bool stop = false;
   struct p11s_error e;
 

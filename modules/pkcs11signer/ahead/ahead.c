@@ -7,7 +7,6 @@
 #include "base/text.h"
 #include "store/recover.h"
 #include "store/record.h"
-#include "base/thread.h"
 
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -22,10 +21,10 @@ static void wake_up(void *arg)
 {
   struct p11s_ahead *a = arg;
 
-  p11s_lock(&a->lock);
+  p11s_lock(&a->thread.lock);
   a->woken = true;
-  pthread_cond_signal(&a->wake);
-  p11s_unlock(&a->lock);
+  pthread_cond_broadcast(&a->thread.changed);
+  p11s_unlock(&a->thread.lock);
 }
 
 static bool has_work(const struct p11s_ahead *a)
@@ -132,41 +131,31 @@ static uint64_t work_on(struct p11s_ahead *a)
 
 /* -- the thread */
 
-/* false: to stop. */
-static bool rest(struct p11s_ahead *a, uint64_t wait_us)
+static void rest(struct p11s_ahead *a, uint64_t wait_us)
 {
   uint64_t until = p11s_now_ms() + (wait_us + 999) / 1000;
-  bool stopping;
 
-  p11s_lock(&a->lock);
-  while (!a->stopping && !a->woken && wait_us > 0 &&
-         p11s_cond_wait_until(&a->wake, &a->lock, until))
+  p11s_lock(&a->thread.lock);
+  while (!atomic_load(&a->thread.stop) && !a->woken && wait_us > 0 &&
+         p11s_cond_wait_until(&a->thread.changed, &a->thread.lock, until))
     ;
   a->woken = false;
-  stopping = a->stopping;
-  p11s_unlock(&a->lock);
-  return !stopping;
+  p11s_unlock(&a->thread.lock);
 }
 
-static void *ahead_main(void *arg)
+static void run(void *arg)
 {
   struct p11s_ahead *a = arg;
 
-  (void)pthread_setname_np(pthread_self(), "p11s/ahead");
   (void)setpriority(PRIO_PROCESS, 0, NICE); /* of this thread */
   (void)p11s_store_file_own(a->config.state_dir);
   a->work.zones = p11s_zones_new(a->config.keys, NULL, a->config.hosts);
-  while (rest(a, work_on(a)))
-    ;
+  while (!atomic_load(&a->thread.stop))
+    rest(a, work_on(a));
   p11s_ahead_drop_plan(a);
   p11s_zones_free(a->work.zones);
   p11s_gone_clear(&a->gone);
   p11s_retire_clear(&a->retire);
-  p11s_lock(&a->lock);
-  a->ended = true;
-  pthread_cond_broadcast(&a->wake);
-  p11s_unlock(&a->lock);
-  return NULL;
 }
 
 struct p11s_ahead *p11s_ahead_start(const struct p11s_ahead_config *config)
@@ -183,43 +172,24 @@ struct p11s_ahead *p11s_ahead_start(const struct p11s_ahead_config *config)
                                      .shared = true,
                                      .ended = wake_up,
                                      .ended_arg = a};
-  p11s_mutex_init(&a->lock, P11S_RANK_ALONE);
-  p11s_cond_init(&a->wake);
-  if (p11s_thread_start(&a->thread, ahead_main, a))
+  p11s_service_init(&a->thread);
+  if (p11s_service_start(&a->thread, "p11s/ahead", run, a))
     return a;
   p11s_log_event(P11S_LOG_WARNING, "no thread could be started for signing ahead");
-  a->ended = true;
   p11s_ahead_free(a);
   return NULL;
 }
 
 bool p11s_ahead_stop(struct p11s_ahead *a, uint64_t deadline_ms)
 {
-  bool ended, join;
-
-  if (a == NULL)
-    return true;
-  atomic_store(&a->stop, true);
-  if (!p11s_mutex_lock_until(&a->lock, deadline_ms))
-    return false;
-  join = !a->stopping;
-  a->stopping = true;
-  pthread_cond_broadcast(&a->wake);
-  while (!a->ended && p11s_cond_wait_until(&a->wake, &a->lock, deadline_ms))
-    ;
-  ended = a->ended;
-  p11s_unlock(&a->lock);
-  if (ended && join)
-    (void)pthread_join(a->thread, NULL);
-  return ended;
+  return a == NULL || p11s_service_stop(&a->thread, deadline_ms);
 }
 
 void p11s_ahead_free(struct p11s_ahead *a)
 {
   if (a == NULL)
     return;
-  pthread_cond_destroy(&a->wake);
-  p11s_mutex_destroy(&a->lock);
+  p11s_service_destroy(&a->thread);
   free(a->tokens);
   free(a);
 }

@@ -27,8 +27,6 @@
  *
  * It looks through the store when something was asked for since, at most once in
  * P11S_AHEAD_LOOK_MS and for a hundredth of its time, with little weight against other threads.
- *
- * ahead->lock, for stopping and waking, is held for no call.
  */
 struct p11s_ahead;
 struct p11s_flights;

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "format/keyref.h"
 #include "format/soaedit.h"
 
 #include <stdbool.h>
@@ -112,5 +113,20 @@ struct p11s_host_source {
   enum p11s_err (*open)(struct p11s_host *ret, struct p11s_error *e);
   void (*close)(struct p11s_host *host);
 };
+
+/* Appends all zones' names, each with a NUL behind it: while one question to the host runs, no
+   other may be asked. Errors: those of each_zone, P11S_ERR_NOMEM. */
+enum p11s_err p11s_host_zones(const struct p11s_host *host, struct p11s_buf *zones,
+                              struct p11s_error *e);
+
+/* The row's reference to a key on a token, to be freed. NULL: its key is in software, or the row
+   cannot be read, which is for `check` to complain about. */
+struct p11s_keyref *p11s_row_ref(const struct p11s_row *row);
+
+/* Row and reference are borrowed for the call. Returning false ends the iteration. */
+typedef bool (*p11s_ref_fn)(const struct p11s_row *row, const struct p11s_keyref *ref, void *arg);
+/* Each row of the zone (NULL: of all zones) that has a reference. fn may not call the host. */
+enum p11s_err p11s_host_each_ref(const struct p11s_host *host, const char *zone, p11s_ref_fn fn,
+                                 void *arg, struct p11s_error *e);
 
 #endif

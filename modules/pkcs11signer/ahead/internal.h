@@ -2,14 +2,13 @@
 #ifndef P11S_AHEAD_INTERNAL_H
 #define P11S_AHEAD_INTERNAL_H
 
-#include "base/lock.h"
+#include "base/service.h"
 #include "ahead/ahead.h"
 #include "ahead/gone.h"
 #include "ahead/key_locks.h"
 #include "ahead/retire.h"
 #include "ahead/work.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,16 +17,10 @@
 
 struct p11s_ahead {
   struct p11s_ahead_config config; /* immutable */
-  pthread_t thread;
-  atomic_bool stop; /* for who is in the middle of something */
+  struct p11s_service thread;
   _Atomic(uint64_t) missing;
   _Atomic(uint64_t) until;
-
-  struct p11s_mutex lock; /* guards the next three */
-  pthread_cond_t wake;    /* a signature is made, to stop, or the thread has ended */
-  bool woken;
-  bool stopping;
-  bool ended;
+  bool woken; /* a signature has been made since the last step; guarded by thread.lock */
 
   /* the thread's own */
   struct p11s_ahead_work work; /* plan: NULL when there is nothing to be done */

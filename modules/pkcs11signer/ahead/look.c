@@ -51,7 +51,7 @@ static bool add(const struct p11s_store_record *record, void *arg)
 {
   struct p11s_ahead *a = arg;
 
-  return !atomic_load_explicit(&a->stop, memory_order_relaxed) &&
+  return !atomic_load_explicit(&a->thread.stop, memory_order_relaxed) &&
          p11s_plan_add(record, a->work.plan);
 }
 
@@ -222,7 +222,7 @@ void p11s_ahead_refresh(struct p11s_ahead *a)
 
   if (a->work.zones == NULL || now - a->refreshed_ms < REFRESH_EVERY_MS)
     return;
-  p11s_retire_step(&a->retire, a->config.tokens, a->work.zones, &a->stop);
+  p11s_retire_step(&a->retire, a->config.tokens, a->work.zones, &a->thread.stop);
   p11s_zones_refresh(a->work.zones, P11S_ZONES_FRESH_MS, REFRESH_US);
   a->refreshed_ms = p11s_now_ms();
   a->zones_changed = p11s_zones_take_change(a->work.zones) || a->zones_changed;

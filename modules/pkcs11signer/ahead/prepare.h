@@ -24,8 +24,6 @@
  * PINs: a login goes by the rules of pin/guard.h for one that nobody has asked for. A token that
  * cannot be used, or refuses a PIN, is left alone from then on: a start costs it one try at most,
  * whatever other PINs its rows have. A token with a keypad gets no login (pkcs11/session.h).
- *
- * p->lock is held for no call.
  */
 struct p11s_prepare;
 struct p11s_host_source;
@@ -50,10 +48,9 @@ struct p11s_prepare_config {
 struct p11s_prepare *p11s_prepare_start(const struct p11s_prepare_config *config);
 /* Ends the thread; false when it did not come back until deadline_ms. NULL is allowed. */
 bool p11s_prepare_stop(struct p11s_prepare *prepare, uint64_t deadline_ms);
-/* Waits until each token has been tried once, or until the thread has ended. false: not until the
-   deadline. NULL is allowed. */
-bool p11s_prepare_await_tokens(struct p11s_prepare *prepare, uint64_t deadline_ms);
-bool p11s_prepare_await_end(struct p11s_prepare *prepare, uint64_t deadline_ms);
+/* Waits until each token has been tried once, or, with `end`, until the thread has ended. false:
+   not until the deadline. NULL is allowed. */
+bool p11s_prepare_await(struct p11s_prepare *prepare, bool end, uint64_t deadline_ms);
 /* Behind p11s_prepare_stop() and the end of all workers: they may still call it. */
 void p11s_prepare_free(struct p11s_prepare *prepare);
 

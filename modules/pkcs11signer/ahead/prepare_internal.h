@@ -19,7 +19,7 @@ struct p11s_prepare_zone {
 };
 struct p11s_prepare_zones {
   struct p11s_prepare_zone *zones;
-  size_t count, room;
+  size_t count;
 };
 
 /* In the order in which they are to be prepared (ahead/prepare.h). store NULL: nothing is stored.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Which zones there are, the ones that are in use first (ahead/prepare_internal.h). */
+#include "base/array.h"
 #include "base/buf.h"
 #include "format/dnsname.h"
 #include "ahead/prepare.h"
@@ -20,19 +21,12 @@ struct listing {
 /* false: no memory. */
 static bool add_zone(struct p11s_prepare_zones *z, const char *name, uint32_t last_used)
 {
-  struct p11s_prepare_zone *more;
+  struct p11s_prepare_zone *zone = P11S_ARRAY_ADD(z->zones, z->count);
 
-  if (z->count == z->room) {
-    size_t room = z->room > 0 ? z->room * 2 : 64;
-
-    more = reallocarray(z->zones, room, sizeof *more);
-    if (more == NULL)
-      return false;
-    z->zones = more;
-    z->room = room;
-  }
-  z->zones[z->count] = (struct p11s_prepare_zone){strdup(name), last_used, z->count};
-  return z->zones[z->count].name != NULL && ++z->count > 0;
+  if (zone == NULL)
+    return false;
+  *zone = (struct p11s_prepare_zone){strdup(name), last_used, z->count};
+  return zone->name != NULL;
 }
 
 void p11s_prepare_zones_clear(struct p11s_prepare_zones *z)

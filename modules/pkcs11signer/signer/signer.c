@@ -171,7 +171,7 @@ void p11s_signer_prepare(struct p11s_signer *s, uint64_t deadline_ms)
   if (stopped)
     (void)p11s_prepare_stop(prepare, p11s_now_ms());
   else
-    (void)p11s_prepare_await_tokens(prepare, deadline_ms);
+    (void)p11s_prepare_await(prepare, false, deadline_ms);
 }
 
 void p11s_signer_free(struct p11s_signer *s)

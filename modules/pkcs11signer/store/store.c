@@ -8,9 +8,8 @@
 #include "store/recover.h"
 #include "store/internal.h"
 #include "store/refuse.h"
-#include "base/thread.h"
+#include "base/service.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,21 +25,17 @@ struct p11s_store {
   struct p11s_fleet *fleet; /* or NULL */
   struct p11s_eviction eviction;
   char *directory;
-  unsigned generation; /* of fork() */
-  pthread_t thread;
+  unsigned generation;         /* of fork() */
   struct p11s_store_file file; /* opener's, then the thread's */
   uint64_t tidied_ms;          /* the thread's */
   atomic_bool stopped;
   atomic_bool crowded; /* eviction.crowded, for others */
 
-  struct p11s_mutex lock; /* guards the rest */
-  pthread_cond_t wake;    /* there is something to write, or to stop for */
-  pthread_cond_t done;    /* a batch is done, or the thread has ended */
+  struct p11s_service thread; /* its lock guards the rest; changed: there is something to write */
+  pthread_cond_t done;        /* a batch is */
   struct p11s_op_queue queue;
   uint64_t first_ms; /* when its first was queued */
   bool hurry;        /* somebody waits for it */
-  bool stopping;
-  bool ended;
 };
 
 /* 0: this process has none; else the generation that has one, and 1. */
@@ -62,13 +57,13 @@ void p11s_store_queue(struct p11s_store *s, struct p11s_op *op)
   bool queued = false;
 
   if (op != NULL) {
-    p11s_lock(&s->lock);
-    queued = !s->stopping && p11s_op_queue_add(&s->queue, op, op->len);
+    p11s_lock(&s->thread.lock);
+    queued = !atomic_load(&s->thread.stop) && p11s_op_queue_add(&s->queue, op, op->len);
     if (queued && s->queue.count == 1)
       s->first_ms = p11s_now_ms();
     if (queued && (s->queue.count == 1 || is_batch_locked(s)))
-      pthread_cond_signal(&s->wake);
-    p11s_unlock(&s->lock);
+      pthread_cond_signal(&s->thread.changed);
+    p11s_unlock(&s->thread.lock);
   }
   if (queued)
     return;
@@ -85,18 +80,18 @@ static bool await_batch(struct p11s_store *s, struct p11s_ops *ret_batch, size_t
   uint64_t until = p11s_now_ms() + WITHIN_MS;
   bool goes_on;
 
-  p11s_lock(&s->lock);
-  while (!s->stopping && !(s->hurry && s->queue.count > 0) && !is_batch_locked(s)) {
+  p11s_lock(&s->thread.lock);
+  while (!atomic_load(&s->thread.stop) && !(s->hurry && s->queue.count > 0) && !is_batch_locked(s)) {
     if (s->queue.count > 0 && s->first_ms + WITHIN_MS < until)
       until = s->first_ms + WITHIN_MS;
-    if (!p11s_cond_wait_until(&s->wake, &s->lock, until))
+    if (!p11s_cond_wait_until(&s->thread.changed, &s->thread.lock, until))
       break;
   }
   *ret_count = p11s_op_queue_take(&s->queue, ret_batch, BATCH, BATCH_BYTES, false);
   s->first_ms = p11s_now_ms();
   s->hurry = s->hurry && s->queue.count > 0;
-  goes_on = !s->stopping || *ret_count > 0;
-  p11s_unlock(&s->lock);
+  goes_on = !atomic_load(&s->thread.stop) || *ret_count > 0;
+  p11s_unlock(&s->thread.lock);
   return goes_on;
 }
 
@@ -121,21 +116,17 @@ static void write_batch(struct p11s_store *s, struct p11s_ops *batch, size_t cou
                        s->file.path, count, p11s_plural(count), error.text);
   }
   p11s_ops_free(batch);
-  p11s_lock(&s->lock);
+  p11s_lock(&s->thread.lock);
   s->queue.out += count;
   pthread_cond_broadcast(&s->done);
-  p11s_unlock(&s->lock);
+  p11s_unlock(&s->thread.lock);
 }
 
 static bool is_not_stopping(void *arg)
 {
   struct p11s_store *s = arg;
-  bool stopping;
 
-  p11s_lock(&s->lock);
-  stopping = s->stopping;
-  p11s_unlock(&s->lock);
-  return !stopping;
+  return !atomic_load(&s->thread.stop);
 }
 
 static void look_after(struct p11s_store *s)
@@ -149,13 +140,12 @@ static void look_after(struct p11s_store *s)
   p11s_evict_expired(&s->eviction);
 }
 
-static void *store_main(void *arg)
+static void run(void *arg)
 {
   struct p11s_store *s = arg;
   struct p11s_ops batch = STAILQ_HEAD_INITIALIZER(batch);
   size_t count;
 
-  (void)pthread_setname_np(pthread_self(), "p11s/store");
   (void)p11s_store_file_own(s->directory);
   while (await_batch(s, &batch, &count)) {
     if (count > 0) {
@@ -170,11 +160,6 @@ static void *store_main(void *arg)
   }
   (void)p11s_lmdb_stop(s->db, p11s_now_ms() + LEAVE_MS);
   p11s_store_file_release(&s->file);
-  p11s_lock(&s->lock);
-  s->ended = true;
-  pthread_cond_broadcast(&s->done);
-  p11s_unlock(&s->lock);
-  return NULL;
 }
 
 /* -- opening and closing */
@@ -185,9 +170,8 @@ static void free_store(struct p11s_store *s)
   p11s_lmdb_close(s->db);
   p11s_bar_clear(&s->eviction.bar);
   p11s_store_file_free(&s->file);
-  pthread_cond_destroy(&s->wake);
   pthread_cond_destroy(&s->done);
-  p11s_mutex_destroy(&s->lock);
+  p11s_service_destroy(&s->thread);
   free(s->directory);
   free(s);
 }
@@ -198,8 +182,7 @@ static struct p11s_store *make_store(const struct p11s_store_config *config)
 
   if (s == NULL)
     return NULL;
-  p11s_mutex_init(&s->lock, P11S_RANK_ALONE);
-  p11s_cond_init(&s->wake);
+  p11s_service_init(&s->thread);
   p11s_cond_init(&s->done);
   p11s_op_queue_init(&s->queue);
   s->eviction.limit_bytes = config->size_mib << 20;
@@ -242,7 +225,7 @@ enum p11s_err p11s_store_open(const struct p11s_store_config *config, struct p11
                      : p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   if (result == P11S_OK && config->fleet != NULL)
     result = p11s_fleet_open(config->fleet, &s->fleet, e);
-  if (result == P11S_OK && !p11s_thread_start(&s->thread, store_main, s))
+  if (result == P11S_OK && !p11s_service_start(&s->thread, "p11s/store", run, s))
     result = p11s_error_set(e, P11S_ERR_NOMEM, "no thread could be started for the store");
   if (result == P11S_OK) {
     *ret = s;
@@ -256,24 +239,14 @@ enum p11s_err p11s_store_open(const struct p11s_store_config *config, struct p11
 
 bool p11s_store_stop(struct p11s_store *s, uint64_t deadline_ms)
 {
-  bool ended, join;
+  bool ended;
 
   if (s == NULL || s->generation != p11s_fork_generation())
     return true;
   p11s_fleet_begin_stop(s->fleet);
-  if (!p11s_mutex_lock_until(&s->lock, deadline_ms))
-    return false;
-  join = !atomic_load(&s->stopped);
-  s->stopping = true;
-  pthread_cond_broadcast(&s->wake);
-  while (!s->ended && p11s_cond_wait_until(&s->done, &s->lock, deadline_ms))
-    ;
-  ended = s->ended;
+  ended = p11s_service_stop(&s->thread, deadline_ms);
   if (ended)
     atomic_store_explicit(&s->stopped, true, memory_order_release);
-  p11s_unlock(&s->lock);
-  if (ended && join)
-    (void)pthread_join(s->thread, NULL);
   return p11s_fleet_stop(s->fleet, deadline_ms) && ended;
 }
 
@@ -298,14 +271,14 @@ bool p11s_store_flush(struct p11s_store *s, uint64_t deadline_ms)
 
   if (!is_open(s))
     return s == NULL;
-  p11s_lock(&s->lock);
+  p11s_lock(&s->thread.lock);
   until = s->queue.in;
   s->hurry = true;
-  pthread_cond_signal(&s->wake);
-  while (s->queue.out < until && p11s_cond_wait_until(&s->done, &s->lock, deadline_ms))
+  pthread_cond_signal(&s->thread.changed);
+  while (s->queue.out < until && p11s_cond_wait_until(&s->done, &s->thread.lock, deadline_ms))
     ;
   done = s->queue.out >= until;
-  p11s_unlock(&s->lock);
+  p11s_unlock(&s->thread.lock);
   return p11s_fleet_flush(s->fleet, deadline_ms) && done;
 }
 
@@ -321,9 +294,9 @@ struct p11s_fleet *p11s_store_fleet(struct p11s_store *s)
 
 void p11s_store_get_queue(struct p11s_store *s, struct p11s_store_stats *ret)
 {
-  p11s_lock(&s->lock);
+  p11s_lock(&s->thread.lock);
   ret->queued = s->queue.in - s->queue.out;
-  p11s_unlock(&s->lock);
+  p11s_unlock(&s->thread.lock);
   ret->limit_bytes = s->eviction.limit_bytes;
   ret->crowded = atomic_load(&s->crowded);
 }

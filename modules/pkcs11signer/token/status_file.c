@@ -6,14 +6,13 @@
 #include "base/log.h"
 #include "token/status_internal.h"
 #include "base/counters.h"
-#include "base/thread.h"
+#include "base/service.h"
 #include "token/token.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <p11-kit/pkcs11.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,12 +29,7 @@ struct p11s_status {
   const char *host_settings;
   char *path;
   char *temporary;
-  pthread_t thread;
-
-  struct p11s_mutex lock; /* guards the two below */
-  pthread_cond_t changed;
-  bool stopping;
-  bool ended;
+  struct p11s_service thread;
 
   /* the thread's own */
   char *states; /* as they were written last, and */
@@ -174,38 +168,30 @@ static void write_if_new(struct p11s_status *r)
   p11s_buf_clear(&text.states);
 }
 
-static void *report_main(void *arg)
+static void run(void *arg)
 {
   struct p11s_status *r = arg;
-  bool stopping = false;
   unsigned servers;
 
-  (void)pthread_setname_np(pthread_self(), "p11s/report");
   /* For what it removes. */
   (void)p11s_status_read(r->state_dir, NULL, NULL, &servers, NULL);
-  while (!stopping) {
+  do {
     write_if_new(r);
-    p11s_lock(&r->lock);
-    if (!r->stopping)
-      (void)p11s_cond_wait_until(&r->changed, &r->lock, p11s_now_ms() + LOOK_EVERY_MS);
-    stopping = r->stopping;
-    p11s_unlock(&r->lock);
-  }
+    p11s_lock(&r->thread.lock);
+    if (!atomic_load(&r->thread.stop))
+      (void)p11s_cond_wait_until(&r->thread.changed, &r->thread.lock,
+                                 p11s_now_ms() + LOOK_EVERY_MS);
+    p11s_unlock(&r->thread.lock);
+  } while (!atomic_load(&r->thread.stop));
   if (r->fd >= 0) {
     (void)unlink(r->path);
     (void)close(r->fd);
   }
-  p11s_lock(&r->lock);
-  r->ended = true;
-  pthread_cond_broadcast(&r->changed);
-  p11s_unlock(&r->lock);
-  return NULL;
 }
 
 static void report_free(struct p11s_status *r)
 {
-  pthread_cond_destroy(&r->changed);
-  p11s_mutex_destroy(&r->lock);
+  p11s_service_destroy(&r->thread);
   free(r->path);
   free(r->temporary);
   free(r->states);
@@ -233,8 +219,7 @@ struct p11s_status *p11s_status_start(struct p11s_tokens *tokens, const char *di
   r->state_dir = directory;
   r->host_settings = host_settings;
   r->fd = -1;
-  p11s_mutex_init(&r->lock, P11S_RANK_ALONE);
-  p11s_cond_init(&r->changed);
+  p11s_service_init(&r->thread);
   /* Two processes may have the same number, each in a namespace of its own. */
   if (p11s_random(&random, sizeof random) &&
       asprintf(&file, P11S_STATUS_PREFIX "%ld.%08" PRIx32, (long)getpid(), random) >= 0) {
@@ -242,7 +227,8 @@ struct p11s_status *p11s_status_start(struct p11s_tokens *tokens, const char *di
     r->temporary = beside(directory, ".", file);
     free(file);
   }
-  if (r->path != NULL && r->temporary != NULL && p11s_thread_start(&r->thread, report_main, r))
+  if (r->path != NULL && r->temporary != NULL &&
+      p11s_service_start(&r->thread, "p11s/report", run, r))
     return r;
   report_free(r);
   return NULL;
@@ -250,18 +236,7 @@ struct p11s_status *p11s_status_start(struct p11s_tokens *tokens, const char *di
 
 void p11s_status_stop(struct p11s_status *r, uint64_t deadline_ms)
 {
-  bool ended;
-
-  if (r == NULL || !p11s_mutex_lock_until(&r->lock, deadline_ms))
-    return;
-  r->stopping = true;
-  pthread_cond_broadcast(&r->changed);
-  while (!r->ended && p11s_cond_wait_until(&r->changed, &r->lock, deadline_ms))
-    ;
-  ended = r->ended;
-  p11s_unlock(&r->lock);
-  if (!ended)
-    return; /* it waits for a disk: left behind */
-  (void)pthread_join(r->thread, NULL);
-  report_free(r);
+  /* What waits for a disk is left behind. */
+  if (r != NULL && p11s_service_stop(&r->thread, deadline_ms))
+    report_free(r);
 }

@@ -54,7 +54,7 @@ static void note(const char *unnamed, uint32_t now)
     assert_true(p11s_plan_add(&r, plan));
     assert_int_equal(p11s_plan_uses(plan), i + 1);
     if (strstr(unnamed, all[i].name) != NULL)
-      p11s_plan_set_use(plan, i, P11S_USE_UNNAMED);
+      p11s_plan_use(plan, i)->state = P11S_USE_UNNAMED;
   }
   assert_true(p11s_gone_note(&gone, plan, now));
   p11s_plan_free(plan);

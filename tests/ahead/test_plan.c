@@ -337,11 +337,11 @@ static void a_key_that_signs_no_more(void **state)
   add(message_rig_dnskey(ZONE, 1, W, message), 1, NOW, 1);
   assert_int_equal(p11s_plan_uses(plan), 3);
   for (size_t i = 0; i < 3; i++)
-    p11s_plan_set_use(plan, i,
-                      p11s_plan_use_purpose(plan, i) == P11S_FOR_DNSKEY ||
-                              p11s_plan_key_id(plan, p11s_plan_use_key(plan, i))[0] == 2
-                          ? P11S_USE_SIGNS
-                          : P11S_USE_ENDED);
+    p11s_plan_use(plan, i)->state =
+        p11s_plan_use(plan, i)->purpose == P11S_FOR_DNSKEY ||
+                p11s_plan_key_id(plan, p11s_plan_use(plan, i)->key)[0] == 2
+            ? P11S_USE_SIGNS
+            : P11S_USE_ENDED;
   finish();
   assert_int_equal(p11s_plan_count(plan, 0, cursor), 2);
 }

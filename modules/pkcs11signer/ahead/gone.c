@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ahead/gone.h"
 
+#include "base/array.h"
 #include "format/dnsname.h"
 
 #include <stdlib.h>
@@ -31,37 +32,31 @@ static bool is_due(const struct p11s_gone_item *item, uint32_t now)
   return p11s_time_diff(now, item->since) >= (int32_t)P11S_GONE_KEEP;
 }
 
-static size_t count_unnamed(const struct p11s_plan *plan)
-{
-  size_t count = 0;
-
-  for (size_t i = 0; i < p11s_plan_uses(plan); i++)
-    count += p11s_plan_use_state(plan, i) == P11S_USE_UNNAMED;
-  return count;
-}
-
 bool p11s_gone_note(struct p11s_gone *gone, const struct p11s_plan *plan, uint32_t now)
 {
-  struct p11s_gone fresh = {calloc(count_unnamed(plan) + 1, sizeof *fresh.items), 0};
+  struct p11s_gone fresh = {NULL, 0};
 
-  if (fresh.items == NULL) {
-    p11s_gone_clear(gone);
-    return false;
-  }
   for (size_t i = 0; i < p11s_plan_uses(plan); i++) {
-    struct p11s_gone_item *item;
-    const unsigned char *zone = p11s_plan_zone_name(plan, p11s_plan_use_zone(plan, i));
+    const struct p11s_plan_use *use = p11s_plan_use(plan, i);
+    const unsigned char *zone = p11s_plan_zone_name(plan, use->zone);
     const struct p11s_gone_item *before;
+    struct p11s_gone_item *item;
 
-    if (p11s_plan_use_state(plan, i) != P11S_USE_UNNAMED)
+    if (use->state != P11S_USE_UNNAMED)
       continue;
-    item = &fresh.items[fresh.count++];
-    memcpy(item->key_id, p11s_plan_key_id(plan, p11s_plan_use_key(plan, i)), sizeof item->key_id);
+    item = P11S_ARRAY_ADD(fresh.items, fresh.count);
+    if (item == NULL) {
+      p11s_gone_clear(&fresh);
+      p11s_gone_clear(gone);
+      return false;
+    }
+    memcpy(item->key_id, p11s_plan_key_id(plan, use->key), sizeof item->key_id);
     memcpy(item->zone, zone, p11s_dnsname_length(zone, P11S_DNSNAME_MAX));
     before = find(gone, item);
     item->since = before != NULL ? before->since : now;
   }
-  qsort(fresh.items, fresh.count, sizeof *fresh.items, compare);
+  if (fresh.count > 0)
+    qsort(fresh.items, fresh.count, sizeof *fresh.items, compare);
   free(gone->items);
   *gone = fresh;
   return true;

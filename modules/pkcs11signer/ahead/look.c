@@ -2,6 +2,7 @@
 /* Looking through the store for what recurs and is not signed yet (ahead/ahead.h). */
 #include "ahead/ahead.h"
 #include "ahead/internal.h"
+#include "base/array.h"
 #include "sign/key.h"
 #include "base/lock.h"
 #include "base/log.h"
@@ -58,18 +59,17 @@ static bool add(const struct p11s_store_record *record, void *arg)
 /* The number of the token in the list; it stays there, with what is known of its pace. */
 static uint32_t number_of(struct p11s_ahead *a, struct p11s_token *token)
 {
-  struct p11s_ahead_token *more;
+  uint32_t number = (uint32_t)a->token_count;
+  struct p11s_ahead_token *t;
 
-  for (size_t i = 0; i < a->token_count; i++)
+  for (uint32_t i = 0; i < number; i++)
     if (a->tokens[i].token == token)
-      return (uint32_t)i;
-  more = reallocarray(a->tokens, a->token_count + 1, sizeof *more);
-  if (more == NULL)
+      return i;
+  t = P11S_ARRAY_ADD(a->tokens, a->token_count);
+  if (t == NULL)
     return P11S_PLAN_NO_TOKEN;
-  a->tokens = more;
-  more[a->token_count] = (struct p11s_ahead_token){.token = token, .exhausted = true};
-  more[a->token_count].number = (uint32_t)a->token_count;
-  return (uint32_t)a->token_count++;
+  *t = (struct p11s_ahead_token){.token = token, .number = number, .exhausted = true};
+  return number;
 }
 
 static bool is_there(struct p11s_token *token)
@@ -93,12 +93,8 @@ static void assign_tokens(struct p11s_ahead *a)
       p11s_plan_set_token(plan, i, number_of(a, p11s_key_token(key)));
   }
   for (size_t i = 0; i < a->token_count; i++) {
-    struct p11s_ahead_token *t = &a->tokens[i];
-
-    memset(&t->cursor, 0, sizeof t->cursor);
-    t->elsewhere = false;
-    t->left = p11s_plan_count(plan, t->number, t->cursor);
-    t->exhausted = t->left == 0;
+    p11s_ahead_rewind(&a->work, &a->tokens[i]);
+    a->tokens[i].exhausted = a->tokens[i].left == 0;
   }
 }
 
@@ -139,7 +135,7 @@ void p11s_ahead_update_budget(struct p11s_ahead *a)
   a->budget_stale = false;
 }
 
-static bool tell_zones(struct p11s_ahead *a)
+static void tell_zones(struct p11s_ahead *a)
 {
   struct p11s_plan_doubt doubt;
   size_t cursor = 0;
@@ -149,7 +145,6 @@ static bool tell_zones(struct p11s_ahead *a)
   a->zones_changed = false;
   a->doubtful = p11s_plan_next_doubt(a->work.plan, &cursor, &doubt);
   (void)p11s_gone_note(&a->gone, a->work.plan, p11s_record_now());
-  return true;
 }
 
 /* -- what belongs to no zone */
@@ -178,18 +173,12 @@ static enum p11s_gone_answer ask_again(const unsigned char *name, const unsigned
              : P11S_GONE_NOT;
 }
 
-static void note_server(const struct p11s_status_line *line, void *arg)
-{
-  (void)line;
-  (void)arg;
-}
-
 /* Another server with the same directory may have another database. */
 static bool is_alone(const struct p11s_ahead *a)
 {
   unsigned servers = 0;
 
-  return p11s_status_read(a->config.state_dir, note_server, NULL, &servers, NULL) == P11S_OK &&
+  return p11s_status_read(a->config.state_dir, NULL, NULL, &servers, NULL) == P11S_OK &&
          servers <= 1;
 }
 
@@ -232,7 +221,7 @@ void p11s_ahead_look(struct p11s_ahead *a)
 {
   uint64_t begun = p11s_now_ms();
   uint32_t now = p11s_record_now();
-  bool good;
+  bool good = false;
 
   a->activity = count_activity();
   a->looked = true;
@@ -240,11 +229,15 @@ void p11s_ahead_look(struct p11s_ahead *a)
   (void)p11s_store_flush(a->work.store, begun + FLUSH_MS);
   p11s_ahead_drop_plan(a);
   a->work.plan = p11s_plan_new(now, a->config.weeks, NULL, 0);
-  if (a->work.plan != NULL)
+  if (a->work.plan != NULL) {
     p11s_plan_set_extension(a->work.plan, a->config.expiry_extension);
-  good = a->work.plan != NULL && p11s_store_each(a->work.store, add, a) && tell_zones(a) &&
-         p11s_plan_finish(a->work.plan) &&
-         p11s_ahead_keys_find(&a->work.keys, a->work.plan, a->config.keys);
+    good = p11s_store_each(a->work.store, add, a);
+  }
+  if (good) {
+    tell_zones(a);
+    good = p11s_plan_finish(a->work.plan) &&
+           p11s_ahead_keys_find(&a->work.keys, a->work.plan, a->config.keys);
+  }
   if (good) {
     a->work.deadline = a->week + P11S_WEEK_SECONDS - P11S_AHEAD_EARLY;
     assign_tokens(a);

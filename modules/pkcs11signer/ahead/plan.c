@@ -2,6 +2,7 @@
 /* What is stored, and what of it was used: one line for each message, whatever its week. */
 #include "ahead/plan.h"
 
+#include "base/array.h"
 #include "base/crypto.h"
 #include "format/lie.h"
 #include "ahead/plan_internal.h"
@@ -32,22 +33,23 @@ struct p11s_plan *p11s_plan_new(uint32_t now, unsigned weeks, const unsigned cha
   return NULL;
 }
 
+static void clear(struct p11s_plan_table *table)
+{
+  p11s_id_table_clear(&table->number_of);
+  free(table->items);
+}
+
 void p11s_plan_free(struct p11s_plan *plan)
 {
   if (plan == NULL)
     return;
   EVP_MD_CTX_free(plan->ctx);
-  p11s_id_table_clear(&plan->line_of);
-  p11s_id_table_clear(&plan->set_of);
-  p11s_id_table_clear(&plan->use_of);
-  p11s_id_table_clear(&plan->key_of);
-  p11s_id_table_clear(&plan->zone_of);
-  free(plan->lines.data);
-  free(plan->sets.data);
-  free(plan->uses.data);
-  free(plan->keys.data);
-  free(plan->zones.data);
-  free(plan->soas.data);
+  clear(&plan->lines);
+  clear(&plan->sets);
+  clear(&plan->uses);
+  clear(&plan->keys);
+  clear(&plan->zones);
+  free(plan->soas);
   free(plan->order);
   free(plan);
 }
@@ -85,78 +87,55 @@ static bool make_id(const struct p11s_plan *plan, const struct part *part, size_
   return true;
 }
 
-/* -- growing */
+/* -- items */
 
-void *p11s_plan_append(struct p11s_plan_list *list, size_t size)
+/* The item of that id, all zeros when it is new, and its number. NULL: no memory, and the plan is
+   of no use any more. */
+static void *item_of(struct p11s_plan_table *table, size_t size, uint64_t id, uint32_t *ret_number)
 {
-  void *data, *item;
+  uint32_t *number = p11s_id_table_at(&table->number_of, id);
 
-  if (list->count == list->room) {
-    size_t room = list->room > 0 ? list->room * 2 : 16;
-
-    data = reallocarray(list->data, room, size);
-    if (data == NULL)
-      return NULL;
-    list->data = data;
-    list->room = room;
-  }
-  item = (unsigned char *)list->data + list->count++ * size;
-  memset(item, 0, size);
-  return item;
-}
-
-/* The number of the item of that id; *ret_item when it is a new one, to be filled. */
-static bool number_of(struct p11s_id_table *map, uint64_t id, struct p11s_plan_list *list,
-                      size_t size, uint32_t *ret_number, void **ret_item)
-{
-  uint32_t *at = p11s_id_table_at(map, id);
-
-  *ret_item = NULL;
-  if (at == NULL)
-    return false;
-  if (*at == P11S_ID_TABLE_NONE) {
-    *ret_item = p11s_plan_append(list, size);
-    if (*ret_item == NULL) {
-      *at = 0; /* no hole in the table; the plan is of no use any more */
-      return false;
-    }
-    *at = (uint32_t)list->count - 1;
-  }
-  *ret_number = *at;
-  return true;
+  if (number == NULL)
+    return NULL;
+  *ret_number = *number;
+  if (*number != P11S_ID_TABLE_NONE)
+    return (unsigned char *)table->items + *number * size;
+  *ret_number = *number = (uint32_t)table->count;
+  return p11s_array_add(&table->items, &table->count, size);
 }
 
 static bool find_key(struct p11s_plan *plan, const unsigned char *key_id, uint32_t *ret)
 {
   struct p11s_plan_key *key;
   uint64_t id;
-  void *item;
 
   memcpy(&id, key_id, sizeof id);
-  if (!number_of(&plan->key_of, id, &plan->keys, sizeof *key, ret, &item))
-    return false;
-  key = item;
-  if (key != NULL) {
+  key = item_of(&plan->keys, sizeof *key, id, ret);
+  if (key != NULL)
     memcpy(key->id, key_id, sizeof key->id);
-    key->token = P11S_PLAN_NO_TOKEN;
-  }
-  return true;
+  return key != NULL;
+}
+
+bool p11s_plan_find_key(const struct p11s_plan *plan, const unsigned char *key_id, size_t *ret_key)
+{
+  uint64_t id;
+
+  memcpy(&id, key_id, sizeof id);
+  *ret_key = p11s_id_table_find(&plan->keys.number_of, id);
+  return *ret_key != P11S_ID_TABLE_NONE;
 }
 
 static bool find_zone(struct p11s_plan *plan, const struct p11s_message *m, uint32_t *ret)
 {
   const struct part part = {m->signer, m->signer_len};
-  struct p11s_plan_zone *zone;
+  struct p11s_plan_zone *zone = NULL;
   uint64_t id;
-  void *item;
 
-  if (!make_id(plan, &part, 1, &id) ||
-      !number_of(&plan->zone_of, id, &plan->zones, sizeof *zone, ret, &item))
-    return false;
-  zone = item;
+  if (make_id(plan, &part, 1, &id))
+    zone = item_of(&plan->zones, sizeof *zone, id, ret);
   if (zone != NULL)
     memcpy(zone->name, m->signer, m->signer_len);
-  return true;
+  return zone != NULL;
 }
 
 static bool find_set(struct p11s_plan *plan, const struct p11s_message *m, uint32_t *ret)
@@ -164,17 +143,14 @@ static bool find_set(struct p11s_plan *plan, const struct p11s_message *m, uint3
   const unsigned char type[2] = {(unsigned char)(m->type >> 8), (unsigned char)m->type};
   const struct part parts[] = {
       {m->signer, m->signer_len}, {type, sizeof type}, {m->owner, m->owner_len}};
-  struct p11s_plan_set *set;
+  struct p11s_plan_set *set = NULL;
   uint64_t id;
-  void *item;
 
-  if (!make_id(plan, parts, 3, &id) ||
-      !number_of(&plan->set_of, id, &plan->sets, sizeof *set, ret, &item))
-    return false;
-  set = item;
+  if (make_id(plan, parts, 3, &id))
+    set = item_of(&plan->sets, sizeof *set, id, ret);
   if (set != NULL)
-    *set = (struct p11s_plan_set){.id = id, .line = P11S_ID_TABLE_NONE};
-  return true;
+    set->id = id;
+  return set != NULL;
 }
 
 /* A message in two parts: up to an SOA record's serial, and what is behind it. */
@@ -220,26 +196,26 @@ uint32_t p11s_plan_find_use(const struct p11s_plan *plan, uint32_t key, uint32_t
 {
   uint64_t id;
 
-  return make_use_id(plan, key, zone, purpose, &id) ? p11s_id_table_find(&plan->use_of, id)
+  return make_use_id(plan, key, zone, purpose, &id) ? p11s_id_table_find(&plan->uses.number_of, id)
                                                     : P11S_ID_TABLE_NONE;
 }
 
 static bool find_use(struct p11s_plan *plan, const unsigned char *key_id,
-                     const struct p11s_message *m, uint32_t *ret_use, uint32_t *ret_zone)
+                     const struct p11s_message *m, struct p11s_line *line)
 {
   enum p11s_purpose purpose = purpose_of(m->type);
-  struct p11s_plan_use *use;
+  struct p11s_plan_use *use = NULL;
   uint32_t key;
   uint64_t id;
-  void *item;
 
-  if (!find_key(plan, key_id, &key) || !find_zone(plan, m, ret_zone) ||
-      !make_use_id(plan, key, *ret_zone, purpose, &id) ||
-      !number_of(&plan->use_of, id, &plan->uses, sizeof *use, ret_use, &item))
+  if (find_key(plan, key_id, &key) && find_zone(plan, m, &line->zone) &&
+      make_use_id(plan, key, line->zone, purpose, &id))
+    use = item_of(&plan->uses, sizeof *use, id, &line->use);
+  if (use == NULL)
     return false;
-  use = item;
-  if (use != NULL)
-    *use = (struct p11s_plan_use){.key = key, .zone = *ret_zone, .purpose = purpose};
+  use->key = key;
+  use->zone = line->zone;
+  use->purpose = purpose;
   return true;
 }
 
@@ -270,23 +246,19 @@ static struct p11s_line *find_line(struct p11s_plan *plan, const struct found *f
                                    uint32_t *ret_number)
 {
   const struct p11s_message *m = &f->m;
-  struct p11s_line *line;
+  struct p11s_line *line = NULL;
   uint64_t id;
-  void *item;
 
-  if (!make_line_id(plan, f, &id) ||
-      !number_of(&plan->line_of, id, &plan->lines, sizeof *line, ret_number, &item))
-    return NULL;
-  line = item;
-  if (line == NULL)
-    return p11s_plan_line(plan, *ret_number);
+  if (make_line_id(plan, f, &id))
+    line = item_of(&plan->lines, sizeof *line, id, ret_number);
+  if (line == NULL || line->content != 0)
+    return line;
   line->dnskey = m->type == P11S_TYPE_DNSKEY;
   line->soa = p11s_message_serial_at(m) != NULL;
   line->choice = f->choice;
   line->lie = p11s_message_is_lie(m);
   if (!p11s_plan_content_id(plan, f->record->message, f->record->message_len, m, &line->content) ||
-      !find_set(plan, m, &line->set) ||
-      !find_use(plan, f->record->key_id, m, &line->use, &line->zone))
+      !find_set(plan, m, &line->set) || !find_use(plan, f->record->key_id, m, line))
     return NULL;
   return line;
 }
@@ -301,8 +273,9 @@ static bool note_use(struct p11s_plan *plan, struct p11s_line *line, const struc
   struct p11s_line now = {.last_used = record->last_used, .soa = line->soa};
   uint32_t days = line->days + (record->days_used < DAYS_MOST ? record->days_used : DAYS_MOST);
 
-  if (set->line == P11S_ID_TABLE_NONE)
+  if (!set->used)
     set->line = (uint32_t)(line - p11s_plan_line(plan, 0));
+  set->used = true;
   set->several |= p11s_plan_line(plan, set->line)->content != line->content;
   (void)p11s_message_serial(&f->m, &now.serial);
   line->days = (uint16_t)(days < DAYS_MOST ? days : DAYS_MOST);
@@ -331,7 +304,7 @@ static bool note_stored(struct p11s_plan *plan, struct p11s_line *line, uint32_t
     line->stored |= (uint16_t)P11S_BIT(f->at);
     return true;
   }
-  soa = p11s_plan_append(&plan->soas, sizeof *soa);
+  soa = P11S_ARRAY_ADD(plan->soas, plan->soa_count);
   if (soa == NULL)
     return false;
   soa->line = number;

@@ -77,12 +77,16 @@ enum p11s_use_state {
   P11S_USE_ENDED,   /* it signs that no more: these messages do not recur */
   P11S_USE_UNNAMED, /* likewise, and no row of the zone names the key, or there is no such zone */
 };
+struct p11s_plan_use {
+  uint32_t key; /* numbers, as is the next one */
+  uint32_t zone;
+  enum p11s_purpose purpose;
+  uint32_t last_used; /* seconds since 1970; 0: never */
+  enum p11s_use_state state;
+};
 size_t p11s_plan_uses(const struct p11s_plan *plan);
-size_t p11s_plan_use_zone(const struct p11s_plan *plan, size_t use);
-size_t p11s_plan_use_key(const struct p11s_plan *plan, size_t use);
-enum p11s_purpose p11s_plan_use_purpose(const struct p11s_plan *plan, size_t use);
-enum p11s_use_state p11s_plan_use_state(const struct p11s_plan *plan, size_t use);
-void p11s_plan_set_use(struct p11s_plan *plan, size_t use, enum p11s_use_state state);
+/* The caller says which state it has. Borrowed, until something is added. */
+struct p11s_plan_use *p11s_plan_use(const struct p11s_plan *plan, size_t use);
 
 /* Once it is said which keys sign: what is not stored for this week. */
 void p11s_plan_seek_missing(struct p11s_plan *plan);
@@ -113,6 +117,8 @@ bool p11s_plan_finish(struct p11s_plan *plan);
 size_t p11s_plan_keys(const struct p11s_plan *plan);
 /* SHA-256 of the public key and algorithm, P11S_STORE_ID_LEN bytes. Borrowed. */
 const unsigned char *p11s_plan_key_id(const struct p11s_plan *plan, size_t key);
+/* The number of the key of that id. false: the plan is not about it. */
+bool p11s_plan_find_key(const struct p11s_plan *plan, const unsigned char *key_id, size_t *ret_key);
 /* By which of the caller's tokens; P11S_PLAN_NO_TOKEN, as at first: by none. */
 #define P11S_PLAN_NO_TOKEN UINT32_MAX
 void p11s_plan_set_token(struct p11s_plan *plan, size_t key, uint32_t token);
@@ -133,10 +139,7 @@ struct p11s_plan_task {
 };
 /* Where the tasks of one token have come to; all zeros: to begin. */
 struct p11s_plan_cursor {
-  bool begun;
-  bool past_dnskeys;
-  unsigned ahead;
-  size_t at;
+  size_t next;
 };
 /* The next one: DNSKEY of all weeks first, then week by week; within a week what was served this
    week, on the most days, the latest. false: there are no more. With weeks = 0 there are none. */

@@ -54,14 +54,10 @@ void p11s_plan_budget(struct p11s_plan *plan, struct p11s_budget *ret)
     add(ret, &p11s_plan_zone(plan, i)->budget);
 }
 
-struct rank {
-  const struct p11s_plan_zone *zone;
-};
-
-static int sooner(const void *a, const void *b)
+static int sooner(const void *a, const void *b, void *plan)
 {
-  const struct p11s_plan_zone *x = ((const struct rank *)a)->zone;
-  const struct p11s_plan_zone *y = ((const struct rank *)b)->zone;
+  const struct p11s_plan_zone *x = p11s_plan_zone(plan, *(const uint32_t *)a);
+  const struct p11s_plan_zone *y = p11s_plan_zone(plan, *(const uint32_t *)b);
   bool unclear_x = is_unclear(x), unclear_y = is_unclear(y);
   int32_t diff = p11s_time_diff(x->budget.until, y->budget.until);
 
@@ -74,17 +70,17 @@ static int sooner(const void *a, const void *b)
 
 void p11s_plan_each_zone(struct p11s_plan *plan, p11s_plan_zone_fn fn, void *arg)
 {
-  struct rank *order = calloc(plan->zones.count + 1, sizeof *order);
+  uint32_t *order = calloc(plan->zones.count + 1, sizeof *order);
   size_t count = 0;
 
   if (order == NULL)
     return;
   for (size_t i = 0; i < plan->zones.count; i++)
     if (p11s_plan_zone(plan, i)->budget.recurring > 0 || is_unclear(p11s_plan_zone(plan, i)))
-      order[count++].zone = p11s_plan_zone(plan, i);
-  qsort(order, count, sizeof *order, sooner);
+      order[count++] = (uint32_t)i;
+  qsort_r(order, count, sizeof *order, sooner, plan);
   for (size_t i = 0; i < count; i++)
-    fn(order[i].zone->name, &order[i].zone->budget, arg);
+    fn(p11s_plan_zone(plan, order[i])->name, &p11s_plan_zone(plan, order[i])->budget, arg);
   free(order);
 }
 

@@ -20,7 +20,7 @@
 
 /* One message, whatever its week. */
 struct p11s_line {
-  uint64_t content;   /* all but key and times */
+  uint64_t content;   /* all but key and times; 0: this is not filled yet */
   uint32_t set;       /* the RRset's number, whatever its key */
   uint32_t zone;      /* numbers, as is */
   uint32_t use;       /* of its key, for its zone and purpose */
@@ -31,17 +31,17 @@ struct p11s_line {
   uint16_t days;
   bool dnskey;
   bool soa;
-  unsigned char choice; /* of an SOA: which of a week's serials it is for */
-  bool needless;        /* no week has that */
-  bool lie;             /* NSEC3 narrow */
-  bool recurs;
+  unsigned char choice;         /* of an SOA: which of a week's serials it is for */
+  bool needless;                /* no week has that */
+  bool lie;                     /* NSEC3 narrow */
   unsigned char message_id[32]; /* of the source */
 };
 
 /* An RRset: owner and type. */
 struct p11s_plan_set {
   uint64_t id;
-  uint32_t line; /* one that was used, that is missing if one is; P11S_ID_TABLE_NONE: none was */
+  bool used;
+  uint32_t line; /* if used: one that was, that is missing if one is */
   bool several;  /* contents of it were used lately */
   bool missing;  /* one that may recur is not stored for this week */
   bool told;     /* what the zone has now: */
@@ -50,17 +50,9 @@ struct p11s_plan_set {
   bool served;      /* when finished: that content was used */
 };
 
-struct p11s_plan_use {
-  uint32_t key;
-  uint32_t zone;
-  enum p11s_purpose purpose;
-  uint32_t last_used;
-  enum p11s_use_state state;
-};
-
 struct p11s_plan_key {
   unsigned char id[P11S_STORE_ID_LEN];
-  uint32_t token;
+  uint32_t token; /* its number and 1; 0: none */
 };
 
 struct p11s_plan_zone {
@@ -83,11 +75,11 @@ struct p11s_plan_soa {
   unsigned char at;
 };
 
-/* A growing array. */
-struct p11s_plan_list {
-  void *data;
+/* Items by their ids, numbered as they come. */
+struct p11s_plan_table {
+  struct p11s_id_table number_of;
+  void *items; /* base/array.h */
   size_t count;
-  size_t room;
 };
 
 struct p11s_plan {
@@ -98,8 +90,9 @@ struct p11s_plan {
   size_t only_len;                      /* 0: all */
   EVP_MD_CTX *ctx;
   uint32_t extension;
-  struct p11s_plan_list lines, sets, uses, keys, zones, soas;
-  struct p11s_id_table line_of, set_of, use_of, key_of, zone_of;
+  struct p11s_plan_table lines, sets, uses, keys, zones;
+  struct p11s_plan_soa *soas;
+  size_t soa_count;
   uint32_t *order; /* those lines that recur */
   size_t ordered;
   size_t dnskeys; /* how many of these are, they come first */
@@ -107,32 +100,22 @@ struct p11s_plan {
 
 static inline struct p11s_line *p11s_plan_line(const struct p11s_plan *plan, size_t i)
 {
-  return (struct p11s_line *)plan->lines.data + i;
+  return (struct p11s_line *)plan->lines.items + i;
 }
 
 static inline struct p11s_plan_set *p11s_plan_set(const struct p11s_plan *plan, size_t i)
 {
-  return (struct p11s_plan_set *)plan->sets.data + i;
-}
-
-static inline struct p11s_plan_use *p11s_plan_use(const struct p11s_plan *plan, size_t i)
-{
-  return (struct p11s_plan_use *)plan->uses.data + i;
+  return (struct p11s_plan_set *)plan->sets.items + i;
 }
 
 static inline struct p11s_plan_key *p11s_plan_key(const struct p11s_plan *plan, size_t i)
 {
-  return (struct p11s_plan_key *)plan->keys.data + i;
+  return (struct p11s_plan_key *)plan->keys.items + i;
 }
 
 static inline struct p11s_plan_zone *p11s_plan_zone(const struct p11s_plan *plan, size_t i)
 {
-  return (struct p11s_plan_zone *)plan->zones.data + i;
-}
-
-static inline struct p11s_plan_soa *p11s_plan_soa(const struct p11s_plan *plan, size_t i)
-{
-  return (struct p11s_plan_soa *)plan->soas.data + i;
+  return (struct p11s_plan_zone *)plan->zones.items + i;
 }
 
 /* -- ahead/plan.c */
@@ -140,9 +123,6 @@ static inline struct p11s_plan_soa *p11s_plan_soa(const struct p11s_plan *plan, 
 /* What of a message tells contents of one RRset apart: not an SOA record's serial. */
 bool p11s_plan_content_id(const struct p11s_plan *plan, const unsigned char *message, size_t len,
                           const struct p11s_message *m, uint64_t *ret_id);
-/* A new item of that size, all zeros; NULL: no memory. */
-void *p11s_plan_append(struct p11s_plan_list *list, size_t size);
-
 /* What the key has signed for the zone for that purpose; P11S_ID_TABLE_NONE: nothing. */
 uint32_t p11s_plan_find_use(const struct p11s_plan *plan, uint32_t key, uint32_t zone,
                             enum p11s_purpose purpose);

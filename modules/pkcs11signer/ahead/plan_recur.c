@@ -135,26 +135,21 @@ static int compare(const void *a, const void *b, void *arg)
 static bool limit_contents(struct p11s_plan *plan)
 {
   struct p11s_id_table seen = P11S_ID_TABLE_INIT;
-  size_t kept = 0, dnskeys = plan->dnskeys;
+  size_t all = plan->ordered;
   bool good = true;
 
-  for (size_t i = 0; good && i < plan->ordered; i++) {
-    struct p11s_line *line = p11s_plan_line(plan, plan->order[i]);
-    uint32_t *count = p11s_id_table_at(&seen, rrset_of(plan, line));
+  plan->ordered = plan->dnskeys = 0;
+  for (size_t i = 0; good && i < all; i++) {
+    const struct p11s_line *line = p11s_plan_line(plan, plan->order[i]);
+    uint32_t *before = p11s_id_table_at(&seen, rrset_of(plan, line));
 
-    good = count != NULL;
-    if (!good)
-      break;
-    *count = *count == P11S_ID_TABLE_NONE ? 1 : *count + 1;
-    line->recurs = *count <= P11S_PLAN_CONTENTS_MOST;
-    if (line->recurs)
-      plan->order[kept++] = plan->order[i];
-    else
-      dnskeys -= line->dnskey;
+    good = before != NULL;
+    if (!good || ++*before >= P11S_PLAN_CONTENTS_MOST) /* P11S_ID_TABLE_NONE becomes 0 */
+      continue;
+    plan->order[plan->ordered++] = plan->order[i];
+    plan->dnskeys += line->dnskey;
   }
   p11s_id_table_clear(&seen);
-  plan->ordered = kept;
-  plan->dnskeys = dnskeys;
   return good;
 }
 
@@ -164,19 +159,16 @@ bool p11s_plan_finish(struct p11s_plan *plan)
   bool good;
 
   free(plan->order);
-  plan->ordered = plan->dnskeys = 0;
+  plan->ordered = 0;
   plan->order = calloc(plan->lines.count + 1, sizeof *plan->order);
   p11s_plan_resolve_soas(plan);
   note_served(plan);
   good = plan->order != NULL && find_newest(plan, &newest);
   for (size_t i = 0; good && i < plan->lines.count; i++) {
-    struct p11s_line *line = p11s_plan_line(plan, i);
+    const struct p11s_line *line = p11s_plan_line(plan, i);
 
-    line->recurs = p11s_plan_may_recur(plan, line) && is_current(plan, &newest, line);
-    if (!line->recurs)
-      continue;
-    plan->order[plan->ordered++] = (uint32_t)i;
-    plan->dnskeys += line->dnskey;
+    if (p11s_plan_may_recur(plan, line) && is_current(plan, &newest, line))
+      plan->order[plan->ordered++] = (uint32_t)i;
   }
   p11s_id_table_clear(&newest);
   if (good)
@@ -190,7 +182,7 @@ static bool is_wanted(const struct p11s_plan *plan, uint32_t token, const struct
 {
   return (line->stored & P11S_BIT(P11S_AT_THIS + ahead)) == 0 &&
          !p11s_plan_is_unknowable(plan, line) &&
-         p11s_plan_key(plan, p11s_plan_use(plan, line->use)->key)->token == token;
+         p11s_plan_key(plan, p11s_plan_use(plan, line->use)->key)->token == token + 1;
 }
 
 static void make_task(const struct p11s_plan *plan, uint32_t what, unsigned ahead,
@@ -224,42 +216,20 @@ bool p11s_plan_apply(const struct p11s_plan_task *task, unsigned char *message, 
   return true;
 }
 
-/* To the next place: DNSKEYs with all their weeks, then the others, week by week. */
-static bool step(const struct p11s_plan *plan, struct p11s_plan_cursor *c)
-{
-  if (!c->begun) {
-    c->begun = true;
-    if (plan->dnskeys > 0)
-      return true;
-    c->past_dnskeys = true;
-    c->at = plan->dnskeys;
-    return c->at < plan->ordered;
-  }
-  if (!c->past_dnskeys) {
-    if (++c->ahead <= plan->weeks)
-      return true;
-    c->ahead = 0;
-    c->past_dnskeys = ++c->at >= plan->dnskeys;
-    return c->at < plan->ordered;
-  }
-  if (++c->at >= plan->ordered) {
-    c->at = plan->dnskeys;
-    c->ahead++;
-  }
-  return c->ahead <= plan->weeks && c->at < plan->ordered;
-}
-
+/* The places: DNSKEYs with all their weeks, then the others, week by week. */
 bool p11s_plan_next(const struct p11s_plan *plan, uint32_t token, struct p11s_plan_cursor *cursor,
                     struct p11s_plan_task *ret)
 {
-  struct p11s_plan_cursor c = *cursor;
+  size_t weeks = plan->weeks + 1, others = plan->ordered - plan->dnskeys;
 
-  if (plan->weeks == 0)
-    return false;
-  while (step(plan, &c)) {
-    *cursor = c;
-    if (is_wanted(plan, token, p11s_plan_line(plan, plan->order[c.at]), c.ahead)) {
-      make_task(plan, plan->order[c.at], c.ahead, ret);
+  while (plan->weeks > 0 && cursor->next < plan->ordered * weeks) {
+    size_t place = cursor->next++, behind = place - plan->dnskeys * weeks;
+    bool is_dnskey = place < plan->dnskeys * weeks;
+    uint32_t what = plan->order[is_dnskey ? place / weeks : plan->dnskeys + behind % others];
+    unsigned ahead = (unsigned)(is_dnskey ? place % weeks : behind / others);
+
+    if (is_wanted(plan, token, p11s_plan_line(plan, what), ahead)) {
+      make_task(plan, what, ahead, ret);
       return true;
     }
   }

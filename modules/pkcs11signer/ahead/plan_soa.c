@@ -71,8 +71,8 @@ void p11s_plan_resolve_soas(struct p11s_plan *plan)
   for (size_t i = 0; i < plan->lines.count; i++)
     if (p11s_plan_line(plan, i)->soa)
       begin_line(plan, p11s_plan_line(plan, i));
-  for (size_t i = 0; i < plan->soas.count; i++) {
-    const struct p11s_plan_soa *soa = p11s_plan_soa(plan, i);
+  for (size_t i = 0; i < plan->soa_count; i++) {
+    const struct p11s_plan_soa *soa = &plan->soas[i];
     struct p11s_line *line = p11s_plan_line(plan, soa->line);
     uint32_t serial;
 

@@ -23,29 +23,9 @@ size_t p11s_plan_uses(const struct p11s_plan *plan)
   return plan->uses.count;
 }
 
-size_t p11s_plan_use_zone(const struct p11s_plan *plan, size_t use)
+struct p11s_plan_use *p11s_plan_use(const struct p11s_plan *plan, size_t use)
 {
-  return p11s_plan_use(plan, use)->zone;
-}
-
-size_t p11s_plan_use_key(const struct p11s_plan *plan, size_t use)
-{
-  return p11s_plan_use(plan, use)->key;
-}
-
-enum p11s_purpose p11s_plan_use_purpose(const struct p11s_plan *plan, size_t use)
-{
-  return p11s_plan_use(plan, use)->purpose;
-}
-
-enum p11s_use_state p11s_plan_use_state(const struct p11s_plan *plan, size_t use)
-{
-  return p11s_plan_use(plan, use)->state;
-}
-
-void p11s_plan_set_use(struct p11s_plan *plan, size_t use, enum p11s_use_state state)
-{
-  p11s_plan_use(plan, use)->state = state;
+  return (struct p11s_plan_use *)plan->uses.items + use;
 }
 
 /* -- keys */
@@ -62,7 +42,7 @@ const unsigned char *p11s_plan_key_id(const struct p11s_plan *plan, size_t key)
 
 void p11s_plan_set_token(struct p11s_plan *plan, size_t key, uint32_t token)
 {
-  p11s_plan_key(plan, key)->token = token;
+  p11s_plan_key(plan, key)->token = token + 1; /* of P11S_PLAN_NO_TOKEN that is 0 */
 }
 
 /* -- what a zone has */

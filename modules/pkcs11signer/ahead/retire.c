@@ -2,7 +2,6 @@
 #include "ahead/retire.h"
 
 #include "base/buf.h"
-#include "format/keyref.h"
 #include "base/lock.h"
 #include "token/token.h"
 
@@ -19,12 +18,6 @@ struct p11s_retire_token {
   uint64_t unnamed_ms; /* since when none was found; 0: one was */
 };
 
-struct reading {
-  struct p11s_retire *retire;
-  const char *zone;
-  struct p11s_buf zones; /* each name with its NUL */
-};
-
 void p11s_retire_clear(struct p11s_retire *r)
 {
   for (size_t i = 0; i < r->count; i++)
@@ -35,38 +28,23 @@ void p11s_retire_clear(struct p11s_retire *r)
 
 /* -- rows */
 
-static void note_name(struct reading *reading, const struct p11s_keyref *ref)
+static bool note_name(const struct p11s_row *row, const struct p11s_keyref *ref, void *arg)
 {
-  for (size_t i = 0; i < reading->retire->count; i++) {
-    struct p11s_retire_token *t = &reading->retire->tokens[i];
+  struct p11s_retire *r = arg;
+
+  for (size_t i = 0; i < r->count; i++) {
+    struct p11s_retire_token *t = &r->tokens[i];
 
     if (t->named || strcmp(p11s_token_engine(t->token), ref->engine) != 0 ||
         strcmp(p11s_token_slot(t->token), ref->slot) != 0)
       continue;
     t->named = true;
-    if (t->zone == NULL || strcmp(t->zone, reading->zone) != 0) {
+    if (t->zone == NULL || strcmp(t->zone, row->zone) != 0) {
       free(t->zone);
-      t->zone = strdup(reading->zone);
+      t->zone = strdup(row->zone);
     }
   }
-}
-
-static bool read_row(const struct p11s_row *row, void *arg)
-{
-  struct p11s_keyref *ref = NULL;
-
-  if (p11s_keyref_is_ours(row->content, row->content_len) &&
-      p11s_keyref_parse(row->content, row->content_len, &ref, NULL) == P11S_OK)
-    note_name(arg, ref);
-  p11s_keyref_free(ref);
   return true;
-}
-
-static bool read_rows(struct reading *reading, const struct p11s_host *host, const char *zone,
-                      struct p11s_error *e)
-{
-  reading->zone = zone;
-  return host->each_row(host->ctx, zone, read_row, reading, e) == P11S_OK;
 }
 
 static bool are_all_named(const struct p11s_retire *r)
@@ -77,36 +55,27 @@ static bool are_all_named(const struct p11s_retire *r)
   return true;
 }
 
-static bool keep_zone(const char *zone, void *arg)
-{
-  struct reading *reading = arg;
-
-  p11s_buf_add_text(&reading->zones, zone);
-  return !reading->zones.failed;
-}
-
 /* false: not all that had to be read was. */
-static bool read_all(struct reading *reading, const struct p11s_host *host, const atomic_bool *stop,
+static bool read_all(struct p11s_retire *r, const struct p11s_host *host, const atomic_bool *stop,
                      struct p11s_error *e)
 {
-  struct p11s_retire *r = reading->retire;
+  struct p11s_buf zones = P11S_BUF_INIT;
   bool good = true;
 
   for (size_t i = 0; good && i < r->count; i++) {
     char *zone = r->tokens[i].named || r->tokens[i].zone == NULL ? NULL : strdup(r->tokens[i].zone);
 
     if (zone != NULL) /* its own, which may be replaced meanwhile */
-      good = read_rows(reading, host, zone, e);
+      good = p11s_host_each_ref(host, zone, note_name, r, e) == P11S_OK;
     free(zone);
   }
   if (!good || are_all_named(r))
     return good;
-  good = host->each_zone(host->ctx, keep_zone, reading, e) == P11S_OK;
-  if (good && reading->zones.failed)
-    good = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory") == P11S_OK;
+  good = p11s_host_zones(host, &zones, e) == P11S_OK;
   for (const char *zone = NULL;
-       good && !are_all_named(r) && (zone = p11s_buf_next_text(&reading->zones, zone)) != NULL;)
-    good = !atomic_load(stop) && read_rows(reading, host, zone, e);
+       good && !are_all_named(r) && (zone = p11s_buf_next_text(&zones, zone)) != NULL;)
+    good = !atomic_load(stop) && p11s_host_each_ref(host, zone, note_name, r, e) == P11S_OK;
+  p11s_buf_clear(&zones);
   return good;
 }
 
@@ -158,7 +127,6 @@ static void judge(struct p11s_retire *r)
 void p11s_retire_step(struct p11s_retire *r, struct p11s_tokens *tokens, struct p11s_zones *zones,
                       const atomic_bool *stop)
 {
-  struct reading reading = {r, NULL, P11S_BUF_INIT};
   uint64_t begun = p11s_now_ms(), took;
   const struct p11s_host *host;
   struct p11s_error error = {0};
@@ -166,11 +134,10 @@ void p11s_retire_step(struct p11s_retire *r, struct p11s_tokens *tokens, struct 
   if (begun < r->next_ms || !list_tokens(r, tokens))
     return;
   host = r->count > 0 ? p11s_zones_host(zones) : NULL;
-  if (host != NULL && read_all(&reading, host, stop, &error))
+  if (host != NULL && read_all(r, host, stop, &error))
     judge(r);
   else if (error.code != P11S_OK)
     p11s_zones_note_failure(zones, &error);
-  p11s_buf_clear(&reading.zones);
   took = p11s_now_ms() - begun;
   r->next_ms = p11s_now_ms() + (took * PART > EVERY_MS ? took * PART : EVERY_MS);
 }

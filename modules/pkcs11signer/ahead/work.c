@@ -127,17 +127,21 @@ static bool begin_task(struct p11s_ahead_work *work, struct p11s_ahead_token *t,
   return begun;
 }
 
+void p11s_ahead_rewind(const struct p11s_ahead_work *work, struct p11s_ahead_token *t)
+{
+  t->cursor = (struct p11s_plan_cursor){0};
+  t->elsewhere = false;
+  t->left = p11s_plan_count(work->plan, t->number, t->cursor);
+}
+
 /* Behind the last task. What other servers were making is there now, or they have died. */
 static void end_or_look_again(const struct p11s_ahead_work *work, struct p11s_ahead_token *t)
 {
   t->exhausted = !t->elsewhere;
-  t->left = 0;
   if (t->exhausted)
     return;
-  t->elsewhere = false;
   t->not_before_us = p11s_now_us() + ELSEWHERE_US;
-  memset(&t->cursor, 0, sizeof t->cursor);
-  t->left = p11s_plan_count(work->plan, t->number, t->cursor);
+  p11s_ahead_rewind(work, t);
 }
 
 bool p11s_ahead_begin(struct p11s_ahead_work *work, struct p11s_ahead_token *t,
@@ -176,12 +180,10 @@ bool p11s_ahead_end(struct p11s_ahead_work *work, struct p11s_ahead_token *t,
 
 /* -- when */
 
-static void note_failure(struct p11s_ahead_work *work, struct p11s_ahead_token *t,
-                         const struct p11s_error *why)
+static void note_failure(struct p11s_ahead_token *t, const struct p11s_error *why)
 {
   uint64_t pause = FAILED_FIRST_US << (t->failures < 6 ? t->failures : 6);
 
-  (void)work;
   t->failures++;
   t->not_before_us = p11s_now_us() + (pause < FAILED_MOST_US ? pause : FAILED_MOST_US);
   /* That a token is away, or the server ends, is said elsewhere. */
@@ -191,8 +193,7 @@ static void note_failure(struct p11s_ahead_work *work, struct p11s_ahead_token *
                      why->text);
 }
 
-static void finish(struct p11s_ahead_work *work, struct p11s_ahead_token *t,
-                   const struct p11s_error *result)
+static void note_result(struct p11s_ahead_token *t, const struct p11s_error *result)
 {
   uint64_t idle = 0, since = p11s_now_us() - t->begun_us;
 
@@ -202,7 +203,7 @@ static void finish(struct p11s_ahead_work *work, struct p11s_ahead_token *t,
   if (result->code == P11S_OK)
     t->failures = 0;
   else
-    note_failure(work, t, result);
+    note_failure(t, result);
 }
 
 static uint64_t time_left_us(const struct p11s_ahead_work *work)
@@ -222,49 +223,45 @@ static uint64_t pause_us(const struct p11s_ahead_work *work, const struct p11s_a
       .took_us = t->took_us,
       .time_left_us = time_left_us(work),
       .left = t->left,
-      .urgent = t->cursor.begun && !t->cursor.past_dnskeys,
+      .urgent = t->cursor.next > 0 && t->task.purpose == P11S_FOR_DNSKEY,
   };
 
   if (now_us < t->not_before_us)
     return t->not_before_us - now_us;
-  return t->begun ? p11s_pace_wait(&pace) : 0;
+  return t->begun_us > 0 ? p11s_pace_wait(&pace) : 0;
+}
+
+/* Begins the next one, if it is time. Returns when to look again. */
+static uint64_t begin_if_due(struct p11s_ahead_work *work, struct p11s_ahead_token *t)
+{
+  uint64_t now = p11s_now_us(), idle, wait;
+  struct p11s_error error;
+
+  if (!p11s_token_is_free(t->token, &idle))
+    return LOOK_AGAIN_US;
+  wait = pause_us(work, t, now, idle);
+  if (wait > 0)
+    return wait;
+  if (p11s_ahead_begin(work, t, &error)) {
+    t->begun_us = now;
+    t->idle_at_us = idle;
+    return UINT64_MAX; /* ended() tells */
+  }
+  if (error.code != P11S_OK && error.code != P11S_ERR_BUSY) {
+    note_failure(t, &error);
+    return LOOK_AGAIN_US;
+  }
+  return t->exhausted ? UINT64_MAX : 0;
 }
 
 bool p11s_ahead_step(struct p11s_ahead_work *work, struct p11s_ahead_token *t,
                      uint64_t *ret_wait_us)
 {
-  struct p11s_error error;
-  uint64_t idle, wait, now;
-  bool made = false;
+  struct p11s_error result;
+  bool ended = p11s_ahead_end(work, t, &result);
 
-  *ret_wait_us = UINT64_MAX;
-  if (t->job != NULL) {
-    if (!p11s_ahead_end(work, t, &error))
-      return false; /* ended() tells */
-    finish(work, t, &error);
-    made = error.code == P11S_OK;
-  }
-  if (t->exhausted)
-    return made;
-  now = p11s_now_us();
-  if (!p11s_token_is_free(t->token, &idle)) {
-    *ret_wait_us = LOOK_AGAIN_US;
-    return made;
-  }
-  wait = pause_us(work, t, now, idle);
-  if (wait > 0) {
-    *ret_wait_us = wait;
-    return made;
-  }
-  if (p11s_ahead_begin(work, t, &error)) {
-    t->begun = true;
-    t->begun_us = now;
-    t->idle_at_us = idle;
-  } else if (error.code != P11S_OK && error.code != P11S_ERR_BUSY) {
-    note_failure(work, t, &error);
-    *ret_wait_us = LOOK_AGAIN_US;
-  } else if (!t->exhausted) {
-    *ret_wait_us = 0;
-  }
-  return made;
+  if (ended)
+    note_result(t, &result);
+  *ret_wait_us = t->job == NULL && !t->exhausted ? begin_if_due(work, t) : UINT64_MAX;
+  return ended && result.code == P11S_OK;
 }

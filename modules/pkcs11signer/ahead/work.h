@@ -44,8 +44,7 @@ struct p11s_ahead_token {
 
   struct p11s_job *job; /* under way */
   struct p11s_plan_task task;
-  bool begun;
-  uint64_t begun_us;
+  uint64_t begun_us;   /* 0: nothing has yet */
   uint64_t idle_at_us; /* the token's idle time then */
   uint64_t took_us;
   unsigned failures; /* in a row */
@@ -70,6 +69,8 @@ struct p11s_ahead_work {
 bool p11s_ahead_step(struct p11s_ahead_work *work, struct p11s_ahead_token *token,
                      uint64_t *ret_wait_us);
 
+/* To the beginning of the token's part. */
+void p11s_ahead_rewind(const struct p11s_ahead_work *work, struct p11s_ahead_token *token);
 /* The next signature of the plan that is not there yet: begins it. false: there is none
    (exhausted), or none now; or it failed, and e says why. */
 bool p11s_ahead_begin(struct p11s_ahead_work *work, struct p11s_ahead_token *token,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ahead/zones.h"
 
+#include "base/array.h"
 #include "format/dnsname.h"
 #include "sign/key.h"
 #include "format/keyref.h"
@@ -9,6 +10,7 @@
 #include "format/pubkey.h"
 #include "ahead/zones_internal.h"
 
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +27,7 @@ struct p11s_zones *p11s_zones_new(struct p11s_key_table *keys, const struct p11s
   zones->keys = keys;
   zones->host = host;
   zones->source = source;
+  TAILQ_INIT(&zones->entries);
   return zones;
 }
 
@@ -36,27 +39,7 @@ static void close_own(struct p11s_zones *zones)
   }
 }
 
-static void free_entry(struct p11s_zones_entry *entry)
-{
-  free(entry->zone.keys);
-  free(entry);
-}
-
-void p11s_zones_free(struct p11s_zones *zones)
-{
-  if (zones == NULL)
-    return;
-  close_own(zones);
-  for (size_t i = 0; i < zones->count; i++)
-    free_entry(zones->entries[i]);
-  free(zones->entries);
-  p11s_zones_free_doubts(zones);
-  free(zones);
-}
-
-/* -- the table */
-
-static int compare(const unsigned char *a, const unsigned char *b)
+static int compare(const void *a, const void *b)
 {
   size_t x = p11s_dnsname_length(a, P11S_DNSNAME_MAX), y = p11s_dnsname_length(b, P11S_DNSNAME_MAX);
 
@@ -66,49 +49,54 @@ static int compare(const unsigned char *a, const unsigned char *b)
 /* NULL: no memory. */
 static struct p11s_zones_entry *find(struct p11s_zones *zones, const unsigned char *name)
 {
-  size_t low = 0, high = zones->count, room = zones->room > 0 ? zones->room * 2 : 16;
-  struct p11s_zones_entry *entry, **more;
+  struct p11s_zones_entry **known = tfind(name, &zones->by_name, compare), *entry;
 
-  while (low < high) {
-    size_t middle = (low + high) / 2;
-    int order = compare(zones->entries[middle]->name, name);
-
-    if (order == 0)
-      return zones->entries[middle];
-    if (order < 0)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  if (zones->count == zones->room) {
-    more = reallocarray(zones->entries, room, sizeof(struct p11s_zones_entry *));
-    if (more == NULL)
-      return NULL;
-    zones->entries = more;
-    zones->room = room;
-  }
+  if (known != NULL)
+    return *known;
   entry = calloc(1, sizeof *entry);
   if (entry == NULL)
     return NULL;
   memcpy(entry->name, name, p11s_dnsname_length(name, P11S_DNSNAME_MAX));
-  memmove(zones->entries + low + 1, zones->entries + low,
-          (zones->count - low) * sizeof(struct p11s_zones_entry *));
-  zones->entries[low] = entry;
-  zones->count++;
+  if (tsearch(entry, &zones->by_name, compare) == NULL) {
+    free(entry);
+    return NULL;
+  }
+  TAILQ_INSERT_HEAD(&zones->entries, entry, next);
   return entry;
+}
+
+static void want_none(struct p11s_zones *zones)
+{
+  struct p11s_zones_entry *entry;
+
+  TAILQ_FOREACH(entry, &zones->entries, next)
+  entry->wanted = false;
 }
 
 static void drop_unwanted(struct p11s_zones *zones)
 {
-  size_t kept = 0;
+  struct p11s_zones_entry *next;
 
-  for (size_t i = 0; i < zones->count; i++) {
-    if (zones->entries[i]->wanted)
-      zones->entries[kept++] = zones->entries[i];
-    else
-      free_entry(zones->entries[i]);
+  for (struct p11s_zones_entry *entry = TAILQ_FIRST(&zones->entries); entry != NULL; entry = next) {
+    next = TAILQ_NEXT(entry, next);
+    if (entry->wanted)
+      continue;
+    TAILQ_REMOVE(&zones->entries, entry, next);
+    (void)tdelete(entry, &zones->by_name, compare);
+    free(entry->zone.keys);
+    free(entry);
   }
-  zones->count = kept;
+}
+
+void p11s_zones_free(struct p11s_zones *zones)
+{
+  if (zones == NULL)
+    return;
+  close_own(zones);
+  want_none(zones);
+  drop_unwanted(zones);
+  p11s_zones_free_doubts(zones);
+  free(zones);
 }
 
 /* -- asking */
@@ -116,19 +104,11 @@ static void drop_unwanted(struct p11s_zones *zones)
 #define SEP 1
 #define NO_SEP 2
 
-struct row_key {
-  unsigned char id[P11S_STORE_ID_LEN];
-  unsigned algorithm;
-  bool active, sep;
-};
-
 struct reading {
   struct p11s_key_table *table;
+  struct p11s_zone *zone;
   unsigned char roles[256]; /* by algorithm: which flags its active keys have */
-  struct row_key *keys;
-  size_t count;
-  bool more;
-  bool failed; /* no memory */
+  bool failed;              /* no memory */
 };
 
 /* A software key's; 0: it says none. */
@@ -143,38 +123,35 @@ static unsigned algorithm_of(const char *content)
 static void note_key(struct reading *r, const struct p11s_key *key, const struct p11s_row *row)
 {
   const struct p11s_pubkey *public_key = p11s_key_public(key);
-  struct row_key *more;
+  struct p11s_zone_key *place;
 
   if (public_key == NULL) {
-    r->more = true;
+    r->zone->more_keys = true;
     return;
   }
-  more = reallocarray(r->keys, r->count + 1, sizeof *more);
-  if (more == NULL) {
-    r->failed = true;
+  place = P11S_ARRAY_ADD(r->zone->keys, r->zone->key_count);
+  r->failed = place == NULL;
+  if (place == NULL)
     return;
-  }
-  r->keys = more;
-  more += r->count++;
-  memcpy(more->id, p11s_pubkey_hash(public_key), sizeof more->id);
-  more->algorithm = p11s_key_algorithm(key)->number;
-  more->active = row->active;
-  more->sep = row->flags == 257;
+  memcpy(place->id, p11s_pubkey_hash(public_key), sizeof place->id);
+  place->algorithm = p11s_key_algorithm(key)->number;
+  place->active = row->active;
+  place->sep = row->flags == 257;
 }
 
 static bool read_row(const struct p11s_row *row, void *arg)
 {
   struct reading *r = arg;
-  struct p11s_keyref *ref = NULL;
+  struct p11s_keyref *ref = p11s_row_ref(row);
   struct p11s_key *key = NULL;
   unsigned algorithm = 0;
 
-  if (!p11s_keyref_is_ours(row->content, row->content_len)) {
-    algorithm = algorithm_of(row->content);
-  } else if (p11s_keyref_parse(row->content, row->content_len, &ref, NULL) == P11S_OK) {
+  if (ref != NULL) {
     algorithm = ref->algorithm;
     if (p11s_key_table_get(r->table, ref, &key, NULL) == P11S_OK)
       note_key(r, key, row);
+  } else if (!p11s_keyref_is_ours(row->content, row->content_len)) {
+    algorithm = algorithm_of(row->content);
   }
   if (row->active)
     r->roles[algorithm] |= row->flags == 257 ? SEP : NO_SEP;
@@ -184,23 +161,16 @@ static bool read_row(const struct p11s_row *row, void *arg)
 }
 
 /* PowerDNS has KSK and ZSK where an algorithm has active keys of both kinds; else each is both. */
-static bool make_keys(struct reading *r, struct p11s_zone *zone)
+static void find_purposes(const struct reading *r)
 {
-  zone->more_keys = r->more;
-  zone->keys = calloc(r->count + 1, sizeof *zone->keys);
-  if (zone->keys == NULL)
-    return false;
-  for (; zone->key_count < r->count; zone->key_count++) {
-    const struct row_key *from = &r->keys[zone->key_count];
-    struct p11s_zone_key *to = &zone->keys[zone->key_count];
-    bool parted = r->roles[from->algorithm] == (SEP | NO_SEP);
+  for (size_t i = 0; i < r->zone->key_count; i++) {
+    struct p11s_zone_key *key = &r->zone->keys[i];
+    bool parted = r->roles[key->algorithm] == (SEP | NO_SEP);
 
-    memcpy(to->id, from->id, sizeof to->id);
-    to->signs[P11S_FOR_DNSKEY] = from->active && (!parted || from->sep);
-    to->signs[P11S_FOR_CDS] = from->active;
-    to->signs[P11S_FOR_ALL_ELSE] = from->active && (!parted || !from->sep);
+    key->signs[P11S_FOR_DNSKEY] = key->active && (!parted || key->sep);
+    key->signs[P11S_FOR_CDS] = key->active;
+    key->signs[P11S_FOR_ALL_ELSE] = key->active && (!parted || !key->sep);
   }
-  return true;
 }
 
 void p11s_zones_name(const unsigned char *name, struct p11s_buf *out)
@@ -214,7 +184,7 @@ static enum p11s_err read_zone(const struct p11s_zones *zones, const unsigned ch
                                struct p11s_zone *ret, struct p11s_error *e)
 {
   const struct p11s_host *host = zones->host;
-  struct reading r = {.table = zones->keys};
+  struct reading r = {.table = zones->keys, .zone = ret};
   struct p11s_buf text = P11S_BUF_INIT;
   enum p11s_err err;
 
@@ -222,9 +192,9 @@ static enum p11s_err read_zone(const struct p11s_zones *zones, const unsigned ch
   err = host->zone_state(host->ctx, p11s_buf_text(&text), &ret->state, e);
   if (err == P11S_OK && ret->state.exists)
     err = host->each_row(host->ctx, p11s_buf_text(&text), read_row, &r, e);
-  if (err == P11S_OK && (r.failed || text.failed || !make_keys(&r, ret)))
+  if (err == P11S_OK && (r.failed || text.failed))
     err = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  free(r.keys);
+  find_purposes(&r);
   p11s_buf_clear(&text);
   return err;
 }
@@ -334,17 +304,14 @@ enum p11s_use_state p11s_zone_use(const struct p11s_zone *zone, const unsigned c
 static void tell_uses(struct p11s_zones *zones, struct p11s_plan *plan)
 {
   for (size_t i = 0; i < p11s_plan_uses(plan); i++) {
-    const unsigned char *key_id = p11s_plan_key_id(plan, p11s_plan_use_key(plan, i));
-    const struct p11s_zones_entry *entry =
-        find(zones, p11s_plan_zone_name(plan, p11s_plan_use_zone(plan, i)));
-    enum p11s_use_state state;
+    struct p11s_plan_use *use = p11s_plan_use(plan, i);
+    const struct p11s_zones_entry *entry = find(zones, p11s_plan_zone_name(plan, use->zone));
 
     if (entry == NULL || !entry->known)
       continue;
-    state = p11s_zone_use(&entry->zone, key_id, p11s_plan_use_purpose(plan, i));
-    if (state == P11S_USE_UNNAMED && is_old(entry, GONE_MS))
-      state = P11S_USE_ENDED;
-    p11s_plan_set_use(plan, i, state);
+    use->state = p11s_zone_use(&entry->zone, p11s_plan_key_id(plan, use->key), use->purpose);
+    if (use->state == P11S_USE_UNNAMED && is_old(entry, GONE_MS))
+      use->state = P11S_USE_ENDED;
   }
 }
 
@@ -353,8 +320,7 @@ void p11s_zones_tell(struct p11s_zones *zones, struct p11s_plan *plan, struct p1
 {
   uint64_t begun_us = p11s_now_us();
 
-  for (size_t i = 0; i < zones->count; i++)
-    zones->entries[i]->wanted = false;
+  want_none(zones);
   for (size_t i = 0; i < p11s_plan_zones(plan); i++) {
     struct p11s_zones_entry *entry = find(zones, p11s_plan_zone_name(plan, i));
 
@@ -374,12 +340,16 @@ void p11s_zones_tell(struct p11s_zones *zones, struct p11s_plan *plan, struct p1
 
 void p11s_zones_refresh(struct p11s_zones *zones, uint64_t max_age_ms, uint64_t most_us)
 {
+  const struct p11s_zones_entry *last = TAILQ_LAST(&zones->entries, p11s_zones_list);
+  struct p11s_zones_entry *entry = NULL;
   uint64_t begun_us = p11s_now_us();
 
-  for (size_t i = 0; i < zones->count && p11s_now_us() - begun_us < most_us; i++) {
-    zones->hand = zones->hand + 1 < zones->count ? zones->hand + 1 : 0;
-    if (is_old(zones->entries[zones->hand], max_age_ms))
-      (void)ask(zones, zones->entries[zones->hand]);
+  while (entry != last && p11s_now_us() - begun_us < most_us) {
+    entry = TAILQ_FIRST(&zones->entries);
+    TAILQ_REMOVE(&zones->entries, entry, next);
+    TAILQ_INSERT_TAIL(&zones->entries, entry, next);
+    if (is_old(entry, max_age_ms) && !ask(zones, entry))
+      return;
   }
 }
 

@@ -31,6 +31,9 @@ struct p11s_store;
 
 struct p11s_zone_key {
   unsigned char id[P11S_STORE_ID_LEN]; /* SHA-256 of public key and algorithm (store/store.h) */
+  unsigned algorithm;
+  bool active;
+  bool sep; /* flags 257 */
   bool signs[P11S_PURPOSES];
 };
 struct p11s_zone {

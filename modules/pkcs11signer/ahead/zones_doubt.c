@@ -2,6 +2,7 @@
 /* What stands at a name now, where several contents were used lately or one is missing
  * (ahead/zones.h).
  */
+#include "base/array.h"
 #include "base/lock.h"
 #include "format/message.h"
 #include "ahead/zones_internal.h"
@@ -28,27 +29,19 @@ void p11s_zones_free_doubts(struct p11s_zones *zones)
    next call. */
 static struct p11s_zones_answer *answer_of(struct p11s_zones *zones, uint64_t id)
 {
-  size_t room = zones->answer_room > 0 ? zones->answer_room * 2 : 64;
-  struct p11s_zones_answer *more;
   uint32_t at = p11s_id_table_find(&zones->answer_of, id), *place;
+  struct p11s_zones_answer *answer;
 
   if (at != P11S_ID_TABLE_NONE)
     return &zones->answers[at];
   if (zones->answer_count >= ANSWERS_MOST)
     forget_all(zones);
-  if (zones->answer_count == zones->answer_room) {
-    more = reallocarray(zones->answers, room, sizeof *more);
-    if (more == NULL)
-      return NULL;
-    zones->answers = more;
-    zones->answer_room = room;
-  }
-  place = p11s_id_table_at(&zones->answer_of, id);
+  answer = P11S_ARRAY_ADD(zones->answers, zones->answer_count);
+  place = answer != NULL ? p11s_id_table_at(&zones->answer_of, id) : NULL;
   if (place == NULL)
     return NULL;
-  *place = (uint32_t)zones->answer_count++;
-  zones->answers[*place] = (struct p11s_zones_answer){.kind = P11S_SERVED_UNSURE};
-  return &zones->answers[*place];
+  *place = (uint32_t)zones->answer_count - 1;
+  return answer;
 }
 
 /* -- the question: owner and type of a stored message */

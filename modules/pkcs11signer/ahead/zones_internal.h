@@ -6,11 +6,14 @@
 #include "base/id_table.h"
 #include "ahead/zones.h"
 
+#include <sys/queue.h>
+
 /* Shared by ahead/zones.c (which zones and keys there are) and ahead/zones_doubt.c (what stands at
  * a name). */
 
 struct p11s_zones_entry {
-  unsigned char name[P11S_DNSNAME_MAX];
+  unsigned char name[P11S_DNSNAME_MAX]; /* first: the tree is searched for it */
+  TAILQ_ENTRY(p11s_zones_entry) next;
   struct p11s_zone zone;
   bool known;
   uint64_t asked_ms; /* when the answer came */
@@ -28,10 +31,10 @@ struct p11s_zones {
   struct p11s_key_table *keys;
   const struct p11s_host_source *source;
   struct p11s_host own;
-  const struct p11s_host *host;      /* NULL: not open */
-  struct p11s_zones_entry **entries; /* by name */
-  size_t count, room;
-  size_t hand; /* of p11s_zones_refresh() */
+  const struct p11s_host *host; /* NULL: not open */
+  void *by_name;                /* the entries, for tsearch() */
+  TAILQ_HEAD(p11s_zones_list, p11s_zones_entry)
+  entries; /* p11s_zones_refresh() begins with the first */
   uint64_t pause_ms;
   uint64_t not_before_ms;
   bool changed;
@@ -39,7 +42,7 @@ struct p11s_zones {
   /* ahead/zones_doubt.c */
   struct p11s_id_table answer_of;
   struct p11s_zones_answer *answers;
-  size_t answer_count, answer_room;
+  size_t answer_count;
 };
 
 /* Appends the name as the host wants it. */

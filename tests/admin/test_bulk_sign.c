@@ -71,18 +71,18 @@ static void message_of(unsigned number, unsigned char *message)
   memcpy(message + 100, &number, sizeof number);
 }
 
-static bool add(unsigned number, unsigned kind, uint64_t until_ms)
+static bool add(unsigned number, unsigned week, uint64_t until_ms)
 {
   unsigned char message[LEN];
 
   message_of(number, message);
-  return p11s_bulk_sign_add(batch, key, message, LEN, kind, until_ms);
+  return p11s_bulk_sign_add(batch, &(struct p11s_demand){key, message, LEN, (int)week}, until_ms);
 }
 
-static void must_add(unsigned first, unsigned last, unsigned kind)
+static void must_add(unsigned first, unsigned last, unsigned week)
 {
   for (unsigned i = first; i < last; i++)
-    assert_true(add(i, kind, rig_later()));
+    assert_true(add(i, week, rig_later()));
 }
 
 static bool is_stored(unsigned number)

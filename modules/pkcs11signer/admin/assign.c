@@ -17,15 +17,13 @@ struct twin_search {
   unsigned id;
 };
 
-static bool is_twin(const struct p11s_row *row, void *arg)
+static bool is_other(const struct p11s_row *row, const struct p11s_keyref *ref, void *arg)
 {
   struct twin_search *search = arg;
-  struct p11s_keyref *ref = NULL;
   const unsigned char *data;
   size_t len;
 
-  if (row->flags != search->a->flags || !p11s_keyref_is_ours(row->content, row->content_len) ||
-      p11s_keyref_parse(row->content, row->content_len, &ref, NULL) != P11S_OK)
+  if (row->flags != search->a->flags)
     return true;
   data = p11s_pubkey_data(search->public_key, &len);
   if (ref->algorithm != search->a->ref->algorithm)
@@ -37,7 +35,6 @@ static bool is_twin(const struct p11s_row *row, void *arg)
                     strcmp(ref->slot, search->a->ref->slot) == 0 &&
                     strcmp(ref->label, search->a->ref->label) == 0;
   search->id = row->id;
-  p11s_keyref_free(ref);
   return !search->found;
 }
 
@@ -45,7 +42,7 @@ static enum p11s_err refuse_twin(const struct p11s_host *host, const struct p11s
                                  const struct p11s_pubkey *public_key, struct p11s_error *e)
 {
   struct twin_search search = {a, public_key, false, 0};
-  enum p11s_err result = host->each_row(host->ctx, a->zone, is_twin, &search, e);
+  enum p11s_err result = p11s_host_each_ref(host, a->zone, is_other, &search, e);
 
   if (result != P11S_OK || !search.found)
     return result;

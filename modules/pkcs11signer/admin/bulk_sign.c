@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #define AHEAD 4            /* messages that wait for each thread */
 #define UNWRITTEN 2000     /* records that may wait to be written */
@@ -17,9 +18,9 @@
 #define REFUSED_MOST 65536 /* bytes of text about messages that were refused */
 
 struct item {
-  struct item *next;
+  STAILQ_ENTRY(item) next;
   struct p11s_key *key;
-  unsigned kind;
+  int week;
   size_t len;
   unsigned char message[];
 };
@@ -32,12 +33,10 @@ struct p11s_bulk_sign {
 
   struct p11s_mutex lock; /* guards the rest */
   pthread_cond_t to_do;   /* there is an item, or it is over */
-  pthread_cond_t changed; /* there is room, an item is done, or a thread has ended */
-  struct item *first;
-  struct item **last;
+  pthread_cond_t changed; /* there is room, or an item is done */
+  STAILQ_HEAD(, item) items;
   size_t queued;
-  unsigned busy;
-  unsigned running; /* threads */
+  unsigned busy; /* threads */
   bool stopping;
   struct p11s_error error;
   struct p11s_bulk_sign_counts counts;
@@ -102,11 +101,11 @@ static void give_up_locked(struct p11s_bulk_sign *b, const struct p11s_error *er
   pthread_cond_broadcast(&b->to_do);
 }
 
-/* Of kind 0 alone: the same message of another week is refused as well. */
+/* Of week 0 alone: the same message of another week is refused as well. */
 static void note_refused_locked(struct p11s_bulk_sign *b, const struct item *item,
                                 const struct p11s_error *error)
 {
-  if (item->kind == 0 && b->refused.len < REFUSED_MOST)
+  if (item->week == 0 && b->refused.len < REFUSED_MOST)
     p11s_buf_add_text(&b->refused, error->text);
 }
 
@@ -123,7 +122,7 @@ static void do_item(struct p11s_bulk_sign *b, const struct item *item)
     let_the_store_write(b);
   p11s_lock(&b->lock);
   if (result == P11S_OK)
-    (there ? b->counts.there : b->counts.made)[item->kind]++;
+    (there ? b->counts.there : b->counts.made)[item->week]++;
   else if (result == P11S_ERR_TOO_LONG)
     note_refused_locked(b, item, &error);
   else
@@ -139,11 +138,9 @@ static void free_item(struct item *item)
 
 static struct item *take_locked(struct p11s_bulk_sign *b)
 {
-  struct item *item = b->first;
+  struct item *item = STAILQ_FIRST(&b->items);
 
-  b->first = item->next;
-  if (b->first == NULL)
-    b->last = &b->first;
+  STAILQ_REMOVE_HEAD(&b->items, next);
   b->queued--;
   return item;
 }
@@ -156,7 +153,7 @@ static void *batch_main(void *arg)
   (void)pthread_setname_np(pthread_self(), "p11s/batch");
   p11s_lock(&b->lock);
   for (;;) {
-    while (b->first == NULL && !b->stopping)
+    while (b->queued == 0 && !b->stopping)
       p11s_cond_wait(&b->to_do, &b->lock);
     if (b->stopping)
       break;
@@ -170,8 +167,6 @@ static void *batch_main(void *arg)
     b->busy--;
     pthread_cond_broadcast(&b->changed);
   }
-  b->running--;
-  pthread_cond_broadcast(&b->changed);
   p11s_unlock(&b->lock);
   return NULL;
 }
@@ -180,7 +175,7 @@ static void *batch_main(void *arg)
 
 static void destroy(struct p11s_bulk_sign *b)
 {
-  while (b->first != NULL)
+  while (b->queued > 0)
     free_item(take_locked(b));
   pthread_cond_destroy(&b->to_do);
   pthread_cond_destroy(&b->changed);
@@ -188,14 +183,6 @@ static void destroy(struct p11s_bulk_sign *b)
   p11s_buf_clear(&b->refused);
   free(b->threads);
   free(b);
-}
-
-/* Signals are for the command's own thread. */
-static void start_threads(struct p11s_bulk_sign *b, unsigned threads)
-{
-  while (b->thread_count < threads &&
-         p11s_thread_start(&b->threads[b->thread_count], batch_main, b))
-    b->thread_count++;
 }
 
 enum p11s_err p11s_bulk_sign_new(struct p11s_signer *signer, unsigned threads,
@@ -209,15 +196,12 @@ enum p11s_err p11s_bulk_sign_new(struct p11s_signer *signer, unsigned threads,
   p11s_cond_init(&b->to_do);
   p11s_cond_init(&b->changed);
   b->signer = signer;
-  b->last = &b->first;
+  STAILQ_INIT(&b->items);
   b->room = (size_t)threads * AHEAD;
   b->threads = calloc(threads, sizeof *b->threads);
-  b->running = threads;
-  if (b->threads != NULL)
-    start_threads(b, threads);
-  p11s_lock(&b->lock);
-  b->running -= threads - b->thread_count;
-  p11s_unlock(&b->lock);
+  while (b->threads != NULL && b->thread_count < threads &&
+         p11s_thread_start(&b->threads[b->thread_count], batch_main, b))
+    b->thread_count++;
   if (b->thread_count > 0) {
     *ret_batch = b;
     return P11S_OK;
@@ -226,11 +210,11 @@ enum p11s_err p11s_bulk_sign_new(struct p11s_signer *signer, unsigned threads,
   return p11s_error_set(e, P11S_ERR_NOMEM, "no thread could be started");
 }
 
-bool p11s_bulk_sign_add(struct p11s_bulk_sign *b, struct p11s_key *key,
-                        const unsigned char *message, size_t len, unsigned kind, uint64_t until_ms)
+bool p11s_bulk_sign_add(struct p11s_bulk_sign *b, const struct p11s_demand *demand,
+                        uint64_t until_ms)
 {
   static const struct p11s_error no_memory = {.code = P11S_ERR_NOMEM, .text = "out of memory"};
-  struct item *item = malloc(sizeof *item + len);
+  struct item *item = malloc(sizeof *item + demand->len);
   bool added;
 
   if (item == NULL) {
@@ -239,16 +223,16 @@ bool p11s_bulk_sign_add(struct p11s_bulk_sign *b, struct p11s_key *key,
     p11s_unlock(&b->lock);
     return false;
   }
-  *item = (struct item){NULL, p11s_key_acquire(key), kind, len};
-  memcpy(item->message, message, len);
+  *item =
+      (struct item){.key = p11s_key_acquire(demand->key), .week = demand->week, .len = demand->len};
+  memcpy(item->message, demand->message, demand->len);
   p11s_lock(&b->lock);
   while (b->queued >= b->room && !b->stopping &&
          p11s_cond_wait_until(&b->changed, &b->lock, until_ms))
     ;
   added = b->queued < b->room && !b->stopping;
   if (added) {
-    *b->last = item;
-    b->last = &item->next;
+    STAILQ_INSERT_TAIL(&b->items, item, next);
     b->queued++;
     pthread_cond_signal(&b->to_do);
   }
@@ -258,17 +242,21 @@ bool p11s_bulk_sign_add(struct p11s_bulk_sign *b, struct p11s_key *key,
   return added;
 }
 
+static bool is_done_locked(const struct p11s_bulk_sign *b)
+{
+  return b->busy == 0 && (b->stopping || b->queued == 0);
+}
+
 bool p11s_bulk_sign_wait(struct p11s_bulk_sign *b, uint64_t until_ms)
 {
   bool done;
 
   p11s_lock(&b->lock);
-  while ((b->stopping ? b->running : b->queued + b->busy) > 0 &&
-         p11s_cond_wait_until(&b->changed, &b->lock, until_ms))
+  while (!is_done_locked(b) && p11s_cond_wait_until(&b->changed, &b->lock, until_ms))
     ;
-  done = (b->stopping ? b->running : b->queued + b->busy) == 0;
+  done = is_done_locked(b);
   p11s_unlock(&b->lock);
-  return done && p11s_store_flush(p11s_signer_store(b->signer), until_ms);
+  return p11s_store_flush(p11s_signer_store(b->signer), until_ms) && done;
 }
 
 enum p11s_err p11s_bulk_sign_error(struct p11s_bulk_sign *b, struct p11s_error *e)
@@ -299,16 +287,11 @@ void p11s_bulk_sign_add_refused(struct p11s_bulk_sign *b, struct p11s_buf *out)
 
 bool p11s_bulk_sign_stop(struct p11s_bulk_sign *b, uint64_t until_ms)
 {
-  bool all_back;
-
   p11s_lock(&b->lock);
   b->stopping = true;
   pthread_cond_broadcast(&b->to_do);
-  while (b->running > 0 && p11s_cond_wait_until(&b->changed, &b->lock, until_ms))
-    ;
-  all_back = b->running == 0;
   p11s_unlock(&b->lock);
-  return p11s_store_flush(p11s_signer_store(b->signer), until_ms) && all_back;
+  return p11s_bulk_sign_wait(b, until_ms);
 }
 
 void p11s_bulk_sign_free(struct p11s_bulk_sign *b, uint64_t until_ms)
@@ -319,7 +302,7 @@ void p11s_bulk_sign_free(struct p11s_bulk_sign *b, uint64_t until_ms)
     return;
   (void)p11s_bulk_sign_stop(b, until_ms);
   p11s_lock(&b->lock);
-  all_back = b->running == 0;
+  all_back = b->busy == 0;
   p11s_unlock(&b->lock);
   if (!all_back)
     return;

@@ -3,6 +3,7 @@
 #define P11S_ADMIN_BULK_SIGN_H
 
 #include "base/buf.h"
+#include "ahead/host.h"
 #include "base/err.h"
 #include "sign/key.h"
 #include "signer/signer.h"
@@ -26,22 +27,22 @@
  */
 struct p11s_bulk_sign;
 
-#define P11S_BULK_SIGN_KINDS 16
+#define P11S_BULK_SIGN_WEEKS 16
 #define P11S_BULK_SIGN_PATIENCE_MS 60000
 
 struct p11s_bulk_sign_counts {
-  uint64_t made[P11S_BULK_SIGN_KINDS];  /* by the token */
-  uint64_t there[P11S_BULK_SIGN_KINDS]; /* the store had them */
+  uint64_t made[P11S_BULK_SIGN_WEEKS];  /* by the token */
+  uint64_t there[P11S_BULK_SIGN_WEEKS]; /* the store had them */
 };
 
 /* The signer has a store. P11S_ERR_NOMEM: no memory, or not one thread. */
 enum p11s_err p11s_bulk_sign_new(struct p11s_signer *signer, unsigned threads,
                                  struct p11s_bulk_sign **ret_batch, struct p11s_error *e);
 
-/* Takes a copy of the message, and a reference of the key. kind: how it is counted. false: no room
-   until until_ms (p11s_now_ms()), or the batch has given up: see p11s_bulk_sign_error(). */
-bool p11s_bulk_sign_add(struct p11s_bulk_sign *batch, struct p11s_key *key,
-                        const unsigned char *message, size_t len, unsigned kind, uint64_t until_ms);
+/* Takes a copy of the message, and a reference of the key. It is counted by its week. false: no
+   room until until_ms (p11s_now_ms()), or the batch has given up: see p11s_bulk_sign_error(). */
+bool p11s_bulk_sign_add(struct p11s_bulk_sign *batch, const struct p11s_demand *demand,
+                        uint64_t until_ms);
 
 /* Waits until all is signed and written to the store, or the batch has given up. false: not until
    until_ms. */
@@ -52,7 +53,7 @@ enum p11s_err p11s_bulk_sign_error(struct p11s_bulk_sign *batch, struct p11s_err
 
 void p11s_bulk_sign_get_counts(struct p11s_bulk_sign *batch, struct p11s_bulk_sign_counts *ret);
 
-/* Appends one text for each message of kind 0 that the token refused for its length, with a NUL
+/* Appends one text for each message of week 0 that the token refused for its length, with a NUL
    behind each; 64 KiB at most. */
 void p11s_bulk_sign_add_refused(struct p11s_bulk_sign *batch, struct p11s_buf *out);
 

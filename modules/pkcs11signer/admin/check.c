@@ -6,10 +6,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 /* A row that was looked at. */
 struct seen {
-  struct seen *next;
+  STAILQ_ENTRY(seen) next;
   struct p11s_check check; /* its strings are those below */
   char *zone;
   struct p11s_keyref *ref; /* NULL: it cannot be read */
@@ -22,7 +23,7 @@ struct walk {
   const struct p11s_host *host;
   void (*fn)(const struct p11s_check *check, void *arg);
   void *arg;
-  struct seen *first, **last; /* of one zone */
+  STAILQ_HEAD(, seen) rows; /* of one zone */
   enum p11s_err result;
   struct p11s_error *error;
 };
@@ -55,8 +56,7 @@ static bool check_row(const struct p11s_row *row, void *arg)
     return false;
   }
   seen->check = (struct p11s_check){seen->zone, row->id, row->flags, NULL, NULL, "", ""};
-  *w->last = seen;
-  w->last = &seen->next;
+  STAILQ_INSERT_TAIL(&w->rows, seen, next);
   if (p11s_keyref_parse(row->content, row->content_len, &seen->ref, &seen->error) == P11S_OK)
     check_ref(w, seen);
   return true;
@@ -80,15 +80,13 @@ static void report(struct walk *w, struct seen *seen)
 static bool check_zone(const char *zone, void *arg)
 {
   struct walk *w = arg;
+  struct seen *seen;
   enum p11s_err result;
 
-  w->first = NULL;
-  w->last = &w->first;
+  STAILQ_INIT(&w->rows);
   result = w->host->each_row(w->host->ctx, zone, check_row, w, w->error);
-  while (w->first != NULL) {
-    struct seen *seen = w->first;
-
-    w->first = seen->next;
+  while ((seen = STAILQ_FIRST(&w->rows)) != NULL) {
+    STAILQ_REMOVE_HEAD(&w->rows, next);
     report(w, seen);
   }
   if (result != P11S_OK)
@@ -101,15 +99,11 @@ enum p11s_err p11s_check_rows(struct p11s_signer *signer, const struct p11s_host
                               void (*fn)(const struct p11s_check *check, void *arg), void *arg,
                               struct p11s_error *e)
 {
-  struct walk w = {signer, host, fn, arg, NULL, NULL, P11S_OK, e};
-  enum p11s_err result;
+  struct walk w = {.signer = signer, .host = host, .fn = fn, .arg = arg, .error = e};
+  enum p11s_err result = zone != NULL ? host->zone_check(host->ctx, zone, e)
+                                      : host->each_zone(host->ctx, check_zone, &w, e);
 
-  if (zone != NULL) {
-    result = host->zone_check(host->ctx, zone, e);
-    if (result == P11S_OK)
-      (void)check_zone(zone, &w);
-    return result != P11S_OK ? result : w.result;
-  }
-  result = host->each_zone(host->ctx, check_zone, &w, e);
+  if (zone != NULL && result == P11S_OK)
+    (void)check_zone(zone, &w);
   return result != P11S_OK ? result : w.result;
 }

@@ -109,14 +109,9 @@ static unsigned level_below(const struct p11s_speed *rate, unsigned level)
   return P11S_SPEED_LEVELS;
 }
 
-static unsigned highest_level(const struct p11s_speed *rate)
-{
-  return level_below(rate, P11S_SPEED_LEVELS);
-}
-
 static void advise_sessions(const struct p11s_forecast_input *in, struct p11s_buf *out)
 {
-  unsigned high = highest_level(&in->rate), low = level_below(&in->rate, high);
+  unsigned high = level_below(&in->rate, P11S_SPEED_LEVELS), low = level_below(&in->rate, high);
   double rate = p11s_speed_at(&in->rate, high), sessions = p11s_speed_sessions(&in->rate, high);
 
   if (low == P11S_SPEED_LEVELS) {

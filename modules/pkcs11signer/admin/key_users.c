@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "admin/key_users.h"
 
-#include "base/buf.h"
+#include "base/array.h"
 #include "base/text.h"
-#include "format/keyref.h"
 #include "pkcs11/slot.h"
 #include "pkcs11/uri.h"
 
@@ -47,45 +46,27 @@ void p11s_key_users_free(struct p11s_key_users *usage)
   free(usage);
 }
 
-/* Room for one more, zeroed, in an array that grows by doubling; NULL when there is no memory. */
-static void *grow(void **array, size_t count, size_t size)
-{
-  if ((count & (count - 1)) == 0) {
-    void *bigger = reallocarray(*array, count == 0 ? 1 : count * 2, size);
-    if (bigger == NULL)
-      return NULL;
-    *array = bigger;
-  }
-  return memset((char *)*array + count * size, 0, size);
-}
-
 /* The index of text among the specs; the number of specs when there is no memory. */
 static size_t intern_spec(struct p11s_key_users *usage, const char *text)
 {
-  void *specs = usage->specs;
   struct slot_spec *spec;
 
-  for (size_t i = 0; i < usage->spec_count; i++) {
+  for (size_t i = 0; i < usage->spec_count; i++)
     if (strcmp(usage->specs[i].text, text) == 0)
       return i;
-  }
-  spec = grow(&specs, usage->spec_count, sizeof *spec);
-  usage->specs = specs;
+  spec = P11S_ARRAY_ADD(usage->specs, usage->spec_count);
   if (spec == NULL || (spec->text = strdup(text)) == NULL)
     return usage->spec_count;
-  return usage->spec_count++;
+  return usage->spec_count - 1;
 }
 
 static bool add_use(struct p11s_key_users *usage, const struct p11s_row *row,
                     const struct p11s_keyref *ref)
 {
-  void *uses = usage->uses;
-  struct use *use = grow(&uses, usage->use_count, sizeof *use);
+  struct use *use = P11S_ARRAY_ADD(usage->uses, usage->use_count);
 
-  usage->uses = uses;
   if (use == NULL)
     return false;
-  usage->use_count++;
   use->zone = strdup(row->zone);
   use->label = strdup(ref->label);
   use->id = row->id;
@@ -93,44 +74,13 @@ static bool add_use(struct p11s_key_users *usage, const struct p11s_row *row,
   return use->zone != NULL && use->label != NULL && use->spec < usage->spec_count;
 }
 
-static bool read_row(const struct p11s_row *row, void *arg)
+static bool read_ref(const struct p11s_row *row, const struct p11s_keyref *ref, void *arg)
 {
   struct p11s_key_users *usage = arg;
-  struct p11s_keyref *ref = NULL;
 
-  /* Rows that cannot be read are for `check` to complain about. */
-  if (!p11s_keyref_is_ours(row->content, row->content_len) ||
-      p11s_keyref_parse(row->content, row->content_len, &ref, NULL) != P11S_OK)
-    return true;
   if (strcmp(ref->engine, usage->engine) == 0)
-    usage->failed |= !add_use(usage, row, ref);
-  p11s_keyref_free(ref);
+    usage->failed = !add_use(usage, row, ref);
   return !usage->failed;
-}
-
-/* Zones are kept first: while one question to the host runs no other may be asked. */
-static bool keep_zone(const char *zone, void *arg)
-{
-  struct p11s_buf *zones = arg;
-
-  p11s_buf_add_text(zones, zone);
-  return !zones->failed;
-}
-
-static enum p11s_err read_rows(struct p11s_key_users *usage, const struct p11s_host *host,
-                               struct p11s_error *e)
-{
-  struct p11s_buf zones = P11S_BUF_INIT;
-  enum p11s_err err = host->each_zone(host->ctx, keep_zone, &zones, e);
-
-  usage->failed |= zones.failed;
-  for (const char *zone = NULL;
-       err == P11S_OK && !usage->failed && (zone = p11s_buf_next_text(&zones, zone)) != NULL;)
-    err = host->each_row(host->ctx, zone, read_row, usage, e);
-  if (err == P11S_OK && usage->failed)
-    err = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
-  p11s_buf_clear(&zones);
-  return err;
 }
 
 enum p11s_err p11s_key_users_read(const struct p11s_host *host, const char *engine,
@@ -143,8 +93,9 @@ enum p11s_err p11s_key_users_read(const struct p11s_host *host, const char *engi
   if (usage == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   usage->engine = engine;
-  err = read_rows(usage, host, e);
-  usage->engine = NULL;
+  err = p11s_host_each_ref(host, NULL, read_ref, usage, e);
+  if (err == P11S_OK && usage->failed)
+    err = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   if (err != P11S_OK) {
     p11s_key_users_free(usage);
     return err;

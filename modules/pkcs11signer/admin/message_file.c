@@ -10,7 +10,6 @@
 
 struct p11s_message_file {
   FILE *file;
-  uint64_t count;
   unsigned char *data;
   size_t room;
   bool failed;
@@ -38,7 +37,7 @@ static enum p11s_err fail(struct p11s_error *e)
   return p11s_error_set(e, P11S_ERR_HOST, "a temporary file cannot be used: %s", strerror(errno));
 }
 
-enum p11s_err p11s_message_file_new(const char *directory, struct p11s_message_file **ret_spool,
+enum p11s_err p11s_message_file_new(const char *directory, struct p11s_message_file **ret_file,
                                     struct p11s_error *e)
 {
   struct p11s_message_file *s = calloc(1, sizeof *s);
@@ -50,7 +49,7 @@ enum p11s_err p11s_message_file_new(const char *directory, struct p11s_message_f
     free(s);
     return fail(e);
   }
-  *ret_spool = s;
+  *ret_file = s;
   return P11S_OK;
 }
 
@@ -66,15 +65,10 @@ void p11s_message_file_free(struct p11s_message_file *s)
 enum p11s_err p11s_message_file_add(struct p11s_message_file *s, unsigned key, int week,
                                     const void *data, size_t len, struct p11s_error *e)
 {
-  struct head head;
+  const struct head head = {key, week, len}; /* without padding */
 
-  memset(&head, 0, sizeof head);
-  head.key = key;
-  head.week = week;
-  head.len = len;
   if (fwrite(&head, sizeof head, 1, s->file) != 1 || fwrite(data, 1, len, s->file) != len)
     return fail(e);
-  s->count++;
   return P11S_OK;
 }
 
@@ -110,9 +104,4 @@ bool p11s_message_file_next(struct p11s_message_file *s, struct p11s_message_fil
 bool p11s_message_file_failed(const struct p11s_message_file *s)
 {
   return s->failed;
-}
-
-uint64_t p11s_message_file_count(const struct p11s_message_file *s)
-{
-  return s->count;
 }

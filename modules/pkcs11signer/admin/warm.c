@@ -2,6 +2,7 @@
 #include "admin/warm.h"
 
 #include "admin/bulk_sign.h"
+#include "base/array.h"
 #include "base/lock.h"
 #include "admin/message_file.h"
 #include "store/store.h"
@@ -19,29 +20,26 @@ struct p11s_warm {
   struct p11s_signer *signer;
   unsigned weeks;
   uint32_t start;
-  struct p11s_message_file *spool;
+  struct p11s_message_file *messages;
   struct p11s_buf left_out;
   struct p11s_key **keys; /* each with a reference */
-  unsigned key_count;
+  size_t key_count;
   struct p11s_error error; /* what ended the reading of the zone */
 };
 
 /* -- reading the zone */
 
-/* The key's number; key_count when there is no memory. */
+/* The key's number; it is w->key_count when there is no memory. */
 static unsigned number_of(struct p11s_warm *w, struct p11s_key *key)
 {
-  struct p11s_key **more;
+  struct p11s_key **place;
+  unsigned number = 0;
 
-  for (unsigned i = 0; i < w->key_count; i++)
-    if (w->keys[i] == key)
-      return i;
-  more = reallocarray(w->keys, w->key_count + 1, sizeof(struct p11s_key *));
-  if (more == NULL)
-    return w->key_count;
-  w->keys = more;
-  w->keys[w->key_count] = p11s_key_acquire(key);
-  return w->key_count++;
+  while (number < w->key_count && w->keys[number] != key)
+    number++;
+  if (number == w->key_count && (place = P11S_ARRAY_ADD(w->keys, w->key_count)) != NULL)
+    *place = p11s_key_acquire(key);
+  return number;
 }
 
 static bool take_demand(const struct p11s_demand *demand, void *arg)
@@ -52,7 +50,7 @@ static bool take_demand(const struct p11s_demand *demand, void *arg)
   if (key == w->key_count)
     (void)p11s_error_set(&w->error, P11S_ERR_NOMEM, "out of memory");
   else
-    (void)p11s_message_file_add(w->spool, key, demand->week, demand->message, demand->len,
+    (void)p11s_message_file_add(w->messages, key, demand->week, demand->message, demand->len,
                                 &w->error);
   return w->error.code == P11S_OK;
 }
@@ -74,10 +72,9 @@ static enum p11s_err read_zone(struct p11s_warm *w, const struct p11s_host *host
     return p11s_error_set(
         e, P11S_ERR_HOST,
         "there is no signature store that could keep what is signed: pkcs11signer-store=none, or "
-        "no "
-        "pkcs11signer-state-dir, or it cannot be opened (then a line above says why)");
+        "no pkcs11signer-state-dir, or it cannot be opened (then a line above says why)");
   p11s_store_connect(p11s_signer_store(w->signer));
-  result = p11s_message_file_new(p11s_signer_config(w->signer)->state_dir, &w->spool, e);
+  result = p11s_message_file_new(p11s_signer_config(w->signer)->state_dir, &w->messages, e);
   if (result == P11S_OK)
     result = host->zone_check(host->ctx, zone, e);
   if (result == P11S_OK)
@@ -113,71 +110,74 @@ void p11s_warm_free(struct p11s_warm *w)
 {
   if (w == NULL)
     return;
-  for (unsigned i = 0; i < w->key_count; i++)
+  for (size_t i = 0; i < w->key_count; i++)
     p11s_key_release(w->keys[i]);
   free(w->keys);
-  p11s_message_file_free(w->spool);
+  p11s_message_file_free(w->messages);
   p11s_buf_clear(&w->left_out);
   free(w);
 }
 
 /* -- all messages of all weeks */
 
-/* false: enough. */
-typedef bool (*message_fn)(struct p11s_warm *w, struct p11s_key *key, const unsigned char *message,
-                           size_t len, unsigned week, void *arg);
-
-static enum p11s_err each_message(struct p11s_warm *w, message_fn fn, void *arg,
-                                  struct p11s_error *e)
+/* fn gets the week's number. Returning false ends it. */
+static enum p11s_err each_message(struct p11s_warm *w,
+                                  bool (*fn)(const struct p11s_demand *demand, void *arg),
+                                  void *arg, struct p11s_error *e)
 {
   struct p11s_message_file_record r;
 
-  for (unsigned week = 0; week <= w->weeks; week++) {
-    enum p11s_err result = p11s_message_file_rewind(w->spool, e);
+  for (int week = 0; week <= (int)w->weeks; week++) {
+    enum p11s_err result = p11s_message_file_rewind(w->messages, e);
 
     if (result != P11S_OK)
       return result;
-    while (p11s_message_file_next(w->spool, &r)) {
-      if (r.week != P11S_EVERY_WEEK && r.week != (int)week)
+    while (p11s_message_file_next(w->messages, &r)) {
+      const struct p11s_demand demand = {w->keys[r.key], r.data, r.len, week};
+
+      if (r.week != P11S_EVERY_WEEK && r.week != week)
         continue;
-      p11s_message_advance(r.data, (int)week);
-      if (!fn(w, w->keys[r.key], r.data, r.len, week, arg))
+      p11s_message_advance(r.data, week);
+      if (!fn(&demand, arg))
         return P11S_OK;
     }
-    if (p11s_message_file_failed(w->spool))
+    if (p11s_message_file_failed(w->messages))
       return p11s_error_set(e, P11S_ERR_HOST, "the temporary file cannot be read to its end");
   }
   return P11S_OK;
 }
 
-static bool plan_one(struct p11s_warm *w, struct p11s_key *key, const unsigned char *message,
-                     size_t len, unsigned week, void *arg)
-{
-  const struct p11s_pubkey *public_key = p11s_key_public(key);
-  struct p11s_warm_plan *plan = arg;
-  struct p11s_question q;
-  size_t bytes;
+struct planning {
+  struct p11s_store *store;
+  struct p11s_warm_plan sum;
+};
 
-  (void)week;
-  bytes = P11S_RECORD_KEY_LEN + p11s_record_size(len, p11s_pubkey_signature_len(public_key));
-  plan->messages++;
-  if (p11s_question_init(&q, p11s_pubkey_hash(public_key), message, len) &&
-      p11s_store_has(p11s_signer_store(w->signer), &q)) {
-    plan->kept += bytes;
+static bool plan_one(const struct p11s_demand *demand, void *arg)
+{
+  const struct p11s_pubkey *public_key = p11s_key_public(demand->key);
+  struct planning *planning = arg;
+  size_t bytes =
+      P11S_RECORD_KEY_LEN + p11s_record_size(demand->len, p11s_pubkey_signature_len(public_key));
+  struct p11s_question q;
+
+  planning->sum.messages++;
+  if (p11s_question_init(&q, p11s_pubkey_hash(public_key), demand->message, demand->len) &&
+      p11s_store_has(planning->store, &q)) {
+    planning->sum.kept += bytes;
   } else {
-    plan->missing++;
-    plan->bytes += bytes;
+    planning->sum.missing++;
+    planning->sum.bytes += bytes;
   }
   return true;
 }
 
 enum p11s_err p11s_warm_plan(struct p11s_warm *w, struct p11s_warm_plan *ret, struct p11s_error *e)
 {
-  struct p11s_warm_plan plan = {0, 0, 0, 0};
-  enum p11s_err result = each_message(w, plan_one, &plan, e);
+  struct planning planning = {p11s_signer_store(w->signer), {0, 0, 0, 0}};
+  enum p11s_err result = each_message(w, plan_one, &planning, e);
 
   if (result == P11S_OK)
-    *ret = plan;
+    *ret = planning.sum;
   return result;
 }
 
@@ -202,13 +202,11 @@ static bool look(struct run *run)
   return !run->stopped;
 }
 
-static bool sign_one(struct p11s_warm *w, struct p11s_key *key, const unsigned char *message,
-                     size_t len, unsigned week, void *arg)
+static bool sign_one(const struct p11s_demand *demand, void *arg)
 {
   struct run *run = arg;
 
-  (void)w;
-  while (!p11s_bulk_sign_add(run->batch, key, message, len, week, p11s_now_ms() + LOOK_EVERY_MS))
+  while (!p11s_bulk_sign_add(run->batch, demand, p11s_now_ms() + LOOK_EVERY_MS))
     if (p11s_bulk_sign_error(run->batch, NULL) != P11S_OK || !look(run))
       return false;
   return look(run);
@@ -219,10 +217,10 @@ static unsigned threads_for(const struct p11s_warm *w)
 {
   unsigned tokens = 0, threads;
 
-  for (unsigned i = 0; i < w->key_count; i++) {
+  for (size_t i = 0; i < w->key_count; i++) {
     bool seen = false;
 
-    for (unsigned j = 0; j < i; j++)
+    for (size_t j = 0; j < i; j++)
       seen = seen || p11s_key_token(w->keys[j]) == p11s_key_token(w->keys[i]);
     tokens += seen ? 0 : 1;
   }

@@ -7,7 +7,7 @@ static bool keep_zone(const char *zone, void *arg)
 {
   struct p11s_buf *zones = arg;
 
-  p11s_buf_add(zones, zone, strlen(zone) + 1);
+  p11s_buf_add_text(zones, zone);
   return !zones->failed;
 }
 
@@ -57,9 +57,9 @@ enum p11s_err p11s_host_each_ref(const struct p11s_host *host, const char *zone,
   if (zone != NULL)
     return host->each_row(host->ctx, zone, read_row, &reading, e);
   result = p11s_host_zones(host, &zones, e);
-  for (size_t at = 0; result == P11S_OK && reading.goes_on && at < zones.len;
-       at += strlen(zones.data + at) + 1)
-    result = host->each_row(host->ctx, zones.data + at, read_row, &reading, e);
+  for (const char *name = NULL;
+       result == P11S_OK && reading.goes_on && (name = p11s_buf_next_text(&zones, name)) != NULL;)
+    result = host->each_row(host->ctx, name, read_row, &reading, e);
   p11s_buf_clear(&zones);
   return result;
 }

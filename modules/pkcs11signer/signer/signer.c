@@ -18,6 +18,16 @@
 #define KEY_IDLE_MS 600000
 #define KEY_IDLE_AHEAD_MS 86400000 /* a zone that few ask for is signed ahead too */
 
+static bool is_stopped(struct p11s_signer *s)
+{
+  bool stopped;
+
+  p11s_lock(&s->lock);
+  stopped = s->stopped;
+  p11s_unlock(&s->lock);
+  return stopped;
+}
+
 /* Behind the opening of the store, in whose thread this is. Without one it looks after the tokens
    only. */
 static void start_ahead(void *arg)
@@ -32,15 +42,11 @@ static void start_ahead(void *arg)
                                            .rate = s->config.ahead_rate,
                                            .expiry_extension = s->config.expiry_extension,
                                            .hosts = s->config.hosts};
-  bool stopped;
 
   if (!s->config.ahead)
     return;
   atomic_store(&s->ahead, p11s_ahead_start(&config));
-  p11s_lock(&s->lock);
-  stopped = s->stopped;
-  p11s_unlock(&s->lock);
-  if (stopped)
+  if (is_stopped(s))
     (void)p11s_ahead_stop(atomic_load(&s->ahead), p11s_now_ms());
 }
 
@@ -159,16 +165,12 @@ void p11s_signer_prepare(struct p11s_signer *s, uint64_t deadline_ms)
 {
   const struct p11s_prepare_config config = {s->keys, s->store, s->config.hosts};
   struct p11s_prepare *prepare;
-  bool stopped;
 
   if (!s->config.prepare || atomic_exchange(&s->prepare_asked, true))
     return;
   prepare = p11s_prepare_start(&config);
   atomic_store(&s->prepare, prepare);
-  p11s_lock(&s->lock);
-  stopped = s->stopped;
-  p11s_unlock(&s->lock);
-  if (stopped)
+  if (is_stopped(s))
     (void)p11s_prepare_stop(prepare, p11s_now_ms());
   else
     (void)p11s_prepare_await(prepare, false, deadline_ms);

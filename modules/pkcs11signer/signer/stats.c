@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What there is to be said of a signer's tokens and keys (signer/signer.h). */
 #include "ahead/ahead.h"
+#include "base/array.h"
 #include "sign/sign.h"
 #include "signer/internal.h"
 #include "store/lazy.h"
@@ -78,18 +79,15 @@ static void add_token(const struct p11s_token *token, const struct p11s_token_st
                       void *arg)
 {
   struct names *names = arg;
-  struct name *more;
+  struct name *name;
 
   names->sum->queued += stats->queued;
   names->sum->workers += stats->workers;
   if (stats->retired)
     return;
-  more = reallocarray(names->name, names->count + 1, sizeof *more);
-  if (more == NULL)
-    return;
-  names->name = more;
-  more[names->count++] =
-      (struct name){p11s_token_engine(token), stats->state, stats->seen_ms, stats->found};
+  name = P11S_ARRAY_ADD(names->name, names->count);
+  if (name != NULL)
+    *name = (struct name){p11s_token_engine(token), stats->state, stats->seen_ms, stats->found};
 }
 
 void p11s_signer_get_stats(struct p11s_signer *s, struct p11s_signer_stats *ret)

@@ -81,7 +81,8 @@ static bool await_batch(struct p11s_store *s, struct p11s_ops *ret_batch, size_t
   bool goes_on;
 
   p11s_lock(&s->thread.lock);
-  while (!atomic_load(&s->thread.stop) && !(s->hurry && s->queue.count > 0) && !is_batch_locked(s)) {
+  while (!atomic_load(&s->thread.stop) && !(s->hurry && s->queue.count > 0) &&
+         !is_batch_locked(s)) {
     if (s->queue.count > 0 && s->first_ms + WITHIN_MS < until)
       until = s->first_ms + WITHIN_MS;
     if (!p11s_cond_wait_until(&s->thread.changed, &s->thread.lock, until))

@@ -5,7 +5,7 @@
 #include "base/array.h"
 #include "base/lock.h"
 #include "admin/message_file.h"
-#include "store/store.h"
+#include "store/lazy.h"
 #include "store/record.h"
 #include "format/message.h"
 
@@ -69,10 +69,7 @@ static enum p11s_err read_zone(struct p11s_warm *w, const struct p11s_host *host
   enum p11s_err result;
 
   if (p11s_signer_store(w->signer) == NULL)
-    return p11s_error_set(
-        e, P11S_ERR_HOST,
-        "there is no signature store that could keep what is signed: pkcs11signer-store=none, or "
-        "no pkcs11signer-state-dir, or it cannot be opened (then a line above says why)");
+    return p11s_lazy_store_missing(" that could keep what is signed", e);
   p11s_store_connect(p11s_signer_store(w->signer));
   result = p11s_message_file_new(p11s_signer_config(w->signer)->state_dir, &w->messages, e);
   if (result == P11S_OK)

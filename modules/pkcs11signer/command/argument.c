@@ -4,6 +4,7 @@
 #include "command/internal.h"
 #include "command/table.h"
 #include "format/dnsname.h"
+#include "store/lazy.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -69,10 +70,7 @@ enum p11s_err p11s_command_open_store(const struct p11s_command_ctx *ctx,
   *ret_store = p11s_signer_store(ctx->signer);
   if (*ret_store != NULL)
     return P11S_OK;
-  return p11s_error_set(
-      e, P11S_ERR_HOST,
-      "there is no signature store: pkcs11signer-store=none, or no "
-      "pkcs11signer-state-dir, or it cannot be opened (then a line above says why)");
+  return p11s_lazy_store_missing("", e);
 }
 
 enum p11s_err p11s_command_print(const struct p11s_command_ctx *ctx, struct p11s_table *t,

@@ -4,7 +4,7 @@
 #include "command/loss.h"
 #include "format/dnsname.h"
 #include "ahead/plan.h"
-#include "store/store.h"
+#include "store/lazy.h"
 #include "store/record.h"
 #include "command/table.h"
 #include "base/text.h"
@@ -153,10 +153,7 @@ enum p11s_err p11s_command_budget(const struct p11s_command_ctx *ctx, struct p11
     return err;
   plan = p11s_command_plan(ctx, 0, &zone);
   if (plan == NULL)
-    return p11s_error_set(
-        e, P11S_ERR_HOST,
-        "there is no signature store, or it cannot be read: pkcs11signer-store=none, or no "
-        "pkcs11signer-state-dir, or a line above says why");
+    return p11s_lazy_store_missing(", or it cannot be read", e);
   p11s_plan_budget(plan, &budget);
   listing.table = p11s_table_new(columns);
   listing.losses =

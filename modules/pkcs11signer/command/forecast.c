@@ -7,7 +7,7 @@
 #include "admin/measure.h"
 #include "command/progress.h"
 #include "token/status_file.h"
-#include "store/store.h"
+#include "store/lazy.h"
 #include "store/record.h"
 #include "command/table.h"
 #include "token/token.h"
@@ -146,10 +146,9 @@ static enum p11s_err count_all(struct work *w, struct p11s_error *e)
     return err;
   }
   if (store == NULL)
-    return p11s_error_set(
-        e, P11S_ERR_HOST,
-        "there is no signature store that tells how many signatures a week takes; "
-        "forecast ZONE counts those of a zone");
+    return p11s_lazy_store_missing(" that tells how many signatures a week takes (forecast ZONE "
+                                   "counts those of a zone)",
+                                   e);
   if (!p11s_store_each(store, count_stored, w))
     return p11s_error_set(e, P11S_ERR_HOST, "the signature store cannot be read to its end");
   return P11S_OK;

@@ -6,11 +6,11 @@
 
 #include <string.h>
 
-static bool id_of(const unsigned char *zone, size_t len, uint64_t *ret)
+bool p11s_bar_zone_id(const unsigned char *zone, size_t len, uint64_t *ret)
 {
   unsigned char hash[P11S_SHA256_LEN];
 
-  if (len == 0 || !p11s_sha256(zone, len, hash))
+  if (!p11s_sha256(zone, len, hash))
     return false;
   memcpy(ret, hash, sizeof *ret);
   return true;
@@ -22,7 +22,7 @@ void p11s_bar_raise(struct p11s_bar *bar, const unsigned char *zone, size_t len,
   uint64_t id;
 
   bar->raised = true;
-  if (!id_of(zone, len, &id) || (best = p11s_id_table_at(&bar->of_zone, id)) == NULL)
+  if (!p11s_bar_zone_id(zone, len, &id) || (best = p11s_id_table_at(&bar->of_zone, id)) == NULL)
     return;
   if (*best == P11S_ID_TABLE_NONE || worth < *best)
     *best = worth;
@@ -37,7 +37,8 @@ bool p11s_bar_keeps_out(const struct p11s_bar *bar, const struct p11s_message *m
   if (worth >= P11S_WORTH_ONCE)
     return true;
   /* None is the largest number. */
-  return id_of(m->signer, m->signer_len, &id) && worth >= p11s_id_table_find(&bar->of_zone, id);
+  return m->signer_len > 0 && p11s_bar_zone_id(m->signer, m->signer_len, &id) &&
+         worth >= p11s_id_table_find(&bar->of_zone, id);
 }
 
 void p11s_bar_clear(struct p11s_bar *bar)

@@ -22,7 +22,9 @@ struct p11s_bar {
   bool raised;                  /* for what is nobody's: some zone has lost something */
 };
 
-/* The zone, in wire format, has lost something of that class. */
+/* By which tables know a zone, whose name is in wire format. false: no memory. */
+bool p11s_bar_zone_id(const unsigned char *zone, size_t len, uint64_t *ret);
+/* The zone has lost something of that class. */
 void p11s_bar_raise(struct p11s_bar *bar, const unsigned char *zone, size_t len, unsigned worth);
 /* Whether a new one of that class is not taken. */
 bool p11s_bar_keeps_out(const struct p11s_bar *bar, const struct p11s_message *m, unsigned worth);

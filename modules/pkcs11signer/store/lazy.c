@@ -69,6 +69,15 @@ struct p11s_store *p11s_lazy_store_peek(const struct p11s_lazy_store *lazy)
   return lazy != NULL ? atomic_load_explicit(&lazy->store, memory_order_acquire) : NULL;
 }
 
+enum p11s_err p11s_lazy_store_missing(const char *purpose, struct p11s_error *e)
+{
+  return p11s_error_set(e, P11S_ERR_HOST,
+                        "there is no signature store%s: pkcs11signer-store=none, or no "
+                        "pkcs11signer-state-dir, or it cannot be opened (then a line above says "
+                        "why)",
+                        purpose);
+}
+
 static void *open_main(void *arg)
 {
   struct p11s_lazy_store *lazy = arg;

@@ -28,6 +28,8 @@ struct p11s_lazy_store *p11s_lazy_store_new(const struct p11s_lazy_store_config 
 struct p11s_store *p11s_lazy_store_get(struct p11s_lazy_store *lazy);
 /* NULL: it is not open. Borrowed. */
 struct p11s_store *p11s_lazy_store_peek(const struct p11s_lazy_store *lazy);
+/* The error of a command that needs a store and has none. purpose: "", or " that could …". */
+enum p11s_err p11s_lazy_store_missing(const char *purpose, struct p11s_error *e);
 /* For a server: opens it in a thread of its own, connects to the fleet's database, and returns when
    that is done, or at the deadline: a store that has to be copied may take minutes. */
 void p11s_lazy_store_open(struct p11s_lazy_store *lazy, uint64_t deadline_ms);

@@ -40,10 +40,10 @@ void p11s_lmdb_leave(struct p11s_lmdb *db);
 /* A read transaction of the pool; NULL: none is to be had. Each is given back. */
 MDB_txn *p11s_lmdb_begin_read(struct p11s_lmdb *db);
 void p11s_lmdb_end_read(struct p11s_lmdb *db, MDB_txn *txn);
-/* 0, or LMDB's error; then p11s_lmdb_finish(), which commits, or undoes it when rc is an error. */
+/* Returns 0, or LMDB's error; *ret is NULL then. In both cases p11s_lmdb_finish() follows: it
+   commits when rc is 0, else it undoes what was written, and says why. */
 int p11s_lmdb_begin_write(struct p11s_lmdb *db, MDB_txn **ret);
 enum p11s_err p11s_lmdb_finish(struct p11s_lmdb *db, MDB_txn *txn, int rc, struct p11s_error *e);
-enum p11s_err p11s_lmdb_fail(struct p11s_lmdb *db, int rc, struct p11s_error *e);
 
 /* A key of that table, as LMDB has it. Borrowed from key. */
 static inline MDB_val p11s_lmdb_val(enum p11s_lmdb_table table, const unsigned char *key)

@@ -53,9 +53,8 @@ enum p11s_err p11s_lmdb_add_losses(struct p11s_lmdb *db, const struct p11s_lmdb_
   MDB_txn *txn;
   int rc = p11s_lmdb_begin_write(db, &txn);
 
-  if (rc != 0)
-    return p11s_lmdb_fail(db, rc, e);
-  rc = forget_old(txn, db->table[P11S_LOSSES], now);
+  if (rc == 0)
+    rc = forget_old(txn, db->table[P11S_LOSSES], now);
   for (size_t i = 0; rc == 0 && i < count; i++)
     rc = add(txn, db->table[P11S_LOSSES], &losses[i], now);
   return p11s_lmdb_finish(db, txn, rc, e);

@@ -6,12 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum p11s_err p11s_lmdb_fail(struct p11s_lmdb *db, int rc, struct p11s_error *e)
-{
-  p11s_lmdb_note_trouble(db, rc);
-  return p11s_error_set(e, rc == ENOMEM ? P11S_ERR_NOMEM : P11S_ERR_HOST, "%s", mdb_strerror(rc));
-}
-
 static int put(MDB_txn *txn, MDB_dbi table, MDB_val key, const struct p11s_op *op)
 {
   MDB_val value = {op->len, (void *)op->value}, old;
@@ -62,28 +56,33 @@ static int apply(struct p11s_lmdb *db, MDB_txn *txn, const struct p11s_op *op)
   return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-/* A transaction that cannot be finished is undone. */
-enum p11s_err p11s_lmdb_finish(struct p11s_lmdb *db, MDB_txn *txn, int rc, struct p11s_error *e)
-{
-  if (rc == 0)
-    rc = mdb_txn_commit(txn);
-  else
-    mdb_txn_abort(txn);
-  p11s_store_file_mark(db->file);
-  p11s_lmdb_leave(db);
-  return rc == 0 ? P11S_OK : p11s_lmdb_fail(db, rc, e);
-}
-
 int p11s_lmdb_begin_write(struct p11s_lmdb *db, MDB_txn **ret)
 {
   int rc;
 
+  *ret = NULL;
   if (!p11s_lmdb_enter(db))
     return p11s_lmdb_is_usable(db) ? EAGAIN : MDB_CORRUPTED;
   rc = mdb_txn_begin(db->env, NULL, 0, ret);
   if (rc != 0)
     p11s_lmdb_leave(db);
   return rc;
+}
+
+enum p11s_err p11s_lmdb_finish(struct p11s_lmdb *db, MDB_txn *txn, int rc, struct p11s_error *e)
+{
+  if (rc == 0)
+    rc = mdb_txn_commit(txn);
+  else if (txn != NULL)
+    mdb_txn_abort(txn);
+  if (txn != NULL) {
+    p11s_store_file_mark(db->file);
+    p11s_lmdb_leave(db);
+  }
+  if (rc == 0)
+    return P11S_OK;
+  p11s_lmdb_note_trouble(db, rc);
+  return p11s_error_set(e, rc == ENOMEM ? P11S_ERR_NOMEM : P11S_ERR_HOST, "%s", mdb_strerror(rc));
 }
 
 enum p11s_err p11s_lmdb_write(struct p11s_lmdb *db, const struct p11s_ops *ops,
@@ -93,8 +92,6 @@ enum p11s_err p11s_lmdb_write(struct p11s_lmdb *db, const struct p11s_ops *ops,
   MDB_txn *txn;
   int rc = p11s_lmdb_begin_write(db, &txn);
 
-  if (rc != 0)
-    return p11s_lmdb_fail(db, rc, e);
   for (; rc == 0 && op != NULL; op = STAILQ_NEXT(op, link))
     rc = apply(db, txn, op);
   return p11s_lmdb_finish(db, txn, rc, e);
@@ -108,8 +105,6 @@ enum p11s_err p11s_lmdb_delete(struct p11s_lmdb *db, const unsigned char *keys, 
   MDB_txn *txn;
   int rc = p11s_lmdb_begin_write(db, &txn);
 
-  if (rc != 0)
-    return p11s_lmdb_fail(db, rc, e);
   for (size_t i = 0; rc == 0 && i < count; i++) {
     MDB_val key = p11s_lmdb_val(P11S_SIGNATURES, keys + i * P11S_RECORD_KEY_LEN);
 
@@ -131,9 +126,8 @@ enum p11s_err p11s_lmdb_empty(struct p11s_lmdb *db, uint64_t *ret_deleted, struc
   MDB_txn *txn;
   int rc = p11s_lmdb_begin_write(db, &txn);
 
-  if (rc != 0)
-    return p11s_lmdb_fail(db, rc, e);
-  rc = mdb_stat(txn, db->table[P11S_SIGNATURES], &stat);
+  if (rc == 0)
+    rc = mdb_stat(txn, db->table[P11S_SIGNATURES], &stat);
   for (int i = 0; rc == 0 && i < P11S_LMDB_TABLES; i++)
     rc = mdb_drop(txn, db->table[i], 0);
   result = p11s_lmdb_finish(db, txn, rc, e);

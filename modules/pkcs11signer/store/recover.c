@@ -91,26 +91,17 @@ void p11s_store_file_mark(const struct p11s_store_file *file)
 enum guard { GUARD_SHARED, GUARD_ALONE, GUARD_LATE };
 
 /* Another process may be preparing the files, and flock() knows no deadline. */
-static enum guard take_guard(int fd, uint64_t deadline_ms)
+static enum guard take_guard(int fd, bool alone, uint64_t deadline_ms)
 {
-  while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+  for (;;) {
+    if (alone && flock(fd, LOCK_EX | LOCK_NB) == 0)
+      return GUARD_ALONE;
     if (flock(fd, LOCK_SH | LOCK_NB) == 0)
       return GUARD_SHARED;
     if (p11s_now_ms() >= deadline_ms)
       return GUARD_LATE;
     p11s_pause(LOOK_EVERY_MS);
   }
-  return GUARD_ALONE;
-}
-
-static bool share_guard(int fd, uint64_t deadline_ms)
-{
-  while (flock(fd, LOCK_SH | LOCK_NB) != 0) {
-    if (p11s_now_ms() >= deadline_ms)
-      return false;
-    p11s_pause(LOOK_EVERY_MS);
-  }
-  return true;
 }
 
 /* -- what is there already */
@@ -347,14 +338,12 @@ enum p11s_err p11s_store_file_prepare(const char *directory, bool patient,
   enum p11s_err result = open_guard(directory, &file, e);
   enum guard got = GUARD_LATE;
 
-  if (result == P11S_OK) {
-    got = take_guard(file.guard, deadline_ms);
-    if (got == GUARD_ALONE)
-      result = prepare_alone(&file, e);
-    if (result == P11S_OK &&
-        (got == GUARD_LATE || (got == GUARD_ALONE && !share_guard(file.guard, deadline_ms))))
-      result = p11s_error_set(e, P11S_ERR_HOST, "another process is preparing it");
-  }
+  if (result == P11S_OK)
+    got = take_guard(file.guard, true, deadline_ms);
+  if (got == GUARD_ALONE && (result = prepare_alone(&file, e)) == P11S_OK)
+    got = take_guard(file.guard, false, deadline_ms);
+  if (result == P11S_OK && got == GUARD_LATE)
+    result = p11s_error_set(e, P11S_ERR_HOST, "another process is preparing it");
   if (result == P11S_OK)
     *ret = file;
   else

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "store/share.h"
 
-#include "base/crypto.h"
 #include "base/id_table.h"
+#include "store/bar.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,7 @@ struct p11s_share {
   const struct p11s_worth *worth;
   struct p11s_id_table zone_of;
   struct zone *zones;
-  size_t count, room;
+  size_t count, size;
   size_t last;                 /* zone looked for: records of a key stand together */
   uint64_t bytes[P11S_WORTHS]; /* as with a zone, of the classes that are nobody's */
   uint64_t all;
@@ -49,52 +49,45 @@ void p11s_share_free(struct p11s_share *share)
 
 /* -- zones */
 
-static struct zone *add_zone(struct p11s_share *share, const struct p11s_message *m)
+static bool has_space_for_one(struct p11s_share *share)
 {
-  struct zone *zone;
+  size_t size = share->size > 0 ? share->size * 2 : 16;
+  struct zone *zones;
 
-  if (share->zones == NULL || share->count == share->room) {
-    size_t room = share->room > 0 ? share->room * 2 : 16;
+  if (share->count < share->size)
+    return true;
+  zones = reallocarray(share->zones, size, sizeof *zones);
+  if (zones == NULL)
+    return false;
+  share->zones = zones;
+  share->size = size;
+  return true;
+}
 
-    zone = reallocarray(share->zones, room, sizeof *zone);
-    if (zone == NULL)
-      return NULL;
-    share->zones = zone;
-    share->room = room;
-  }
-  zone = &share->zones[share->count++];
-  memset(zone, 0, sizeof *zone);
-  zone->best = SHARED;
-  zone->len = m->signer_len;
-  if (m->signer_len > 0)
-    memcpy(zone->name, m->signer, m->signer_len);
-  return zone;
+static bool is_of(const struct zone *zone, const struct p11s_message *m)
+{
+  return zone->len == m->signer_len &&
+         (zone->len == 0 || memcmp(zone->name, m->signer, zone->len) == 0);
 }
 
 /* What cannot be parsed is of a zone without a name. NULL: not there; with `add`, no memory. */
 static struct zone *find_zone(struct p11s_share *share, const struct p11s_message *m, bool add)
 {
-  struct zone *last = share->last < share->count ? &share->zones[share->last] : NULL;
-  unsigned char hash[P11S_SHA256_LEN];
+  const void *name = m->signer_len > 0 ? m->signer : (const unsigned char *)"";
   uint32_t *at, number;
   uint64_t id;
 
-  if (last != NULL && last->len == m->signer_len &&
-      (last->len == 0 || memcmp(last->name, m->signer, last->len) == 0))
-    return last;
-  if (!p11s_sha256(m->signer_len > 0 ? m->signer : (const unsigned char *)"", m->signer_len, hash))
+  if (share->last < share->count && is_of(&share->zones[share->last], m))
+    return &share->zones[share->last];
+  if (!p11s_bar_zone_id(name, m->signer_len, &id))
     return NULL;
-  memcpy(&id, hash, sizeof id);
   number = p11s_id_table_find(&share->zone_of, id);
   if (number == P11S_ID_TABLE_NONE) {
-    if (!add || add_zone(share, m) == NULL)
+    if (!add || !has_space_for_one(share) || (at = p11s_id_table_at(&share->zone_of, id)) == NULL)
       return NULL;
-    at = p11s_id_table_at(&share->zone_of, id);
-    if (at == NULL) {
-      share->count--;
-      return NULL;
-    }
-    *at = number = (uint32_t)share->count - 1;
+    *at = number = (uint32_t)share->count++;
+    share->zones[number] = (struct zone){.best = SHARED, .len = m->signer_len};
+    memcpy(share->zones[number].name, name, m->signer_len);
   }
   share->last = number;
   return &share->zones[number];

@@ -163,26 +163,16 @@ enum p11s_err p11s_store_purge(struct p11s_store *store, p11s_store_fn fn, void 
 
 /* -- the fleet's */
 
-static enum p11s_err walk_fleet(struct p11s_store *store, p11s_store_fn fn, void *arg,
-                                uint64_t *ret_deleted, struct p11s_error *e)
-{
-  struct p11s_fleet *fleet = p11s_store_fleet(store);
-
-  if (fleet == NULL)
-    return p11s_error_set(e, P11S_ERR_HOST, "there is no fleet store");
-  return p11s_fleet_walk(fleet, fn, arg, ret_deleted, e);
-}
-
 enum p11s_err p11s_store_each_fleet(struct p11s_store *store, p11s_store_fn fn, void *arg,
                                     struct p11s_error *e)
 {
-  return walk_fleet(store, fn, arg, NULL, e);
+  return p11s_fleet_walk(p11s_store_fleet(store), fn, arg, NULL, e);
 }
 
 enum p11s_err p11s_store_purge_fleet(struct p11s_store *store, p11s_store_fn fn, void *arg,
                                      uint64_t *ret_deleted, struct p11s_error *e)
 {
-  return walk_fleet(store, fn, arg, ret_deleted, e);
+  return p11s_fleet_walk(p11s_store_fleet(store), fn, arg, ret_deleted, e);
 }
 
 /* -- sums */

@@ -24,21 +24,21 @@ struct p11s_worth {
   uint32_t now;
   uint64_t mask; /* of both tables, which are hashed into: */
   struct contents *contents;
-  unsigned char *asked; /* sixteen bits for each place: a message was asked for in a week */
+  unsigned char *asked; /* sixteen bits for each slot: a message was asked for in a week */
 };
 
 struct p11s_worth *p11s_worth_new(uint64_t records)
 {
   struct p11s_worth *worth = calloc(1, sizeof *worth);
-  uint64_t places = 1024;
+  uint64_t slots = 1024;
 
-  while (places < records)
-    places *= 2;
+  while (slots < records)
+    slots *= 2;
   if (worth == NULL)
     return NULL;
-  worth->mask = places - 1;
-  worth->contents = calloc(places, sizeof *worth->contents);
-  worth->asked = calloc(places, 2);
+  worth->mask = slots - 1;
+  worth->contents = calloc(slots, sizeof *worth->contents);
+  worth->asked = calloc(slots, 2);
   if (worth->contents != NULL && worth->asked != NULL)
     return worth;
   p11s_worth_free(worth);
@@ -150,8 +150,7 @@ static bool is_one_of_many(const struct p11s_worth *worth, const struct p11s_sto
 static bool is_made_up(const struct p11s_worth *worth, const struct p11s_store_record *record,
                        const struct p11s_message *m, uint32_t week)
 {
-  return record->days_used == 1 &&
-         (p11s_message_is_lie(m) || is_one_of_many(worth, record, m, week)) &&
+  return (p11s_message_is_lie(m) || is_one_of_many(worth, record, m, week)) &&
          !was_asked(worth, record, week - P11S_WEEK_SECONDS) &&
          !was_asked(worth, record, week + P11S_WEEK_SECONDS);
 }
@@ -192,28 +191,29 @@ static unsigned class_of(const struct p11s_store_record *record, uint32_t now,
   return P11S_WORTH_AHEAD + (unsigned)(weeks < WEEKS_AHEAD ? weeks : WEEKS_AHEAD) - 1;
 }
 
-static bool may_be_made_up(unsigned class, uint32_t week)
+/* worth: NULL for one that is to be stored. */
+static unsigned classify(const struct p11s_worth *worth, const struct p11s_store_record *record,
+                         uint32_t now, struct p11s_message *m)
 {
-  return class > P11S_WORTH_KEYS_LAST && class < P11S_WORTH_ONCE && week != 0;
+  uint32_t week;
+  unsigned class = class_of(record, now, m, &week);
+
+  if (class <= P11S_WORTH_KEYS_LAST || class >= P11S_WORTH_ONCE || week == 0 ||
+      record->days_used != 1)
+    return class;
+  return (worth != NULL ? is_made_up(worth, record, m, week) : p11s_message_is_lie(m))
+             ? P11S_WORTH_ONCE
+             : class;
 }
 
 unsigned p11s_worth_of(const struct p11s_worth *worth, const struct p11s_store_record *record,
                        struct p11s_message *m)
 {
-  uint32_t week;
-  unsigned class = class_of(record, worth->now, m, &week);
-
-  return may_be_made_up(class, week) && is_made_up(worth, record, m, week) ? P11S_WORTH_ONCE
-                                                                           : class;
+  return classify(worth, record, worth->now, m);
 }
 
 unsigned p11s_worth_of_new(const struct p11s_store_record *record, uint32_t now,
                            struct p11s_message *m)
 {
-  uint32_t week;
-  unsigned class = class_of(record, now, m, &week);
-
-  return may_be_made_up(class, week) && record->days_used == 1 && p11s_message_is_lie(m)
-             ? P11S_WORTH_ONCE
-             : class;
+  return classify(NULL, record, now, m);
 }

@@ -109,11 +109,8 @@ static void note_claim(struct p11s_fleet *fleet, uint64_t took_ms)
     fleet->late_claims = 0;
     fleet->no_claims_ms = 0;
   } else if (++fleet->late_claims >= LATE_CLAIMS) {
-    fleet->no_claims_ms *= 2;
-    if (fleet->no_claims_ms < NO_CLAIMS_SHORTEST_MS)
-      fleet->no_claims_ms = NO_CLAIMS_SHORTEST_MS;
-    if (fleet->no_claims_ms > NO_CLAIMS_LONGEST_MS)
-      fleet->no_claims_ms = NO_CLAIMS_LONGEST_MS;
+    fleet->no_claims_ms =
+        p11s_health_lengthen(fleet->no_claims_ms, NO_CLAIMS_SHORTEST_MS, NO_CLAIMS_LONGEST_MS);
     fleet->no_claims_until_ms = p11s_now_ms() + fleet->no_claims_ms;
   }
 }

@@ -128,15 +128,13 @@ static void set_options(MYSQL *mysql, unsigned answer_s)
                       "autocommit=1");
 }
 
-#define COLUMNS "id,key_id,expires,last_used,claimed_by,claimed_at,message,signature"
-
 /* With statements that change nothing but need each right, and each column. */
 static enum p11s_err check_table(struct p11s_connection *conn, struct p11s_error *e)
 {
   static const char *const statement[] = {
-      "SELECT " COLUMNS " FROM " P11S_FLEET_TABLE " WHERE 1=0",
-      "INSERT INTO " P11S_FLEET_TABLE " (" COLUMNS ") SELECT " COLUMNS " FROM " P11S_FLEET_TABLE
-      " WHERE 1=0",
+      "SELECT " P11S_FLEET_COLUMNS " FROM " P11S_FLEET_TABLE " WHERE 1=0",
+      "INSERT INTO " P11S_FLEET_TABLE " (" P11S_FLEET_COLUMNS ") SELECT " P11S_FLEET_COLUMNS
+      " FROM " P11S_FLEET_TABLE " WHERE 1=0",
       "UPDATE " P11S_FLEET_TABLE " SET last_used=UTC_DATE() WHERE 1=0",
       "DELETE FROM " P11S_FLEET_TABLE " WHERE 1=0",
   };

@@ -15,41 +15,44 @@
 
 /* -- opening */
 
-static const char *copy(const char *text)
+#define TEXTS 5
+
+static void list_texts(struct p11s_fleet_config *config, const char **ret_text[TEXTS])
 {
-  return strdup(text != NULL ? text : "");
+  ret_text[0] = &config->host;
+  ret_text[1] = &config->socket;
+  ret_text[2] = &config->user;
+  ret_text[3] = &config->password_file;
+  ret_text[4] = &config->dbname;
 }
 
 void p11s_fleet_config_free(struct p11s_fleet_config *config)
 {
+  const char **text[TEXTS];
+
   if (config == NULL)
     return;
-  free((char *)config->host);
-  free((char *)config->socket);
-  free((char *)config->user);
-  free((char *)config->password_file);
-  free((char *)config->dbname);
+  list_texts(config, text);
+  for (unsigned i = 0; i < TEXTS; i++)
+    free((char *)*text[i]);
   p11s_secret_release(config->password);
   free(config);
 }
 
 struct p11s_fleet_config *p11s_fleet_config_copy(const struct p11s_fleet_config *config)
 {
-  struct p11s_fleet_config *own = calloc(1, sizeof *own);
+  struct p11s_fleet_config *own = malloc(sizeof *own);
+  const char **text[TEXTS];
+  bool good = true;
 
   if (own == NULL)
     return NULL;
-  own->host = copy(config->host);
-  own->socket = copy(config->socket);
-  own->port = config->port;
-  own->user = copy(config->user);
+  *own = *config;
   own->password = p11s_secret_acquire(config->password);
-  own->password_file = copy(config->password_file);
-  own->dbname = copy(config->dbname);
-  own->timeout_ms = config->timeout_ms;
-  own->most_rows = config->most_rows;
-  if (own->host != NULL && own->socket != NULL && own->user != NULL && own->password_file != NULL &&
-      own->dbname != NULL)
+  list_texts(own, text);
+  for (unsigned i = 0; i < TEXTS; i++)
+    good = (*text[i] = strdup(*text[i] != NULL ? *text[i] : "")) != NULL && good;
+  if (good)
     return own;
   p11s_fleet_config_free(own);
   return NULL;
@@ -214,8 +217,8 @@ static void join(struct p11s_fleet *fleet, struct p11s_fleet_link *link)
   bool do_join;
 
   p11s_lock(&fleet->lock);
-  do_join = link->running && link->ended && !link->joined;
-  link->joined = link->joined || do_join;
+  do_join = link->running && link->ended;
+  link->running = link->running && !do_join;
   p11s_unlock(&fleet->lock);
   if (do_join)
     (void)pthread_join(link->thread, NULL);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "store/fleet/health.h"
 
+unsigned p11s_health_lengthen(unsigned pause_ms, unsigned shortest_ms, unsigned longest_ms)
+{
+  pause_ms *= 2;
+  return pause_ms < shortest_ms ? shortest_ms : pause_ms > longest_ms ? longest_ms : pause_ms;
+}
+
 static void lengthen(struct p11s_health *b)
 {
-  b->pause_ms *= 2;
-  if (b->pause_ms < P11S_HEALTH_SHORTEST_MS)
-    b->pause_ms = P11S_HEALTH_SHORTEST_MS;
-  if (b->pause_ms > P11S_HEALTH_LONGEST_MS)
-    b->pause_ms = P11S_HEALTH_LONGEST_MS;
+  b->pause_ms = p11s_health_lengthen(b->pause_ms, P11S_HEALTH_SHORTEST_MS, P11S_HEALTH_LONGEST_MS);
 }
 
 /* It goes down, or stays so. */

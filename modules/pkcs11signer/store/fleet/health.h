@@ -45,6 +45,9 @@ bool p11s_health_late(struct p11s_health *b, uint64_t now_ms, unsigned timeout_m
 /* The connection is lost, or could not be made. */
 bool p11s_health_failed(struct p11s_health *b, uint64_t now_ms);
 
+/* Twice as long a pause, within these bounds. */
+unsigned p11s_health_lengthen(unsigned pause_ms, unsigned shortest_ms, unsigned longest_ms);
+
 /* Whether callers may ask. */
 bool p11s_health_allows(const struct p11s_health *b);
 

@@ -26,9 +26,8 @@ struct p11s_fleet_link {
   struct p11s_connection *conn; /* the thread's to use; set and cleared under the lock */
   pthread_cond_t wake;
   pthread_t thread;
-  bool running; /* was started */
+  bool running; /* was started, and not joined */
   bool ended;
-  bool joined;
 };
 
 struct p11s_fleet {

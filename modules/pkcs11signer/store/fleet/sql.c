@@ -68,8 +68,7 @@ static void add_put(struct p11s_buf *sql, const struct p11s_op *op, uint32_t now
 
 static void write_puts(struct p11s_buf *sql, struct p11s_op *const *ops, size_t count, uint32_t now)
 {
-  p11s_buf_addstr(sql, "INSERT INTO " P11S_FLEET_TABLE " (id,key_id,expires,last_used,claimed_by,"
-                       "claimed_at,message,signature) VALUES ");
+  p11s_buf_addstr(sql, "INSERT INTO " P11S_FLEET_TABLE " (" P11S_FLEET_COLUMNS ") VALUES ");
   for (size_t i = 0; i < count; i++) {
     p11s_buf_addstr(sql, i == 0 ? "" : ",");
     add_put(sql, ops[i], now);
@@ -105,8 +104,7 @@ void p11s_fleet_sql_write(struct p11s_buf *sql, struct p11s_op *const *ops, size
 void p11s_fleet_sql_claim(struct p11s_buf *sql, const struct p11s_fleet_wanted *wanted,
                           size_t count, const unsigned char *server)
 {
-  p11s_buf_addstr(sql, "INSERT IGNORE INTO " P11S_FLEET_TABLE " (id,key_id,expires,last_used,"
-                       "claimed_by,claimed_at,message,signature) VALUES ");
+  p11s_buf_addstr(sql, "INSERT IGNORE INTO " P11S_FLEET_TABLE " (" P11S_FLEET_COLUMNS ") VALUES ");
   for (size_t i = 0; i < count; i++) {
     p11s_buf_addstr(sql, i == 0 ? "(" : ",(");
     add_hex(sql, wanted[i].id, P11S_STORE_ID_LEN);

@@ -19,6 +19,7 @@
  * Pure functions; no locks. Failed allocations are in the buffer.
  */
 #define P11S_FLEET_TABLE "pkcs11signer_signatures"
+#define P11S_FLEET_COLUMNS "id,key_id,expires,last_used,claimed_by,claimed_at,message,signature"
 #define P11S_FLEET_SERVER_LEN 8  /* names a process, at random */
 #define P11S_FLEET_CLAIM_MS 2000 /* a claim older than this counts for nothing */
 

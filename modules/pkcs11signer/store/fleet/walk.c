@@ -36,11 +36,14 @@ static bool see(const struct p11s_fleet_row *row, void *arg)
 enum p11s_err p11s_fleet_walk(struct p11s_fleet *fleet, p11s_store_fn fn, void *arg,
                               uint64_t *ret_deleted, struct p11s_error *e)
 {
-  struct walk *w = calloc(1, sizeof *w);
   struct p11s_connection *conn = NULL;
   enum p11s_err result;
   uint64_t deleted = 0;
+  struct walk *w;
 
+  if (fleet == NULL)
+    return p11s_error_set(e, P11S_ERR_HOST, "there is no fleet store");
+  w = calloc(1, sizeof *w);
   if (w == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   *w =

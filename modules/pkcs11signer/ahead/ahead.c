@@ -148,7 +148,7 @@ static void run(void *arg)
   struct p11s_ahead *a = arg;
 
   (void)setpriority(PRIO_PROCESS, 0, NICE); /* of this thread */
-  (void)p11s_store_file_own(a->config.state_dir);
+  p11s_store_file_own(a->config.state_dir);
   a->work.zones = p11s_zones_new(a->config.keys, NULL, a->config.hosts);
   while (!atomic_load(&a->thread.stop))
     rest(a, work_on(a));

@@ -9,17 +9,17 @@
 #include <stddef.h>
 
 /*
- * What is not taken into a full store: what would be among the first to go, while its zone has lost
- * something that is worth as much or more. So what stays depends neither on the order in which
- * signatures come nor on when they are written. What a query has just asked for is taken all the
- * same: the least recently used goes for it.
+ * Which new signatures a full store does not take: those that would be among the first to go, when
+ * their zone has lost something of the same worth or more. So the signatures that stay depend
+ * neither on the order in which they come nor on when they are written. A signature that a query
+ * has just asked for is taken all the same; the least recently used one goes for it.
  *
  * All zeros: nothing has been lost. One thread at a time; no locks. Sixteen bytes for each zone
  * that has lost something.
  */
 struct p11s_bar {
   struct p11s_id_table of_zone; /* the best class (store/worth.h) that it has lost */
-  bool raised;                  /* for what is nobody's: some zone has lost something */
+  bool raised;                  /* some zone has lost something */
 };
 
 /* By which tables know a zone, whose name is in wire format. false: no memory. */

@@ -46,10 +46,10 @@ struct p11s_census {
 /* Counts the record, if it was asked for. A p11s_store_fn; arg is the census. */
 bool p11s_census_add(const struct p11s_store_record *record, void *census);
 
-/* The time by which signatures are to be judged: now; or the beginning of the week that the most
-   are of, when the clock says another time than could be then: more than a day before that week, or
-   after the one that follows it. *ret_days: by how many days it is ahead (or, negative, behind); 0:
-   it may be right. */
+/* The time by which signatures are to be judged. It is now, unless that is more than a day before
+   the week that the most signatures are of, or more than a day after the week that follows it: then
+   it is the beginning of that week. *ret_days: by how many days the clock is ahead, or (negative)
+   behind; 0: it may be right. */
 uint32_t p11s_census_now(const struct p11s_census *census, uint32_t now, int *ret_days);
 
 /* "40 days ahead of the signatures in the store" */

@@ -39,18 +39,16 @@ static bool delete_batch(struct p11s_eviction *ev, struct batch *batch)
 {
   struct p11s_error error;
   uint64_t deleted;
-  bool done = true;
+  bool done = batch->count == 0 ||
+              p11s_lmdb_delete(ev->db, batch->keys, batch->count, &deleted, &error) == P11S_OK;
 
-  if (batch->count > 0 &&
-      p11s_lmdb_delete(ev->db, batch->keys, batch->count, &deleted, &error) != P11S_OK) {
-    p11s_log_limited(P11S_LOG_WARNING, "store: delete",
-                     "signature store: old signatures cannot be deleted: %s", error.text);
-    done = false;
-  }
   if (done) {
     p11s_counter_add(P11S_STAT_STORE_EXPIRED, batch->expired);
     p11s_counter_add(P11S_STAT_STORE_EVICTED, batch->evicted);
     ev->bytes -= batch->bytes < ev->bytes ? batch->bytes : ev->bytes;
+  } else {
+    p11s_log_limited(P11S_LOG_WARNING, "store: delete",
+                     "signature store: old signatures cannot be deleted: %s", error.text);
   }
   batch->count = 0;
   batch->expired = batch->evicted = batch->bytes = 0;
@@ -220,22 +218,13 @@ static bool walk_all(struct p11s_lmdb *db, p11s_store_fn fn, void *arg)
   return true;
 }
 
-static struct p11s_store_stats stats_of(struct p11s_lmdb *db)
-{
-  struct p11s_store_stats stats;
-
-  memset(&stats, 0, sizeof stats);
-  p11s_lmdb_get_stats(db, &stats);
-  return stats;
-}
-
 /* Which are to go, when so much of the file is used and so many bytes are to be written. */
 static bool decide(struct p11s_eviction *ev, struct round *r, uint64_t used, uint64_t bytes)
 {
   uint64_t most = p11s_evict_most(ev->limit_bytes), much;
   bool first = ev->most_bytes == 0 && used <= p11s_evict_brim(ev->limit_bytes);
 
-  r->worth = p11s_worth_new(stats_of(ev->db).records);
+  r->worth = p11s_worth_new(p11s_lmdb_stats(ev->db).records);
   if (r->worth == NULL || !walk_all(ev->db, p11s_worth_look, r->worth))
     return false;
   p11s_worth_decide(r->worth, p11s_record_now());
@@ -259,7 +248,7 @@ static bool delete_some(struct p11s_eviction *ev, struct round *r)
 
   return ev->goes_on(ev->arg) && p11s_lmdb_walk(ev->db, &ev->hand, STEP, choose, r) &&
          delete_batch(ev, &r->batch) && !p11s_share_is_done(r->share) &&
-         stats_of(ev->db).used_bytes > most - most / 10;
+         p11s_lmdb_stats(ev->db).used_bytes > most - most / 10;
 }
 
 /* Once through the file at most, from where the last one ended: of records that are worth the same
@@ -313,7 +302,8 @@ static void evict(struct p11s_eviction *ev, uint64_t used, uint64_t bytes)
     return;
   if (decide(ev, r, used, bytes)) {
     delete_round(ev, r);
-    ev->crowded = ev->crowded || ev->full || r->of_use;
+    if (ev->full || r->of_use)
+      atomic_store(&ev->crowded, true);
     note_losers(ev, r->share);
   }
   p11s_share_free(r->share);
@@ -323,14 +313,14 @@ static void evict(struct p11s_eviction *ev, uint64_t used, uint64_t bytes)
 
 void p11s_evict_for(struct p11s_eviction *ev, const struct p11s_ops *batch)
 {
-  uint64_t most = p11s_evict_most(ev->limit_bytes), used = stats_of(ev->db).used_bytes;
+  uint64_t most = p11s_evict_most(ev->limit_bytes), used = p11s_lmdb_stats(ev->db).used_bytes;
   const struct p11s_op *op;
   uint64_t bytes = 0;
 
   STAILQ_FOREACH(op, batch, link)
   bytes += p11s_evict_size(op);
   if (used < most - most / 5 || ev->bytes < ev->most_bytes - ev->most_bytes / 5) {
-    ev->crowded = false;
+    atomic_store(&ev->crowded, false);
     p11s_bar_clear(&ev->bar);
   }
   if (bytes > 0 && !p11s_evict_has_room(ev, used, bytes) && !p11s_evict_is_full(ev))

@@ -6,6 +6,8 @@
 #include "store/bar.h"
 #include "store/lmdb.h"
 
+#include <stdatomic.h>
+
 /*
  * Keeps a store's file below its limit, and deletes signatures from it.
  *
@@ -39,7 +41,7 @@ struct p11s_eviction {
 
   /* room */
   struct p11s_lmdb_place hand; /* where the last eviction has ended */
-  bool crowded;                /* signatures of use had to go; until a fifth is free */
+  atomic_bool crowded;         /* signatures of use had to go, until a fifth is free; any thread */
   struct p11s_bar bar;         /* while it is crowded */
   uint64_t bytes;              /* of records, about; since the first eviction */
   uint64_t most_bytes;         /* of records that go into the pages that may be in use */

@@ -13,7 +13,5 @@ struct p11s_lmdb *p11s_store_db(struct p11s_store *store);
 struct p11s_fleet *p11s_store_fleet(struct p11s_store *store);
 /* Queues it, or drops it; NULL is counted as dropped. */
 void p11s_store_queue(struct p11s_store *store, struct p11s_op *op);
-/* Fills the members that are not about the file. */
-void p11s_store_get_queue(struct p11s_store *store, struct p11s_store_stats *ret);
 
 #endif

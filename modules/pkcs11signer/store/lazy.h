@@ -15,9 +15,9 @@ struct p11s_lazy_store;
 #define P11S_STORE_STOP_MS 1000
 
 struct p11s_lazy_store_config {
-  struct p11s_store_config store; /* `patient` does not matter; what it points to is borrowed */
+  struct p11s_store_config store; /* `patient` does not matter; pointers are borrowed */
   bool wanted;                    /* false: there is never a store */
-  void (*tried)(void *arg);       /* it is open, or cannot be; once, in whichever thread; or NULL */
+  void (*tried)(void *arg);       /* or NULL; called once, when it is open or cannot be opened */
   void *arg;
 };
 

@@ -313,18 +313,19 @@ static void add_table(MDB_txn *txn, MDB_dbi table, uint64_t *ret_entries,
       stat.ms_psize * (stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages);
 }
 
-void p11s_lmdb_get_stats(struct p11s_lmdb *db, struct p11s_store_stats *ret)
+struct p11s_store_stats p11s_lmdb_stats(struct p11s_lmdb *db)
 {
+  struct p11s_store_stats stats = {.off = !may_use(db)};
   MDB_envinfo info;
   MDB_txn *txn;
   MDB_stat stat;
 
-  ret->off = !may_use(db);
-  if (ret->off || (txn = p11s_lmdb_begin_read(db)) == NULL)
-    return;
-  add_table(txn, db->table[P11S_SIGNATURES], &ret->records, ret);
-  add_table(txn, db->table[P11S_PUBLIC_KEYS], &ret->public_keys, ret);
+  if (stats.off || (txn = p11s_lmdb_begin_read(db)) == NULL)
+    return stats;
+  add_table(txn, db->table[P11S_SIGNATURES], &stats.records, &stats);
+  add_table(txn, db->table[P11S_PUBLIC_KEYS], &stats.public_keys, &stats);
   p11s_lmdb_end_read(db, txn);
   if (mdb_env_info(db->env, &info) == 0 && mdb_env_stat(db->env, &stat) == 0)
-    ret->file_bytes = (info.me_last_pgno + 1) * (uint64_t)stat.ms_psize;
+    stats.file_bytes = (info.me_last_pgno + 1) * (uint64_t)stat.ms_psize;
+  return stats;
 }

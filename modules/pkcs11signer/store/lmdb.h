@@ -28,9 +28,9 @@ struct p11s_lmdb;
 
 enum p11s_lmdb_table { P11S_SIGNATURES, P11S_PUBLIC_KEYS, P11S_LOSSES };
 
-/* The file is one that LMDB has written (store/recover.h), or does not exist. Borrowed: it is told
-   who is inside, and marked after each write; somebody stays inside when it is found to be spoilt.
- */
+/* The file is one that LMDB has written (store/recover.h), or does not exist. It is borrowed. It
+   counts who is inside, and is marked after each write. A thread that finds it damaged is counted
+   as inside for good. */
 enum p11s_err p11s_lmdb_open(const struct p11s_store_file *file, struct p11s_lmdb **ret,
                              struct p11s_error *e);
 /* NULL is allowed. */
@@ -68,8 +68,9 @@ bool p11s_lmdb_walk(struct p11s_lmdb *db, struct p11s_lmdb_place *place, unsigne
 /* Deletes those of the signatures that are there; keys: P11S_RECORD_KEY_LEN bytes each. */
 enum p11s_err p11s_lmdb_delete(struct p11s_lmdb *db, const unsigned char *keys, size_t count,
                                uint64_t *ret_deleted, struct p11s_error *e);
-/* These zones, in wire format, have lost so many more signatures for want of room. What was lost
-   P11S_STORE_LOSS_S ago would have expired: such zones are forgotten. */
+/* These zones, in wire format, have lost so many more signatures for want of room. A zone may be
+   listed more than once. Zones whose last loss is P11S_STORE_LOSS_S ago are forgotten: what they
+   have lost would have expired. */
 struct p11s_lmdb_loss {
   const unsigned char *name;
   size_t len;
@@ -83,8 +84,8 @@ bool p11s_lmdb_each_loss(struct p11s_lmdb *db, uint32_t now, p11s_store_loss_fn 
 /* Everything. */
 enum p11s_err p11s_lmdb_empty(struct p11s_lmdb *db, uint64_t *ret_deleted, struct p11s_error *e);
 
-/* Fills the members that are about the file, but for the limit. */
-void p11s_lmdb_get_stats(struct p11s_lmdb *db, struct p11s_store_stats *ret);
+/* The members that are about the file, but for the limit; the others are zero. */
+struct p11s_store_stats p11s_lmdb_stats(struct p11s_lmdb *db);
 
 /* Frees what processes that were killed have left in the lock file. */
 void p11s_lmdb_tidy(struct p11s_lmdb *db);

@@ -26,25 +26,20 @@
 #define GUARD_BYTES 4096
 #define SAY_FIRST_MS 2000
 
-struct p11s_store_owner p11s_store_file_own(const char *directory)
+void p11s_store_file_own(const char *directory)
 {
-  struct p11s_store_owner before = {0, 0, false};
   struct stat status;
 
   if (geteuid() != 0 || stat(directory, &status) != 0 || status.st_uid == 0)
-    return before;
-  before.gid = (unsigned)setfsgid(status.st_gid);
-  before.uid = (unsigned)setfsuid(status.st_uid);
-  before.changed = true;
-  return before;
+    return;
+  (void)setfsgid(status.st_gid);
+  (void)setfsuid(status.st_uid);
 }
 
-void p11s_store_file_unown(struct p11s_store_owner before)
+void p11s_store_file_unown(void)
 {
-  if (!before.changed)
-    return;
-  (void)setfsuid(before.uid);
-  (void)setfsgid(before.gid);
+  (void)setfsuid(geteuid());
+  (void)setfsgid(getegid());
 }
 
 /* -- the guard */
@@ -251,7 +246,14 @@ static enum p11s_err renew(const char *path, struct p11s_error *e)
   return result;
 }
 
-/* A page of the lock file that is written to first when the disk is full would end the process. */
+/* Opens a file that is to be mapped: a page that is first written to when the disk is full would
+   end the process. 0, or the error. */
+static int open_mapped(const char *name, int flags, size_t bytes, int *ret_fd)
+{
+  *ret_fd = open(name, flags | O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  return *ret_fd < 0 ? errno : posix_fallocate(*ret_fd, 0, (off_t)bytes);
+}
+
 static enum p11s_err make_lock_file(const char *path, struct p11s_error *e)
 {
   char *name = beside(path, "-lock");
@@ -260,8 +262,7 @@ static enum p11s_err make_lock_file(const char *path, struct p11s_error *e)
   if (name == NULL)
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   (void)unlink(name);
-  fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-  error = fd < 0 ? errno : posix_fallocate(fd, 0, P11S_LMDB_LOCK_BYTES);
+  error = open_mapped(name, O_EXCL, P11S_LMDB_LOCK_BYTES, &fd);
   if (fd >= 0)
     (void)close(fd);
   if (error != 0) {
@@ -295,15 +296,10 @@ static enum p11s_err prepare_alone(const struct p11s_store_file *file, struct p1
   return result;
 }
 
-/* With room for what is mapped, as in make_lock_file(). */
 static int map_guard(struct p11s_store_file *file)
 {
-  unsigned char *map;
-  int error = posix_fallocate(file->guard, 0, GUARD_BYTES);
+  unsigned char *map = mmap(NULL, GUARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, file->guard, 0);
 
-  if (error != 0)
-    return error;
-  map = mmap(NULL, GUARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, file->guard, 0);
   if (map == MAP_FAILED)
     return errno;
   file->inside = (atomic_uint *)(void *)(map + INSIDE_AT);
@@ -321,8 +317,9 @@ static enum p11s_err open_guard(const char *directory, struct p11s_store_file *f
     free(guard);
     return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
   }
-  file->guard = open(guard, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  error = file->guard < 0 ? errno : map_guard(file);
+  error = open_mapped(guard, 0, GUARD_BYTES, &file->guard);
+  if (error == 0)
+    error = map_guard(file);
   if (error != 0)
     (void)p11s_error_set(e, P11S_ERR_HOST, "%s: %s", guard, strerror(error));
   free(guard);

@@ -17,18 +17,18 @@
  *   signatures.lmdb.new      a copy being made
  *   signatures.lmdb.broken   what was found and could not be used
  *
- * LMDB believes every page that it maps, so a damaged file may crash the process. Whoever has
- * written leaves in the guard what stat() says of signatures.lmdb since then; and a number in the
- * guard, mapped by all, says how many are reading or writing at this moment. Who opens the files
- * while nobody else has them finds there whether they are as they were left, by processes that were
- * not killed in the middle of it: then they are used as they are, however these processes ended.
- * Else (killed while it wrote, crashed by what it read, another program wrote) pkcs11signer-probe
- * copies all records to a fresh file, in a process that may crash or hang: what comes out of that
- * has been written by LMDB, whatever was there before. That takes as long as it takes, and what
- * takes longer than two seconds is said in the log, in ever longer intervals. When the file is
- * damaged it is set aside, with one line in the log, and the store begins empty. When reading it
- * does not go on, it is left alone, and there is no store until the next start. A file that others
- * have open and use is taken to be good.
+ * LMDB believes every page that it maps, so a damaged file may crash the process. A process that
+ * has written leaves in the guard what stat() then says of signatures.lmdb. A number in the guard,
+ * mapped by all, counts the threads that read or write at this moment. A process that opens the
+ * files while nobody else has them compares both: when the file is as it was left, and nobody was
+ * killed inside, it is used as it is.
+ *
+ * Otherwise pkcs11signer-probe, a process that may crash or hang, copies all records to a fresh
+ * file. So LMDB has written all of the new file, whatever the old one was. A copy that takes longer
+ * than two seconds is reported in the log, in ever longer intervals. A damaged file is set aside
+ * with one line in the log, and the store begins empty. When reading does not go on, the file is
+ * left alone, and there is no store until the next start. A file that others have open is taken to
+ * be good.
  *
  * As root, files are opened with the rights of the state directory's owner, whose they become.
  *
@@ -57,14 +57,9 @@ void p11s_store_file_mark(const struct p11s_store_file *file);
 void p11s_store_file_release(struct p11s_store_file *file);
 void p11s_store_file_free(struct p11s_store_file *file);
 
-/* Opens files as the directory's owner from now on, in this thread, when it runs as root. Returns
-   what p11s_store_file_unown() needs. */
-struct p11s_store_owner {
-  unsigned uid;
-  unsigned gid;
-  bool changed;
-};
-struct p11s_store_owner p11s_store_file_own(const char *directory);
-void p11s_store_file_unown(struct p11s_store_owner before);
+/* This thread opens files as the directory's owner from now on, when it runs as root. */
+void p11s_store_file_own(const char *directory);
+/* And again with the rights that it runs with. */
+void p11s_store_file_unown(void);
 
 #endif

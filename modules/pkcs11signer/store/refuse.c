@@ -104,17 +104,15 @@ static void sort_out(struct refusal *r, struct p11s_ops *batch, struct p11s_ops 
 void p11s_refuse(struct p11s_eviction *ev, struct p11s_ops *batch)
 {
   struct p11s_ops refused = STAILQ_HEAD_INITIALIZER(refused);
-  struct p11s_store_stats stats = {0};
   struct refusal *r;
   int days;
 
   ev->said_full = ev->said_full && ev->full;
   if ((!ev->bar.raised && !ev->full) || (r = calloc(1, sizeof *r)) == NULL)
     return;
-  p11s_lmdb_get_stats(ev->db, &stats);
   r->ev = ev;
   r->now = p11s_census_now(&ev->census, p11s_record_now(), &days);
-  r->used = stats.used_bytes;
+  r->used = p11s_lmdb_stats(ev->db).used_bytes;
   sort_out(r, batch, &refused);
   if (r->full)
     say_full(ev);

@@ -6,12 +6,13 @@
 #include "store/worth.h"
 
 /*
- * Which signatures have to go from a full store, so that each zone keeps its share of it.
+ * Which signatures have to go from a full store. Each zone keeps its share of it.
  *
- * What nobody needs any more, or was made up for one question (P11S_WORTH_ONCE and above), goes
- * first, whosever it is, and nothing else when a quarter of what is to go is such. Then zones that
- * have more than their share lose what is worth least to them: a share is as much as leaves enough
- * room when no zone has more. This week's and later signatures of DNSKEY, CDS and CDNSKEY never go.
+ * First go signatures that nobody needs any more or that were made up for one question
+ * (P11S_WORTH_ONCE and above), of any zone. When they are a quarter of what has to go, no others
+ * go. Else zones that have more than their share lose what is worth least to them. A share is as
+ * large as it can be when no zone has more. Signatures of DNSKEY, CDS and CDNSKEY of this week or
+ * later never go.
  *
  * To be filled with all records, decided, then asked for each. One thread at a time; no locks.
  * About 500 bytes of memory for each zone.

@@ -29,7 +29,6 @@ struct p11s_store {
   struct p11s_store_file file; /* opener's, then the thread's */
   uint64_t tidied_ms;          /* the thread's */
   atomic_bool stopped;
-  atomic_bool crowded; /* eviction.crowded, for others */
 
   struct p11s_service thread; /* its lock guards the rest; changed: there is something to write */
   pthread_cond_t done;        /* a batch is */
@@ -147,12 +146,11 @@ static void run(void *arg)
   struct p11s_ops batch = STAILQ_HEAD_INITIALIZER(batch);
   size_t count;
 
-  (void)p11s_store_file_own(s->directory);
+  p11s_store_file_own(s->directory);
   while (await_batch(s, &batch, &count)) {
     if (count > 0) {
       p11s_refuse(&s->eviction, &batch);
       p11s_evict_for(&s->eviction, &batch);
-      atomic_store(&s->crowded, s->eviction.crowded);
       p11s_refuse(&s->eviction, &batch);
       write_batch(s, &batch, count);
     } else if (p11s_lmdb_is_usable(s->db)) {
@@ -200,13 +198,14 @@ static struct p11s_store *make_store(const struct p11s_store_config *config)
 
 static enum p11s_err open_files(struct p11s_store *s, bool patient, struct p11s_error *e)
 {
-  struct p11s_store_owner before = p11s_store_file_own(s->directory);
-  enum p11s_err result = p11s_store_file_prepare(s->directory, patient, &s->file, e);
+  enum p11s_err result;
 
+  p11s_store_file_own(s->directory);
+  result = p11s_store_file_prepare(s->directory, patient, &s->file, e);
   if (result == P11S_OK)
     result = p11s_lmdb_open(&s->file, &s->db, e);
   s->eviction.db = s->db;
-  p11s_store_file_unown(before);
+  p11s_store_file_unown();
   if (result != P11S_OK)
     p11s_error_prefix(e, "signature store %s/signatures.lmdb", s->directory);
   return result;
@@ -293,11 +292,22 @@ struct p11s_fleet *p11s_store_fleet(struct p11s_store *s)
   return is_open(s) ? s->fleet : NULL;
 }
 
-void p11s_store_get_queue(struct p11s_store *s, struct p11s_store_stats *ret)
+void p11s_store_get_stats(struct p11s_store *s, struct p11s_store_stats *ret)
 {
+  struct p11s_fleet *fleet = p11s_store_fleet(s);
+  struct p11s_fleet_stats of_fleet;
+  bool open = is_open(s);
+
+  *ret = open ? p11s_lmdb_stats(s->db) : (struct p11s_store_stats){.off = true};
+  p11s_fleet_get_stats(fleet, &of_fleet);
+  ret->fleet = fleet != NULL;
+  ret->connected = of_fleet.connected;
+  ret->fleet_queued = of_fleet.queued;
+  if (!open)
+    return;
   p11s_lock(&s->thread.lock);
   ret->queued = s->queue.in - s->queue.out;
   p11s_unlock(&s->thread.lock);
   ret->limit_bytes = s->eviction.limit_bytes;
-  ret->crowded = atomic_load(&s->crowded);
+  ret->crowded = atomic_load(&s->eviction.crowded);
 }

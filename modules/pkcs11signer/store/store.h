@@ -16,17 +16,17 @@
  * asked for, and has to be verified by the caller before it is used; one that does
  * not verify is to be forgotten.
  *
- * Looking up is for threads that answer queries: it reads mapped memory, writes nothing, and
- * takes no lock that anybody holds while the disk is at work. What is to be written is copied into
- * a bounded queue, and a thread of the store's own writes it, in batches: within a second, or
- * when there are 500. What finds the queue full is dropped and counted (base/counters.h).
+ * Look-ups are for threads that answer queries: they read mapped memory, write nothing, and take no
+ * lock that anybody holds while the disk is at work. Writes are copied into a bounded queue. A
+ * thread of the store's own writes them in batches: within a second, or when there are 500. A write
+ * that finds the queue full is dropped and counted (base/counters.h).
  *
  * Killing the process at any moment leaves a good file; a power failure may cost the last seconds.
- * How a file is opened that another process, or another program, has left behind: store/recover.h.
- * Later trouble is said in the log; it costs the store, never an answer. What remains: a file that
- * another program overwrites or cuts off *while* it is open. One that has become shorter is
- * noticed at the next look-up and the store goes off; one that becomes shorter during a look-up
- * ends the process, as with any mapped file.
+ * store/recover.h says how a file is opened that another process, or another program, has left
+ * behind. Later trouble is said in the log; it costs the store, never an answer. One danger
+ * remains: a program that overwrites or cuts off the file *while* it is open. A file that has
+ * become shorter is noticed at the next look-up, and the store goes off. One that becomes shorter
+ * during a look-up ends the process, as with any mapped file.
  *
  * One store per process. After fork() the child's calls find nothing, and it may open one of its
  * own.
@@ -170,8 +170,8 @@ enum p11s_err p11s_store_each_fleet(struct p11s_store *store, p11s_store_fn fn, 
 enum p11s_err p11s_store_purge_fleet(struct p11s_store *store, p11s_store_fn fn, void *arg,
                                      uint64_t *ret_deleted, struct p11s_error *e);
 
-/* Zones that have lost signatures of use for want of room, in the last three weeks: what is
-   stored of them is not all that was served. */
+/* Zones that have lost signatures of use for want of room in the last three weeks. More was served
+   of them than is stored. */
 #define P11S_STORE_LOSS_S (21 * 86400)
 struct p11s_store_loss {
   uint64_t lost;
@@ -191,10 +191,9 @@ struct p11s_store_stats {
   uint64_t file_bytes;
   uint64_t queued; /* by this process, to be written */
   bool off;        /* given up, until the next start */
-  bool crowded;    /* signatures of this week or later had to go for want of room; until a fifth is
-                      free */
-  bool fleet;      /* there is one; */
-  bool connected;  /* its database answers */
+  bool crowded;    /* signatures of this week or later had to go, until a fifth is free */
+  bool fleet;      /* there is one */
+  bool connected;  /* the fleet's database answers */
   uint64_t fleet_queued;
 };
 void p11s_store_get_stats(struct p11s_store *store, struct p11s_store_stats *ret);

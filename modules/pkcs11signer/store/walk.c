@@ -175,29 +175,11 @@ enum p11s_err p11s_store_purge_fleet(struct p11s_store *store, p11s_store_fn fn,
   return p11s_fleet_walk(p11s_store_fleet(store), fn, arg, ret_deleted, e);
 }
 
-/* -- sums */
+/* -- losses */
 
 bool p11s_store_each_loss(struct p11s_store *store, p11s_store_loss_fn fn, void *arg)
 {
   struct p11s_lmdb *db = p11s_store_db(store);
 
   return db != NULL && p11s_lmdb_each_loss(db, p11s_record_now(), fn, arg);
-}
-
-void p11s_store_get_stats(struct p11s_store *store, struct p11s_store_stats *ret)
-{
-  struct p11s_fleet *fleet = p11s_store_fleet(store);
-  struct p11s_lmdb *db = p11s_store_db(store);
-  struct p11s_fleet_stats of_fleet;
-
-  memset(ret, 0, sizeof *ret);
-  p11s_fleet_get_stats(fleet, &of_fleet);
-  ret->fleet = fleet != NULL;
-  ret->connected = of_fleet.connected;
-  ret->fleet_queued = of_fleet.queued;
-  ret->off = db == NULL;
-  if (db == NULL)
-    return;
-  p11s_lmdb_get_stats(db, ret);
-  p11s_store_get_queue(store, ret);
 }

@@ -6,11 +6,11 @@
 #include "format/message.h"
 
 /*
- * What a stored signature is worth when not all can be kept, in classes; those of the highest go
- * first.
+ * The worth of a stored signature when not all can be kept. It is a class; the highest go first.
  *
- * First all records are looked at: of which weeks they are (store/calendar.h), what was asked for
- * in which, and how many contents each RRset had. From then on each can be put into its class.
+ * First all records are looked at: the weeks that they are of (store/calendar.h), the messages that
+ * were asked for in each week, and how many contents each RRset had. Then the class of each record
+ * can be told.
  *
  * PowerDNS makes some messages up for one question: NSEC3 records that cover one name (narrow
  * mode), and answers that are computed (LUA records: many contents of one RRset). One that was

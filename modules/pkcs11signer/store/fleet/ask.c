@@ -187,7 +187,7 @@ static void answer_locked(struct batch *b, bool answered)
 static void fail(struct p11s_fleet *fleet, const struct p11s_error *why)
 {
   p11s_log_debug("fleet store %s: %s", fleet->where, why->text);
-  p11s_fleet_note_lost(fleet);
+  p11s_fleet_note_failure(fleet, NULL);
   p11s_fleet_disconnect(fleet, &fleet->find);
 }
 

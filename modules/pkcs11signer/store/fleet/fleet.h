@@ -10,13 +10,14 @@
  * (docs/schema.mysql.sql), which several servers share. What stands in it is trusted as little as
  * what stands in the file.
  *
- * Two threads, a connection each: one looks up, all that wait at the same time in one statement;
- * one writes, what has come in while the last statement was under way in the next one. Nobody else
- * enters the client library, except administrators' commands on their own threads. A caller waits
- * for the look-up thread until its deadline and no longer, whatever that thread is stuck in.
+ * Two threads, each with a connection. One looks up: one statement for all callers that wait at the
+ * same time. The other writes: the next statement has all that came in during the last one. No
+ * other thread enters the client library, except administrators' commands. A caller waits for the
+ * look-up thread until its deadline and no longer.
  *
- * Claims: who finds nothing and is about to sign says so in the table, in the same look-up. Whoever
- * else looks for the same meanwhile waits for that signature instead of making another.
+ * Claims: a server that finds nothing and is about to sign says so in the table, in the same
+ * look-up. Servers that look for the same meanwhile wait for its signature instead of making
+ * another.
  *
  * When answers are late or the connection is lost, nobody asks any more until the look-up thread
  * has had a good answer again (store/fleet/health.h). Each change of that is a line in the log.

@@ -7,11 +7,6 @@ unsigned p11s_health_lengthen(unsigned pause_ms, unsigned shortest_ms, unsigned 
   return pause_ms < shortest_ms ? shortest_ms : pause_ms > longest_ms ? longest_ms : pause_ms;
 }
 
-static void lengthen(struct p11s_health *b)
-{
-  b->pause_ms = p11s_health_lengthen(b->pause_ms, P11S_HEALTH_SHORTEST_MS, P11S_HEALTH_LONGEST_MS);
-}
-
 /* It goes down, or stays so. */
 static bool go_down(struct p11s_health *b, uint64_t now_ms)
 {
@@ -22,7 +17,7 @@ static bool go_down(struct p11s_health *b, uint64_t now_ms)
   b->state = P11S_HEALTH_DOWN;
   b->late = 0;
   b->trial_ms = now_ms + b->pause_ms;
-  lengthen(b);
+  b->pause_ms = p11s_health_lengthen(b->pause_ms, P11S_HEALTH_SHORTEST_MS, P11S_HEALTH_LONGEST_MS);
   return changed;
 }
 
@@ -52,7 +47,8 @@ bool p11s_health_late(struct p11s_health *b, uint64_t now_ms, unsigned timeout_m
   b->late_ms = now_ms;
   if (++b->late < P11S_HEALTH_LATE)
     return false;
-  lengthen(b); /* the connection stands: not at once */
+  /* The connection stands: not at once. */
+  b->pause_ms = p11s_health_lengthen(b->pause_ms, P11S_HEALTH_SHORTEST_MS, P11S_HEALTH_LONGEST_MS);
   untried = b->state == P11S_HEALTH_UNTRIED;
   return go_down(b, now_ms) && !untried;
 }

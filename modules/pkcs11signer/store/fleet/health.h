@@ -8,14 +8,13 @@
 /*
  * Whether the fleet's database is worth waiting for, and when it is tried again.
  *
- *   untried  no answer yet: callers may wait for the first connection
- *   up       answers come in time
- *   down     callers met their deadlines without an answer three times in a row (those of the same
- *            moment count once), or the connection failed. Nobody asks, until a trial has had its
- *            answer in time.
+ *   untried  There was no answer yet. Callers may wait for the first connection.
+ *   up       Answers come in time.
+ *   down     Callers met their deadlines three times in a row (late callers of the same moment
+ * count once), or the connection failed. Nobody asks until a trial is answered in time.
  *
- * The first trial comes at once when the connection failed, half a second later when answers were
- * late; then after twice as long each time, up to P11S_HEALTH_LONGEST_MS.
+ * The first trial comes at once when the connection failed, and half a second later when answers
+ * were late. Each further trial comes after twice as long, up to P11S_HEALTH_LONGEST_MS.
  *
  * Pure: the caller has the clock (milliseconds) and the lock.
  */

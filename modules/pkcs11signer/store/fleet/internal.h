@@ -68,12 +68,11 @@ void p11s_fleet_disconnect(struct p11s_fleet *fleet, struct p11s_fleet_link *lin
 /* The last thing that a thread does. */
 void p11s_fleet_end_link(struct p11s_fleet *fleet, struct p11s_fleet_link *link);
 
-/* What the look-up thread and its callers tell the fleet's health; each change is logged. A
-   connection that is lost is none yet: it is tried at once whether another can be had, and that
-   one's failure is said. */
+/* What the look-up thread and its callers have seen of the database. Each change is logged. */
 void p11s_fleet_note_answer(struct p11s_fleet *fleet, uint64_t took_ms);
 void p11s_fleet_note_late(struct p11s_fleet *fleet);
-void p11s_fleet_note_lost(struct p11s_fleet *fleet);
+/* No connection can be had; or, when why is NULL, the one that was there is lost. Then another is
+   tried at once, and nothing is said before that has failed. */
 void p11s_fleet_note_failure(struct p11s_fleet *fleet, const struct p11s_error *why);
 
 /* Wakes both threads and everybody who waits for them. */

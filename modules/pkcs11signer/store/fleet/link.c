@@ -116,22 +116,16 @@ void p11s_fleet_note_late(struct p11s_fleet *fleet)
     say_down(fleet, reason);
 }
 
-void p11s_fleet_note_lost(struct p11s_fleet *fleet)
-{
-  p11s_lock(&fleet->lock);
-  (void)p11s_health_failed(&fleet->health, p11s_now_ms());
-  p11s_fleet_wake_all_locked(fleet);
-  p11s_unlock(&fleet->lock);
-}
-
 void p11s_fleet_note_failure(struct p11s_fleet *fleet, const struct p11s_error *why)
 {
-  bool is_news;
+  bool is_news = false;
 
   p11s_lock(&fleet->lock);
   (void)p11s_health_failed(&fleet->health, p11s_now_ms());
-  is_news = strcmp(fleet->reason, why->text) != 0 && !fleet->stopping;
-  memcpy(fleet->reason, why->text, sizeof fleet->reason);
+  if (why != NULL) {
+    is_news = strcmp(fleet->reason, why->text) != 0 && !fleet->stopping;
+    memcpy(fleet->reason, why->text, sizeof fleet->reason);
+  }
   p11s_fleet_wake_all_locked(fleet);
   p11s_unlock(&fleet->lock);
   if (is_news)

@@ -177,21 +177,11 @@ bool p11s_fleet_row_parse(const struct p11s_fleet_field *fields, unsigned count,
 
 /* -- tidying */
 
-void p11s_fleet_sql_count(struct p11s_buf *sql)
-{
-  p11s_buf_addstr(sql, "SELECT COUNT(*) FROM " P11S_FLEET_TABLE);
-}
-
 void p11s_fleet_sql_lock(struct p11s_buf *sql, bool take)
 {
   static const char name[] = "LEFT(CONCAT('" P11S_FLEET_TABLE ".',DATABASE()),64)";
 
   p11s_buf_addf(sql, take ? "SELECT GET_LOCK(%s,0)" : "DO RELEASE_LOCK(%s)", name);
-}
-
-void p11s_fleet_sql_now(struct p11s_buf *sql)
-{
-  p11s_buf_addstr(sql, "SELECT UNIX_TIMESTAMP()");
 }
 
 void p11s_fleet_sql_expired(struct p11s_buf *sql, uint32_t now, unsigned most)

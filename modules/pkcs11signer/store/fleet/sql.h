@@ -67,13 +67,12 @@ void p11s_fleet_take_number(const struct p11s_fleet_field *fields, unsigned coun
 bool p11s_fleet_row_parse(const struct p11s_fleet_field *fields, unsigned count,
                           struct p11s_fleet_row *ret);
 
-/* How many rows there are. */
-void p11s_fleet_sql_count(struct p11s_buf *sql);
-/* Takes a lock of this name, or says 0 at once; or gives it back. The connection's end does, too.
- */
+/* How many rows there are; and the database's clock, in seconds since 1970. */
+#define P11S_FLEET_SQL_COUNT "SELECT COUNT(*) FROM " P11S_FLEET_TABLE
+#define P11S_FLEET_SQL_NOW "SELECT UNIX_TIMESTAMP()"
+/* Takes a lock of the table's name, or says 0 at once; or gives it back, as the connection's end
+   does. */
 void p11s_fleet_sql_lock(struct p11s_buf *sql, bool take);
-/* The database's clock, in seconds since 1970. */
-void p11s_fleet_sql_now(struct p11s_buf *sql);
 /* Ids of signatures that have expired an hour ago by the database's clock and by ours, the oldest
    first; to delete those among them. */
 void p11s_fleet_sql_expired(struct p11s_buf *sql, uint32_t now, unsigned most);

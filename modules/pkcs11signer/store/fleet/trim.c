@@ -104,7 +104,7 @@ static enum p11s_fleet_result count_rows(struct p11s_fleet_trim *t, struct p11s_
   uint64_t locked = 0;
 
   t->count_ms = p11s_now_ms() + COUNT_EVERY_MS;
-  p11s_fleet_sql_count(&sql);
+  p11s_buf_addstr(&sql, P11S_FLEET_SQL_COUNT);
   result = p11s_connection_run(conn, &sql, p11s_fleet_take_number, &t->rows, NULL, NULL);
   if (result == P11S_FLEET_DONE && t->rows <= t->fleet->config->most_rows)
     atomic_store(&t->fleet->full, false);
@@ -118,8 +118,8 @@ static enum p11s_fleet_result count_rows(struct p11s_fleet_trim *t, struct p11s_
     return result;
   result = P11S_FLEET_DONE;
   t->deleted = 0;
-  t->failed = false;
   t->worth = p11s_worth_new(t->rows);
+  t->failed = t->worth == NULL;
   begin(t, LOOK);
   return result;
 }
@@ -141,6 +141,7 @@ static void next_phase(struct p11s_fleet_trim *t)
   if (t->phase == LOOK) {
     p11s_worth_decide(t->worth, p11s_record_now());
     t->share = p11s_share_new(t->worth);
+    t->failed = t->share == NULL;
     begin(t, WEIGH);
   } else if (t->phase == WEIGH) {
     decide(t);
@@ -160,11 +161,6 @@ static void next_phase(struct p11s_fleet_trim *t)
   }
 }
 
-static bool is_short_of_memory(const struct p11s_fleet_trim *t)
-{
-  return t->failed || t->worth == NULL || (t->phase > LOOK && t->share == NULL);
-}
-
 enum p11s_fleet_result p11s_fleet_trim_step(struct p11s_fleet_trim *t, struct p11s_connection *conn,
                                             bool *ret_more)
 {
@@ -177,7 +173,7 @@ enum p11s_fleet_result p11s_fleet_trim_step(struct p11s_fleet_trim *t, struct p1
     result = p11s_fleet_scan_step(&t->scan, conn, &t->deleted, NULL);
   if (t->phase != WAIT && t->scan.at_end && result == P11S_FLEET_DONE)
     next_phase(t);
-  if (t->phase != WAIT && (is_short_of_memory(t) || result != P11S_FLEET_DONE))
+  if (t->phase != WAIT && (t->failed || result != P11S_FLEET_DONE))
     stop(t);
   *ret_more = t->phase != WAIT;
   if (!*ret_more && t->rows > 0 && result == P11S_FLEET_DONE) {

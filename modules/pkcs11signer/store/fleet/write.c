@@ -129,12 +129,6 @@ static bool await_work(struct writer *w)
   return goes_on;
 }
 
-/* Statements may be tried again after this. */
-static void pause_for(struct writer *w, uint64_t ms)
-{
-  w->pause_ms = p11s_now_ms() + ms;
-}
-
 static int by_id(const void *a, const void *b)
 {
   const struct p11s_op *const *one = a, *const *other = b;
@@ -159,7 +153,9 @@ static void settle(struct writer *w, enum p11s_fleet_result result, const struct
   if (result == P11S_FLEET_DONE && is_put)
     p11s_counter_add(P11S_STAT_FLEET_WRITTEN, w->count);
   if ((result == P11S_FLEET_LOST || result == P11S_FLEET_AGAIN) && ++w->tries < TRIES) {
-    pause_for(w, result == P11S_FLEET_AGAIN && w->tries <= AGAIN_SOON ? AGAIN_MS : RECONNECT_MS);
+    bool soon = result == P11S_FLEET_AGAIN && w->tries <= AGAIN_SOON;
+
+    w->pause_ms = p11s_now_ms() + (soon ? AGAIN_MS : RECONNECT_MS);
     if (result == P11S_FLEET_LOST)
       complain(w, "writing has failed and is tried again", why);
     return;
@@ -201,12 +197,6 @@ static void take_id(const struct p11s_fleet_field *fields, unsigned count, void 
     memcpy(expired->id + expired->count++ * P11S_STORE_ID_LEN, fields[0].data, P11S_STORE_ID_LEN);
 }
 
-static enum p11s_fleet_result run(struct writer *w, struct p11s_buf *sql, p11s_fleet_row_fn fn,
-                                  void *arg)
-{
-  return p11s_connection_run(w->fleet->write.conn, sql, fn, arg, NULL, NULL);
-}
-
 /* One line when the two clocks are a day apart, and one when they agree again. */
 static void compare_clocks(struct writer *w, uint64_t theirs)
 {
@@ -234,8 +224,9 @@ static bool may_delete(struct writer *w, enum p11s_fleet_result *ret_result)
   bool settled, jumped;
 
   settled = p11s_calendar_look(&w->calendar, p11s_record_now(), p11s_calendar_boot_s(), &jumped);
-  p11s_fleet_sql_now(&sql);
-  *ret_result = run(w, &sql, p11s_fleet_take_number, &theirs);
+  p11s_buf_addstr(&sql, P11S_FLEET_SQL_NOW);
+  *ret_result =
+      p11s_connection_run(w->fleet->write.conn, &sql, p11s_fleet_take_number, &theirs, NULL, NULL);
   if (*ret_result != P11S_FLEET_DONE || theirs == 0)
     return false;
   compare_clocks(w, theirs);
@@ -252,10 +243,10 @@ static enum p11s_fleet_result delete_expired(struct writer *w)
   if (expired == NULL)
     return P11S_FLEET_REFUSED;
   p11s_fleet_sql_expired(&sql, p11s_record_now(), TIDY_ROWS);
-  result = run(w, &sql, take_id, expired);
+  result = p11s_connection_run(w->fleet->write.conn, &sql, take_id, expired, NULL, NULL);
   if (result == P11S_FLEET_DONE && expired->count > 0) {
     p11s_fleet_sql_delete(&sql, expired->id, expired->count);
-    result = run(w, &sql, NULL, NULL);
+    result = p11s_connection_run(w->fleet->write.conn, &sql, NULL, NULL, NULL, NULL);
     if (result == P11S_FLEET_DONE && expired->count == TIDY_ROWS)
       w->tidy_ms = p11s_now_ms() + TIDY_MORE_MS;
   }
@@ -293,7 +284,7 @@ void *p11s_fleet_write_main(void *arg)
     if (fleet->write.conn == NULL &&
         p11s_fleet_connect(fleet, &fleet->write, P11S_FLEET_WRITE_S, &error) != P11S_OK) {
       complain(&w, "no connection for writing", &error);
-      pause_for(&w, RECONNECT_MS);
+      w.pause_ms = p11s_now_ms() + RECONNECT_MS;
     } else if (w.count > 0) {
       write_batch(&w);
     } else {

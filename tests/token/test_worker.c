@@ -1019,7 +1019,7 @@ static void another_token_in_the_slot_is_noticed(void **state)
   assert_int_equal(plain(token, RIG_PIN, NULL), P11S_OK);
   until_idle(token, 1);
   p11s_lock(&token->lock);
-  ((char *)p11s_session_slot(token->list->session)->serial)[0] = '!';
+  ((char *)p11s_session_slot(token->list.lh_first->session)->serial)[0] = '!';
   p11s_unlock(&token->lock);
   until_looked_at(token);
   assert_int_equal(rig_fake()->calls("C_OpenSession"), 2);

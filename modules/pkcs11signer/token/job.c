@@ -3,22 +3,17 @@
 
 #include "base/lock.h"
 
+#include <string.h>
+
 void p11s_job_init(struct p11s_job *job, const struct p11s_job_ops *ops, struct p11s_secret *pin)
 {
+  memset(job, 0, sizeof *job);
   job->ops = ops;
   job->pin = p11s_secret_acquire(pin);
-  job->lane = 0;
-  job->background = false;
   job->urgent = true; /* administration, and finding keys that others wait for */
   atomic_init(&job->refs, 1);
-  job->waiters = 0;
-  job->in = NULL;
-  job->before = job->next = NULL;
   p11s_mutex_init(&job->lock, P11S_RANK_JOB);
   p11s_cond_init(&job->changed);
-  job->done = false;
-  job->error.code = P11S_OK;
-  job->error.text[0] = '\0';
 }
 
 void p11s_job_fini(struct p11s_job *job)
@@ -72,15 +67,10 @@ enum p11s_err p11s_job_wait(struct p11s_job *job, uint64_t deadline_ms, struct p
   p11s_lock(&job->lock);
   while (!job->done && p11s_cond_wait_until(&job->changed, &job->lock, deadline_ms))
     ;
-  if (!job->done)
-    result = p11s_error_set(e, P11S_ERR_TIMEOUT, "the token did not answer in time");
-  else if (job->error.code == P11S_OK)
-    result = P11S_OK;
-  else {
-    if (e != NULL)
-      *e = job->error;
-    result = job->error.code;
-  }
+  result = job->done ? job->error.code
+                     : p11s_error_set(e, P11S_ERR_TIMEOUT, "the token did not answer in time");
+  if (job->done && result != P11S_OK && e != NULL)
+    *e = job->error;
   p11s_unlock(&job->lock);
   return result;
 }

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 /*
  * One piece of work for a token's worker, and the caller's way to wait for it.
@@ -71,6 +72,7 @@ struct p11s_job_ops {
                    (pin/guard.h) */
 };
 
+TAILQ_HEAD(p11s_job_list, p11s_job);
 struct p11s_job {
   const struct p11s_job_ops *ops; /* immutable */
   struct p11s_secret *pin;        /* immutable; the reference's PIN or PIN source, may be NULL */
@@ -82,8 +84,7 @@ struct p11s_job {
   bool background;      /* for when there is nothing else to do, and nobody has asked for it */
   unsigned waiters;     /* as p11s_token_await() counts them, and p11s_token_run() */
   struct p11s_lane *in; /* of the queue; NULL: not queued */
-  struct p11s_job *before;
-  struct p11s_job *next;
+  TAILQ_ENTRY(p11s_job) in_list;
 
   struct p11s_mutex lock; /* guards the rest */
   pthread_cond_t changed;

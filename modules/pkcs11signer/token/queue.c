@@ -5,7 +5,7 @@
 #include "format/message.h"
 
 #include <stdlib.h>
-#include <string.h>
+#include <sys/queue.h>
 
 #define BUCKETS 256
 
@@ -13,19 +13,16 @@
 struct p11s_lane {
   uint64_t id;
   struct ring *ring;
-  struct p11s_lane *in_bucket;
-  struct p11s_lane *before; /* whose turns are sooner and later, */
-  struct p11s_lane *behind; /* in the ring's order */
-  struct p11s_job *first;
-  struct p11s_job *last;
+  LIST_ENTRY(p11s_lane) in_bucket;
+  TAILQ_ENTRY(p11s_lane) in_turns;
+  struct p11s_job_list jobs;
   size_t length;
 };
 
-/* Lanes take turns: the front one gives a job and goes to the back. */
+/* Lanes take turns: the first one gives a job and becomes the last. */
 struct ring {
-  struct p11s_lane *bucket[BUCKETS];
-  struct p11s_lane *front;
-  struct p11s_lane *back;
+  LIST_HEAD(lane_bucket, p11s_lane) bucket[BUCKETS];
+  TAILQ_HEAD(turns, p11s_lane) turns;
   size_t length; /* jobs */
 };
 
@@ -38,7 +35,11 @@ struct p11s_queue {
 
 struct p11s_queue *p11s_queue_new(void)
 {
-  return calloc(1, sizeof(struct p11s_queue));
+  struct p11s_queue *queue = calloc(1, sizeof *queue);
+
+  for (unsigned i = 0; queue != NULL && i < KINDS; i++)
+    TAILQ_INIT(&queue->ring[i].turns);
+  return queue;
 }
 
 void p11s_queue_free(struct p11s_queue *queue)
@@ -64,67 +65,29 @@ static enum kind kind_of(const struct p11s_job *job)
   return job->urgent ? LEFT_URGENT : LEFT;
 }
 
-/* -- lanes */
-
-static struct p11s_lane **find(struct ring *ring, uint64_t id)
-{
-  struct p11s_lane **at = &ring->bucket[id % BUCKETS];
-
-  while (*at != NULL && (*at)->id != id)
-    at = &(*at)->in_bucket;
-  return at;
-}
-
-static void to_back(struct ring *ring, struct p11s_lane *lane)
-{
-  lane->before = ring->back;
-  lane->behind = NULL;
-  if (ring->back != NULL)
-    ring->back->behind = lane;
-  else
-    ring->front = lane;
-  ring->back = lane;
-}
-
-static void take_out(struct ring *ring, struct p11s_lane *lane)
-{
-  if (lane->before != NULL)
-    lane->before->behind = lane->behind;
-  else
-    ring->front = lane->behind;
-  if (lane->behind != NULL)
-    lane->behind->before = lane->before;
-  else
-    ring->back = lane->before;
-}
-
 static struct p11s_lane *get_lane(struct ring *ring, uint64_t id)
 {
-  struct p11s_lane **at = find(ring, id);
+  struct lane_bucket *bucket = &ring->bucket[id % BUCKETS];
+  struct p11s_lane *lane;
 
-  if (*at != NULL)
-    return *at;
-  *at = calloc(1, sizeof **at);
-  if (*at != NULL) {
-    (*at)->id = id;
-    (*at)->ring = ring;
-    to_back(ring, *at);
-  }
-  return *at;
+  LIST_FOREACH(lane, bucket, in_bucket)
+  if (lane->id == id)
+    return lane;
+  lane = calloc(1, sizeof *lane);
+  if (lane == NULL)
+    return NULL;
+  lane->id = id;
+  lane->ring = ring;
+  TAILQ_INIT(&lane->jobs);
+  LIST_INSERT_HEAD(bucket, lane, in_bucket);
+  TAILQ_INSERT_TAIL(&ring->turns, lane, in_turns);
+  return lane;
 }
-
-/* -- jobs */
 
 static void append(struct p11s_lane *lane, struct p11s_job *job)
 {
   job->in = lane;
-  job->before = lane->last;
-  job->next = NULL;
-  if (lane->last != NULL)
-    lane->last->next = job;
-  else
-    lane->first = job;
-  lane->last = job;
+  TAILQ_INSERT_TAIL(&lane->jobs, job, in_list);
   lane->length++;
   lane->ring->length++;
 }
@@ -134,23 +97,14 @@ static void take(struct p11s_job *job)
 {
   struct p11s_lane *lane = job->in;
 
-  if (job->before != NULL)
-    job->before->next = job->next;
-  else
-    lane->first = job->next;
-  if (job->next != NULL)
-    job->next->before = job->before;
-  else
-    lane->last = job->before;
+  TAILQ_REMOVE(&lane->jobs, job, in_list);
   job->in = NULL;
-  job->before = job->next = NULL;
-  lane->length--;
   lane->ring->length--;
-  if (lane->length == 0) {
-    take_out(lane->ring, lane);
-    *find(lane->ring, lane->id) = lane->in_bucket;
-    free(lane);
-  }
+  if (--lane->length > 0)
+    return;
+  TAILQ_REMOVE(&lane->ring->turns, lane, in_turns);
+  LIST_REMOVE(lane, in_bucket);
+  free(lane);
 }
 
 bool p11s_queue_push(struct p11s_queue *queue, struct p11s_job *job)
@@ -168,12 +122,12 @@ struct p11s_job *p11s_queue_pop(struct p11s_queue *queue)
   struct p11s_job *job;
 
   for (unsigned i = 0; i < KINDS && lane == NULL; i++)
-    lane = queue->ring[i].front;
+    lane = TAILQ_FIRST(&queue->ring[i].turns);
   if (lane == NULL)
     return NULL;
-  take_out(lane->ring, lane);
-  to_back(lane->ring, lane);
-  job = lane->first;
+  TAILQ_REMOVE(&lane->ring->turns, lane, in_turns);
+  TAILQ_INSERT_TAIL(&lane->ring->turns, lane, in_turns);
+  job = TAILQ_FIRST(&lane->jobs);
   take(job);
   return job;
 }
@@ -194,11 +148,11 @@ void p11s_queue_move(struct p11s_queue *queue, struct p11s_job *job)
 
 static struct p11s_lane *longest(const struct ring *ring)
 {
-  struct p11s_lane *found = ring->front;
+  struct p11s_lane *found = TAILQ_FIRST(&ring->turns), *lane;
 
-  for (struct p11s_lane *lane = found; lane != NULL; lane = lane->behind)
-    if (lane->length > found->length)
-      found = lane;
+  TAILQ_FOREACH(lane, &ring->turns, in_turns)
+  if (lane->length > found->length)
+    found = lane;
   return found;
 }
 
@@ -210,9 +164,9 @@ struct p11s_job *p11s_queue_take_excess(struct p11s_queue *queue, const struct p
   if (job->in == NULL || job->in->ring != ring)
     return NULL;
   if (job->in->length > P11S_QUEUE_LEFT_ZONE)
-    out = job->in->first;
+    out = TAILQ_FIRST(&job->in->jobs);
   else if (ring->length > P11S_QUEUE_LEFT)
-    out = longest(ring)->first;
+    out = TAILQ_FIRST(&longest(ring)->jobs);
   else
     return NULL;
   take(out);

@@ -129,6 +129,15 @@ enum p11s_err p11s_token_submit(struct p11s_token *token, struct p11s_job *job,
   return submit(token, job, false, e);
 }
 
+/* Others who wait for it see the error, too. */
+static void submit_or_finish(struct p11s_token *token, struct p11s_job *job, bool waits)
+{
+  struct p11s_error error = {0};
+
+  if (submit(token, job, waits, &error) != P11S_OK)
+    p11s_job_finish(job, &error);
+}
+
 /* One more waits for a job that others have submitted, */
 static void join(struct p11s_token *token, struct p11s_job *job)
 {
@@ -184,35 +193,48 @@ static enum p11s_err wait_for(struct p11s_token *token, struct p11s_job *job, ui
   return p11s_job_is_done(job) ? result : not_in_time(token, e);
 }
 
-enum p11s_err p11s_token_run(struct p11s_token *token, struct p11s_job *job, uint64_t deadline_ms,
-                             struct p11s_error *e)
+/* Waits for it, and submits it first when it is new. */
+static enum p11s_err run(struct p11s_token *token, struct p11s_job *job, bool is_new,
+                         uint64_t deadline_ms, struct p11s_error *e)
 {
-  struct p11s_error error = {0};
-
-  if (submit(token, job, true, &error) != P11S_OK)
-    p11s_job_finish(job, &error);
+  if (is_new)
+    submit_or_finish(token, job, true);
+  else
+    join(token, job);
   return wait_for(token, job, deadline_ms, e);
 }
 
-/* For a query that may not wait. */
-static enum p11s_err leave_behind(struct p11s_token *token, struct p11s_job *job, bool is_new,
+enum p11s_err p11s_token_run(struct p11s_token *token, struct p11s_job *job, uint64_t deadline_ms,
+                             struct p11s_error *e)
+{
+  return run(token, job, true, deadline_ms, e);
+}
+
+static enum p11s_err run_in_crowd(struct p11s_token *token, struct p11s_job *job, bool is_new,
+                                  struct p11s_wait wait, uint64_t signature_ms,
                                   struct p11s_error *e)
 {
-  struct p11s_error error = {0};
+  struct p11s_admission *crowd = token->config.crowd;
+  uint64_t now = p11s_now_ms();
+  enum p11s_err result;
 
-  if (is_new && submit(token, job, false, &error) != P11S_OK)
-    p11s_job_finish(job, &error);
-  return p11s_error_set(e, P11S_ERR_BUSY,
-                        "as many queries as may wait for signatures of this token already: this "
-                        "one is being made, ask again");
+  if (!p11s_admission_enter(crowd, &token->crowd, job->lane, now, signature_ms, &wait)) {
+    if (is_new)
+      submit_or_finish(token, job, false);
+    return p11s_error_set(e, P11S_ERR_BUSY,
+                          "as many queries as may wait for signatures of this token already: this "
+                          "one is being made, ask again");
+  }
+  result = run(token, job, is_new, wait.deadline_ms, e);
+  p11s_admission_leave(crowd, &token->crowd, job->lane, now, p11s_now_ms());
+  return result;
 }
 
 enum p11s_err p11s_token_await(struct p11s_token *token, struct p11s_job *job, bool is_new,
                                struct p11s_wait wait, struct p11s_error *e)
 {
-  struct p11s_admission *crowd = wait.query ? token->config.crowd : NULL;
   struct p11s_error error = {0};
-  uint64_t now = p11s_now_ms(), signature_ms;
+  uint64_t signature_ms;
   enum p11s_err result;
 
   if (!is_new && p11s_job_is_done(job))
@@ -220,18 +242,13 @@ enum p11s_err p11s_token_await(struct p11s_token *token, struct p11s_job *job, b
   if (p11s_token_admit(token, wait.query, &signature_ms, &error) != P11S_OK) {
     if (is_new)
       p11s_job_finish(job, &error);
-    return p11s_error_set(e, error.code, "%s", error.text);
+    if (e != NULL)
+      *e = error;
+    return error.code;
   }
-  if (crowd != NULL &&
-      !p11s_admission_enter(crowd, &token->crowd, job->lane, now, signature_ms, &wait))
-    return leave_behind(token, job, is_new, e);
-  if (!is_new)
-    join(token, job);
-  else if (submit(token, job, true, &error) != P11S_OK)
-    p11s_job_finish(job, &error);
-  result = wait_for(token, job, wait.deadline_ms, e);
-  if (crowd != NULL)
-    p11s_admission_leave(crowd, &token->crowd, job->lane, now, p11s_now_ms());
+  result = wait.query && token->config.crowd != NULL
+               ? run_in_crowd(token, job, is_new, wait, signature_ms, e)
+               : run(token, job, is_new, wait.deadline_ms, e);
   if (result == P11S_ERR_TIMEOUT && wait.query)
     p11s_token_note_overdue(token);
   return result;

@@ -10,9 +10,10 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/queue.h>
 
 /* Shared by token/token.c (queue), token/token_state.c (what is known of it), token/token_login.c,
-   token/token_look.c and token/worker.c (threads); nobody else includes it. */
+   token/token_look.c, token/worker.c (threads) and token/tokens.c; nobody else includes it. */
 
 /* A thread that takes jobs. On its own stack, in token->list from start to end. */
 struct p11s_worker {
@@ -23,15 +24,21 @@ struct p11s_worker {
   uint64_t opened_ms;           /* when the session was there, and logged in */
   bool counted_out;             /* no longer among token->workers */
   bool unasked;                 /* no query waits for what it does (pin/guard.h) */
-  struct p11s_worker *next;     /* guarded by token->lock, as is */
-  uint64_t busy_since_ms;       /* 0: has no job */
-  unsigned sharing;             /* how many were busy when the job began, this one too */
-  bool comes_back;              /* from a job, without another call to the token */
   struct p11s_exclusive *gate;  /* of the library; immutable */
+  /* Starts workers for what was queued while nobody knew how many sessions there are: called with
+     token->lock, when the first session is open. immutable */
+  void (*start_more_locked)(struct p11s_token *token);
+
+  /* guarded by token->lock */
+  LIST_ENTRY(p11s_worker) in_list;
+  uint64_t busy_since_ms; /* 0: has no job */
+  unsigned sharing;       /* how many were busy when the job began, this one too */
+  bool comes_back;        /* from a job, without another call to the token */
 };
 
 struct p11s_token {
-  char *engine; /* immutable, like slot and config */
+  SLIST_ENTRY(p11s_token) in_table; /* guarded by the table's lock (token/tokens.c) */
+  char *engine;                     /* immutable, like slot and config */
   char *slot;
   struct p11s_token_config config;
   struct p11s_admission_token crowd; /* guarded by config.crowd's lock */
@@ -51,7 +58,7 @@ struct p11s_token {
   unsigned workers;      /* those that take jobs */
   unsigned idle;         /* of these, those that wait for a job or come back for one */
   unsigned with_session; /* workers that hold a session or are about to open one */
-  struct p11s_worker *list;
+  LIST_HEAD(worker_list, p11s_worker) list;
   bool login_busy;      /* one worker is in C_Login */
   bool asked;           /* for more than what nobody waits for (p11s_job_ops) */
   bool consent_busy;    /* one worker signs with a key that wants a login for it (always_auth.h) */
@@ -156,8 +163,8 @@ void p11s_token_note_outcome(struct p11s_token *token, enum p11s_err result,
                              const struct p11s_error *error, const uint64_t *generation,
                              struct p11s_secret *pin);
 
-/* Calls that have lasted for config.stuck_ms. */
-unsigned p11s_token_hanging_locked(const struct p11s_token *token);
+/* Workers that have been at a job, or a look at the token, for so long. */
+unsigned p11s_token_busy_locked(const struct p11s_token *token, unsigned for_ms);
 
 /* A worker begins a job, or has ended it (or handed it back) with a session to go on with (good);
    true: it took so long that the session is not to be trusted any more. */

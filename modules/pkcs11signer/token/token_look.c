@@ -10,7 +10,8 @@
 static bool may_look_locked(const struct p11s_token *token)
 {
   return token->state == P11S_TOKEN_READY && !token->stuck &&
-         (token->config.stuck_ms == 0 || p11s_token_hanging_locked(token) == 0);
+         (token->config.stuck_ms == 0 ||
+          p11s_token_busy_locked(token, token->config.stuck_ms) == 0);
 }
 
 bool p11s_token_probe_due_locked(struct p11s_token *token, struct p11s_worker *w,

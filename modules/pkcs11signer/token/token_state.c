@@ -56,8 +56,8 @@ struct change {
   bool happened;
   bool flapping;
   uint64_t lasted_ms;
-  struct p11s_job *refused; /* taken out of the queue, by their next */
-  struct p11s_secret *pin;  /* to be released */
+  struct p11s_job_list refused; /* taken out of the queue */
+  struct p11s_secret *pin;      /* to be released */
 };
 
 static void enter_state_locked(struct p11s_token *token, enum p11s_token_state state,
@@ -94,10 +94,8 @@ static void go_away_locked(struct p11s_token *token, const struct p11s_error *wh
   token->generation++;
   if (!token->have_probe_pin)
     change->pin = p11s_token_set_probe_pin_locked(token, pin);
-  while ((job = p11s_queue_pop(token->queue)) != NULL) {
-    job->next = change->refused;
-    change->refused = job;
-  }
+  while ((job = p11s_queue_pop(token->queue)) != NULL)
+    TAILQ_INSERT_HEAD(&change->refused, job, in_list);
   pthread_cond_broadcast(&token->work); /* for one to look for it, and the others to let go */
 }
 
@@ -123,18 +121,6 @@ static void note_seen_locked(struct p11s_token *token)
   token->seen_ms = p11s_now_ms();
   token->probe_ms =
       token->seen_ms + (token->state == P11S_TOKEN_AWAY ? P11S_PROBE_EVERY_MS : P11S_LOOK_EVERY_MS);
-}
-
-static void refuse_all(struct p11s_job *job, const struct p11s_error *why)
-{
-  while (job != NULL) {
-    struct p11s_job *next = job->next;
-
-    job->next = NULL;
-    p11s_job_finish(job, why);
-    p11s_job_release(job);
-    job = next;
-  }
 }
 
 /* A token with a bad contact must not fill the log. why: it is away, or there but not logged in. */
@@ -165,7 +151,8 @@ void p11s_token_note_outcome(struct p11s_token *token, enum p11s_err result,
                              struct p11s_secret *pin)
 {
   enum verdict verdict = judge(result, error, generation != NULL);
-  struct change change = {false, false, 0, NULL, NULL};
+  struct change change = {.refused = TAILQ_HEAD_INITIALIZER(change.refused)};
+  struct p11s_job *job;
 
   if (verdict == SAYS_NOTHING)
     return;
@@ -183,7 +170,11 @@ void p11s_token_note_outcome(struct p11s_token *token, enum p11s_err result,
     note_seen_locked(token);
   }
   p11s_unlock(&token->lock);
-  refuse_all(change.refused, error);
+  while ((job = TAILQ_FIRST(&change.refused)) != NULL) {
+    TAILQ_REMOVE(&change.refused, job, in_list);
+    p11s_job_finish(job, error);
+    p11s_job_release(job);
+  }
   p11s_secret_release(change.pin);
   if (change.happened)
     say_changed(token, &change, verdict == IS_AWAY,
@@ -192,14 +183,14 @@ void p11s_token_note_outcome(struct p11s_token *token, enum p11s_err result,
 
 /* -- stuck */
 
-unsigned p11s_token_hanging_locked(const struct p11s_token *token)
+unsigned p11s_token_busy_locked(const struct p11s_token *token, unsigned for_ms)
 {
   uint64_t now = p11s_now_ms();
+  const struct p11s_worker *w;
   unsigned count = 0;
 
-  for (const struct p11s_worker *w = token->list; w != NULL; w = w->next)
-    if (w->busy_since_ms != 0 && now - w->busy_since_ms >= token->config.stuck_ms)
-      count++;
+  LIST_FOREACH(w, &token->list, in_list)
+  count += w->busy_since_ms != 0 && now - w->busy_since_ms >= for_ms;
   return count;
 }
 
@@ -214,21 +205,13 @@ bool p11s_token_has_room_locked(struct p11s_token *token)
   }
   if (!token->stuck)
     return token->workers < token->limit;
-  hanging = p11s_token_hanging_locked(token);
+  hanging = p11s_token_busy_locked(token, token->config.stuck_ms);
   return token->workers < hanging + token->limit && token->workers < 2 * token->config.sessions;
-}
-
-static bool has_busy_worker_locked(const struct p11s_token *token)
-{
-  for (const struct p11s_worker *w = token->list; w != NULL; w = w->next)
-    if (w->busy_since_ms != 0)
-      return true;
-  return false;
 }
 
 void p11s_token_note_begin_locked(struct p11s_token *token, struct p11s_worker *w)
 {
-  bool first = !has_busy_worker_locked(token);
+  bool first = p11s_token_busy_locked(token, 0) == 0;
 
   w->busy_since_ms = p11s_now_ms();
   if (!first)
@@ -251,7 +234,7 @@ bool p11s_token_note_end(struct p11s_token *token, struct p11s_worker *w, bool e
   took = now - (w->unasked && w->opened_ms > w->busy_since_ms ? w->opened_ms : w->busy_since_ms);
   hung = token->config.stuck_ms != 0 && took >= token->config.stuck_ms;
   w->busy_since_ms = 0;
-  if (!has_busy_worker_locked(token))
+  if (p11s_token_busy_locked(token, 0) == 0)
     token->idle_from_us = p11s_now_us();
   token->progress_ms = now;
   token->overdue = 0;
@@ -276,7 +259,7 @@ void p11s_token_note_overdue(struct p11s_token *token)
   silent = p11s_now_ms() - token->progress_ms;
   news = !token->stuck && token->config.stuck_ms != 0 && token->overdue >= OVERDUE_MANY &&
          token->progress_ms != 0 && silent >= token->config.stuck_ms &&
-         p11s_token_hanging_locked(token) > 0;
+         p11s_token_busy_locked(token, token->config.stuck_ms) > 0;
   if (news) {
     token->stuck = true;
     token->tried_ms = p11s_now_ms();
@@ -330,7 +313,7 @@ bool p11s_token_retire(struct p11s_token *token)
 
   p11s_lock(&token->lock);
   retires = !token->retired && !token->stopping && p11s_queue_length(token->queue) == 0 &&
-            (token->stuck || !has_busy_worker_locked(token));
+            (token->stuck || p11s_token_busy_locked(token, 0) == 0);
   if (retires) {
     atomic_store(&token->retired, true);
     token->state = P11S_TOKEN_UNTRIED;

@@ -2,21 +2,17 @@
 #include "token/tokens.h"
 
 #include "base/lock.h"
+#include "token/token_internal.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct entry {
-  struct entry *next;
-  struct p11s_token *token;
-};
-
 struct p11s_tokens {
   struct p11s_tokens_config config; /* immutable */
 
-  struct p11s_mutex lock; /* guards the rest */
-  struct entry *entries;  /* they stay until the end */
+  struct p11s_mutex lock;                  /* guards the rest */
+  SLIST_HEAD(token_list, p11s_token) list; /* they stay until the end */
   size_t count;
   bool stopped;
 };
@@ -34,7 +30,7 @@ struct p11s_tokens *p11s_tokens_new(const struct p11s_tokens_config *config)
 
 bool p11s_tokens_stop(struct p11s_tokens *tokens, uint64_t deadline_ms)
 {
-  struct entry *t;
+  struct p11s_token *token;
   bool all_back = true;
 
   if (tokens == NULL)
@@ -42,24 +38,22 @@ bool p11s_tokens_stop(struct p11s_tokens *tokens, uint64_t deadline_ms)
   if (!p11s_mutex_lock_until(&tokens->lock, deadline_ms))
     return false;
   tokens->stopped = true;
-  t = tokens->entries;
   p11s_unlock(&tokens->lock);
-  for (; t != NULL; t = t->next)
-    if (!p11s_token_stop(t->token, deadline_ms))
-      all_back = false;
+  SLIST_FOREACH(token, &tokens->list, in_table)
+  if (!p11s_token_stop(token, deadline_ms))
+    all_back = false;
   return all_back;
 }
 
 void p11s_tokens_free(struct p11s_tokens *tokens)
 {
+  struct p11s_token *token;
+
   if (tokens == NULL)
     return;
-  while (tokens->entries != NULL) {
-    struct entry *t = tokens->entries;
-
-    tokens->entries = t->next;
-    p11s_token_free(t->token);
-    free(t);
+  while ((token = SLIST_FIRST(&tokens->list)) != NULL) {
+    SLIST_REMOVE_HEAD(&tokens->list, in_table);
+    p11s_token_free(token);
   }
   p11s_mutex_destroy(&tokens->lock);
   free(tokens);
@@ -68,28 +62,24 @@ void p11s_tokens_free(struct p11s_tokens *tokens)
 static struct p11s_token *find_locked(const struct p11s_tokens *tokens, const char *engine,
                                       const char *slot)
 {
-  for (const struct entry *t = tokens->entries; t != NULL; t = t->next)
-    if (strcmp(p11s_token_engine(t->token), engine) == 0 &&
-        strcmp(p11s_token_slot(t->token), slot) == 0)
-      return t->token;
-  return NULL;
+  struct p11s_token *token;
+
+  SLIST_FOREACH(token, &tokens->list, in_table)
+  if (strcmp(token->engine, engine) == 0 && strcmp(token->slot, slot) == 0)
+    break;
+  return token;
 }
 
 static struct p11s_token *add_locked(struct p11s_tokens *tokens, const char *engine,
                                      const char *slot)
 {
-  struct entry *t = calloc(1, sizeof *t);
+  struct p11s_token *token = p11s_token_new(engine, slot, &tokens->config.token);
 
-  if (t != NULL)
-    t->token = p11s_token_new(engine, slot, &tokens->config.token);
-  if (t == NULL || t->token == NULL) {
-    free(t);
+  if (token == NULL)
     return NULL;
-  }
-  t->next = tokens->entries;
-  tokens->entries = t;
+  SLIST_INSERT_HEAD(&tokens->list, token, in_table);
   tokens->count++;
-  return t->token;
+  return token;
 }
 
 enum p11s_err p11s_tokens_get(struct p11s_tokens *tokens, const char *engine, const char *slot,
@@ -122,11 +112,13 @@ void p11s_tokens_each(struct p11s_tokens *tokens,
                       void *arg)
 {
   struct p11s_token_stats stats;
+  struct p11s_token *token;
 
   p11s_lock(&tokens->lock);
-  for (const struct entry *t = tokens->entries; t != NULL; t = t->next) {
-    p11s_token_get_stats(t->token, &stats);
-    fn(t->token, &stats, arg);
+  SLIST_FOREACH(token, &tokens->list, in_table)
+  {
+    p11s_token_get_stats(token, &stats);
+    fn(token, &stats, arg);
   }
   p11s_unlock(&tokens->lock);
 }
@@ -134,17 +126,14 @@ void p11s_tokens_each(struct p11s_tokens *tokens,
 bool p11s_tokens_list(struct p11s_tokens *tokens, struct p11s_token ***ret_tokens,
                       size_t *ret_count)
 {
-  struct p11s_token_stats stats;
-  struct p11s_token **list;
+  struct p11s_token **list, *token;
   size_t count = 0;
 
   p11s_lock(&tokens->lock);
   list = calloc(tokens->count + 1, sizeof(struct p11s_token *));
-  for (const struct entry *t = tokens->entries; list != NULL && t != NULL; t = t->next) {
-    p11s_token_get_stats(t->token, &stats);
-    if (!stats.retired)
-      list[count++] = t->token;
-  }
+  SLIST_FOREACH(token, &tokens->list, in_table)
+  if (list != NULL && !atomic_load(&token->retired))
+    list[count++] = token;
   p11s_unlock(&tokens->lock);
   *ret_tokens = list;
   *ret_count = count;

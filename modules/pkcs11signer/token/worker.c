@@ -125,32 +125,49 @@ static enum p11s_err try_afresh(struct p11s_worker *w, struct p11s_job *job,
   return try_job(w, job, attempt, error);
 }
 
+enum verdict { ENDED, AGAIN, HANDED_BACK };
+
+static enum verdict judge_first(struct p11s_worker *w, struct p11s_job *job,
+                                const struct attempt *attempt, struct p11s_error *error)
+{
+  if (p11s_worker_recover(w, error, attempt->had_session ? &attempt->epoch : NULL))
+    return AGAIN;
+  if (!worth_another_try(w, attempt, error))
+    return ENDED;
+  return hand_back(w, job, error) ? HANDED_BACK : AGAIN;
+}
+
+/* A session on which the last try failed is of no use to the next job. */
+static enum verdict judge_last(struct p11s_worker *w, struct p11s_job *job,
+                               const struct attempt *attempt, const struct p11s_error *error)
+{
+  if (!worth_another_try(w, attempt, error))
+    return ENDED;
+  if (hand_back(w, job, error))
+    return HANDED_BACK;
+  p11s_worker_drop_session(w);
+  return ENDED;
+}
+
 /* false: the job was handed back. */
 static bool try_twice(struct p11s_worker *w, struct p11s_job *job, struct attempt *attempt,
                       struct p11s_error *error)
 {
+  enum verdict verdict = ENDED;
   enum p11s_err result = try_job(w, job, attempt, error);
-  bool again = result != P11S_OK &&
-               p11s_worker_recover(w, error, attempt->had_session ? &attempt->epoch : NULL);
 
-  if (!again && result != P11S_OK && worth_another_try(w, attempt, error)) {
-    if (hand_back(w, job, error))
-      return false;
-    again = true;
-  }
-  if (again) {
+  if (result != P11S_OK)
+    verdict = judge_first(w, job, attempt, error);
+  if (verdict == AGAIN) {
     result = try_afresh(w, job, attempt, error);
     if (result != P11S_OK && attempt->had_session && p11s_worker_recover_again(w, error))
       result = try_afresh(w, job, attempt, error);
-    if (result != P11S_OK && worth_another_try(w, attempt, error)) {
-      if (hand_back(w, job, error))
-        return false;
-      p11s_worker_drop_session(w);
-    }
+    if (result != P11S_OK)
+      verdict = judge_last(w, job, attempt, error);
   }
   if (result == P11S_OK)
     error->code = P11S_OK; /* what a function got over on its way is no result */
-  return true;
+  return verdict != HANDED_BACK;
 }
 
 /* What opening a session and logging in took is no measure of later signatures. */
@@ -225,15 +242,6 @@ static enum step next_step_locked(struct p11s_worker *w, struct p11s_job **ret_j
   return STEP_END;
 }
 
-static unsigned busy_locked(const struct p11s_token *token)
-{
-  unsigned count = 0;
-
-  for (const struct p11s_worker *w = token->list; w != NULL; w = w->next)
-    count += w->busy_since_ms != 0;
-  return count;
-}
-
 static enum step next_step(struct p11s_worker *w, struct p11s_job **ret_job)
 {
   struct p11s_token *token = w->token;
@@ -243,7 +251,7 @@ static enum step next_step(struct p11s_worker *w, struct p11s_job **ret_job)
   step = next_step_locked(w, ret_job);
   if (step == STEP_JOB || step == STEP_LOOK) {
     p11s_token_note_begin_locked(token, w);
-    w->sharing = busy_locked(token);
+    w->sharing = p11s_token_busy_locked(token, 0);
     if (token->prober == w)
       token->prober = NULL; /* should this call hang, another may take over */
   }
@@ -282,42 +290,38 @@ static void work(struct p11s_worker *w)
   }
 }
 
-static void enlist(struct p11s_worker *w)
+static void start_more_locked(struct p11s_token *token)
 {
-  p11s_lock(&w->token->lock);
-  w->next = w->token->list;
-  w->token->list = w;
-  p11s_unlock(&w->token->lock);
-}
+  size_t waiting = p11s_queue_length(token->queue);
 
-static void delist_locked(struct p11s_worker *w)
-{
-  struct p11s_worker **at = &w->token->list;
-
-  while (*at != w)
-    at = &(*at)->next;
-  *at = w->next;
-  if (w->token->prober == w)
-    w->token->prober = NULL;
+  while (waiting > token->idle && p11s_token_has_room_locked(token) && !token->stopping &&
+         p11s_worker_start_locked(token))
+    waiting--;
 }
 
 static void *worker_main(void *arg)
 {
   struct p11s_token *token = arg;
-  struct p11s_worker w = {.token = token, .gate = p11s_exclusive_get(token->engine)};
+  struct p11s_worker w = {.token = token,
+                          .gate = p11s_exclusive_get(token->engine),
+                          .start_more_locked = start_more_locked};
   pthread_t before;
   bool join_before;
 
   (void)pthread_setname_np(pthread_self(), "p11s/worker");
   (void)p11s_owner_act(true);
-  enlist(&w);
+  p11s_lock(&token->lock);
+  LIST_INSERT_HEAD(&token->list, &w, in_list);
+  p11s_unlock(&token->lock);
   work(&w);
   p11s_exclusive_enter(w.gate);
   p11s_worker_drop_session(&w);
   p11s_exclusive_leave(w.gate);
   OPENSSL_thread_stop(); /* for a stop that does not wait long enough to join this thread */
   p11s_lock(&token->lock);
-  delist_locked(&w);
+  LIST_REMOVE(&w, in_list);
+  if (token->prober == &w)
+    token->prober = NULL;
   join_before = token->have_ended;
   before = token->ended;
   token->have_ended = true;

@@ -41,19 +41,10 @@ static void note_token_locked(struct p11s_token *token, const struct p11s_slot_i
   token->limit_known = true;
 }
 
-/* For what was queued while the limit was not known. */
-static void start_more_locked(struct p11s_token *token)
-{
-  size_t waiting = p11s_queue_length(token->queue);
-
-  while (waiting > token->idle && p11s_token_has_room_locked(token) && !token->stopping &&
-         p11s_worker_start_locked(token))
-    waiting--;
-}
-
-static enum p11s_err open_session(struct p11s_token *token, bool rw, struct p11s_session **ret,
+static enum p11s_err open_session(struct p11s_worker *w, bool rw, struct p11s_session **ret,
                                   uint64_t *ret_life, struct p11s_error *e)
 {
+  struct p11s_token *token = w->token;
   CK_FUNCTION_LIST *module;
   enum p11s_err result = p11s_module_get(token->engine, &module, e);
   enum p11s_session_use use = rw                             ? P11S_SESSION_WRITE
@@ -76,7 +67,7 @@ static enum p11s_err open_session(struct p11s_token *token, bool rw, struct p11s
       token->epoch++;
     token->life = *ret_life;
     note_token_locked(token, p11s_session_slot(*ret), quirks);
-    start_more_locked(token);
+    w->start_more_locked(token);
     p11s_unlock(&token->lock);
   }
   return result;
@@ -104,7 +95,7 @@ enum p11s_err p11s_worker_new_session(struct p11s_worker *w, bool rw, struct p11
   /* Counted beforehand: another worker may find no session left before this one is logged in. */
   if (!rw)
     count_session(token, 1);
-  result = open_session(token, rw, &session, &life, e);
+  result = open_session(w, rw, &session, &life, e);
   if (result == P11S_OK)
     result = p11s_token_log_in(token, session, pin, w->unasked, e);
   if (result != P11S_OK) {

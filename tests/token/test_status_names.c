@@ -29,7 +29,7 @@ static struct p11s_status_line line(const char *name, const char *state, int64_t
 
 static struct p11s_status_names sorted(const struct p11s_status_line *lines, size_t count)
 {
-  struct p11s_status_names names = {NULL, 0, 0, false};
+  struct p11s_status_names names = {NULL, 0, false};
 
   for (size_t i = 0; i < count; i++)
     p11s_status_names_add(&lines[i], &names);

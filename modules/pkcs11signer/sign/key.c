@@ -7,32 +7,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char *copy(const char *text, bool *ok)
+static bool copy(char **to, const char *from)
 {
-  char *result = text == NULL ? NULL : strdup(text);
-
-  if (text != NULL && result == NULL)
-    *ok = false;
-  return result;
+  return from == NULL || (*to = strdup(from)) != NULL;
 }
 
 static struct p11s_keyref *copy_ref(const struct p11s_keyref *ref)
 {
   struct p11s_keyref *to = calloc(1, sizeof *to);
-  bool ok = true;
 
   if (to == NULL)
     return NULL;
   to->algorithm = ref->algorithm;
-  to->engine = copy(ref->engine, &ok);
-  to->slot = copy(ref->slot, &ok);
-  to->label = copy(ref->label, &ok);
-  to->pub_label = copy(ref->pub_label, &ok);
-  to->extra = copy(ref->extra, &ok);
   to->pin = p11s_secret_acquire(ref->pin);
-  if (ref->public_key != NULL && !p11s_keyref_pin_public(to, ref->public_key, ref->public_key_len))
-    ok = false;
-  if (ok)
+  if (copy(&to->engine, ref->engine) && copy(&to->slot, ref->slot) &&
+      copy(&to->label, ref->label) && copy(&to->pub_label, ref->pub_label) &&
+      copy(&to->extra, ref->extra) &&
+      (ref->public_key == NULL || p11s_keyref_pin_public(to, ref->public_key, ref->public_key_len)))
     return to;
   p11s_keyref_free(to);
   return NULL;

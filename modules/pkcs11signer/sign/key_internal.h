@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/queue.h>
 
 /* What lengths of whole messages the token takes from a key, as far as has been seen. No lock: each
    is right at any time, and nothing hangs on two of them together. */
@@ -25,6 +26,7 @@ struct p11s_lengths {
 /* Shared by sign/key.c (the object), sign/key_work.c (what workers do), sign/key_match.c,
  * sign/key_sign.c, sign/key_job.c (asking them to), sign/key_store.c (what is kept) and
  * sign/key_table.c. */
+LIST_HEAD(p11s_key_list, p11s_key);
 struct p11s_key {
   /* immutable */
   struct p11s_key_home home;
@@ -37,8 +39,8 @@ struct p11s_key {
   struct p11s_lengths lengths;
 
   /* guarded by the table's lock */
-  struct p11s_key *next; /* in the table */
-  bool listed;
+  LIST_ENTRY(p11s_key) in_table;
+  bool listed; /* in the table */
   unsigned refs;
   uint64_t idle_since_ms;
 

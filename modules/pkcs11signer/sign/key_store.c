@@ -34,28 +34,30 @@ void p11s_key_remember(struct p11s_key *key)
   p11s_store_put_public(store, id, data, len);
 }
 
+static bool find_kept(struct p11s_key *key, unsigned char *data, size_t *len)
+{
+  struct p11s_store *store = p11s_lazy_store_get(key->home.store);
+  unsigned char id[P11S_STORE_ID_LEN];
+
+  return store != NULL && identify(key->ref, id) && p11s_store_find_public(store, id, data, len);
+}
+
 bool p11s_key_is_kept(struct p11s_key *key)
 {
-  unsigned char id[P11S_STORE_ID_LEN], kept[P11S_STORE_MAX_PUBLIC];
-  struct p11s_store *store = p11s_lazy_store_get(key->home.store);
-  const unsigned char *data;
+  unsigned char kept[P11S_STORE_MAX_PUBLIC];
   size_t kept_len = sizeof kept, len;
+  const unsigned char *data = p11s_pubkey_data(p11s_key_public(key), &len);
 
-  if (store == NULL || !identify(key->ref, id) ||
-      !p11s_store_find_public(store, id, kept, &kept_len))
-    return false;
-  data = p11s_pubkey_data(p11s_key_public(key), &len);
-  return len == kept_len && memcmp(data, kept, len) == 0;
+  return find_kept(key, kept, &kept_len) && len == kept_len && memcmp(data, kept, len) == 0;
 }
 
 bool p11s_key_recall(struct p11s_key *key, const struct p11s_error *why)
 {
-  unsigned char id[P11S_STORE_ID_LEN], data[P11S_STORE_MAX_PUBLIC];
-  struct p11s_store *store = p11s_lazy_store_get(key->home.store);
+  unsigned char data[P11S_STORE_MAX_PUBLIC];
   struct p11s_pubkey *public_key;
   size_t len = sizeof data;
 
-  if (store == NULL || !identify(key->ref, id) || !p11s_store_find_public(store, id, data, &len) ||
+  if (!find_kept(key, data, &len) ||
       p11s_pubkey_from_dnskey(key->alg, data, len, &public_key, NULL) != P11S_OK)
     return false;
   if (p11s_key_publish(key, public_key))

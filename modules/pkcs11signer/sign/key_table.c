@@ -19,7 +19,7 @@ struct p11s_key_table {
   unsigned char secret[32]; /* keys are named by an HMAC, as their references hold PINs */
 
   struct p11s_mutex lock; /* guards the rest */
-  struct p11s_key *bucket[BUCKETS];
+  struct p11s_key_list bucket[BUCKETS];
   size_t count;
   uint64_t swept_ms;
 };
@@ -59,12 +59,18 @@ static bool identify(const struct p11s_key_table *t, const struct p11s_keyref *r
   return ok;
 }
 
+static struct p11s_key_list *bucket_of(struct p11s_key_table *t, const unsigned char *identity)
+{
+  return &t->bucket[(identity[0] | identity[1] << 8) % BUCKETS];
+}
+
 static struct p11s_key *find_locked(struct p11s_key_table *t, const unsigned char *identity)
 {
-  struct p11s_key *key = t->bucket[(identity[0] | identity[1] << 8) % BUCKETS];
+  struct p11s_key *key;
 
-  while (key != NULL && memcmp(key->identity, identity, sizeof key->identity) != 0)
-    key = key->next;
+  LIST_FOREACH(key, bucket_of(t, identity), in_table)
+  if (memcmp(key->identity, identity, sizeof key->identity) == 0)
+    break;
   if (key != NULL)
     key->refs++;
   return key;
@@ -80,56 +86,61 @@ struct p11s_key *p11s_key_table_find(struct p11s_key_table *t, const unsigned ch
   return key;
 }
 
-/* Takes the keys that nobody has held for a while out of the table; the caller frees the list. */
-static struct p11s_key *sweep_locked(struct p11s_key_table *t)
+static void unlink_locked(struct p11s_key_table *t, struct p11s_key *key)
+{
+  LIST_REMOVE(key, in_table);
+  key->listed = false;
+  t->count--;
+}
+
+/* Takes the keys that nobody has held for a while out of the table. */
+static void sweep_locked(struct p11s_key_table *t, struct p11s_key_list *out)
 {
   uint64_t now = p11s_now_ms();
-  struct p11s_key *out = NULL;
 
   if (now - t->swept_ms < SWEEP_EVERY_MS)
-    return NULL;
+    return;
   t->swept_ms = now;
   for (unsigned i = 0; i < BUCKETS; i++)
-    for (struct p11s_key **at = &t->bucket[i]; *at != NULL;) {
-      struct p11s_key *key = *at;
-
-      if (key->refs > 0 || now - key->idle_since_ms < t->config.idle_ms) {
-        at = &key->next;
+    for (struct p11s_key *key = LIST_FIRST(&t->bucket[i]), *next; key != NULL; key = next) {
+      next = LIST_NEXT(key, in_table);
+      if (key->refs > 0 || now - key->idle_since_ms < t->config.idle_ms)
         continue;
-      }
-      *at = key->next;
-      key->next = out;
-      out = key;
-      t->count--;
+      unlink_locked(t, key);
+      LIST_INSERT_HEAD(out, key, in_table);
     }
-  return out;
 }
 
-static void insert_locked(struct p11s_key_table *t, struct p11s_key *key)
-{
-  struct p11s_key **at = &t->bucket[(key->identity[0] | key->identity[1] << 8) % BUCKETS];
-
-  key->next = *at;
-  *at = key;
-  key->listed = true;
-  key->refs = 1;
-  t->count++;
-}
-
-/* Puts it into the table. *ret_old: keys to be freed. */
-static struct p11s_key *intern(struct p11s_key_table *t, struct p11s_key *fresh,
-                               struct p11s_key **ret_old)
+static void free_all(struct p11s_key_list *keys)
 {
   struct p11s_key *key;
 
+  while ((key = LIST_FIRST(keys)) != NULL) {
+    LIST_REMOVE(key, in_table);
+    p11s_key_free(key);
+  }
+}
+
+/* Takes over fresh. Returns it, or another thread's that was quicker. */
+static struct p11s_key *insert(struct p11s_key_table *t, struct p11s_key *fresh)
+{
+  struct p11s_key_list unused = LIST_HEAD_INITIALIZER(unused);
+  struct p11s_key *key;
+
   p11s_lock(&t->lock);
-  key = find_locked(t, fresh->identity); /* another thread may have been quicker */
+  key = find_locked(t, fresh->identity);
   if (key == NULL) {
     key = fresh;
-    insert_locked(t, key);
+    LIST_INSERT_HEAD(bucket_of(t, key->identity), key, in_table);
+    key->listed = true;
+    key->refs = 1;
+    t->count++;
   }
-  *ret_old = sweep_locked(t);
+  sweep_locked(t, &unused);
   p11s_unlock(&t->lock);
+  free_all(&unused);
+  if (key != fresh)
+    p11s_key_free(fresh);
   return key;
 }
 
@@ -138,23 +149,14 @@ static enum p11s_err make(struct p11s_key_table *t, const struct p11s_keyref *re
                           struct p11s_error *e)
 {
   struct p11s_key_home home = {t, t->config.store, NULL};
-  struct p11s_key *fresh = NULL, *old;
+  struct p11s_key *fresh = NULL;
   enum p11s_err result = p11s_tokens_get(t->config.tokens, ref->engine, ref->slot, &home.token, e);
 
   if (result == P11S_OK)
     result = p11s_key_new(&home, ref, identity, &fresh, e);
-  if (result != P11S_OK)
-    return result;
-  *ret_key = intern(t, fresh, &old);
-  if (*ret_key != fresh)
-    p11s_key_free(fresh);
-  while (old != NULL) {
-    struct p11s_key *next = old->next;
-
-    p11s_key_free(old);
-    old = next;
-  }
-  return P11S_OK;
+  if (result == P11S_OK)
+    *ret_key = insert(t, fresh);
+  return result;
 }
 
 enum p11s_err p11s_key_table_get(struct p11s_key_table *t, const struct p11s_keyref *ref,
@@ -208,24 +210,11 @@ void p11s_key_release(struct p11s_key *key)
     p11s_key_free(key);
 }
 
-static void unlink_locked(struct p11s_key_table *t, struct p11s_key *key)
-{
-  struct p11s_key **at = &t->bucket[(key->identity[0] | key->identity[1] << 8) % BUCKETS];
-
-  while (*at != NULL && *at != key)
-    at = &(*at)->next;
-  if (*at == NULL)
-    return;
-  *at = key->next;
-  key->next = NULL;
-  key->listed = false;
-  t->count--;
-}
-
 void p11s_key_table_forget(struct p11s_key_table *t, struct p11s_key *key)
 {
   p11s_lock(&t->lock);
-  unlink_locked(t, key);
+  if (key->listed)
+    unlink_locked(t, key);
   p11s_unlock(&t->lock);
 }
 
@@ -234,12 +223,7 @@ void p11s_key_table_free(struct p11s_key_table *t)
   if (t == NULL)
     return;
   for (unsigned i = 0; i < BUCKETS; i++)
-    while (t->bucket[i] != NULL) {
-      struct p11s_key *key = t->bucket[i];
-
-      unlink_locked(t, key);
-      p11s_key_free(key);
-    }
+    free_all(&t->bucket[i]);
   p11s_wipe(t->secret, sizeof t->secret);
   p11s_mutex_destroy(&t->lock);
   free(t);
@@ -259,6 +243,7 @@ bool p11s_key_table_list(struct p11s_key_table *t, struct p11s_key_use **ret_use
                          size_t *ret_count)
 {
   struct p11s_key_use *uses;
+  struct p11s_key *key;
   size_t room, count = 0;
 
   p11s_lock(&t->lock);
@@ -269,9 +254,9 @@ bool p11s_key_table_list(struct p11s_key_table *t, struct p11s_key_use **ret_use
     return false;
   p11s_lock(&t->lock);
   for (unsigned i = 0; i < BUCKETS; i++)
-    for (struct p11s_key *key = t->bucket[i]; key != NULL && count < room; key = key->next)
-      if (p11s_key_public(key) != NULL)
-        uses[count++] = (struct p11s_key_use){key, key->refs++ > 0, key->idle_since_ms};
+    LIST_FOREACH(key, &t->bucket[i], in_table)
+  if (count < room && p11s_key_public(key) != NULL)
+    uses[count++] = (struct p11s_key_use){key, key->refs++ > 0, key->idle_since_ms};
   p11s_unlock(&t->lock);
   *ret_uses = uses;
   *ret_count = count;

@@ -199,11 +199,14 @@ static void report_free(struct p11s_status *r)
   free(r);
 }
 
-static char *beside(const char *directory, const char *before, const char *file)
+static char *name_file(const char *directory, const char *dot, uint32_t random)
 {
   char *path;
 
-  return asprintf(&path, "%s/%s%s", directory, before, file) < 0 ? NULL : path;
+  return asprintf(&path, "%s/%s" P11S_STATUS_PREFIX "%ld.%08" PRIx32, directory, dot,
+                  (long)getpid(), random) < 0
+             ? NULL
+             : path;
 }
 
 struct p11s_status *p11s_status_start(struct p11s_tokens *tokens, const char *directory,
@@ -211,7 +214,6 @@ struct p11s_status *p11s_status_start(struct p11s_tokens *tokens, const char *di
 {
   struct p11s_status *r;
   uint32_t random;
-  char *file;
 
   if (directory == NULL || directory[0] == '\0' || (r = calloc(1, sizeof *r)) == NULL)
     return NULL;
@@ -221,13 +223,8 @@ struct p11s_status *p11s_status_start(struct p11s_tokens *tokens, const char *di
   r->fd = -1;
   p11s_service_init(&r->thread);
   /* Two processes may have the same number, each in a namespace of its own. */
-  if (p11s_random(&random, sizeof random) &&
-      asprintf(&file, P11S_STATUS_PREFIX "%ld.%08" PRIx32, (long)getpid(), random) >= 0) {
-    r->path = beside(directory, "", file);
-    r->temporary = beside(directory, ".", file);
-    free(file);
-  }
-  if (r->path != NULL && r->temporary != NULL &&
+  if (p11s_random(&random, sizeof random) && (r->path = name_file(directory, "", random)) != NULL &&
+      (r->temporary = name_file(directory, ".", random)) != NULL &&
       p11s_service_start(&r->thread, "p11s/report", run, r))
     return r;
   report_free(r);

@@ -51,6 +51,7 @@ struct p11s_status_line {
   struct p11s_speed rate;      /* of its signatures; nothing from a server that does not say */
   unsigned room;               /* sessions the token has for it; 0: not known */
   struct p11s_slot_info found; /* without flags and sessions; not known: it does not say */
+  char *own;                   /* p11s_status_names_add()'s: the strings of its copy */
 };
 typedef void (*p11s_status_fn)(const struct p11s_status_line *line, void *arg);
 

@@ -1,55 +1,39 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "token/status_names.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char away[] = "away";
 
-static void free_strings(struct p11s_status_line *line)
-{
-  free((char *)line->module);
-  free((char *)line->slot);
-  free((char *)line->state);
-  free((char *)line->pin);
-  free((char *)line->trouble);
-}
-
+/* All its strings in one block, which is line->own. */
 static bool copy_strings(struct p11s_status_line *line)
 {
-  line->module = strdup(line->module);
-  line->slot = strdup(line->slot);
-  line->state = strdup(line->state);
-  line->pin = strdup(line->pin);
-  line->trouble = strdup(line->trouble);
-  if (line->module != NULL && line->slot != NULL && line->state != NULL && line->pin != NULL &&
-      line->trouble != NULL)
-    return true;
-  free_strings(line);
-  return false;
-}
+  const char **const string[] = {&line->module, &line->slot, &line->state, &line->pin,
+                                 &line->trouble};
+  const char *at;
 
-static bool make_room(struct p11s_status_names *names)
-{
-  size_t room = names->room == 0 ? 16 : 2 * names->room;
-  struct p11s_status_line *lines;
-
-  if (names->count < names->room)
-    return true;
-  lines = realloc(names->lines, room * sizeof *lines);
-  if (lines == NULL)
+  if (asprintf(&line->own, "%s%c%s%c%s%c%s%c%s", line->module, 0, line->slot, 0, line->state, 0,
+               line->pin, 0, line->trouble) < 0)
     return false;
-  names->lines = lines;
-  names->room = room;
+  at = line->own;
+  for (size_t i = 0; i < sizeof string / sizeof string[0]; i++) {
+    *string[i] = at;
+    at += strlen(at) + 1;
+  }
   return true;
 }
 
 void p11s_status_names_add(const struct p11s_status_line *line, void *arg)
 {
   struct p11s_status_names *names = arg;
-  struct p11s_status_line copy = *line;
+  struct p11s_status_line *lines, copy = *line;
 
-  names->failed = names->failed || !make_room(names) || !copy_strings(&copy);
+  lines = reallocarray(names->lines, names->count + 1, sizeof *lines);
+  if (lines != NULL)
+    names->lines = lines;
+  names->failed = names->failed || lines == NULL || !copy_strings(&copy);
   if (!names->failed)
     names->lines[names->count++] = copy;
 }
@@ -81,23 +65,6 @@ static bool is_away(const struct p11s_status_line *line)
   return strcmp(line->state, away) == 0;
 }
 
-/* By that name it has not been missed yet. */
-static void take_over_absence(struct p11s_status_line *line, const struct p11s_status_line *gone)
-{
-  char *state = strdup(gone->state), *trouble = strdup(gone->trouble);
-
-  if (state == NULL || trouble == NULL) {
-    free(state);
-    free(trouble);
-    return;
-  }
-  free((char *)line->state);
-  free((char *)line->trouble);
-  line->state = state;
-  line->trouble = trouble;
-  line->since = gone->since;
-}
-
 /* Of the count lines of one token: those seen last before it was found gone. */
 static void spread_absence(struct p11s_status_line *lines, size_t count)
 {
@@ -107,8 +74,11 @@ static void spread_absence(struct p11s_status_line *lines, size_t count)
     if (is_away(&lines[i]) && (gone == NULL || lines[i].since > gone->since))
       gone = &lines[i];
   for (size_t i = 0; gone != NULL && i < count; i++)
-    if (!is_away(&lines[i]) && lines[i].seen <= gone->since)
-      take_over_absence(&lines[i], gone);
+    if (!is_away(&lines[i]) && lines[i].seen <= gone->since) {
+      lines[i].state = gone->state; /* by that name it has not been missed yet */
+      lines[i].trouble = gone->trouble;
+      lines[i].since = gone->since;
+    }
 }
 
 void p11s_status_names_sort(struct p11s_status_names *names)
@@ -140,7 +110,7 @@ size_t p11s_status_names_same(const struct p11s_status_names *names, size_t firs
 void p11s_status_names_clear(struct p11s_status_names *names)
 {
   for (size_t i = 0; i < names->count; i++)
-    free_strings(&names->lines[i]);
+    free(names->lines[i].own);
   free(names->lines);
-  *names = (struct p11s_status_names){NULL, 0, 0, false};
+  *names = (struct p11s_status_names){NULL, 0, false};
 }

@@ -21,7 +21,6 @@
 struct p11s_status_names {
   struct p11s_status_line *lines; /* strings are its own */
   size_t count;
-  size_t room;
   bool failed; /* no memory */
 };
 

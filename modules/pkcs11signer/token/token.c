@@ -9,13 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void init_sync(struct p11s_token *token)
-{
-  p11s_mutex_init(&token->lock, P11S_RANK_TOKEN);
-  p11s_cond_init(&token->work);
-  p11s_cond_init(&token->change);
-}
-
 struct p11s_token *p11s_token_new(const char *engine, const char *slot,
                                   const struct p11s_token_config *config)
 {
@@ -28,7 +21,9 @@ struct p11s_token *p11s_token_new(const char *engine, const char *slot,
     p11s_admission_add_token(config->crowd, true);
   token->limit = token->most = 1;
   token->idle_from_us = p11s_now_us();
-  init_sync(token);
+  p11s_mutex_init(&token->lock, P11S_RANK_TOKEN);
+  p11s_cond_init(&token->work);
+  p11s_cond_init(&token->change);
   token->engine = strdup(engine);
   token->slot = strdup(slot);
   token->queue = p11s_queue_new();

@@ -181,45 +181,45 @@ static void log_out_once(struct p11s_worker *w, uint64_t epoch)
     p11s_session_log_out(w->session);
 }
 
+/* That there are too many sessions says nothing about the card. */
+static bool is_lost(const struct p11s_error *error)
+{
+  return p11s_rv_is_lost(error->rv) && error->rv != CKR_SESSION_COUNT;
+}
+
 bool p11s_worker_recover(struct p11s_worker *w, const struct p11s_error *error,
                          const uint64_t *epoch)
 {
-  bool again = false;
+  const char *engine = w->token->engine;
 
   switch (error->code) {
   case P11S_ERR_NO_KEY:
   case P11S_ERR_KEY_MISMATCH:
   case P11S_ERR_SIGNATURE:
     /* It may know another key there than the one that is on the card now, or none. */
-    again = p11s_module_reread(w->token->engine, w->gate, KEYS_MS);
-    break;
+    return p11s_module_reread(engine, w->gate, KEYS_MS);
   case P11S_ERR_NO_TOKEN:
     /* OpenSC 0.27 sees none for ever after pcscd has been restarted. Nobody has one to lose. */
-    if (error->rv == CKR_TOKEN_NOT_PRESENT)
-      again = p11s_module_reread(w->token->engine, w->gate, NOTHING_MS);
-    break;
+    return error->rv == CKR_TOKEN_NOT_PRESENT && p11s_module_reread(engine, w->gate, NOTHING_MS);
   case P11S_ERR_NO_SLOTS:
-    again = p11s_module_restart(w->token->engine, w->gate, NOTHING_MS);
-    break;
+    return p11s_module_restart(engine, w->gate, NOTHING_MS);
   case P11S_ERR_TOKEN:
-    if (!p11s_rv_is_lost(error->rv) || error->rv == CKR_SESSION_COUNT)
-      break;
-    if (epoch != NULL)
-      log_out_once(w, *epoch);
-    else
-      again = p11s_module_reread(w->token->engine, w->gate, NOTHING_MS);
-    break;
+    if (!is_lost(error))
+      return false;
+    if (epoch == NULL)
+      return p11s_module_reread(engine, w->gate, NOTHING_MS);
+    log_out_once(w, *epoch);
+    return false;
   default:
-    break;
+    return false;
   }
-  return again;
 }
 
 bool p11s_worker_recover_again(struct p11s_worker *w, const struct p11s_error *error)
 {
   /* OpenSC says no more than that of a key that another program has deleted. */
-  return error->code == P11S_ERR_TOKEN && p11s_rv_is_lost(error->rv) &&
-         error->rv != CKR_SESSION_COUNT && p11s_module_reread(w->token->engine, w->gate, KEYS_MS);
+  return error->code == P11S_ERR_TOKEN && is_lost(error) &&
+         p11s_module_reread(w->token->engine, w->gate, KEYS_MS);
 }
 
 bool p11s_worker_session_is_good(struct p11s_worker *w, struct p11s_slot_info *ret_info)

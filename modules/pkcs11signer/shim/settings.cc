@@ -130,14 +130,12 @@ std::string fullName(const char *name)
   return std::string(ModuleName) + "-" + name;
 }
 
-void read(const std::vector<Setting> &settings)
+void read(const Setting &setting)
 {
-  for (const auto &setting : settings) {
-    const std::string name = fullName(setting.name);
-    const std::string &value = ::arg()[name];
-    if (!setting.kind.store(value)) {
-      throw PDNSException("setting " + name + "=" + value + setting.kind.objection);
-    }
+  const std::string name = fullName(setting.name);
+  const std::string &value = ::arg()[name];
+  if (!setting.kind.store(value)) {
+    throw PDNSException("setting " + name + "=" + value + setting.kind.objection);
   }
 }
 
@@ -150,7 +148,9 @@ void readFleet(p11s_fleet_config &fleet)
                         "=mysql is not in this build, which has no MySQL client library; lmdb and "
                         "none are");
   }
-  read(fleetSettingsOf(fleet, password));
+  for (const auto &setting : fleetSettingsOf(fleet, password)) {
+    read(setting);
+  }
   if (*password != '\0' && *fleet.password_file != '\0') {
     throw PDNSException("settings " + fullName("mysql-password") + " and " +
                         fullName("mysql-password-file") + ": only one of them may be set");
@@ -226,7 +226,9 @@ Settings::Settings() : d_answers(answerSettings())
 {
   bool shared = false;
 
-  read(settingsOf(config, shared));
+  for (const auto &setting : settingsOf(config, shared)) {
+    read(setting);
+  }
   if (shared) {
     readFleet(fleet);
     config.fleet = &fleet;

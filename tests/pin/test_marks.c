@@ -110,8 +110,8 @@ static struct p11s_pin_marks *full_list(enum p11s_pin_mark_kind kind)
 {
   struct p11s_pin_marks *m = new_list();
 
-  m->room = P11S_PIN_MARKS_MAX;
-  m->mark = realloc(m->mark, m->room * sizeof *m->mark);
+  m->size = P11S_PIN_MARKS_MAX;
+  m->mark = realloc(m->mark, m->size * sizeof *m->mark);
   assert_non_null(m->mark);
   for (; m->count < P11S_PIN_MARKS_MAX; m->count++) {
     struct p11s_pin_mark *mark = &m->mark[m->count];

@@ -15,20 +15,20 @@
 #define SCRYPT_R 8
 #define SCRYPT_P 1
 #define HEX_MAX P11S_PIN_HASH_LEN
-#define ROOM_AT_FIRST 16
+#define SIZE_AT_FIRST 16
 
 static const char *const names[P11S_PIN_MARK_KINDS] = {"refused",  "trying",   "proven",
                                                        "unlocked", "one-more", "unclear"};
 
-static bool make(struct p11s_pin_marks *m, size_t room)
+static bool make(struct p11s_pin_marks *m, size_t size)
 {
-  *m = (struct p11s_pin_marks){.mark = calloc(room, sizeof *m->mark), .room = room};
+  *m = (struct p11s_pin_marks){.mark = calloc(size, sizeof *m->mark), .size = size};
   return m->mark != NULL;
 }
 
 bool p11s_pin_marks_init(struct p11s_pin_marks *m)
 {
-  if (!make(m, ROOM_AT_FIRST))
+  if (!make(m, SIZE_AT_FIRST))
     return false;
   if (p11s_random(m->salt, sizeof m->salt))
     return true;
@@ -38,7 +38,7 @@ bool p11s_pin_marks_init(struct p11s_pin_marks *m)
 
 bool p11s_pin_marks_copy(const struct p11s_pin_marks *m, struct p11s_pin_marks *ret)
 {
-  if (!make(ret, m->room > 0 ? m->room : ROOM_AT_FIRST))
+  if (!make(ret, m->size > 0 ? m->size : SIZE_AT_FIRST))
     return false;
   memcpy(ret->salt, m->salt, sizeof ret->salt);
   for (; ret->count < m->count; ret->count++)
@@ -140,16 +140,16 @@ static void displace_of_token(struct p11s_pin_marks *m, enum p11s_pin_mark_kind 
 
 static bool grow(struct p11s_pin_marks *m)
 {
-  size_t room = 2 * m->room < P11S_PIN_MARKS_MAX ? 2 * m->room : P11S_PIN_MARKS_MAX;
+  size_t size = 2 * m->size < P11S_PIN_MARKS_MAX ? 2 * m->size : P11S_PIN_MARKS_MAX;
   struct p11s_pin_mark *grown;
 
-  if (m->count < m->room)
+  if (m->count < m->size)
     return true;
-  grown = room > m->room ? realloc(m->mark, room * sizeof *grown) : NULL;
+  grown = size > m->size ? realloc(m->mark, size * sizeof *grown) : NULL;
   if (grown == NULL)
     return false;
   m->mark = grown;
-  m->room = room;
+  m->size = size;
   return true;
 }
 
@@ -296,7 +296,7 @@ enum p11s_err p11s_pin_marks_parse(const char *text, size_t len, struct p11s_pin
       strncmp(text, TITLE, sizeof TITLE - 1) != 0)
     return P11S_ERR_SYNTAX;
   copy = strndup(text, len);
-  if (copy != NULL && make(&m, ROOM_AT_FIRST))
+  if (copy != NULL && make(&m, SIZE_AT_FIRST))
     err = read_lines(copy, &m);
   if (err == P11S_OK) {
     p11s_pin_marks_format(&m, &again);

@@ -73,7 +73,7 @@ struct p11s_pin_marks {
   unsigned char salt[P11S_PIN_SALT_LEN];
   struct p11s_pin_mark *mark; /* the oldest first */
   size_t count;
-  size_t room;
+  size_t size;  /* how many fit into mark */
   bool changed; /* by p11s_pin_marks_put() or p11s_pin_marks_remove(), since it was made */
 };
 

@@ -228,7 +228,7 @@ enum p11s_err p11s_keygen_make(struct p11s_session *session, const struct p11s_a
   if (result == P11S_OK)
     result = check_mechanisms(session, alg, e);
   if (result == P11S_OK)
-    result = p11s_keypair_make_room(session, pair, e);
+    result = p11s_keypair_prepare(session, pair, e);
   if (result == P11S_OK)
     result = generate(&b, bits, e);
   return result == P11S_OK ? take(&b, ret_public, e) : result;

@@ -183,8 +183,8 @@ static enum p11s_err look(struct p11s_session *session, struct p11s_keypair *pai
   return result;
 }
 
-enum p11s_err p11s_keypair_make_room(struct p11s_session *session, struct p11s_keypair *pair,
-                                     struct p11s_error *e)
+enum p11s_err p11s_keypair_prepare(struct p11s_session *session, struct p11s_keypair *pair,
+                                   struct p11s_error *e)
 {
   enum p11s_err result = P11S_OK;
   size_t found;

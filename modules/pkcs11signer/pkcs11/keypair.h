@@ -50,8 +50,8 @@ bool p11s_keypair_cancel(struct p11s_keypair *pair);
 
 /* Removes what an earlier try has left, and sees to it that the label is free: P11S_ERR_EXISTS.
    P11S_ERR_SYNTAX for a label that no new key can have, P11S_ERR_TOKEN. */
-enum p11s_err p11s_keypair_make_room(struct p11s_session *session, struct p11s_keypair *pair,
-                                     struct p11s_error *e);
+enum p11s_err p11s_keypair_prepare(struct p11s_session *session, struct p11s_keypair *pair,
+                                   struct p11s_error *e);
 
 /* Behind a C_GenerateKeyPair that failed: looks what it has made all the same, and removes that.
    P11S_OK: it had made nothing. P11S_ERR_TOKEN: *ret_made when it had, and the error says what

@@ -2,8 +2,8 @@
 #ifndef P11S_PKCS11_MODULE_INTERNAL_H
 #define P11S_PKCS11_MODULE_INTERNAL_H
 
-/* Shared by pkcs11/module.c (who uses modules) and pkcs11/module_load.c (where they come from);
- * nobody else. */
+/* Shared by pkcs11/module.c (who uses modules), pkcs11/module_load.c (where they come from) and
+   pkcs11/restart.c. */
 #include "pkcs11/module.h"
 
 #include <stdbool.h>
@@ -59,13 +59,15 @@ void p11s_modules_free(struct p11s_modules *m);
 bool p11s_module_is_old(const char *name, unsigned interval_ms);
 /* The i-th module and its name, NULL when it is not in use. *ret_end: there are no more. */
 CK_FUNCTION_LIST *p11s_module_in_use(size_t i, const char **ret_name, bool *ret_end);
-/* Finalizes the library itself, whatever p11-kit counts; p11s_module_get() initializes it again. No
-   other call may be under way. False when it does not let itself be finalized. */
+/* pkcs11/restart.c: finalizes the library itself, whatever p11-kit counts; p11s_module_get()
+   initializes it again. No other call may be under way. False when it does not let itself be
+   finalized. */
 bool p11s_module_finalize_library(const char *name);
 
-/* For p11s_module_finalize_library(): the module's entry when it is ready, else NULL; */
+/* For that one: the module's entry when it is ready, else NULL. */
 struct p11s_module_entry *p11s_module_begin_anew(const char *name);
-/* the next p11s_module_get() initializes it, or, when not NULL, this one from now on. */
+/* The next p11s_module_get() initializes the library again; alone, when not NULL, takes its place.
+ */
 void p11s_module_set_idle(struct p11s_module_entry *entry, CK_FUNCTION_LIST *alone);
 
 /* Whether p11-kit's configuration of the module, or of all when NULL, has that option. */

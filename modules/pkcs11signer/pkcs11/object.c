@@ -125,11 +125,10 @@ static void add_name(struct p11s_session *session, CK_OBJECT_HANDLE object, stru
 
 static enum p11s_err no_key(struct p11s_session *session, const char *label, struct p11s_error *e)
 {
-  CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
-  CK_ATTRIBUTE template = {CKA_CLASS, &class, sizeof class};
+  const struct p11s_object_name any = {.count = 0};
   struct p11s_buf there = P11S_BUF_INIT;
   struct p11s_handles all;
-  enum p11s_err result = p11s_objects_search(session, &template, 1, &all, e);
+  enum p11s_err result = p11s_objects_named(session, CKO_PRIVATE_KEY, &any, &all, e);
 
   if (result != P11S_OK)
     return result;

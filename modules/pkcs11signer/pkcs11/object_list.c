@@ -7,6 +7,7 @@
 #include "pkcs11/object_internal.h"
 #include "pkcs11/module.h"
 
+#include <openssl/bn.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/objects.h>
@@ -19,18 +20,12 @@ struct rows {
   size_t count;
 };
 
-static unsigned long modulus_bits(const struct p11s_bytes *modulus)
+static int modulus_bits(const struct p11s_bytes *modulus)
 {
-  size_t at = 0;
-  unsigned long bits;
+  BIGNUM *number = BN_bin2bn(modulus->data, (int)modulus->len, NULL);
+  int bits = number != NULL ? BN_num_bits(number) : 0;
 
-  while (at < modulus->len && modulus->data[at] == 0)
-    at++;
-  if (at == modulus->len)
-    return 0;
-  bits = (modulus->len - at - 1) * 8;
-  for (unsigned top = modulus->data[at]; top != 0; top >>= 1)
-    bits++;
+  BN_free(number);
   return bits;
 }
 
@@ -81,7 +76,7 @@ static enum p11s_err describe_type(struct p11s_session *session, CK_OBJECT_HANDL
     (void)snprintf(info->type, sizeof info->type, "?");
   } else if (type == CKK_RSA) {
     result = p11s_attribute_read(session, object, CKA_MODULUS, &value, e);
-    (void)snprintf(info->type, sizeof info->type, value.len > 0 ? "RSA-%lu" : "RSA",
+    (void)snprintf(info->type, sizeof info->type, value.len > 0 ? "RSA-%d" : "RSA",
                    modulus_bits(&value));
   } else if (type == CKK_EC || type == CKK_EC_EDWARDS) {
     result = p11s_attribute_read(session, object, CKA_EC_PARAMS, &value, e);
@@ -139,9 +134,9 @@ static enum p11s_err add_objects(struct p11s_session *session, CK_OBJECT_CLASS c
 static enum p11s_err add_class(struct p11s_session *session, CK_OBJECT_CLASS class,
                                struct rows *rows, struct p11s_error *e)
 {
-  CK_ATTRIBUTE template = {CKA_CLASS, &class, sizeof class};
+  const struct p11s_object_name any = {.count = 0};
   struct p11s_handles found;
-  enum p11s_err result = p11s_objects_search(session, &template, 1, &found, e);
+  enum p11s_err result = p11s_objects_named(session, class, &any, &found, e);
 
   if (result == P11S_OK) {
     result = add_objects(session, class, &found, rows, e);

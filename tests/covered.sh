@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # covered.sh [DIRECTORY]: whether each .c of its modules/pkcs11signer has its test: tests/FOLDER/test_NAME.c, or one that
-# the table of tests/README.md names, of which no row may be stale. Prints what is not so.
+# the table of tests/README.md names, of which no row may be stale. Each unit test stands in tests/Makefile.am. Prints
+# what is not so.
 set -u
 cd "${1:-$(dirname "$0")/..}" || exit 1
 found=$(mktemp) || exit 1
@@ -10,6 +11,7 @@ trap 'rm -f "$found"' EXIT
 {
   find modules/pkcs11signer -name '*.c' | sed 's,^modules/pkcs11signer/,source ,'
   find tests regression-tests -name 'test_*' | sed 's,^tests/,,; s,^,test ,'
+  sed -n 's,^\t\([a-z0-9_/]*/test_[a-z0-9_]*\).*,runs \1.c,p' tests/Makefile.am
   # shellcheck disable=SC2016 # backquotes of Markdown
   grep -E '^\| `[a-z0-9_/]+\.c`' tests/README.md | tr -d '`,' |
     awk -F '|' '{ n = split($2, source, " ")
@@ -17,6 +19,7 @@ trap 'rm -f "$found"' EXIT
 } | awk '
   $1 == "source" { source[$2] }
   $1 == "test" { test[$2] }
+  $1 == "runs" { runs[$2] }
   $1 == "row" {
     if ($2 in row)
       print "tests/README.md: " $2 " stands in it twice"
@@ -40,6 +43,9 @@ trap 'rm -f "$found"' EXIT
       if (own(name) in test)
         print "tests/README.md: " name " has a test of its own"
     }
+    for (name in test)
+      if (name ~ /\.c$/ && !(name in runs))
+        print "tests/Makefile.am: " name " is not run"
     for (name in named)
       if (!(name in test))
         print "tests/README.md: there is no " name

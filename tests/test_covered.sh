@@ -9,6 +9,7 @@ trap 'rm -rf "$dir"' EXIT
 mkdir -p "$dir/modules/pkcs11signer/low" "$dir/tests/low" "$dir/regression-tests/low"
 touch "$dir/modules/pkcs11signer/low/a.c" "$dir/modules/pkcs11signer/low/b.c" "$dir/tests/low/test_a.c" \
   "$dir/regression-tests/low/test_b.py"
+printf 'unit_tests = \\\n\tlow/test_a \\\n\tlow/test_of_two\n' >"$dir/tests/Makefile.am"
 result=0
 # What is said of a README with these rows.
 expect() { # rows, what is said
@@ -34,5 +35,7 @@ expect() { # rows, what is said
   expect '| `low/b.c`, `low/b.c` | `low/test_a.c` |' "$readme low/b.c stands in it twice"
   expect '| `low/b.c`, `low/c.c` | `low/test_a.c` |' "$readme there is no low/c.c"
   expect '| `low/a.c`, `low/b.c` | `low/test_a.c` |' "$readme low/a.c has a test of its own"
+  touch "$dir/tests/low/test_of_nobody.c" "$dir/tests/low/test_of_two.c"
+  expect '| `low/b.c` | `low/test_a.c` |' "tests/Makefile.am: low/test_of_nobody.c is not run"
 }
 exit "$result"

@@ -62,7 +62,7 @@ static void test_busy_while_another_is_inside(void **state)
 }
 
 struct other {
-  struct p11s_exclusive *gate;
+  struct p11s_exclusive *exclusive;
   atomic_bool inside;
   atomic_bool may_leave;
   enum p11s_exclusive_result result;
@@ -72,12 +72,12 @@ static void *come_and_go(void *data)
 {
   struct other *o = data;
 
-  p11s_exclusive_enter(o->gate);
+  p11s_exclusive_enter(o->exclusive);
   atomic_store(&o->inside, true);
   while (!atomic_load(&o->may_leave))
     usleep(100);
   atomic_store(&o->inside, false);
-  p11s_exclusive_leave(o->gate);
+  p11s_exclusive_leave(o->exclusive);
   return NULL;
 }
 
@@ -89,59 +89,60 @@ static void wait_until_inside(struct other *o)
 
 static void test_waits_for_the_last_to_leave(void **state)
 {
-  struct other o = {.gate = p11s_exclusive_get("last")};
+  struct other o = {.exclusive = p11s_exclusive_get("last")};
   pthread_t thread;
 
   (void)state;
   assert_int_equal(pthread_create(&thread, NULL, come_and_go, &o), 0);
   wait_until_inside(&o);
-  p11s_exclusive_enter(o.gate);
-  assert_int_equal(p11s_exclusive_close(o.gate, p11s_now_ms() + 10), P11S_EXCLUSIVE_BUSY);
+  p11s_exclusive_enter(o.exclusive);
+  assert_int_equal(p11s_exclusive_close(o.exclusive, p11s_now_ms() + 10), P11S_EXCLUSIVE_BUSY);
   atomic_store(&o.may_leave, true);
-  assert_int_equal(p11s_exclusive_close(o.gate, in_a_while()), P11S_EXCLUSIVE_ALONE);
+  assert_int_equal(p11s_exclusive_close(o.exclusive, in_a_while()), P11S_EXCLUSIVE_ALONE);
   assert_false(atomic_load(&o.inside));
-  p11s_exclusive_open(o.gate);
-  p11s_exclusive_leave(o.gate);
+  p11s_exclusive_open(o.exclusive);
+  p11s_exclusive_leave(o.exclusive);
   assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
 static void test_nobody_comes_in_meanwhile(void **state)
 {
-  struct other o = {.gate = p11s_exclusive_get("meanwhile")};
+  struct other o = {.exclusive = p11s_exclusive_get("meanwhile")};
   pthread_t thread;
 
   (void)state;
-  p11s_exclusive_enter(o.gate);
-  assert_int_equal(p11s_exclusive_close(o.gate, 0), P11S_EXCLUSIVE_ALONE);
+  p11s_exclusive_enter(o.exclusive);
+  assert_int_equal(p11s_exclusive_close(o.exclusive, 0), P11S_EXCLUSIVE_ALONE);
   assert_int_equal(pthread_create(&thread, NULL, come_and_go, &o), 0);
   usleep(20000); /* it can only be too early to fail */
   assert_false(atomic_load(&o.inside));
-  p11s_exclusive_open(o.gate);
+  p11s_exclusive_open(o.exclusive);
   wait_until_inside(&o);
   atomic_store(&o.may_leave, true);
   assert_int_equal(pthread_join(thread, NULL), 0);
-  p11s_exclusive_leave(o.gate);
+  p11s_exclusive_leave(o.exclusive);
 }
 
 static void *close_and_open(void *data)
 {
   struct other *o = data;
 
-  p11s_exclusive_enter(o->gate);
+  p11s_exclusive_enter(o->exclusive);
   atomic_store(&o->inside, true);
   while (!atomic_load(&o->may_leave))
     usleep(100);
-  o->result = p11s_exclusive_close(o->gate, in_a_while());
+  o->result = p11s_exclusive_close(o->exclusive, in_a_while());
   if (o->result == P11S_EXCLUSIVE_ALONE)
-    p11s_exclusive_open(o->gate);
-  p11s_exclusive_leave(o->gate);
+    p11s_exclusive_open(o->exclusive);
+  p11s_exclusive_leave(o->exclusive);
   return NULL;
 }
 
 /* Each is inside, and in the way of the other. */
 static void test_two_who_want_to_be_alone(void **state)
 {
-  struct other o[2] = {{.gate = p11s_exclusive_get("two")}, {.gate = p11s_exclusive_get("two")}};
+  struct other o[2] = {{.exclusive = p11s_exclusive_get("two")},
+                       {.exclusive = p11s_exclusive_get("two")}};
   pthread_t threads[2];
 
   (void)state;

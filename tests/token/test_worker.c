@@ -40,14 +40,15 @@ uint64_t __wrap_p11s_now_ms(void)
 }
 
 /* Linked in place of p11s_module_restart(): SoftHSM's token would be in another slot afterwards. */
-bool __wrap_p11s_module_restart(const char *name, struct p11s_exclusive *gate,
+bool __wrap_p11s_module_restart(const char *name, struct p11s_exclusive *exclusive,
                                 unsigned interval_ms);
 static atomic_uint restarts;
 
-bool __wrap_p11s_module_restart(const char *name, struct p11s_exclusive *gate, unsigned interval_ms)
+bool __wrap_p11s_module_restart(const char *name, struct p11s_exclusive *exclusive,
+                                unsigned interval_ms)
 {
   (void)name;
-  (void)gate;
+  (void)exclusive;
   (void)interval_ms;
   atomic_fetch_add(&restarts, 1);
   return false;
@@ -61,7 +62,7 @@ struct test_job {
   enum p11s_err result;
   CK_RV rv;
   bool stain; /* leaves an error behind although all is well */
-  struct rig_event *started, *gate;
+  struct rig_event *started, *exclusive;
 
   unsigned runs;
   CK_SESSION_HANDLE session[RUNS_MAX];
@@ -79,8 +80,8 @@ static enum p11s_err run(struct p11s_job *job, struct p11s_work *work, struct p1
 
   if (j->started != NULL)
     rig_event_note(j->started);
-  if (j->gate != NULL)
-    rig_event_wait(j->gate, 1);
+  if (j->exclusive != NULL)
+    rig_event_wait(j->exclusive, 1);
   j->session[j->runs] = work->session->handle;
   j->epoch[j->runs] = work->epoch;
   rv = rig_fake()->behind()->C_GetSessionInfo(j->session[j->runs], &info);
@@ -348,7 +349,7 @@ static void wrong_pin_is_tried_once(void **state)
 /* All workers stand before the login at once; one does it. */
 static void one_login_for_all_workers(void **state)
 {
-  struct rig_event started = RIG_EVENT_INIT, gate = RIG_EVENT_INIT;
+  struct rig_event started = RIG_EVENT_INIT, exclusive = RIG_EVENT_INIT;
   struct p11s_token *token = new_token(4);
   struct test_job *jobs[4];
 
@@ -357,7 +358,7 @@ static void one_login_for_all_workers(void **state)
   for (int i = 0; i < 4; i++) {
     jobs[i] = new_job(&ops, RIG_PIN);
     jobs[i]->started = &started;
-    jobs[i]->gate = &gate;
+    jobs[i]->exclusive = &exclusive;
     assert_int_equal(p11s_token_submit(token, &jobs[i]->job, NULL), P11S_OK);
   }
   assert_true(rig_fake()->wait_blocked("C_Login", 1));
@@ -365,7 +366,7 @@ static void one_login_for_all_workers(void **state)
     sched_yield();
   rig_fake()->release("C_Login");
   rig_event_wait(&started, 4); /* four sessions at once */
-  rig_event_note(&gate);
+  rig_event_note(&exclusive);
   for (int i = 0; i < 4; i++) {
     assert_int_equal(p11s_job_wait(&jobs[i]->job, rig_later(), NULL), P11S_OK);
     assert_int_equal(jobs[i]->state[0], CKS_RO_USER_FUNCTIONS);
@@ -462,16 +463,16 @@ static void finalized_library_is_initialized_again(void **state)
 /* Two jobs at once, on two sessions. */
 static void run_together(struct p11s_token *token, struct test_job *jobs[2])
 {
-  struct rig_event started = RIG_EVENT_INIT, gate = RIG_EVENT_INIT;
+  struct rig_event started = RIG_EVENT_INIT, exclusive = RIG_EVENT_INIT;
 
   for (int i = 0; i < 2; i++) {
     jobs[i] = new_job(&ops, RIG_PIN);
     jobs[i]->started = &started;
-    jobs[i]->gate = &gate;
+    jobs[i]->exclusive = &exclusive;
     assert_int_equal(p11s_token_submit(token, &jobs[i]->job, NULL), P11S_OK);
   }
   rig_event_wait(&started, 2);
-  rig_event_note(&gate);
+  rig_event_note(&exclusive);
   for (int i = 0; i < 2; i++) {
     assert_int_equal(p11s_job_wait(&jobs[i]->job, rig_later(), NULL), P11S_OK);
     assert_int_equal(jobs[i]->state[0], CKS_RO_USER_FUNCTIONS);
@@ -713,7 +714,7 @@ static void queue_of_a_token_gone_away(void **state)
  */
 static void sessions_of_a_token_gone_away(void **state)
 {
-  struct rig_event started = RIG_EVENT_INIT, gate = RIG_EVENT_INIT;
+  struct rig_event started = RIG_EVENT_INIT, exclusive = RIG_EVENT_INIT;
   struct p11s_token *token = new_token(2);
   struct test_job *slow = new_job(&ops, RIG_PIN), *lost = new_job(&ops, RIG_PIN);
   CK_SESSION_HANDLE old;
@@ -723,7 +724,7 @@ static void sessions_of_a_token_gone_away(void **state)
   assert_int_equal(plain(token, RIG_PIN, &e), P11S_OK);
   until_idle(token, 1);
   slow->started = &started;
-  slow->gate = &gate;
+  slow->exclusive = &exclusive;
   assert_int_equal(p11s_token_submit(token, &slow->job, &e), P11S_OK);
   rig_event_wait(&started, 1);
   lost->failures = 1;
@@ -732,7 +733,7 @@ static void sessions_of_a_token_gone_away(void **state)
   rig_fake()->refuse("C_OpenSession", 2, 1, CKR_DEVICE_REMOVED); /* the first is its own */
   assert_int_equal(run_on(token, lost, &e), P11S_ERR_NO_TOKEN);
   until_state(token, P11S_TOKEN_AWAY);
-  rig_event_note(&gate);
+  rig_event_note(&exclusive);
   assert_int_equal(p11s_job_wait(&slow->job, rig_later(), &e), P11S_OK);
   old = slow->session[0];
   until_state(token, P11S_TOKEN_READY);
@@ -769,14 +770,14 @@ static void token_that_hangs(void **state)
 {
   struct p11s_token_config config = {.sessions = 1, .guard = rig_guard(), .stuck_ms = 20};
   struct p11s_token *token = p11s_token_new(RIG_MODULE, RIG_TOKEN, &config);
-  struct rig_event started = RIG_EVENT_INIT, gate = RIG_EVENT_INIT;
+  struct rig_event started = RIG_EVENT_INIT, exclusive = RIG_EVENT_INIT;
   struct test_job *hung = new_job(&ops, RIG_PIN), *after = new_job(&ops, RIG_PIN);
   struct p11s_error e;
 
   (void)state;
   assert_non_null(token);
   hung->started = &started;
-  hung->gate = &gate;
+  hung->exclusive = &exclusive;
   assert_int_equal(p11s_token_submit(token, &hung->job, &e), P11S_OK);
   rig_event_wait(&started, 1);
   for (int i = 0; i < 3; i++) {
@@ -798,7 +799,7 @@ static void token_that_hangs(void **state)
   }
   assert_int_equal(stats_of(token).queued, 3);
   assert_int_equal(p11s_token_submit(token, &after->job, &e), P11S_OK); /* no query */
-  rig_event_note(&gate);
+  rig_event_note(&exclusive);
   assert_int_equal(p11s_job_wait(&hung->job, rig_later(), &e), P11S_OK);
   assert_int_equal(p11s_job_wait(&after->job, rig_later(), &e), P11S_OK);
   assert_int_equal(stats_of(token).state, P11S_TOKEN_READY);
@@ -811,7 +812,7 @@ static void token_that_hangs(void **state)
 /* The token says how many sessions it has: no more workers than that. */
 static void known_session_limit_holds(void **state)
 {
-  struct rig_event started = RIG_EVENT_INIT, gate = RIG_EVENT_INIT;
+  struct rig_event started = RIG_EVENT_INIT, exclusive = RIG_EVENT_INIT;
   struct p11s_token *token = new_token(8);
   struct test_job *jobs[6];
 
@@ -821,13 +822,13 @@ static void known_session_limit_holds(void **state)
   for (int i = 0; i < 6; i++) {
     jobs[i] = new_job(&ops, RIG_PIN);
     jobs[i]->started = &started;
-    jobs[i]->gate = &gate;
+    jobs[i]->exclusive = &exclusive;
     assert_int_equal(p11s_token_submit(token, &jobs[i]->job, NULL), P11S_OK);
   }
   rig_event_wait(&started, 2);
   assert_int_equal(stats_of(token).workers, 2);
   assert_int_equal(stats_of(token).queued, 4);
-  rig_event_note(&gate);
+  rig_event_note(&exclusive);
   for (int i = 0; i < 6; i++) {
     assert_int_equal(p11s_job_wait(&jobs[i]->job, rig_later(), NULL), P11S_OK);
     p11s_job_release(&jobs[i]->job);
@@ -839,7 +840,7 @@ static void known_session_limit_holds(void **state)
 /* Nor does a crowd before the first session is there open more, and all there may be is used. */
 static void known_session_limit_holds_for_a_crowd(void **state)
 {
-  struct rig_event started = RIG_EVENT_INIT, gate = RIG_EVENT_INIT;
+  struct rig_event started = RIG_EVENT_INIT, exclusive = RIG_EVENT_INIT;
   struct p11s_token *token = new_token(8);
   struct test_job *jobs[6];
 
@@ -849,7 +850,7 @@ static void known_session_limit_holds_for_a_crowd(void **state)
   for (int i = 0; i < 6; i++) {
     jobs[i] = new_job(&ops, RIG_PIN);
     jobs[i]->started = &started;
-    jobs[i]->gate = &gate;
+    jobs[i]->exclusive = &exclusive;
     assert_int_equal(p11s_token_submit(token, &jobs[i]->job, NULL), P11S_OK);
   }
   assert_true(rig_fake()->wait_blocked("C_OpenSession", 1));
@@ -858,7 +859,7 @@ static void known_session_limit_holds_for_a_crowd(void **state)
   rig_event_wait(&started, 3);
   assert_int_equal(stats_of(token).workers, 3);
   assert_int_equal(stats_of(token).queued, 3);
-  rig_event_note(&gate);
+  rig_event_note(&exclusive);
   for (int i = 0; i < 6; i++) {
     assert_int_equal(p11s_job_wait(&jobs[i]->job, rig_later(), NULL), P11S_OK);
     p11s_job_release(&jobs[i]->job);
@@ -1190,18 +1191,18 @@ static void what_is_timed(void **state)
 /* Another worker is in C_Finalize, say, and does not come back. */
 static void who_waits_for_the_library_is_waited_for_until_a_deadline(void **state)
 {
-  struct p11s_exclusive *gate = p11s_exclusive_get(RIG_MODULE);
+  struct p11s_exclusive *exclusive = p11s_exclusive_get(RIG_MODULE);
   struct p11s_token *token = new_token(1);
   struct test_job *j = new_job(&ops, RIG_PIN);
 
   (void)state;
-  p11s_exclusive_enter(gate);
-  assert_int_equal(p11s_exclusive_close(gate, rig_later()), P11S_EXCLUSIVE_ALONE);
+  p11s_exclusive_enter(exclusive);
+  assert_int_equal(p11s_exclusive_close(exclusive, rig_later()), P11S_EXCLUSIVE_ALONE);
   assert_int_equal(p11s_token_run(token, &j->job, p11s_now_ms() + 20, NULL), P11S_ERR_TIMEOUT);
   assert_false(p11s_token_stop(token, p11s_now_ms() + 20));
   assert_int_equal(rig_fake()->calls("C_OpenSession"), 0);
-  p11s_exclusive_open(gate);
-  p11s_exclusive_leave(gate);
+  p11s_exclusive_open(exclusive);
+  p11s_exclusive_leave(exclusive);
   p11s_job_release(&j->job);
   free_token(token); /* with the worker, which got in */
 }

@@ -116,7 +116,7 @@ static uint64_t work_on(struct p11s_ahead *a)
     return wait_us;
   if (!is_crowded(a))
     wait_us = step_all(a);
-  /* Nobody is told before it is written; and who takes over the claims must find it. */
+  /* Nobody is told before it is written; and who takes over the locks must find it. */
   if (!has_work(a))
     (void)p11s_store_flush(a->work.store, p11s_now_ms() + FLUSH_MS);
   if (!has_work(a) || (a->budget_stale && p11s_now_ms() - a->budget_ms >= BUDGET_EVERY_MS))
@@ -165,7 +165,7 @@ struct p11s_ahead *p11s_ahead_start(const struct p11s_ahead_config *config)
   if (a == NULL)
     return NULL;
   a->config = *config;
-  a->claims.fd = -1;
+  a->key_locks.fd = -1;
   a->work = (struct p11s_ahead_work){.flights = config->flights,
                                      .store = config->store,
                                      .rate = config->rate,

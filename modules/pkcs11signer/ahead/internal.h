@@ -24,7 +24,7 @@ struct p11s_ahead {
 
   /* the thread's own */
   struct p11s_ahead_work work; /* plan: NULL when there is nothing to be done */
-  struct p11s_key_locks claims;
+  struct p11s_key_locks key_locks;
   struct p11s_ahead_token *tokens;
   size_t token_count;
   uint32_t week; /* of the last look */
@@ -53,7 +53,7 @@ void p11s_ahead_refresh(struct p11s_ahead *a);
 /* Makes the plan anew, and says which token makes what: work.plan is NULL when the store cannot be
    read, or memory is short. */
 void p11s_ahead_look(struct p11s_ahead *a);
-/* Lets go of plan, keys and claims. What is under way is made and stored all the same. */
+/* Lets go of plan, keys and their locks. What is under way is made and stored all the same. */
 void p11s_ahead_drop_plan(struct p11s_ahead *a);
 /* Counts what is missing and until when the store suffices. There is a plan. */
 void p11s_ahead_update_budget(struct p11s_ahead *a);

@@ -12,14 +12,14 @@
  * No locks of its own; one thread at a time.
  */
 struct p11s_key_locks {
-  int fd; /* -1: no file to be had; then every claim is good */
+  int fd; /* -1: no file to be had; then every lock is had */
 };
 
 /* Lets go of all that is held, and begins anew. Files are opened with the thread's rights. */
-void p11s_key_locks_renew(struct p11s_key_locks *claims, const char *directory);
+void p11s_key_locks_renew(struct p11s_key_locks *locks, const char *directory);
 /* Takes the key, unless another process has it. Never waits. key_id: P11S_STORE_ID_LEN bytes. */
-bool p11s_key_locks_take(struct p11s_key_locks *claims, const unsigned char *key_id);
+bool p11s_key_locks_take(struct p11s_key_locks *locks, const unsigned char *key_id);
 /* Lets go of all. */
-void p11s_key_locks_drop(struct p11s_key_locks *claims);
+void p11s_key_locks_drop(struct p11s_key_locks *locks);
 
 #endif

@@ -45,7 +45,7 @@ void p11s_ahead_drop_plan(struct p11s_ahead *a)
   p11s_ahead_keys_release(&a->work.keys);
   p11s_plan_free(a->work.plan);
   a->work.plan = NULL;
-  p11s_key_locks_drop(&a->claims);
+  p11s_key_locks_drop(&a->key_locks);
 }
 
 static bool add(const struct p11s_store_record *record, void *arg)
@@ -84,12 +84,12 @@ static void assign_tokens(struct p11s_ahead *a)
 {
   struct p11s_plan *plan = a->work.plan;
 
-  p11s_key_locks_renew(&a->claims, a->config.state_dir);
+  p11s_key_locks_renew(&a->key_locks, a->config.state_dir);
   for (size_t i = 0; i < a->work.keys.count; i++) {
     struct p11s_key *key = a->work.keys.key[i];
 
     if (key != NULL && is_there(p11s_key_token(key)) &&
-        p11s_key_locks_take(&a->claims, p11s_plan_key_id(plan, i)))
+        p11s_key_locks_take(&a->key_locks, p11s_plan_key_id(plan, i)))
       p11s_plan_set_token(plan, i, number_of(a, p11s_key_token(key)));
   }
   for (size_t i = 0; i < a->token_count; i++) {

@@ -18,13 +18,13 @@
 /* A thread that takes jobs. On its own stack, in token->list from start to end. */
 struct p11s_worker {
   struct p11s_token *token;
-  struct p11s_session *session; /* NULL until needed, and after it was lost */
-  uint64_t generation;          /* token->generation when the session was opened */
-  uint64_t life;                /* the library's, likewise */
-  uint64_t opened_ms;           /* when the session was there, and logged in */
-  bool counted_out;             /* no longer among token->workers */
-  bool unasked;                 /* no query waits for what it does (pin/guard.h) */
-  struct p11s_exclusive *gate;  /* of the library; immutable */
+  struct p11s_session *session;     /* NULL until needed, and after it was lost */
+  uint64_t series;                  /* token->series when the session was opened */
+  uint64_t life;                    /* the library's, likewise */
+  uint64_t opened_ms;               /* when the session was there, and logged in */
+  bool counted_out;                 /* no longer among token->workers */
+  bool unasked;                     /* no query waits for what it does (pin/guard.h) */
+  struct p11s_exclusive *exclusive; /* of the library; immutable */
   /* Starts workers for what was queued while nobody knew how many sessions there are: called with
      token->lock, when the first session is open. immutable */
   void (*start_more_locked)(struct p11s_token *token);
@@ -80,7 +80,7 @@ struct p11s_token {
   struct p11s_error no_login;       /* why the last login failed; its text is "" when it did not, */
   uint64_t no_login_ms;             /* else since when none has succeeded, */
   struct p11s_secret *no_login_pin; /* and with which PIN of a reference; NULL: the setting's */
-  uint64_t generation;              /* sessions of an earlier one are of no use */
+  uint64_t series;                  /* sessions of an earlier one are of no use */
   bool stuck;                       /* no call comes back */
   unsigned overdue;                 /* queries that met their deadline since progress_ms */
   uint64_t progress_ms;             /* a job ended, or began when none was running */
@@ -157,10 +157,10 @@ void p11s_worker_probe(struct p11s_worker *w);
 /* How often a limit that CKR_SESSION_COUNT has set is raised by one again. */
 #define P11S_LIMIT_GROWS_EVERY_MS 60000
 
-/* What the outcome of a job, or of looking for the token, says about it. generation: of the session
+/* What the outcome of a job, or of looking for the token, says about it. series: of the session
    that the job had, NULL when it got none. Logs a change. Not locked. */
 void p11s_token_note_outcome(struct p11s_token *token, enum p11s_err result,
-                             const struct p11s_error *error, const uint64_t *generation,
+                             const struct p11s_error *error, const uint64_t *series,
                              struct p11s_secret *pin);
 
 /* Workers that have been at a job, or a look at the token, for so long. */

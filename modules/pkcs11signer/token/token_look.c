@@ -106,7 +106,7 @@ void p11s_worker_look(struct p11s_worker *w)
   } else {
     p11s_token_note_found(w->token, &info);
     if (p11s_token_review_login(w->token, p11s_session_module(w->session), &info))
-      p11s_token_note_outcome(w->token, P11S_OK, NULL, &w->generation, NULL);
+      p11s_token_note_outcome(w->token, P11S_OK, NULL, &w->series, NULL);
   }
   if (p11s_token_note_end(w->token, w, false, false))
     p11s_worker_drop_session(w);

@@ -91,7 +91,7 @@ static void go_away_locked(struct p11s_token *token, const struct p11s_error *wh
   if (token->state == P11S_TOKEN_AWAY)
     return;
   enter_state_locked(token, P11S_TOKEN_AWAY, change);
-  token->generation++;
+  token->series++;
   if (!token->have_probe_pin)
     change->pin = p11s_token_set_probe_pin_locked(token, pin);
   while ((job = p11s_queue_pop(token->queue)) != NULL)
@@ -147,10 +147,10 @@ static void say_changed(const struct p11s_token *token, const struct change *cha
 }
 
 void p11s_token_note_outcome(struct p11s_token *token, enum p11s_err result,
-                             const struct p11s_error *error, const uint64_t *generation,
+                             const struct p11s_error *error, const uint64_t *series,
                              struct p11s_secret *pin)
 {
-  enum verdict verdict = judge(result, error, generation != NULL);
+  enum verdict verdict = judge(result, error, series != NULL);
   struct change change = {.refused = TAILQ_HEAD_INITIALIZER(change.refused)};
   struct p11s_job *job;
 
@@ -161,7 +161,7 @@ void p11s_token_note_outcome(struct p11s_token *token, enum p11s_err result,
     /* who looked for it was still out there */
   } else if (verdict == IS_THERE) {
     /* What an old session still gives does not mean that there are new ones to be had. */
-    if (generation == NULL || *generation == token->generation) {
+    if (series == NULL || *series == token->series) {
       come_back_locked(token, &change);
       note_seen_locked(token);
     }
@@ -178,7 +178,7 @@ void p11s_token_note_outcome(struct p11s_token *token, enum p11s_err result,
   p11s_secret_release(change.pin);
   if (change.happened)
     say_changed(token, &change, verdict == IS_AWAY,
-                verdict == IS_THERE && (result == P11S_OK || generation != NULL) ? NULL : error);
+                verdict == IS_THERE && (result == P11S_OK || series != NULL) ? NULL : error);
 }
 
 /* -- stuck */
@@ -322,7 +322,7 @@ bool p11s_token_retire(struct p11s_token *token)
     token->trouble.text[0] = token->no_login.text[0] = '\0';
     token->stuck = false;
     token->overdue = 0;
-    token->generation++;
+    token->series++;
     token->prober = NULL;
     pin = p11s_token_set_probe_pin_locked(token, NULL);
     token->have_probe_pin = false;

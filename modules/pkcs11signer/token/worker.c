@@ -23,8 +23,8 @@ static void count_out_locked(struct p11s_worker *w)
 /* How far a try has got. */
 struct attempt {
   bool had_session;
-  bool fresh;          /* it was opened for this try */
-  uint64_t generation; /* the token's, when the job began on it, as are */
+  bool fresh;      /* it was opened for this try */
+  uint64_t series; /* the token's, when the job began on it, as are */
   uint64_t epoch;
   bool login_busy;
   uint64_t login_tries;
@@ -80,7 +80,7 @@ static enum p11s_err try_job(struct p11s_worker *w, struct p11s_job *job, struct
   attempt->had_session = true;
   p11s_lock(&w->token->lock);
   work.epoch = w->token->epoch;
-  attempt->generation = w->token->generation;
+  attempt->series = w->token->series;
   attempt->epoch = work.epoch;
   attempt->login_busy = w->token->login_busy;
   attempt->login_tries = w->token->login_tries;
@@ -199,7 +199,7 @@ static void run_job(struct p11s_worker *w, struct p11s_job *job)
     p11s_owner_explain(&error);
     note_rate(w, job, &attempt, &error, begun_us);
     p11s_token_note_outcome(w->token, error.code, &error,
-                            attempt.had_session ? &attempt.generation : NULL, job->pin);
+                            attempt.had_session ? &attempt.series : NULL, job->pin);
     p11s_job_finish(job, &error);
     p11s_job_release(job);
   }
@@ -221,7 +221,7 @@ static enum step next_step_locked(struct p11s_worker *w, struct p11s_job **ret_j
   token->idle -= w->comes_back;
   w->comes_back = false;
   while (!token->stopping) {
-    if (w->session != NULL && w->generation != token->generation)
+    if (w->session != NULL && w->series != token->series)
       return STEP_TIDY;
     *ret_job = p11s_queue_pop(token->queue);
     if (*ret_job != NULL)
@@ -269,7 +269,7 @@ static void work(struct p11s_worker *w)
   while (!w->counted_out) {
     enum step step = next_step(w, &job);
 
-    p11s_exclusive_enter(w->gate);
+    p11s_exclusive_enter(w->exclusive);
     switch (step) {
     case STEP_JOB:
       run_job(w, job);
@@ -286,7 +286,7 @@ static void work(struct p11s_worker *w)
     case STEP_END:
       break;
     }
-    p11s_exclusive_leave(w->gate);
+    p11s_exclusive_leave(w->exclusive);
   }
 }
 
@@ -303,7 +303,7 @@ static void *worker_main(void *arg)
 {
   struct p11s_token *token = arg;
   struct p11s_worker w = {.token = token,
-                          .gate = p11s_exclusive_get(token->engine),
+                          .exclusive = p11s_exclusive_get(token->engine),
                           .start_more_locked = start_more_locked};
   pthread_t before;
   bool join_before;
@@ -314,9 +314,9 @@ static void *worker_main(void *arg)
   LIST_INSERT_HEAD(&token->list, &w, in_list);
   p11s_unlock(&token->lock);
   work(&w);
-  p11s_exclusive_enter(w.gate);
+  p11s_exclusive_enter(w.exclusive);
   p11s_worker_drop_session(&w);
-  p11s_exclusive_leave(w.gate);
+  p11s_exclusive_leave(w.exclusive);
   OPENSSL_thread_stop(); /* for a stop that does not wait long enough to join this thread */
   p11s_lock(&token->lock);
   LIST_REMOVE(&w, in_list);

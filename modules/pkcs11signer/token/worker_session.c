@@ -87,10 +87,10 @@ enum p11s_err p11s_worker_new_session(struct p11s_worker *w, bool rw, struct p11
   struct p11s_token *token = w->token;
   struct p11s_session *session = NULL;
   enum p11s_err result;
-  uint64_t generation, life;
+  uint64_t series, life;
 
   p11s_lock(&token->lock);
-  generation = token->generation;
+  series = token->series;
   p11s_unlock(&token->lock);
   /* Counted beforehand: another worker may find no session left before this one is logged in. */
   if (!rw)
@@ -110,7 +110,7 @@ enum p11s_err p11s_worker_new_session(struct p11s_worker *w, bool rw, struct p11
   p11s_secret_release(pin);
   if (!rw) {
     w->session = session;
-    w->generation = generation;
+    w->series = series;
     w->life = life;
     w->opened_ms = p11s_now_ms();
   }
@@ -125,7 +125,7 @@ static void drop_stale_session(struct p11s_worker *w)
   bool stale;
 
   p11s_lock(&w->token->lock);
-  stale = w->session != NULL && w->generation != w->token->generation;
+  stale = w->session != NULL && w->series != w->token->series;
   p11s_unlock(&w->token->lock);
   stale = stale || (w->session != NULL && w->life != p11s_module_life(w->token->engine));
   if (stale)
@@ -197,17 +197,18 @@ bool p11s_worker_recover(struct p11s_worker *w, const struct p11s_error *error,
   case P11S_ERR_KEY_MISMATCH:
   case P11S_ERR_SIGNATURE:
     /* It may know another key there than the one that is on the card now, or none. */
-    return p11s_module_reread(engine, w->gate, KEYS_MS);
+    return p11s_module_reread(engine, w->exclusive, KEYS_MS);
   case P11S_ERR_NO_TOKEN:
     /* OpenSC 0.27 sees none for ever after pcscd has been restarted. Nobody has one to lose. */
-    return error->rv == CKR_TOKEN_NOT_PRESENT && p11s_module_reread(engine, w->gate, NOTHING_MS);
+    return error->rv == CKR_TOKEN_NOT_PRESENT &&
+           p11s_module_reread(engine, w->exclusive, NOTHING_MS);
   case P11S_ERR_NO_SLOTS:
-    return p11s_module_restart(engine, w->gate, NOTHING_MS);
+    return p11s_module_restart(engine, w->exclusive, NOTHING_MS);
   case P11S_ERR_TOKEN:
     if (!is_lost(error))
       return false;
     if (epoch == NULL)
-      return p11s_module_reread(engine, w->gate, NOTHING_MS);
+      return p11s_module_reread(engine, w->exclusive, NOTHING_MS);
     log_out_once(w, *epoch);
     return false;
   default:
@@ -219,7 +220,7 @@ bool p11s_worker_recover_again(struct p11s_worker *w, const struct p11s_error *e
 {
   /* OpenSC says no more than that of a key that another program has deleted. */
   return error->code == P11S_ERR_TOKEN && is_lost(error) &&
-         p11s_module_reread(w->token->engine, w->gate, KEYS_MS);
+         p11s_module_reread(w->token->engine, w->exclusive, KEYS_MS);
 }
 
 bool p11s_worker_session_is_good(struct p11s_worker *w, struct p11s_slot_info *ret_info)

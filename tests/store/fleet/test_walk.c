@@ -14,6 +14,7 @@
 
 #define ROWS 500
 
+static const char message[] = "message";
 static unsigned opened;
 static unsigned again;    /* so many statements are to be tried once more */
 static bool lost, closed; /* no connection; one was given up */
@@ -49,8 +50,8 @@ static bool is_claim(unsigned row)
 static size_t make(unsigned row, unsigned char *ret_message, bool *ret_claim)
 {
   *ret_claim = is_claim(row);
-  memcpy(ret_message, "message", 7);
-  return 7;
+  memcpy(ret_message, message, sizeof message);
+  return sizeof message;
 }
 
 enum p11s_fleet_result __wrap_p11s_connection_run(struct p11s_connection *conn,
@@ -94,8 +95,8 @@ static bool look(const struct p11s_store_record *record, void *arg)
 {
   struct seen *seen = arg;
 
-  assert_int_equal(record->message_len, 7);
-  assert_memory_equal(record->message, "message", 7);
+  assert_int_equal(record->message_len, sizeof message);
+  assert_memory_equal(record->message, message, sizeof message);
   assert_int_equal(record->signature_len, 9);
   assert_memory_equal(record->signature, "signature", 9);
   assert_true(seen->rows == 0 || row_of(record) > seen->last);

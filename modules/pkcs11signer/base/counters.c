@@ -5,8 +5,8 @@
 
 static _Atomic uint64_t value[P11S_STAT_COUNT];
 
-#define NAME(name, text, explanation) text,
-#define EXPLANATION(name, text, explanation) explanation,
+#define NAME(name, text, explanation) (text),
+#define EXPLANATION(name, text, explanation) (explanation),
 static const char *const names[] = {P11S_COUNTERS(NAME)};
 static const char *const explanations[] = {P11S_COUNTERS(EXPLANATION)};
 

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <locale.h>
+#include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -100,9 +101,15 @@ void p11s_hex_format(char *text, size_t size, const void *data, size_t len)
 
 bool p11s_hex_parse(const char *text, unsigned char *ret, size_t len)
 {
-  if (strlen(text) != 2 * len || strspn(text, "0123456789abcdefABCDEF") != 2 * len)
+  if (strlen(text) != 2 * len)
     return false;
-  for (size_t i = 0; i < len; i++)
-    (void)sscanf(text + 2 * i, "%2hhx", &ret[i]);
+  for (size_t i = 0; i < len; i++) {
+    int high = OPENSSL_hexchar2int((unsigned char)text[2 * i]);
+    int low = OPENSSL_hexchar2int((unsigned char)text[2 * i + 1]);
+
+    if (high < 0 || low < 0)
+      return false;
+    ret[i] = (unsigned char)(high << 4 | low);
+  }
   return true;
 }

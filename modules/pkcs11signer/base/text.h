@@ -32,7 +32,7 @@ void p11s_utc(char *text, size_t size, const char *format, int64_t seconds)
 
 /* Two digits a byte, in lower case; as many bytes as fit. */
 void p11s_hex_format(char *text, size_t size, const void *data, size_t len);
-/* false: text is not exactly len bytes in hex. Either case. */
+/* false: text is not exactly len bytes in hex, of either case. ret may be written then. */
 bool p11s_hex_parse(const char *text, unsigned char *ret, size_t len);
 
 #endif

@@ -52,7 +52,7 @@ struct work {
   const char *zone; /* NULL: all */
   bool measure;
   struct p11s_command_keys keys;
-  struct entry *entries;
+  struct entry *entries; /* a zeroed one behind the last */
   size_t count;
   uint32_t start;           /* of this week */
   struct p11s_buf left_out; /* clauses about what is not counted, each with a NUL behind it */
@@ -60,9 +60,9 @@ struct work {
 
 static struct entry *entry_named(const struct work *w, const char *module, const char *slot)
 {
-  for (size_t i = 0; i < w->count; i++)
-    if (strcmp(w->entries[i].module, module) == 0 && strcmp(w->entries[i].slot, slot) == 0)
-      return &w->entries[i];
+  for (struct entry *entry = w->entries; entry->module != NULL; entry++)
+    if (strcmp(entry->module, module) == 0 && strcmp(entry->slot, slot) == 0)
+      return entry;
   return NULL;
 }
 
@@ -75,7 +75,7 @@ static struct entry *entry_of(const struct work *w, const struct p11s_key *key)
 
 static enum p11s_err make_entries(struct work *w, struct p11s_error *e)
 {
-  w->entries = calloc(w->keys.count + 1, sizeof *w->entries); /* never of no size */
+  w->entries = calloc(w->keys.count + 1, sizeof *w->entries);
   if (w->entries == NULL)
     return p11s_error_no_memory(e);
   for (size_t i = 0; i < w->keys.count; i++) {

@@ -16,25 +16,26 @@ static const unsigned char params_ed448[] = "\x13\x0a"
 
 #define RSA(number_, mnemonic_, hash, hash_len)                                                    \
   {                                                                                                \
-    .number = number_, .mnemonic = mnemonic_, .family = P11S_RSA, .kind = "RSA",                   \
+    .number = (number_), .mnemonic = (mnemonic_), .family = P11S_RSA, .kind = "RSA",               \
     .key_type = CKK_RSA, .keygen = CKM_RSA_PKCS_KEY_PAIR_GEN, .raw = CKM_RSA_PKCS,                 \
     .hashing = CKM_##hash##_RSA_PKCS, .default_bits = 2048, .digest = #hash,                       \
-    .digest_len = hash_len                                                                         \
+    .digest_len = (hash_len)                                                                       \
   }
 #define EC_COMMON(bits_, params)                                                                   \
-  .ec_params = params, .ec_params_len = sizeof params - 1, .bits = bits_, .default_bits = bits_
+  .ec_params = (params), .ec_params_len = sizeof(params) - 1, .bits = (bits_),                     \
+  .default_bits = (bits_)
 #define ECDSA(number_, mnemonic_, alias_, kind_, hash, bits_, curve_, params)                      \
   {                                                                                                \
-    .number = number_, .mnemonic = mnemonic_, .alias = alias_, .family = P11S_ECDSA,               \
-    .kind = kind_, .key_type = CKK_EC, .keygen = CKM_EC_KEY_PAIR_GEN, .raw = CKM_ECDSA,            \
-    .hashing = CKM_ECDSA_##hash, .digest = #hash, .digest_len = (bits_) / 8, .curve = curve_,      \
+    .number = (number_), .mnemonic = (mnemonic_), .alias = (alias_), .family = P11S_ECDSA,         \
+    .kind = (kind_), .key_type = CKK_EC, .keygen = CKM_EC_KEY_PAIR_GEN, .raw = CKM_ECDSA,          \
+    .hashing = CKM_ECDSA_##hash, .digest = #hash, .digest_len = (bits_) / 8, .curve = (curve_),    \
     .public_len = (bits_) / 4, .signature_len = (bits_) / 4, EC_COMMON(bits_, params)              \
   }
 #define EDDSA(number_, mnemonic_, kind_, len, params)                                              \
   {                                                                                                \
-    .number = number_, .mnemonic = mnemonic_, .family = P11S_EDDSA, .kind = kind_,                 \
+    .number = (number_), .mnemonic = (mnemonic_), .family = P11S_EDDSA, .kind = (kind_),           \
     .key_type = CKK_EC_EDWARDS, .keygen = CKM_EC_EDWARDS_KEY_PAIR_GEN, .raw = CKM_EDDSA,           \
-    .hashing = CKM_EDDSA, .curve = mnemonic_, .public_len = len, .signature_len = 2 * (len),       \
+    .hashing = CKM_EDDSA, .curve = (mnemonic_), .public_len = (len), .signature_len = 2 * (len),   \
     EC_COMMON(8 * (len), params)                                                                   \
   }
 

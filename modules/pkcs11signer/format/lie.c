@@ -23,7 +23,7 @@ bool p11s_message_is_lie(const struct p11s_message *m)
     return false;
   next = m->rdata + 6 + salt;
   for (unsigned i = DIGITS; i-- > 0;) {
-    const char *digit = memchr(digits, tolower(label[1 + i]), DIGITS);
+    const char *digit = memchr(digits, tolower(label[1 + i]), sizeof digits - 1);
     unsigned last = 5 * i + 4; /* bit of the digit, in a byte of next and the one before it */
     unsigned sum;
 

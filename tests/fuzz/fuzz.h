@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_FUZZ_H
-#define P11S_FUZZ_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -46,5 +45,3 @@ struct p11s_error;
 void fuzz_check_error(const struct p11s_error *e);
 /* libcrypto's error queue is as it was found: empty. */
 void fuzz_check_queue(void);
-
-#endif

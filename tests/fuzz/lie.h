@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_FUZZ_LIE_H
-#define P11S_FUZZ_LIE_H
+#pragma once
 
 #include "fuzz.h"
 
@@ -60,5 +59,3 @@ CK_RV lie_give(const struct lie *lie, void *to, CK_ULONG *n, const void *truth, 
                size_t size);
 /* An answer that is a structure. */
 CK_RV lie_struct(const struct lie *lie, void *to, const void *truth, size_t size);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_FUZZ_NONSENSE_H
-#define P11S_FUZZ_NONSENSE_H
+#pragma once
 
 #include "fuzz.h"
 
@@ -39,5 +38,3 @@ void nonsense_reset_script(struct fuzz_input script);
 
 /* Sessions that were opened and not closed. */
 unsigned nonsense_sessions(void);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_FUZZ_NONSENSE_INTERNAL_H
-#define P11S_FUZZ_NONSENSE_INTERNAL_H
+#pragma once
 
 #include "lie.h"
 
@@ -25,5 +24,3 @@ CK_RV nonsense_generate(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_A
                         CK_ULONG n_pub, CK_ATTRIBUTE *priv, CK_ULONG n_priv,
                         CK_OBJECT_HANDLE *ret_pub, CK_OBJECT_HANDLE *ret_priv);
 CK_RV nonsense_destroy(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE handle);
-
-#endif

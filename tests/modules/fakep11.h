@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_FAKEP11_H
-#define P11S_FAKEP11_H
+#pragma once
 
 #include <p11-kit/pkcs11.h>
 #include <stdbool.h>
@@ -53,5 +52,3 @@ struct fakep11 {
   /* SoftHSM itself: what is called here is neither counted nor scripted. */
   CK_FUNCTION_LIST *(*behind)(void);
 };
-
-#endif

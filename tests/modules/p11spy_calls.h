@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Part of p11spy.c: what every function does: it is written down, and may be spoilt. */
-#ifndef P11SPY_CALLS_H
-#define P11SPY_CALLS_H
+#pragma once
 
 #include "p11spy_token.h"
 
@@ -107,5 +106,3 @@ static bool intercept(const char *function, struct where where, CK_RV *ret_rv)
   }
   return cut_off(where, ret_rv);
 }
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Part of p11spy.c: objects as other tokens have them. */
-#ifndef P11SPY_OBJECTS_H
-#define P11SPY_OBJECTS_H
+#pragma once
 
 #include "p11spy_token.h"
 
@@ -125,5 +124,3 @@ static CK_RV get_attributes(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
   attrs->ulValueLen = size;
   return CKR_OK;
 }
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Part of p11spy.c: the file of rules. */
-#ifndef P11SPY_RULES_H
-#define P11SPY_RULES_H
+#pragma once
 
 #include <p11-kit/pkcs11.h>
 
@@ -117,5 +116,3 @@ static bool is_line(const char *line, const char *value, void *arg)
   (void)value;
   return strcmp(line, arg) == 0;
 }
-
-#endif

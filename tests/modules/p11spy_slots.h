@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Part of p11spy.c: slots, some of which are not the module's, and what a token says of itself. */
-#ifndef P11SPY_SLOTS_H
-#define P11SPY_SLOTS_H
+#pragma once
 
 #include "p11spy_calls.h"
 
@@ -115,5 +114,3 @@ static CK_RV spy_C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info)
     rv = token_info(slot, info);
   return done("C_GetTokenInfo", at_slot(slot), rv);
 }
-
-#endif

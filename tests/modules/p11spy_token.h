@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Part of p11spy.c: which sessions are open, and whether the token is there. */
-#ifndef P11SPY_TOKEN_H
-#define P11SPY_TOKEN_H
+#pragma once
 
 #include "p11spy_rules.h"
 
@@ -190,5 +189,3 @@ static enum presence presence_of(CK_SLOT_ID slot)
 
   return is_meant(slot) ? presence : PRESENT;
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TEST_CLOCK_RIG_H
-#define P11S_TEST_CLOCK_RIG_H
+#pragma once
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -10,5 +9,3 @@
 extern _Atomic(uint64_t) clock_rig_ahead_ms;
 /* Without that. */
 uint64_t clock_rig_real_ms(void);
-
-#endif

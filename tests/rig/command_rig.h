@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TEST_COMMAND_RIG_H
-#define P11S_TEST_COMMAND_RIG_H
+#pragma once
 
 #include "command/command.h"
 #include "rig/fakehost.h"
@@ -31,5 +30,3 @@ const char *command_bad(const char *line, enum p11s_err expected);
 void assert_begins(const char *text, const char *part);
 void assert_has(const char *text, const char *part);
 void assert_has_not(const char *text, const char *part);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TEST_FAKEHOST_H
-#define P11S_TEST_FAKEHOST_H
+#pragma once
 
 #include "ahead/host.h"
 #include "format/keyref.h"
@@ -50,5 +49,3 @@ void fakehost_hide(const char *zone);
 
 extern const struct p11s_host fakehost;
 extern const struct p11s_host_source fakehost_source;
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TEST_MESSAGE_RIG_H
-#define P11S_TEST_MESSAGE_RIG_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -34,5 +33,3 @@ size_t message_rig_dnskey(const char *zone, unsigned number, uint32_t week,
 /* owner's hash is 20 bytes of number, the last one 0x10; the next is that and distance. */
 size_t message_rig_nsec3(const char *zone, unsigned number, unsigned distance, uint32_t week,
                          unsigned char *ret_message);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TEST_OBJECT_RIG_H
-#define P11S_TEST_OBJECT_RIG_H
+#pragma once
 
 #include "rig/pair_rig.h"
 #include "pkcs11/object.h"
@@ -28,5 +27,3 @@ void object_set_id(const struct test_pair *pair, const char *id);
 struct test_pair object_pair(unsigned number, const char *label, const char *id,
                              struct p11s_pubkey **key);
 void object_destroy(CK_OBJECT_HANDLE object);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TEST_PAIR_RIG_H
-#define P11S_TEST_PAIR_RIG_H
+#pragma once
 
 #include "pkcs11/attribute.h"
 #include "pkcs11/keygen.h"
@@ -69,5 +68,3 @@ static inline enum p11s_err test_pair_destroy(CK_FUNCTION_LIST *module, CK_SESSI
       result = P11S_ERR_TOKEN;
   return result;
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TEST_PIN_RIG_H
-#define P11S_TEST_PIN_RIG_H
+#pragma once
 
 #include "pin/guard.h"
 
@@ -46,5 +45,3 @@ bool pin_refused(struct p11s_pin_guard *g, const char *serial, const char *pin);
 enum p11s_pin_proof pin_proof(struct p11s_pin_guard *g, const char *serial, const char *pin);
 /* How many were forgotten. */
 size_t pin_unlock(struct p11s_pin_guard *g, const char *serial);
-
-#endif

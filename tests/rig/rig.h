@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TEST_RIG_H
-#define P11S_TEST_RIG_H
+#pragma once
 
 #include "modules/fakep11.h"
 #include "token/job.h"
@@ -126,5 +125,3 @@ void rig_event_note(struct rig_event *event);
 unsigned rig_event_count(struct rig_event *event);
 /* Waits until there were n of them since the last reset. */
 void rig_event_wait(struct rig_event *event, unsigned n);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TEST_ROWS_RIG_H
-#define P11S_TEST_ROWS_RIG_H
+#pragma once
 
 /* The token of rig/rig.h with two keys, "key" and "second", and the tables of rig/fakehost.h. */
 
@@ -9,5 +8,3 @@ int rows_rig_setup(void **state);
 int rows_rig_teardown(void **state);
 /* Before each test: as rig_reset(), and no rows. */
 int rows_rig_reset(void **state);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TEST_SESSION_RIG_H
-#define P11S_TEST_SESSION_RIG_H
+#pragma once
 
 #include "pkcs11/session_internal.h"
 #include "rig/softhsm.h"
@@ -22,5 +21,3 @@ struct p11s_session *session_rig_opened(bool rw);
 /* As p11s_session_login(), with CKU_USER; called may be NULL. */
 enum p11s_err session_rig_login(struct p11s_session *s, const char *pin, bool *called,
                                 struct p11s_error *e);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TEST_SOFTHSM_H
-#define P11S_TEST_SOFTHSM_H
+#pragma once
 
 #include <p11-kit/pkcs11.h>
 #include <stdbool.h>
@@ -36,5 +35,3 @@ CK_FUNCTION_LIST *softhsm_module(void);
 CK_SLOT_ID softhsm_token(const char *label, const char *pin);
 /* A session, logged in when pin is not NULL. Close it with C_CloseSession. */
 CK_SESSION_HANDLE softhsm_session(CK_SLOT_ID slot, bool rw, const char *pin);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TEST_STORE_RIG_H
-#define P11S_TEST_STORE_RIG_H
+#pragma once
 
 #include "store/store.h"
 
@@ -50,5 +49,3 @@ uint32_t store_rig_later(void);
 void store_rig_put(struct p11s_store *store, unsigned key, unsigned number, uint32_t expiration);
 /* Whether it is found and what was put. */
 bool store_rig_has(struct p11s_store *store, unsigned key, unsigned number, uint32_t expiration);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TEST_TABLE_RIG_H
-#define P11S_TEST_TABLE_RIG_H
+#pragma once
 
 #include "store/fleet/connection.h"
 
@@ -24,5 +23,3 @@ typedef size_t (*table_rig_row_fn)(unsigned row, unsigned char *ret_message, boo
 
 /* Does what p11s_connection_run() would, and returns how many rows went. Empties the buffer. */
 uint64_t table_rig_run(struct p11s_buf *sql, table_rig_row_fn row, p11s_fleet_row_fn fn, void *arg);
-
-#endif

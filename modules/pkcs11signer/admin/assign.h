@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_ADMIN_ASSIGN_H
-#define P11S_ADMIN_ASSIGN_H
+#pragma once
 
 #include "format/algorithm.h"
 #include "base/err.h"
@@ -54,5 +53,3 @@ enum p11s_err p11s_check_rows(struct p11s_signer *signer, const struct p11s_host
                               const char *zone,
                               void (*fn)(const struct p11s_check *check, void *arg), void *arg,
                               struct p11s_error *e);
-
-#endif

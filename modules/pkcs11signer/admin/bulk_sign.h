@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_ADMIN_BULK_SIGN_H
-#define P11S_ADMIN_BULK_SIGN_H
+#pragma once
 
 #include "base/buf.h"
 #include "ahead/host.h"
@@ -64,5 +63,3 @@ bool p11s_bulk_sign_stop(struct p11s_bulk_sign *batch, uint64_t until_ms);
 /* Stops it and frees it; a thread that is not back by then is left behind with it. NULL is allowed.
  */
 void p11s_bulk_sign_free(struct p11s_bulk_sign *batch, uint64_t until_ms);
-
-#endif

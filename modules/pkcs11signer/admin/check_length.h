@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_ADMIN_CHECK_LENGTH_H
-#define P11S_ADMIN_CHECK_LENGTH_H
+#pragma once
 
 #include "base/err.h"
 #include "ahead/host.h"
@@ -17,5 +16,3 @@
    RRsets of the zone that are beyond it. P11S_ERR_HOST, and those of p11s_key_try(). */
 enum p11s_err p11s_check_lengths(struct p11s_signer *signer, const struct p11s_host *host,
                                  const char *zone, struct p11s_key *key, struct p11s_error *e);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_ADMIN_FORECAST_H
-#define P11S_ADMIN_FORECAST_H
+#pragma once
 
 #include "base/buf.h"
 #include "token/speed.h"
@@ -47,5 +46,3 @@ const char *p11s_forecast_keeps_up_name(enum p11s_keeps_up keeps_up);
 /* Sentences about what is to be expected and what would help, each with a NUL behind it. */
 void p11s_forecast_advise(const struct p11s_forecast_input *in, const struct p11s_forecast *f,
                           struct p11s_buf *out);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_ADMIN_KEY_USERS_H
-#define P11S_ADMIN_KEY_USERS_H
+#pragma once
 
 #include "base/err.h"
 #include "ahead/host.h"
@@ -28,5 +27,3 @@ void p11s_key_users_free(struct p11s_key_users *usage);
 /* Calls fn for each row that names the key, in the order of the database. */
 void p11s_key_users_each(const struct p11s_key_users *usage, const struct p11s_object_info *key,
                          void (*fn)(const char *zone, unsigned id, void *arg), void *arg);
-
-#endif

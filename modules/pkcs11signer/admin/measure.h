@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_ADMIN_MEASURE_H
-#define P11S_ADMIN_MEASURE_H
+#pragma once
 
 #include "base/err.h"
 #include "sign/key.h"
@@ -19,5 +18,3 @@ struct p11s_signer;
  */
 enum p11s_err p11s_measure(struct p11s_signer *signer, struct p11s_key *key,
                            struct p11s_speed *ret_rate, unsigned *ret_room, struct p11s_error *e);
-
-#endif

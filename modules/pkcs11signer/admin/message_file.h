@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_ADMIN_MESSAGE_FILE_H
-#define P11S_ADMIN_MESSAGE_FILE_H
+#pragma once
 
 #include "base/err.h"
 
@@ -33,5 +32,3 @@ enum p11s_err p11s_message_file_rewind(struct p11s_message_file *file, struct p1
 /* false: that was the last, or the file cannot be read (then p11s_message_file_failed()). */
 bool p11s_message_file_next(struct p11s_message_file *file, struct p11s_message_file_record *ret);
 bool p11s_message_file_failed(const struct p11s_message_file *file);
-
-#endif

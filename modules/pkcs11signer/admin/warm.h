@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_ADMIN_WARM_H
-#define P11S_ADMIN_WARM_H
+#pragma once
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -52,5 +51,3 @@ const struct p11s_buf *p11s_warm_left_out(const struct p11s_warm *warm);
 
 /* Start of this week as of p11s_warm_new(), seconds since 1970. */
 uint32_t p11s_warm_start(const struct p11s_warm *warm);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_AHEAD_AHEAD_H
-#define P11S_AHEAD_AHEAD_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -66,5 +65,3 @@ struct p11s_ahead_stats {
 };
 /* Any thread; no lock. NULL is allowed. */
 void p11s_ahead_get_stats(const struct p11s_ahead *ahead, struct p11s_ahead_stats *ret);
-
-#endif

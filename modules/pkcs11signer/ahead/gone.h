@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_AHEAD_GONE_H
-#define P11S_AHEAD_GONE_H
+#pragma once
 
 #include "ahead/plan.h"
 
@@ -44,5 +43,3 @@ bool p11s_gone_has(const struct p11s_gone *gone, const struct p11s_store_record 
 /* What was confirmed is deleted. */
 void p11s_gone_drop_confirmed(struct p11s_gone *gone);
 void p11s_gone_clear(struct p11s_gone *gone);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_AHEAD_HOST_H
-#define P11S_AHEAD_HOST_H
+#pragma once
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -128,5 +127,3 @@ typedef bool (*p11s_ref_fn)(const struct p11s_row *row, const struct p11s_keyref
 /* Each row of the zone (NULL: of all zones) that has a reference. fn may not call the host. */
 enum p11s_err p11s_host_each_ref(const struct p11s_host *host, const char *zone, p11s_ref_fn fn,
                                  void *arg, struct p11s_error *e);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_AHEAD_INTERNAL_H
-#define P11S_AHEAD_INTERNAL_H
+#pragma once
 
 #include "base/service.h"
 #include "ahead/ahead.h"
@@ -57,5 +56,3 @@ void p11s_ahead_look(struct p11s_ahead *a);
 void p11s_ahead_drop_plan(struct p11s_ahead *a);
 /* Counts what is missing and until when the store suffices. There is a plan. */
 void p11s_ahead_update_budget(struct p11s_ahead *a);
-
-#endif

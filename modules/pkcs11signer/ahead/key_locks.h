@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_AHEAD_KEY_LOCKS_H
-#define P11S_AHEAD_KEY_LOCKS_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -21,5 +20,3 @@ void p11s_key_locks_renew(struct p11s_key_locks *locks, const char *directory);
 bool p11s_key_locks_take(struct p11s_key_locks *locks, const unsigned char *key_id);
 /* Lets go of all. */
 void p11s_key_locks_drop(struct p11s_key_locks *locks);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_AHEAD_PACE_H
-#define P11S_AHEAD_PACE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,5 +29,3 @@ struct p11s_pace {
 
 /* 0: now. Else how long at least until then. */
 uint64_t p11s_pace_wait(const struct p11s_pace *pace);
-
-#endif

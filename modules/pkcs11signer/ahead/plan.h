@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_AHEAD_PLAN_H
-#define P11S_AHEAD_PLAN_H
+#pragma once
 
 #include "ahead/host.h"
 #include "store/store.h"
@@ -181,5 +180,3 @@ void p11s_plan_each_zone(struct p11s_plan *plan, p11s_plan_zone_fn fn, void *arg
 /* "zone example.org: …", of the first of which that is so. false: there is none. */
 struct p11s_buf;
 bool p11s_plan_why(struct p11s_plan *plan, enum p11s_budget_why why, struct p11s_buf *out);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_AHEAD_PLAN_INTERNAL_H
-#define P11S_AHEAD_PLAN_INTERNAL_H
+#pragma once
 
 #include "format/dnsname.h"
 #include "base/id_table.h"
@@ -144,5 +143,3 @@ bool p11s_plan_is_unknowable(const struct p11s_plan *plan, const struct p11s_lin
 bool p11s_plan_is_newer(const struct p11s_line *a, const struct p11s_line *b);
 /* Whether it recurs, if it is what the zone has now. */
 bool p11s_plan_may_recur(const struct p11s_plan *plan, const struct p11s_line *line);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_AHEAD_PREPARE_H
-#define P11S_AHEAD_PREPARE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -53,5 +52,3 @@ bool p11s_prepare_stop(struct p11s_prepare *prepare, uint64_t deadline_ms);
 bool p11s_prepare_await(struct p11s_prepare *prepare, bool end, uint64_t deadline_ms);
 /* Behind p11s_prepare_stop() and the end of all workers: they may still call it. */
 void p11s_prepare_free(struct p11s_prepare *prepare);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_AHEAD_PREPARE_INTERNAL_H
-#define P11S_AHEAD_PREPARE_INTERNAL_H
+#pragma once
 
 #include "ahead/host.h"
 
@@ -28,5 +27,3 @@ enum p11s_err p11s_prepare_zones_list(struct p11s_store *store, const struct p11
                                       const atomic_bool *stop, struct p11s_prepare_zones *ret,
                                       struct p11s_error *e);
 void p11s_prepare_zones_clear(struct p11s_prepare_zones *zones);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_AHEAD_RETIRE_H
-#define P11S_AHEAD_RETIRE_H
+#pragma once
 
 #include "ahead/zones.h"
 #include "token/tokens.h"
@@ -34,5 +33,3 @@ struct p11s_retire {
 void p11s_retire_step(struct p11s_retire *retire, struct p11s_tokens *tokens,
                       struct p11s_zones *zones, const atomic_bool *stop);
 void p11s_retire_clear(struct p11s_retire *retire);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_AHEAD_WORK_H
-#define P11S_AHEAD_WORK_H
+#pragma once
 
 #include "ahead/plan.h"
 #include "ahead/zones.h"
@@ -78,5 +77,3 @@ bool p11s_ahead_begin(struct p11s_ahead_work *work, struct p11s_ahead_token *tok
 /* Its result, when there is one: true. */
 bool p11s_ahead_end(struct p11s_ahead_work *work, struct p11s_ahead_token *token,
                     struct p11s_error *ret_result);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_AHEAD_ZONES_H
-#define P11S_AHEAD_ZONES_H
+#pragma once
 
 #include "ahead/host.h"
 #include "ahead/plan.h"
@@ -75,5 +74,3 @@ bool p11s_zones_take_change(struct p11s_zones *zones);
    answered lately. Borrowed until the next call. Who gets no answer says so. */
 const struct p11s_host *p11s_zones_host(struct p11s_zones *zones);
 void p11s_zones_note_failure(struct p11s_zones *zones, const struct p11s_error *e);
-
-#endif

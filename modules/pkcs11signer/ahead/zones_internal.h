@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_AHEAD_ZONES_INTERNAL_H
-#define P11S_AHEAD_ZONES_INTERNAL_H
+#pragma once
 
 #include "format/dnsname.h"
 #include "base/id_table.h"
@@ -54,5 +53,3 @@ void p11s_zones_name(const unsigned char *name, struct p11s_buf *out);
 void p11s_zones_settle(struct p11s_zones *zones, struct p11s_plan *plan, struct p11s_store *store,
                        uint64_t until_us);
 void p11s_zones_free_doubts(struct p11s_zones *zones);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_BASE_ARRAY_H
-#define P11S_BASE_ARRAY_H
+#pragma once
 
 #include <stddef.h>
 
@@ -15,5 +14,3 @@
 
 /* array: the address of the pointer to the items. */
 void *p11s_array_add(void *array, size_t *count, size_t item_size);
-
-#endif

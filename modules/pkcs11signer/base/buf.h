@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_BASE_BUF_H
-#define P11S_BASE_BUF_H
+#pragma once
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -53,5 +52,3 @@ const char *p11s_buf_next_text(const struct p11s_buf *b, const char *after);
 void p11s_buf_clear(struct p11s_buf *b);
 /* The same, and overwrites the memory first. */
 void p11s_buf_wipe(struct p11s_buf *b);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_BASE_BYTEORDER_H
-#define P11S_BASE_BYTEORDER_H
+#pragma once
 
 #include <stdint.h>
 
@@ -27,5 +26,3 @@ static inline void p11s_put32(unsigned char *at, uint32_t value)
   p11s_put16(at, (uint16_t)(value >> 16));
   p11s_put16(at + 2, (uint16_t)value);
 }
-
-#endif

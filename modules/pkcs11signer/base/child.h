@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_BASE_CHILD_H
-#define P11S_BASE_CHILD_H
+#pragma once
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -30,5 +29,3 @@ enum p11s_err p11s_child_run(const char *const *argument, unsigned deadline_ms, 
 /* The same with another deadline: when the program has written nothing for silence_ms. */
 enum p11s_err p11s_child_follow(const char *const *argument, unsigned silence_ms, p11s_child_fn fn,
                                 void *arg, struct p11s_buf *output, struct p11s_error *e);
-
-#endif

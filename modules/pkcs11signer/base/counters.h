@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_BASE_COUNTERS_H
-#define P11S_BASE_COUNTERS_H
+#pragma once
 
 #include <stdint.h>
 
@@ -62,5 +61,3 @@ uint64_t p11s_counter_get(enum p11s_counter counter);
 /* Name ("signatures") and one line of explanation, for P11S_STAT_… below P11S_STAT_COUNT. */
 const char *p11s_counter_name(enum p11s_counter counter);
 const char *p11s_counter_explain(enum p11s_counter counter);
-
-#endif

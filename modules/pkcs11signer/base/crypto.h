@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_BASE_CRYPTO_H
-#define P11S_BASE_CRYPTO_H
+#pragma once
 
 #include <openssl/types.h>
 #include <stdbool.h>
@@ -35,5 +34,3 @@ bool p11s_hmac_sha256(const void *key, size_t key_len, const void *data, size_t 
                       unsigned char *ret_hash);
 /* false: the system has no random numbers. */
 bool p11s_random(void *to, size_t len);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_BASE_ERR_H
-#define P11S_BASE_ERR_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -74,5 +73,3 @@ bool p11s_error_is_control(uint32_t character);
 
 /* What a noun behind this count ends with: "s", or nothing. */
 const char *p11s_plural(uint64_t count);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_BASE_FILE_H
-#define P11S_BASE_FILE_H
+#pragma once
 
 #include <stddef.h>
 #include <sys/types.h>
@@ -8,5 +7,3 @@
 /* Reads until the end of the file, or until size bytes are read. Returns how many, or -1 with
    errno. Blocks as read() does. No locks. */
 ssize_t p11s_file_read(int fd, void *to, size_t size);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_BASE_FORK_H
-#define P11S_BASE_FORK_H
+#pragma once
 
 /*
  * Counts the fork() calls between the first process and this one, so that
@@ -8,5 +7,3 @@
  * neither has survived. One atomic read; any thread.
  */
 unsigned p11s_fork_generation(void);
-
-#endif

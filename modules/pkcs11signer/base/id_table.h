@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_BASE_ID_TABLE_H
-#define P11S_BASE_ID_TABLE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,5 +28,3 @@ uint32_t p11s_id_table_find(const struct p11s_id_table *map, uint64_t id);
    the next call. NULL when there is no memory. */
 uint32_t *p11s_id_table_at(struct p11s_id_table *map, uint64_t id);
 void p11s_id_table_clear(struct p11s_id_table *map);
-
-#endif

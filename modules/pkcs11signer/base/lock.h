@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_BASE_LOCK_H
-#define P11S_BASE_LOCK_H
+#pragma once
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -81,5 +80,3 @@ void p11s_cond_wait(pthread_cond_t *cond, struct p11s_mutex *mutex);
 /* Locks, or gives up at deadline_ms with false: an exit handler may have interrupted the very
    thread that holds the lock. Tries every millisecond. */
 bool p11s_mutex_lock_until(struct p11s_mutex *mutex, uint64_t deadline_ms);
-
-#endif

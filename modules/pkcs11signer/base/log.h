@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_BASE_LOG_H
-#define P11S_BASE_LOG_H
+#pragma once
 
 /*
  * The core logs events that no caller learns of: a token's state has changed, a worker's signature
@@ -31,5 +30,3 @@ void p11s_log_event(enum p11s_log_level level, const char *format, ...)
 #define P11S_LOG_EVERY_MS 60000
 void p11s_log_limited(enum p11s_log_level level, const char *cause, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_BASE_OWNER_H
-#define P11S_BASE_OWNER_H
+#pragma once
 
 #include "base/err.h"
 
@@ -32,5 +31,3 @@ bool p11s_owner_act(bool as_owner);
 const char *p11s_owner_name(void);
 /* Adds that name to an error that may come of such rights. NULL is allowed. */
 void p11s_owner_explain(struct p11s_error *e);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_BASE_SECRET_H
-#define P11S_BASE_SECRET_H
+#pragma once
 
 #include <stddef.h>
 
@@ -30,5 +29,3 @@ size_t p11s_secret_len(const struct p11s_secret *s);
 
 /* Overwrites memory in a way the compiler cannot remove. */
 void p11s_wipe(void *data, size_t len);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_BASE_SECRET_SOURCE_H
-#define P11S_BASE_SECRET_SOURCE_H
+#pragma once
 
 #include "base/err.h"
 #include "base/secret.h"
@@ -53,5 +52,3 @@ enum p11s_err p11s_pin_read_file(const char *what, const char *path,
 /* Asks on the terminal without echo (or reads one line of standard input when that is no terminal).
  */
 enum p11s_err p11s_pin_ask(const char *prompt, struct p11s_secret **ret_pin, struct p11s_error *e);
-
-#endif

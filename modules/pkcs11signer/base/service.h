@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_BASE_SERVICE_H
-#define P11S_BASE_SERVICE_H
+#pragma once
 
 #include "base/lock.h"
 
@@ -37,5 +36,3 @@ bool p11s_service_start(struct p11s_service *service, const char *name, void (*r
 bool p11s_service_stop(struct p11s_service *service, uint64_t deadline_ms);
 /* There is no thread any more. */
 void p11s_service_destroy(struct p11s_service *service);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_BASE_SLICE_H
-#define P11S_BASE_SLICE_H
+#pragma once
 
 #include <stddef.h>
 
@@ -9,5 +8,3 @@ struct p11s_slice {
   const unsigned char *at;
   size_t len;
 };
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_BASE_TEXT_H
-#define P11S_BASE_TEXT_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,5 +33,3 @@ void p11s_utc(char *text, size_t size, const char *format, int64_t seconds)
 void p11s_hex_format(char *text, size_t size, const void *data, size_t len);
 /* false: text is not exactly len bytes in hex, of either case. ret may be written then. */
 bool p11s_hex_parse(const char *text, unsigned char *ret, size_t len);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_BASE_THREAD_H
-#define P11S_BASE_THREAD_H
+#pragma once
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -11,5 +10,3 @@
  * and may be called with one held.
  */
 bool p11s_thread_start(pthread_t *ret, void *(*run)(void *), void *arg);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_COMMAND_COMMAND_H
-#define P11S_COMMAND_COMMAND_H
+#pragma once
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -22,5 +21,3 @@
  */
 enum p11s_err p11s_command_run(struct p11s_signer *signer, const struct p11s_host *host,
                                const char *line, struct p11s_buf *out, struct p11s_error *e);
-
-#endif

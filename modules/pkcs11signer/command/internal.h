@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_COMMAND_INTERNAL_H
-#define P11S_COMMAND_INTERNAL_H
+#pragma once
 
 #include "command/command.h"
 #include "base/secret.h"
@@ -110,5 +109,3 @@ enum p11s_err p11s_command_warm(const struct p11s_command_ctx *ctx, struct p11s_
 
 /* command/store.c */
 enum p11s_err p11s_command_store(const struct p11s_command_ctx *ctx, struct p11s_error *e);
-
-#endif

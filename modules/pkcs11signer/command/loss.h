@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_COMMAND_LOSS_H
-#define P11S_COMMAND_LOSS_H
+#pragma once
 
 #include "store/store.h"
 
@@ -20,5 +19,3 @@ size_t p11s_losses_count(const struct p11s_losses *losses);
 uint64_t p11s_losses_take(struct p11s_losses *losses, const unsigned char *name);
 /* The next zone that was not taken, or NULL. Borrowed. */
 const unsigned char *p11s_losses_next(struct p11s_losses *losses, uint64_t *ret_lost);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_COMMAND_PROGRESS_H
-#define P11S_COMMAND_PROGRESS_H
+#pragma once
 
 #include <signal.h>
 #include <stdbool.h>
@@ -38,5 +37,3 @@ bool p11s_progress_interrupted(void);
    when there is room for the words. */
 void p11s_progress_format(const struct p11s_progress *p, uint64_t done, uint64_t elapsed_ms,
                           char *text, size_t size);
-
-#endif

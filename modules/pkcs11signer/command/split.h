@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_COMMAND_SPLIT_H
-#define P11S_COMMAND_SPLIT_H
+#pragma once
 
 #include "base/err.h"
 
@@ -35,5 +34,3 @@ void p11s_words_clear(struct p11s_words *words);
 
 /* Takes the words that equal text out of the list, from position first on; returns how many. */
 size_t p11s_words_remove(struct p11s_words *words, size_t first, const char *text);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_COMMAND_TABLE_H
-#define P11S_COMMAND_TABLE_H
+#pragma once
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -49,5 +48,3 @@ enum p11s_err p11s_table_print(const struct p11s_table *t, bool json, struct p11
 
 /* Appends text as a JSON string, with its quotes. */
 void p11s_json_string(struct p11s_buf *out, const char *text);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_FORMAT_ALGORITHM_H
-#define P11S_FORMAT_ALGORITHM_H
+#pragma once
 
 #include <p11-kit/pkcs11.h>
 #include <stddef.h>
@@ -45,5 +44,3 @@ const struct p11s_algorithm *p11s_algorithm_at(size_t index);
 /* By what people type: a number, or PowerDNS's names (rsasha1, rsasha1-nsec3-sha1, rsasha256,
    rsasha512, ecdsa256, ecdsa384, ed25519, ed448) or the mnemonic, case-insensitive. */
 const struct p11s_algorithm *p11s_algorithm_parse(const char *text);
-
-#endif

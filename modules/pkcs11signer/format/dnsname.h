@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_FORMAT_DNSNAME_H
-#define P11S_FORMAT_DNSNAME_H
+#pragma once
 
 #include "base/buf.h"
 
@@ -23,5 +22,3 @@ bool p11s_dnsname_parse(const char *text, unsigned char *ret, size_t *ret_len);
 
 /* Appends the name, which is well-formed, as text; with the final dot for the root only. */
 void p11s_dnsname_format(const unsigned char *name, struct p11s_buf *out);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_FORMAT_KEYREF_H
-#define P11S_FORMAT_KEYREF_H
+#pragma once
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -74,5 +73,3 @@ void p11s_keyref_add_whereabouts(const struct p11s_keyref *ref, struct p11s_buf 
 bool p11s_keyref_pin_public(struct p11s_keyref *ref, const unsigned char *key, size_t len);
 
 void p11s_keyref_free(struct p11s_keyref *ref);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_FORMAT_KEYREF_LMDB_H
-#define P11S_FORMAT_KEYREF_LMDB_H
+#pragma once
 
 #include "base/buf.h"
 
@@ -28,5 +27,3 @@ void p11s_keyref_lmdb_from_plain(const char *content, size_t len, struct p11s_bu
 /* Appends what stands in a database as a plain reference. false, and nothing appended: it is no
    reference in that form, and to be taken as it is. */
 bool p11s_keyref_lmdb_to_plain(const char *content, size_t len, struct p11s_buf *out);
-
-#endif

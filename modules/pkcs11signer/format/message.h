@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_FORMAT_MESSAGE_H
-#define P11S_FORMAT_MESSAGE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -83,5 +82,3 @@ uint32_t p11s_week_start(uint32_t now);
 
 /* a - b as RFC 1982 has it: negative when a is before b. */
 int32_t p11s_time_diff(uint32_t a, uint32_t b);
-
-#endif

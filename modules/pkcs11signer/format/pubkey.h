@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_FORMAT_PUBKEY_H
-#define P11S_FORMAT_PUBKEY_H
+#pragma once
 
 #include "base/err.h"
 #include "base/slice.h"
@@ -62,5 +61,3 @@ bool p11s_pubkey_verify(const struct p11s_pubkey *key, const unsigned char *mess
 bool p11s_pubkey_verify_digest(const struct p11s_pubkey *key, const unsigned char *digest,
                                size_t digest_len, const unsigned char *signature,
                                size_t signature_len);
-
-#endif

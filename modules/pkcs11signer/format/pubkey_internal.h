@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_FORMAT_PUBKEY_INTERNAL_H
-#define P11S_FORMAT_PUBKEY_INTERNAL_H
+#pragma once
 
 #include "base/crypto.h"
 #include "base/err.h"
@@ -43,5 +42,3 @@ enum p11s_err p11s_pubkey_off_curve(const struct p11s_algorithm *alg, struct p11
    used. */
 enum p11s_err p11s_pubkey_check_rsa(const struct p11s_algorithm *alg, struct p11s_slice n,
                                     struct p11s_slice x, struct p11s_error *e);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_FORMAT_PUBKEY_TABLE_H
-#define P11S_FORMAT_PUBKEY_TABLE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -37,5 +36,3 @@ bool p11s_pubkey_table_is_made(struct p11s_pubkey_table *t);
    failure is "no". */
 bool p11s_pubkey_table_verify(const struct p11s_pubkey_table *t, const unsigned char *digest,
                               const unsigned char *signature);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_FORMAT_RRSET_H
-#define P11S_FORMAT_RRSET_H
+#pragma once
 
 #include "base/buf.h"
 
@@ -13,5 +12,3 @@
    for a type that has no name here (RFC 3597, 5). false, and nothing: it is no message of an RRset.
  */
 bool p11s_rrset_format(const unsigned char *message, size_t len, struct p11s_buf *out);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_FORMAT_SOAEDIT_H
-#define P11S_FORMAT_SOAEDIT_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,5 +38,3 @@ enum p11s_soa_edit_kind p11s_soa_edit_parse(const char *text);
    of it), in this order. Returns how many: 1 or 2; with EPOCH 0. */
 unsigned p11s_soa_edit_serials(const struct p11s_soa_edit *edit, uint32_t week, uint32_t from,
                                uint32_t ret_serials[P11S_SOA_EDIT_SERIALS]);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_FORMAT_WRAP_H
-#define P11S_FORMAT_WRAP_H
+#pragma once
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -34,5 +33,3 @@ struct p11s_wrapped {
 enum p11s_err p11s_wrap_parse(const void *value, size_t len, struct p11s_wrapped *ret,
                               struct p11s_error *e);
 void p11s_wrapped_clear(struct p11s_wrapped *w);
-
-#endif

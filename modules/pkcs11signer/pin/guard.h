@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PIN_GUARD_H
-#define P11S_PIN_GUARD_H
+#pragma once
 
 #include "base/err.h"
 #include "pin/marks.h"
@@ -118,5 +117,3 @@ enum p11s_err p11s_pin_guard_subjects(struct p11s_pin_guard *g, struct p11s_pin_
    directory. P11S_ERR_HOST when that cannot be written. */
 enum p11s_err p11s_pin_guard_unlock(struct p11s_pin_guard *g, const struct p11s_pin_token *token,
                                     size_t *ret_refused, struct p11s_error *e);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PIN_GUARD_INTERNAL_H
-#define P11S_PIN_GUARD_INTERNAL_H
+#pragma once
 
 #include "base/lock.h"
 #include "pin/marks_file.h"
@@ -89,5 +88,3 @@ bool p11s_pin_guard_change(struct p11s_pin_guard *g, struct p11s_pin_change *cha
    one is right is not known. */
 void p11s_pin_guard_note_verdict(struct p11s_pin_guard *g, const struct p11s_pin_token *token,
                                  const struct p11s_secret *pin, bool accepted);
-
-#endif

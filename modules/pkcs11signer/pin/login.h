@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PIN_LOGIN_H
-#define P11S_PIN_LOGIN_H
+#pragma once
 
 #include "base/err.h"
 #include "pin/guard.h"
@@ -23,5 +22,3 @@ struct p11s_login_how {
 enum p11s_err p11s_login(struct p11s_pin_guard *g, struct p11s_session *session,
                          struct p11s_login_how how, const struct p11s_secret *pin, bool *ret_tried,
                          struct p11s_error *e);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PIN_MARKS_H
-#define P11S_PIN_MARKS_H
+#pragma once
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -106,5 +105,3 @@ void p11s_pin_marks_format(const struct p11s_pin_marks *m, struct p11s_buf *out)
 /* P11S_ERR_SYNTAX for anything but what p11s_pin_marks_format() writes; P11S_ERR_NOMEM. *ret is
    written only on success, and not looked at before. */
 enum p11s_err p11s_pin_marks_parse(const char *text, size_t len, struct p11s_pin_marks *ret);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PIN_MARKS_FILE_H
-#define P11S_PIN_MARKS_FILE_H
+#pragma once
 
 #include "pin/marks.h"
 
@@ -48,5 +47,3 @@ enum p11s_marks_file_result p11s_marks_file_write(const char *dir,
 /* A descriptor to be closed when done; -1 with errno, EAGAIN when deadline_ms (p11s_now_ms) came
    first. Looks again every few milliseconds. Ends with the process, however that ends. */
 int p11s_marks_file_lock(const char *dir, uint32_t what, uint64_t deadline_ms);
-
-#endif

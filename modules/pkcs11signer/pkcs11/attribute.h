@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PKCS11_ATTRIBUTE_H
-#define P11S_PKCS11_ATTRIBUTE_H
+#pragma once
 
 #include "base/err.h"
 
@@ -48,5 +47,3 @@ struct p11s_handles {
 enum p11s_err p11s_objects_search(struct p11s_session *session, CK_ATTRIBUTE *template, CK_ULONG n,
                                   struct p11s_handles *ret, struct p11s_error *e);
 void p11s_handles_clear(struct p11s_handles *h);
-
-#endif

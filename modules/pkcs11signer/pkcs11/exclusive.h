@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PKCS11_EXCLUSIVE_H
-#define P11S_PKCS11_EXCLUSIVE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,5 +37,3 @@ enum p11s_exclusive_result {
    the others to leave; P11S_EXCLUSIVE_AFTER may come later, as from p11s_exclusive_enter(). */
 enum p11s_exclusive_result p11s_exclusive_close(struct p11s_exclusive *x, uint64_t deadline_ms);
 void p11s_exclusive_open(struct p11s_exclusive *x);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PKCS11_KEYGEN_H
-#define P11S_PKCS11_KEYGEN_H
+#pragma once
 
 #include "format/algorithm.h"
 #include "base/err.h"
@@ -28,5 +27,3 @@
 enum p11s_err p11s_keygen_make(struct p11s_session *session, const struct p11s_algorithm *alg,
                                struct p11s_keypair *pair, struct p11s_pubkey **ret_public,
                                struct p11s_error *e);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PKCS11_KEYPAIR_H
-#define P11S_PKCS11_KEYPAIR_H
+#pragma once
 
 #include "base/err.h"
 
@@ -71,5 +70,3 @@ enum p11s_err p11s_keypair_remove(struct p11s_session *session, struct p11s_keyp
 
 /* Adds to an error what may be left on the token, and the command that removes it. */
 void p11s_keypair_say_left(const struct p11s_keypair *pair, struct p11s_error *e);
-
-#endif

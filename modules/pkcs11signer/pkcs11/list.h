@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PKCS11_LIST_H
-#define P11S_PKCS11_LIST_H
+#pragma once
 
 #include "base/err.h"
 
@@ -22,5 +21,3 @@ struct p11s_list_call {
 /* At most 4096 numbers, which the caller frees. P11S_ERR_TOKEN, P11S_ERR_NOMEM. */
 enum p11s_err p11s_list_read(const struct p11s_list_call *call, CK_ULONG **ret_list,
                              CK_ULONG *ret_count, struct p11s_error *e);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PKCS11_MECHANISM_H
-#define P11S_PKCS11_MECHANISM_H
+#pragma once
 
 #include "format/algorithm.h"
 #include "base/err.h"
@@ -28,5 +27,3 @@ const char *p11s_mechanism_name(CK_MECHANISM_TYPE type);
  * with. */
 enum p11s_err p11s_mechanisms_missing(const struct p11s_mechanisms *m, const char *what,
                                       const struct p11s_algorithm *alg, struct p11s_error *e);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PKCS11_MODULE_H
-#define P11S_PKCS11_MODULE_H
+#pragma once
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -85,5 +84,3 @@ void p11s_module_shutdown(void);
 /* Copies a blank-padded PKCS#11 string (label, serial), trims it and makes it fit to be shown
    (p11s_error_clean); size includes the NUL. */
 void p11s_padded_copy(char *to, size_t size, const CK_UTF8CHAR *from, size_t len);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PKCS11_MODULE_INTERNAL_H
-#define P11S_PKCS11_MODULE_INTERNAL_H
+#pragma once
 
 /* Shared by pkcs11/module.c (who uses modules), pkcs11/module_load.c (where they come from) and
    pkcs11/restart.c. */
@@ -76,5 +75,3 @@ bool p11s_module_option_is(CK_FUNCTION_LIST *module, const char *option, const c
 /* Tries a module that was left out once more. Fills *found, an empty entry of its own, with the
    module or a reason, or leaves it empty when nothing could be found out. */
 void p11s_module_load_again(const char *name, struct p11s_module_entry *found);
-
-#endif

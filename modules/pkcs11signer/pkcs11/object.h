@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PKCS11_OBJECT_H
-#define P11S_PKCS11_OBJECT_H
+#pragma once
 
 #include "format/algorithm.h"
 #include "pkcs11/attribute.h"
@@ -77,5 +76,3 @@ struct p11s_object_info {
 enum p11s_err p11s_object_each(struct p11s_session *session,
                                void (*fn)(const struct p11s_object_info *info, void *arg),
                                void *arg, struct p11s_error *e);
-
-#endif

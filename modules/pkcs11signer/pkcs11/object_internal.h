@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PKCS11_OBJECT_INTERNAL_H
-#define P11S_PKCS11_OBJECT_INTERNAL_H
+#pragma once
 
 #include "pkcs11/attribute.h"
 #include "pkcs11/uri.h"
@@ -16,5 +15,3 @@ enum p11s_err p11s_objects_named(struct p11s_session *session, CK_OBJECT_CLASS c
 
 /* "RSA", "EC", "Edwards curve", …; "another" */
 const char *p11s_key_type_name(CK_KEY_TYPE type);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PKCS11_QUIRK_H
-#define P11S_PKCS11_QUIRK_H
+#pragma once
 
 #include <p11-kit/pkcs11.h>
 
@@ -24,5 +23,3 @@
 
 /* The sum of those that the library has. Calls C_GetInfo: only from workers. No locks. */
 unsigned p11s_quirks(CK_FUNCTION_LIST *module);
-
-#endif

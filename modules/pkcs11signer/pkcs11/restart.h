@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PKCS11_RESTART_H
-#define P11S_PKCS11_RESTART_H
+#pragma once
 
 #include "pkcs11/exclusive.h"
 
@@ -25,5 +24,3 @@ bool p11s_module_reread(const char *name, struct p11s_exclusive *x, unsigned int
    p11-kit's client, for one, connects once, and has no slots for ever when nobody was there to
    connect to. */
 bool p11s_module_restart(const char *name, struct p11s_exclusive *x, unsigned interval_ms);
-
-#endif

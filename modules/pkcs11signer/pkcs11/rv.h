@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PKCS11_RV_H
-#define P11S_PKCS11_RV_H
+#pragma once
 
 #include "base/err.h"
 
@@ -29,5 +28,3 @@ bool p11s_rv_is_refused_mechanism(CK_RV rv);
 enum p11s_err p11s_rv_error(struct p11s_error *e, CK_RV rv, const char *call);
 /* Puts rv into an error that has just been set; returns the code. */
 enum p11s_err p11s_rv_put(struct p11s_error *e, CK_RV rv, enum p11s_err code);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PKCS11_SESSION_H
-#define P11S_PKCS11_SESSION_H
+#pragma once
 
 #include "format/algorithm.h"
 #include "base/buf.h"
@@ -139,5 +138,3 @@ enum p11s_err p11s_session_sign(struct p11s_session *s, struct p11s_sign_order *
 /* Whether a signature was begun and neither made nor refused. PKCS#11 v2.40 has no call that gives
    it up: the session can only be closed. */
 bool p11s_session_is_spoilt(const struct p11s_session *s);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PKCS11_SESSION_INTERNAL_H
-#define P11S_PKCS11_SESSION_INTERNAL_H
+#pragma once
 
 /* A session as this folder's functions use it; others see pkcs11/session.h. */
 #include "pkcs11/session.h"
@@ -13,5 +12,3 @@ struct p11s_session {
   bool rw;
   bool spoilt;
 };
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PKCS11_SLOT_H
-#define P11S_PKCS11_SLOT_H
+#pragma once
 
 #include "base/err.h"
 #include "pkcs11/mechanism.h"
@@ -56,5 +55,3 @@ bool p11s_slot_is_known(const struct p11s_slot_info *info);
 enum p11s_err p11s_slot_each(CK_FUNCTION_LIST *module,
                              void (*fn)(const struct p11s_slot_info *info, void *arg), void *arg,
                              struct p11s_error *e);
-
-#endif

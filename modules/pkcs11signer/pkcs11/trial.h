@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PKCS11_TRIAL_H
-#define P11S_PKCS11_TRIAL_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -63,5 +62,3 @@ void p11s_trial_clear(struct p11s_trial *probe);
 
 /* Borrowed; NULL when there is none of that name. */
 const struct p11s_trial_module *p11s_trial_find(const struct p11s_trial *probe, const char *name);
-
-#endif

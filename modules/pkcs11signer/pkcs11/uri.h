@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PKCS11_URI_H
-#define P11S_PKCS11_URI_H
+#pragma once
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -38,5 +37,3 @@ struct p11s_object_name {
 enum p11s_err p11s_object_name_parse(const char *text, CK_OBJECT_CLASS class,
                                      struct p11s_object_name *ret, struct p11s_error *e);
 void p11s_object_name_clear(struct p11s_object_name *name);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_PROBE_COPY_STORE_H
-#define P11S_PROBE_COPY_STORE_H
+#pragma once
 
 /*
  * A mode of pkcs11signer-probe: pkcs11signer-probe --copy-store FROM TO
@@ -17,5 +16,3 @@
 #define P11S_PROBE_STALL_S 15
 
 int p11s_probe_copy_store(const char *from, const char *to);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_SIGN_KEY_H
-#define P11S_SIGN_KEY_H
+#pragma once
 
 #include "format/algorithm.h"
 #include "base/err.h"
@@ -103,5 +102,3 @@ enum p11s_err p11s_key_generate(struct p11s_key *key, unsigned bits, uint64_t de
    the command for it. P11S_ERR_NO_KEY: there was none. */
 enum p11s_err p11s_key_undo_generate(struct p11s_key *key, uint64_t deadline_ms,
                                      struct p11s_error *e);
-
-#endif

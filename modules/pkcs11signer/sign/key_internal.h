@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_SIGN_KEY_INTERNAL_H
-#define P11S_SIGN_KEY_INTERNAL_H
+#pragma once
 
 #include "base/lock.h"
 #include "sign/key.h"
@@ -131,5 +130,3 @@ enum p11s_err p11s_key_generate_work(struct p11s_key *key, struct p11s_keypair *
                                      struct p11s_work *work, struct p11s_error *e);
 enum p11s_err p11s_key_undo_work(struct p11s_key *key, struct p11s_keypair *pair,
                                  struct p11s_work *work, struct p11s_error *e);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_SIGN_KEY_TABLE_H
-#define P11S_SIGN_KEY_TABLE_H
+#pragma once
 
 #include "base/err.h"
 #include "format/keyref.h"
@@ -57,5 +56,3 @@ struct p11s_key_use {
 };
 bool p11s_key_table_list(struct p11s_key_table *table, struct p11s_key_use **ret_uses,
                          size_t *ret_count);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_SIGN_SIGN_H
-#define P11S_SIGN_SIGN_H
+#pragma once
 
 #include "base/err.h"
 #include "sign/key.h"
@@ -59,5 +58,3 @@ struct p11s_flights_stats {
   size_t kept;
 };
 void p11s_flights_get_stats(struct p11s_flights *flights, struct p11s_flights_stats *ret);
-
-#endif

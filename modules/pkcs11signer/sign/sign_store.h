@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_SIGN_SIGN_STORE_H
-#define P11S_SIGN_SIGN_STORE_H
+#pragma once
 
 #include "sign/key.h"
 #include "base/lock.h"
@@ -34,5 +33,3 @@ void p11s_sign_put(struct p11s_key *key, const struct p11s_question *question,
                    const struct p11s_signature *signature, bool ahead);
 /* The token could not make it. */
 void p11s_sign_abandon(struct p11s_key *key, const struct p11s_question *question);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_SIGNER_INTERNAL_H
-#define P11S_SIGNER_INTERNAL_H
+#pragma once
 
 #include "base/lock.h"
 #include "signer/signer.h"
@@ -30,5 +29,3 @@ struct p11s_signer {
   bool stopped;
   struct p11s_status *report; /* from when a token is in use */
 };
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_SIGNER_SIGNER_H
-#define P11S_SIGNER_SIGNER_H
+#pragma once
 
 #include "base/err.h"
 #include "sign/key_table.h"
@@ -111,5 +110,3 @@ struct p11s_signer_stats {
   size_t pin_tries_left; /* of the token with the fewest: 0 locked, 1, 2 some, 3 all or not known */
 };
 void p11s_signer_get_stats(struct p11s_signer *signer, struct p11s_signer_stats *ret);
-
-#endif

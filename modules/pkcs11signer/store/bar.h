@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_STORE_BAR_H
-#define P11S_STORE_BAR_H
+#pragma once
 
 #include "base/id_table.h"
 #include "format/message.h"
@@ -30,5 +29,3 @@ void p11s_bar_raise(struct p11s_bar *bar, const unsigned char *zone, size_t len,
 bool p11s_bar_keeps_out(const struct p11s_bar *bar, const struct p11s_message *m, unsigned worth);
 /* There is room again. */
 void p11s_bar_clear(struct p11s_bar *bar);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_STORE_CALENDAR_H
-#define P11S_STORE_CALENDAR_H
+#pragma once
 
 #include "store/store.h"
 
@@ -54,5 +53,3 @@ uint32_t p11s_census_now(const struct p11s_census *census, uint32_t now, int *re
 
 /* "40 days ahead of the signatures in the store" */
 void p11s_census_format(int days, char *text, size_t size);
-
-#endif

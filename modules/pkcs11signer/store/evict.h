@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_STORE_EVICT_H
-#define P11S_STORE_EVICT_H
+#pragma once
 
 #include "store/calendar.h"
 #include "store/bar.h"
@@ -79,5 +78,3 @@ void p11s_evict_note_written(struct p11s_eviction *ev, const struct p11s_op *op)
 /* As p11s_lmdb_add_losses(); a failure is said in the log. */
 void p11s_evict_note_losses(struct p11s_eviction *ev, const struct p11s_lmdb_loss *losses,
                             size_t count);
-
-#endif

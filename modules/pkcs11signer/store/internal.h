@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_STORE_INTERNAL_H
-#define P11S_STORE_INTERNAL_H
+#pragma once
 
 #include "store/lmdb.h"
 #include "store/fleet/fleet.h"
@@ -13,5 +12,3 @@ struct p11s_lmdb *p11s_store_db(struct p11s_store *store);
 struct p11s_fleet *p11s_store_fleet(struct p11s_store *store);
 /* Queues it, or drops it; NULL is counted as dropped. */
 void p11s_store_queue(struct p11s_store *store, struct p11s_op *op);
-
-#endif

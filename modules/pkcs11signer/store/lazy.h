@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_STORE_LAZY_H
-#define P11S_STORE_LAZY_H
+#pragma once
 
 #include "store/store.h"
 
@@ -38,5 +37,3 @@ void p11s_lazy_store_open(struct p11s_lazy_store *lazy, uint64_t deadline_ms);
 bool p11s_lazy_store_stop(struct p11s_lazy_store *lazy, uint64_t deadline_ms);
 /* Behind p11s_lazy_store_stop(). NULL is allowed. */
 void p11s_lazy_store_free(struct p11s_lazy_store *lazy);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_STORE_LMDB_H
-#define P11S_STORE_LMDB_H
+#pragma once
 
 #include "store/store.h"
 #include "store/recover.h"
@@ -89,5 +88,3 @@ struct p11s_store_stats p11s_lmdb_stats(struct p11s_lmdb *db);
 
 /* Frees what processes that were killed have left in the lock file. */
 void p11s_lmdb_tidy(struct p11s_lmdb *db);
-
-#endif

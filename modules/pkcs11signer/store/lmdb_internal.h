@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_STORE_LMDB_INTERNAL_H
-#define P11S_STORE_LMDB_INTERNAL_H
+#pragma once
 
 #include "base/lock.h"
 #include "store/lmdb.h"
@@ -50,5 +49,3 @@ static inline MDB_val p11s_lmdb_val(enum p11s_lmdb_table table, const unsigned c
 {
   return (MDB_val){table == P11S_SIGNATURES ? P11S_RECORD_KEY_LEN : P11S_STORE_ID_LEN, (void *)key};
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_STORE_OP_H
-#define P11S_STORE_OP_H
+#pragma once
 
 #include "store/record.h"
 
@@ -54,5 +53,3 @@ bool p11s_op_queue_add(struct p11s_op_queue *queue, struct p11s_op *op, size_t s
    most_bytes, but at least one. with one_kind: all of the kind of the first. */
 size_t p11s_op_queue_take(struct p11s_op_queue *queue, struct p11s_ops *ops, size_t most,
                           size_t most_bytes, bool one_kind);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_STORE_RECORD_H
-#define P11S_STORE_RECORD_H
+#pragma once
 
 #include "store/store.h"
 
@@ -40,5 +39,3 @@ bool p11s_record_is_stale(const struct p11s_store_record *record, uint32_t now);
 
 /* Seconds since 1970. */
 uint32_t p11s_record_now(void);
-
-#endif

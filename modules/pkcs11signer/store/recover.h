@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_STORE_RECOVER_H
-#define P11S_STORE_RECOVER_H
+#pragma once
 
 #include "base/err.h"
 
@@ -61,5 +60,3 @@ void p11s_store_file_free(struct p11s_store_file *file);
 void p11s_store_file_own(const char *directory);
 /* And again with the rights that it runs with. */
 void p11s_store_file_unown(void);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_STORE_REFUSE_H
-#define P11S_STORE_REFUSE_H
+#pragma once
 
 #include "store/evict.h"
 
@@ -15,5 +14,3 @@
 
 /* Takes such writes out of the batch, and frees them. Called before and after p11s_evict_for(). */
 void p11s_refuse(struct p11s_eviction *ev, struct p11s_ops *batch);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_STORE_SHARE_H
-#define P11S_STORE_SHARE_H
+#pragma once
 
 #include "format/dnsname.h"
 #include "store/worth.h"
@@ -44,5 +43,3 @@ struct p11s_share_loser {
 };
 bool p11s_share_next_loser(const struct p11s_share *share, size_t *at,
                            struct p11s_share_loser *ret);
-
-#endif

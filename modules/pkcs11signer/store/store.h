@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_STORE_STORE_H
-#define P11S_STORE_STORE_H
+#pragma once
 
 #include "base/err.h"
 
@@ -197,5 +196,3 @@ struct p11s_store_stats {
   uint64_t fleet_queued;
 };
 void p11s_store_get_stats(struct p11s_store *store, struct p11s_store_stats *ret);
-
-#endif

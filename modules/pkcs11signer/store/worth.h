@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_STORE_WORTH_H
-#define P11S_STORE_WORTH_H
+#pragma once
 
 #include "store/calendar.h"
 #include "format/message.h"
@@ -45,5 +44,3 @@ unsigned p11s_worth_of(const struct p11s_worth *worth, const struct p11s_store_r
    that PowerDNS makes up was made up. */
 unsigned p11s_worth_of_new(const struct p11s_store_record *record, uint32_t now,
                            struct p11s_message *ret_message);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TOKEN_ADMISSION_H
-#define P11S_TOKEN_ADMISSION_H
+#pragma once
 
 #include "base/lock.h"
 
@@ -89,5 +88,3 @@ bool p11s_admission_enter(struct p11s_admission *crowd, struct p11s_admission_to
                           struct p11s_wait *wait);
 void p11s_admission_leave(struct p11s_admission *crowd, struct p11s_admission_token *token,
                           uint64_t lane, uint64_t entered_ms, uint64_t now_ms);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TOKEN_ALWAYS_AUTH_H
-#define P11S_TOKEN_ALWAYS_AUTH_H
+#pragma once
 
 #include "base/err.h"
 #include "token/job.h"
@@ -32,5 +31,3 @@ enum p11s_err p11s_always_auth_begin(const struct p11s_work *work, struct p11s_a
 enum p11s_err p11s_always_auth_login(struct p11s_session *session, void *arg, struct p11s_error *e);
 /* After each begin that succeeded. */
 void p11s_always_auth_end(struct p11s_always_auth *consent);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TOKEN_JOB_H
-#define P11S_TOKEN_JOB_H
+#pragma once
 
 #include "base/lock.h"
 #include "base/err.h"
@@ -108,5 +107,3 @@ bool p11s_job_is_done(struct p11s_job *job);
 
 /* Waits for the result. P11S_ERR_TIMEOUT when deadline_ms (p11s_now_ms) comes first. */
 enum p11s_err p11s_job_wait(struct p11s_job *job, uint64_t deadline_ms, struct p11s_error *e);
-
-#endif

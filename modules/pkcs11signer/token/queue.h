@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TOKEN_QUEUE_H
-#define P11S_TOKEN_QUEUE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -44,5 +43,3 @@ size_t p11s_queue_length(const struct p11s_queue *queue);
    (format/message.h). What is no such message goes to lane 0. */
 void p11s_queue_classify(const unsigned char *message, size_t len, uint64_t *ret_lane,
                          bool *ret_urgent);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TOKEN_SPEED_H
-#define P11S_TOKEN_SPEED_H
+#pragma once
 
 #include "base/buf.h"
 
@@ -42,5 +41,3 @@ double p11s_speed_sessions(const struct p11s_speed *rate, unsigned level);
 /* As text without blanks, "-" for nothing, and back. false: it is none. */
 void p11s_speed_format(const struct p11s_speed *rate, struct p11s_buf *out);
 bool p11s_speed_parse(const char *text, struct p11s_speed *ret);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TOKEN_STATUS_FILE_H
-#define P11S_TOKEN_STATUS_FILE_H
+#pragma once
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -65,5 +64,3 @@ enum p11s_err p11s_status_read(const char *state_dir, p11s_status_fn fn, void *a
 typedef void (*p11s_status_settings_fn)(pid_t pid, const char *settings, void *arg);
 /* Of those that say them. A directory that cannot be read says nothing. */
 void p11s_status_each_settings(const char *state_dir, p11s_status_settings_fn fn, void *arg);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TOKEN_STATUS_INTERNAL_H
-#define P11S_TOKEN_STATUS_INTERNAL_H
+#pragma once
 
 /* Shared by token/status_file.c (writing) and token/status_read.c. */
 
@@ -9,5 +8,3 @@
 #define P11S_STATUS_PREFIX "status."
 /* A file begins with this and the process, separated by a tab. */
 #define P11S_STATUS_HEAD "pkcs11signer status 2"
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TOKEN_STATUS_NAMES_H
-#define P11S_TOKEN_STATUS_NAMES_H
+#pragma once
 
 #include "token/status_file.h"
 
@@ -31,5 +30,3 @@ void p11s_status_names_sort(struct p11s_status_names *names);
 /* How many lines, from that one on, are one token's in one state. At least 1. */
 size_t p11s_status_names_same(const struct p11s_status_names *names, size_t first);
 void p11s_status_names_clear(struct p11s_status_names *names);
-
-#endif

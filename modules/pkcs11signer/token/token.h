@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TOKEN_TOKEN_H
-#define P11S_TOKEN_TOKEN_H
+#pragma once
 
 #include "base/err.h"
 #include "token/job.h"
@@ -137,5 +136,3 @@ struct p11s_token_stats {
   char trouble[P11S_ERROR_SIZE]; /* why it is away or there is no login; else "" */
 };
 void p11s_token_get_stats(struct p11s_token *token, struct p11s_token_stats *ret);
-
-#endif

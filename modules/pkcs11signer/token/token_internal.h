@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TOKEN_TOKEN_INTERNAL_H
-#define P11S_TOKEN_TOKEN_INTERNAL_H
+#pragma once
 
 #include "base/lock.h"
 #include "token/admission.h"
@@ -186,5 +185,3 @@ void p11s_token_note_overdue(struct p11s_token *token);
    release when the lock is not held any more. */
 struct p11s_secret *p11s_token_set_probe_pin_locked(struct p11s_token *token,
                                                     struct p11s_secret *pin);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_TOKEN_TOKENS_H
-#define P11S_TOKEN_TOKENS_H
+#pragma once
 
 #include "base/err.h"
 #include "token/token.h"
@@ -45,5 +44,3 @@ void p11s_tokens_each(struct p11s_tokens *tokens,
    memory. */
 bool p11s_tokens_list(struct p11s_tokens *tokens, struct p11s_token ***ret_tokens,
                       size_t *ret_count);
-
-#endif

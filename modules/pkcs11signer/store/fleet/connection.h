@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_STORE_FLEET_CONNECTION_H
-#define P11S_STORE_FLEET_CONNECTION_H
+#pragma once
 
 #include "base/buf.h"
 #include "store/fleet/fleet.h"
@@ -48,5 +47,3 @@ typedef void (*p11s_fleet_row_fn)(const struct p11s_fleet_field *fields, unsigne
 enum p11s_fleet_result p11s_connection_run(struct p11s_connection *conn, struct p11s_buf *sql,
                                            p11s_fleet_row_fn fn, void *arg, uint64_t *ret_affected,
                                            struct p11s_error *e);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_STORE_FLEET_FLEET_H
-#define P11S_STORE_FLEET_FLEET_H
+#pragma once
 
 #include "base/secret.h"
 #include "store/op.h"
@@ -92,5 +91,3 @@ void p11s_fleet_get_stats(struct p11s_fleet *fleet, struct p11s_fleet_stats *ret
    P11S_ERR_HOST with what the database said. */
 enum p11s_err p11s_fleet_walk(struct p11s_fleet *fleet, p11s_store_fn fn, void *arg,
                               uint64_t *ret_deleted, struct p11s_error *e);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_STORE_FLEET_HEALTH_H
-#define P11S_STORE_FLEET_HEALTH_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -49,5 +48,3 @@ unsigned p11s_health_lengthen(unsigned pause_ms, unsigned shortest_ms, unsigned 
 
 /* Whether callers may ask. */
 bool p11s_health_allows(const struct p11s_health *b);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_STORE_FLEET_INTERNAL_H
-#define P11S_STORE_FLEET_INTERNAL_H
+#pragma once
 
 #include "base/lock.h"
 #include "store/fleet/fleet.h"
@@ -90,5 +89,3 @@ void p11s_fleet_write_put(struct p11s_fleet *fleet, const unsigned char *key,
                           const struct p11s_store_record *record);
 void p11s_fleet_write_queue(struct p11s_fleet *fleet, enum p11s_op_kind kind,
                             const unsigned char *key);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_STORE_FLEET_REQUEST_H
-#define P11S_STORE_FLEET_REQUEST_H
+#pragma once
 
 #include "store/fleet/internal.h"
 
@@ -36,5 +35,3 @@ struct p11s_fleet_request {
 
 /* The last one who releases it takes it out of the list and frees it. */
 void p11s_fleet_request_release_locked(struct p11s_fleet_request *r);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_STORE_FLEET_SCAN_H
-#define P11S_STORE_FLEET_SCAN_H
+#pragma once
 
 #include "store/fleet/connection.h"
 #include "store/fleet/sql.h"
@@ -29,5 +28,3 @@ struct p11s_fleet_scan {
 enum p11s_fleet_result p11s_fleet_scan_step(struct p11s_fleet_scan *scan,
                                             struct p11s_connection *conn, uint64_t *deleted,
                                             struct p11s_error *e);
-
-#endif

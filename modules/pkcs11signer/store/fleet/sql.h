@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_STORE_FLEET_SQL_H
-#define P11S_STORE_FLEET_SQL_H
+#pragma once
 
 #include "base/buf.h"
 #include "store/fleet/fleet.h"
@@ -79,5 +78,3 @@ void p11s_fleet_sql_expired(struct p11s_buf *sql, uint32_t now, unsigned most);
 void p11s_fleet_sql_delete(struct p11s_buf *sql, const unsigned char *ids, size_t count);
 /* Signatures behind this id (NULL: from the first), as p11s_fleet_sql_find() has them. */
 void p11s_fleet_sql_walk(struct p11s_buf *sql, const unsigned char *behind, unsigned most);
-
-#endif

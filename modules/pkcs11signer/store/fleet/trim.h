@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef P11S_STORE_FLEET_TRIM_H
-#define P11S_STORE_FLEET_TRIM_H
+#pragma once
 
 #include "store/fleet/internal.h"
 
@@ -28,5 +27,3 @@ enum p11s_fleet_result p11s_fleet_trim_step(struct p11s_fleet_trim *trim,
    deleted, only such signatures, asked for by a query, are written. For any thread. */
 bool p11s_fleet_trim_refuses(const struct p11s_fleet *fleet,
                              const struct p11s_store_record *record);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef SCHSM_APDU_H
-#define SCHSM_APDU_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,5 +44,3 @@ struct apdu {
 
 /* All seven forms of ISO 7816-3, short and extended; false for anything else. */
 bool apdu_parse(struct apdu *ret_apdu, const uint8_t *data, size_t len);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef SCHSM_BYTES_H
-#define SCHSM_BYTES_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -41,5 +40,3 @@ bool tlv_next(const uint8_t **data, size_t *len, struct tlv *ret_tlv);
 bool tlv_find(const uint8_t *data, size_t len, unsigned tag, struct tlv *ret_tlv);
 void tlv_add(struct bytes *b, unsigned tag, const void *value, size_t len);
 void tlv_add_bytes(struct bytes *b, unsigned tag, const struct bytes *value);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef SCHSM_CARD_H
-#define SCHSM_CARD_H
+#pragma once
 
 #include "cvc.h"
 #include "files.h"
@@ -50,5 +49,3 @@ enum sw card_pin_command(struct card *c, const struct apdu *a);
 enum sw card_initialize(struct card *c, const struct apdu *a);
 enum sw card_file_command(struct card *c, const struct apdu *a, struct bytes *answer);
 enum sw card_key_command(struct card *c, const struct apdu *a, struct bytes *answer);
-
-#endif

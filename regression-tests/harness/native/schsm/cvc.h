@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef SCHSM_CVC_H
-#define SCHSM_CVC_H
+#pragma once
 
 #include <openssl/evp.h>
 
@@ -41,5 +40,3 @@ bool cvc_request(struct bytes *ret_answer, const uint8_t *body, size_t len, EVP_
                  const struct cvc_device *device);
 /* The device's own certificate. */
 bool cvc_of_device(struct bytes *ret_certificate, const struct cvc_device *device);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef SCHSM_FILES_H
-#define SCHSM_FILES_H
+#pragma once
 
 #include "apdu.h"
 #include "bytes.h"
@@ -40,5 +39,3 @@ void files_erase(struct files *f);
  */
 enum sw file_read(const struct file *file, const struct apdu *a, struct bytes *answer);
 enum sw file_update(struct file *file, const struct apdu *a);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef SCHSM_KEYS_H
-#define SCHSM_KEYS_H
+#pragma once
 
 #include <openssl/evp.h>
 
@@ -34,5 +33,3 @@ enum key_algorithm {
 };
 enum sw key_sign(EVP_PKEY *key, unsigned algorithm, const uint8_t *data, size_t len,
                  struct bytes *ret_signature);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef SCHSM_PIN_H
-#define SCHSM_PIN_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,5 +27,3 @@ enum sw pin_verify(struct pin *p, const uint8_t *value, size_t len);
 
 /* What VERIFY without a value says of a PIN that has not been given. */
 enum sw pin_status(const struct pin *p);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef SCHSM_READER_H
-#define SCHSM_READER_H
+#pragma once
 
 #include "card.h"
 
@@ -14,5 +13,3 @@
 int reader_insert(unsigned port);
 /* One message, answered; false when the reader is gone. */
 bool reader_serve(int fd, struct card *c);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef SCHSM_STATE_H
-#define SCHSM_STATE_H
+#pragma once
 
 #include "card.h"
 
@@ -11,5 +10,3 @@
 bool state_exists(const char *path);
 bool state_load(struct memory *ret_memory, const char *path);
 bool state_save(const struct memory *m, const char *path);
-
-#endif

@@ -49,8 +49,14 @@ static void drop(struct ring *ring, struct known *k)
 
 static void clear(struct ring *ring)
 {
-  while (!TAILQ_EMPTY(&ring->list))
-    drop(ring, TAILQ_FIRST(&ring->list));
+  struct known *next;
+
+  for (struct known *k = TAILQ_FIRST(&ring->list); k != NULL; k = next) {
+    next = TAILQ_NEXT(k, link);
+    free(k);
+  }
+  TAILQ_INIT(&ring->list);
+  ring->count = 0;
 }
 
 void p11s_pin_guard_memory_clear(struct p11s_pin_guard *g)

@@ -107,9 +107,10 @@ def test_refused_logins_are_counted(site, spy):
         assert is_refused(server.ask(f"{name}.{ZONE}"))
     found = statistics(server)
     assert (found["logins"], found["logins-refused"], found["pin-tries-left"]) == (1, 1, 2)
-    line = wait_for_state(site, "no-login")
-    assert (line["pins_refused"], line["pin"]) == (1, "low")
-    assert "has refused this PIN before" in line["trouble"] and line["since"]
+    # The file has the first refusal until it is written again.
+    line = wait_for("the second refusal", lambda: "has refused this PIN before" in (
+        found := wait_for_state(site, "no-login"))["trouble"] and found)
+    assert (line["pins_refused"], line["pin"]) == (1, "low") and line["since"]
     site.place.file("pin", token.pin)
     wait_for("signature", lambda: not is_refused(server.ask(f"www.{ZONE}")))
     line = wait_for_state(site, "ready")

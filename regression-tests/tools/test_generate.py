@@ -87,3 +87,15 @@ def test_a_row_that_cannot_be_stored_leaves_a_key_that_cannot_be_removed_named(s
     spy.rules()
     run_what_it_says(site, token, said)
     assert token.objects() == []
+
+
+def test_of_two_tokens_of_one_label_the_command_names_the_right_one(site, spy):
+    """pkcs11-tool takes the first of a label."""
+    site.add_zone(zones.small(ZONE))
+    for token in (site.token("twin"), site.token("twin")):
+        spy.rules(f"C_GenerateKeyPair late {DEVICE_ERROR}", f"C_DestroyObject return {PROHIBITED}")
+        said = assert_refused(site.command("generate", ZONE, "ecdsa256", "ksk", "softhsm2", token.serial, token.pin,
+                                           "a new key", check=False), "stays on the token")
+        spy.rules()
+        run_what_it_says(site, token, said)
+        assert token.objects() == []

@@ -37,21 +37,19 @@ void p11s_keypair_copy(struct p11s_keypair *to, const struct p11s_keypair *from)
   to->label = from->label;
   to->bits = from->bits;
   memcpy(to->id, from->id, sizeof to->id);
-  memcpy(to->module, from->module, sizeof to->module);
-  memcpy(to->token, from->token, sizeof to->token);
+  memcpy(to->tool, from->tool, sizeof to->tool);
   atomic_store(&to->state, atomic_load(&from->state));
 }
 
 void p11s_keypair_set_place(struct p11s_keypair *pair, struct p11s_session *session)
 {
-  char *path;
+  struct p11s_buf tool = P11S_BUF_INIT;
 
-  if (pair->module[0] != '\0')
+  if (pair->tool[0] != '\0')
     return;
-  path = p11_kit_module_get_filename(session->module);
-  (void)snprintf(pair->module, sizeof pair->module, "%s", path != NULL ? path : "MODULE");
-  (void)snprintf(pair->token, sizeof pair->token, "%s", session->slot.label);
-  free(path);
+  p11s_session_add_tool(session, &tool);
+  (void)snprintf(pair->tool, sizeof pair->tool, "%s", p11s_buf_text(&tool));
+  p11s_buf_clear(&tool);
 }
 
 static bool change(struct p11s_keypair *pair, int from, int to)
@@ -280,11 +278,8 @@ enum p11s_err p11s_keypair_remove(struct p11s_session *session, struct p11s_keyp
 
 static void add_command(struct p11s_buf *out, const struct p11s_keypair *pair)
 {
-  p11s_buf_addstr(out, "for t in pubkey privkey; do pkcs11-tool --module ");
-  p11s_buf_add_shell(out, pair->module);
-  p11s_buf_addstr(out, " --token-label ");
-  p11s_buf_add_shell(out, pair->token);
-  p11s_buf_addstr(out, " --login --delete-object --type $t ");
+  p11s_buf_addf(out, "for t in pubkey privkey; do %s --login --delete-object --type $t ",
+                pair->tool);
   if (atomic_load(&pair->state) == P11S_PAIR_RENAMED) {
     p11s_buf_addstr(out, "--label ");
     p11s_buf_add_shell(out, pair->label);

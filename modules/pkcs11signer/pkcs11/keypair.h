@@ -32,7 +32,7 @@ struct p11s_keypair {
   unsigned bits;     /* of an RSA key, 0: the default */
   unsigned char id[P11S_KEYPAIR_ID_LEN]; /* random: nothing else has it */
   atomic_int state;                      /* enum p11s_keypair_state */
-  char module[256], token[33];           /* where it is, for messages: p11s_keypair_set_place() */
+  char tool[512];                        /* pkcs11-tool for its token: p11s_keypair_set_place() */
 };
 
 /* P11S_ERR_TOKEN: there are no random numbers. */

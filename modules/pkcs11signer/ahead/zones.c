@@ -231,7 +231,7 @@ static bool is_same(const struct p11s_zone *a, const struct p11s_zone *b)
          a->state.variants == b->state.variants && a->state.has_soa == b->state.has_soa &&
          memcmp(&a->state.soa_edit, &b->state.soa_edit, sizeof a->state.soa_edit) == 0 &&
          a->more_keys == b->more_keys && a->key_count == b->key_count &&
-         memcmp(a->keys, b->keys, a->key_count * sizeof *a->keys) == 0;
+         (a->key_count == 0 || memcmp(a->keys, b->keys, a->key_count * sizeof *a->keys) == 0);
 }
 
 static bool ask(struct p11s_zones *zones, struct p11s_zones_entry *entry)

@@ -16,8 +16,8 @@ static struct p11s_keypair new_pair(const char *label)
   struct p11s_keypair pair;
 
   assert_int_equal(p11s_keypair_init(&pair, label, 0, NULL), P11S_OK);
-  (void)snprintf(pair.module, sizeof pair.module, "/usr/lib/it's here.so");
-  (void)snprintf(pair.token, sizeof pair.token, "$HOME");
+  (void)snprintf(pair.tool, sizeof pair.tool,
+                 "pkcs11-tool --module '/usr/lib/it'\\''s here.so' --token-label '$HOME'");
   return pair;
 }
 

@@ -22,6 +22,7 @@ import plot  # noqa: E402
 import start  # noqa: E402
 import store  # noqa: E402
 import table  # noqa: E402
+import transfer  # noqa: E402
 import waiting  # noqa: E402
 import zones  # noqa: E402
 from harness import programs  # noqa: E402
@@ -30,7 +31,8 @@ from progress import Progress  # noqa: E402
 from measured import Results  # noqa: E402
 
 PARTS = {"answers": answers, "cold": cold, "waiting": waiting, "busy": busy}  # in every round
-ONCE = {"latency": latency, "zones": zones, "store": store, "start": start}
+ONCE = {"latency": latency, "zones": zones, "store": store, "start": start,
+        "transfer": transfer}
 
 
 class Bench:

@@ -69,12 +69,11 @@ static enum p11s_err store(struct p11s_signer *signer, const struct p11s_host *h
 
   data = p11s_pubkey_data(public_key, &len);
   if (!p11s_keyref_pin_public(a->ref, data, len))
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   p11s_keyref_format(a->ref, may_store_pin(signer, a->ref), &content);
   row.content = p11s_buf_text(&content);
   row.content_len = content.len;
-  result = content.failed ? p11s_error_set(e, P11S_ERR_NOMEM, "out of memory")
-                          : host->add_row(host->ctx, &row, ret_id, e);
+  result = content.failed ? p11s_error_no_memory(e) : host->add_row(host->ctx, &row, ret_id, e);
   p11s_buf_wipe(&content);
   return result;
 }

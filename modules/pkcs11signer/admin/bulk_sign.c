@@ -191,7 +191,7 @@ enum p11s_err p11s_bulk_sign_new(struct p11s_signer *signer, unsigned threads,
   struct p11s_bulk_sign *b = calloc(1, sizeof *b);
 
   if (b == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   p11s_mutex_init(&b->lock, P11S_RANK_ALONE);
   p11s_cond_init(&b->to_do);
   p11s_cond_init(&b->changed);

@@ -52,7 +52,7 @@ static bool check_row(const struct p11s_row *row, void *arg)
   seen = calloc(1, sizeof *seen);
   if (seen == NULL || (seen->zone = strdup(row->zone)) == NULL) {
     free(seen);
-    w->result = p11s_error_set(w->error, P11S_ERR_NOMEM, "out of memory");
+    w->result = p11s_error_no_memory(w->error);
     return false;
   }
   seen->check = (struct p11s_check){seen->zone, row->id, row->flags, NULL, NULL, "", ""};

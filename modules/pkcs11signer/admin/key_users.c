@@ -91,11 +91,11 @@ enum p11s_err p11s_key_users_read(const struct p11s_host *host, const char *engi
   enum p11s_err err;
 
   if (usage == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   usage->engine = engine;
   err = p11s_host_each_ref(host, NULL, read_ref, usage, e);
   if (err == P11S_OK && usage->failed)
-    err = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    err = p11s_error_no_memory(e);
   if (err != P11S_OK) {
     p11s_key_users_free(usage);
     return err;

@@ -43,7 +43,7 @@ enum p11s_err p11s_message_file_new(const char *directory, struct p11s_message_f
   struct p11s_message_file *s = calloc(1, sizeof *s);
 
   if (s == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   s->file = open_file(directory);
   if (s->file == NULL) {
     free(s);

@@ -48,7 +48,7 @@ static bool take_demand(const struct p11s_demand *demand, void *arg)
   unsigned key = number_of(w, demand->key);
 
   if (key == w->key_count)
-    (void)p11s_error_set(&w->error, P11S_ERR_NOMEM, "out of memory");
+    (void)p11s_error_no_memory(&w->error);
   else
     (void)p11s_message_file_add(w->messages, key, demand->week, demand->message, demand->len,
                                 &w->error);
@@ -79,7 +79,7 @@ static enum p11s_err read_zone(struct p11s_warm *w, const struct p11s_host *host
   if (result == P11S_OK && w->error.code != P11S_OK)
     result = p11s_error_set(e, w->error.code, "%s", w->error.text);
   if (result == P11S_OK && w->left_out.failed)
-    result = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    result = p11s_error_no_memory(e);
   return result;
 }
 
@@ -91,7 +91,7 @@ enum p11s_err p11s_warm_new(struct p11s_signer *signer, const struct p11s_host *
   enum p11s_err result;
 
   if (w == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   w->signer = signer;
   w->weeks = weeks;
   w->start = p11s_week_start(p11s_record_now());

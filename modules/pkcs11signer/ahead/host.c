@@ -17,7 +17,7 @@ enum p11s_err p11s_host_zones(const struct p11s_host *host, struct p11s_buf *zon
   enum p11s_err result = host->each_zone(host->ctx, keep_zone, zones, e);
 
   if (result == P11S_OK && zones->failed)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   return result;
 }
 

@@ -193,7 +193,7 @@ static enum p11s_err read_zone(const struct p11s_zones *zones, const unsigned ch
   if (err == P11S_OK && ret->state.exists)
     err = host->each_row(host->ctx, p11s_buf_text(&text), read_row, &r, e);
   if (err == P11S_OK && (r.failed || text.failed))
-    err = p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    err = p11s_error_no_memory(e);
   find_purposes(&r);
   p11s_buf_clear(&text);
   return err;

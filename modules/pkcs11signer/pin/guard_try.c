@@ -156,7 +156,7 @@ enum p11s_err p11s_pin_guard_enter(struct p11s_pin_guard *g, const struct p11s_s
   bool busy;
 
   if (t == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   *t = (struct p11s_pin_try){.g = g,
                              .slot = slot,
                              .token = p11s_pin_guard_token(slot),

@@ -27,7 +27,7 @@ enum p11s_err p11s_pin_guard_subjects(struct p11s_pin_guard *g, struct p11s_pin_
   }
   p11s_unlock(&g->lock);
   if (found == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   *ret = found;
   *ret_count = count;
   return P11S_OK;

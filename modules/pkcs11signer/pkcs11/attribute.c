@@ -37,7 +37,7 @@ enum p11s_err p11s_attribute_read(struct p11s_session *session, CK_OBJECT_HANDLE
   if (rv == CKR_OK) {
     attr.pValue = data = calloc(1, size + 1);
     if (data == NULL)
-      return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+      return p11s_error_no_memory(e);
     rv = get(session, object, &attr);
   }
   if (rv == CKR_OK && attr.ulValueLen <= size) {
@@ -111,7 +111,7 @@ static enum p11s_err append(struct p11s_handles *all, size_t *size, const CK_OBJ
     *size = *size * 2 + BATCH;
     grown = reallocarray(all->list, *size, sizeof *grown);
     if (grown == NULL) {
-      (void)p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+      (void)p11s_error_no_memory(e);
       return P11S_ERR_NOMEM;
     }
     all->list = grown;

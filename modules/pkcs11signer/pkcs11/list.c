@@ -23,7 +23,7 @@ enum p11s_err p11s_list_read(const struct p11s_list_call *call, CK_ULONG **ret_l
       return p11s_error_set(e, P11S_ERR_TOKEN, "%s: %lu %s", call->name, count, call->items);
     list = calloc(count + 1, sizeof *list);
     if (list == NULL)
-      return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+      return p11s_error_no_memory(e);
     got = count;
     rv = count == 0 ? CKR_OK : call->fn(call, list, &got);
     if (rv == CKR_OK && got <= count) {

@@ -155,7 +155,7 @@ static bool must_load_singly(const struct p11s_trial *probe)
 
 static enum p11s_err out_of_memory(struct p11s_error *e)
 {
-  return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  return p11s_error_no_memory(e);
 }
 
 static bool has_entry(const struct p11s_modules *m, const char *name)

@@ -116,7 +116,7 @@ static enum p11s_err add_objects(struct p11s_session *session, CK_OBJECT_CLASS c
   enum p11s_err result = P11S_OK;
 
   if (grown == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   rows->list = grown;
   for (size_t i = 0; result == P11S_OK && i < found->count; i++) {
     struct p11s_object_info *info = &grown[rows->count];

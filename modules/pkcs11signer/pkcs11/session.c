@@ -84,7 +84,7 @@ enum p11s_err p11s_session_open(CK_FUNCTION_LIST *module, const char *slot_spec,
   CK_RV rv;
 
   if (s == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   s->module = module;
   result = p11s_slot_find(module, slot_spec, &s->slot, e);
   if (result != P11S_OK)

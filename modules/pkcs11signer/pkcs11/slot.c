@@ -130,7 +130,7 @@ static enum p11s_err collect(CK_FUNCTION_LIST *module, struct candidates *ret, s
   *ret = (struct candidates){calloc(count + 1, sizeof *ret->list), 0, count, CKR_OK};
   if (ret->list == NULL) {
     free(ids);
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   }
   for (CK_ULONG i = 0; i < count; i++)
     if (look_into(module, ids[i], &ret->list[ret->count], &ret->trouble))

@@ -63,7 +63,7 @@ enum p11s_err p11s_uri_parse(const char *text, P11KitUri **ret_uri, struct p11s_
     return result;
   uri = p11_kit_uri_new();
   if (uri == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   parsed = p11_kit_uri_parse(text, P11_KIT_URI_FOR_OBJECT_ON_TOKEN | P11_KIT_URI_FOR_SLOT, uri);
   if (parsed != P11_KIT_URI_OK)
     result = p11s_error_set(e, P11S_ERR_SYNTAX, "URI '%s': %s", text, p11_kit_uri_message(parsed));

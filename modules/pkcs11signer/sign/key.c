@@ -55,15 +55,14 @@ enum p11s_err p11s_key_new(const struct p11s_key_home *home, const struct p11s_k
   enum p11s_err result;
 
   if (key == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   p11s_mutex_init(&key->lock, P11S_RANK_KEY);
   p11s_cond_init(&key->found);
   key->home = *home;
   key->alg = p11s_algorithm_find(ref->algorithm);
   memcpy(key->identity, identity, sizeof key->identity);
   key->ref = copy_ref(ref);
-  result =
-      key->ref != NULL ? load_pinned(key, e) : p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  result = key->ref != NULL ? load_pinned(key, e) : p11s_error_no_memory(e);
   if (result != P11S_OK) {
     p11s_key_free(key);
     return result;

@@ -39,7 +39,7 @@ static enum p11s_err sign_test(struct p11s_key *key, struct p11s_work *work, siz
                                  .len = message != NULL ? message_len : sizeof is_this_the_key - 1,
                                  .signature = &signature};
   enum p11s_err result = message_len > 0 && message == NULL
-                             ? p11s_error_set(e, P11S_ERR_NOMEM, "out of memory")
+                             ? p11s_error_no_memory(e)
                              : p11s_key_sign_work(key, work, &signing, true, e);
 
   free(message);
@@ -157,7 +157,7 @@ static enum p11s_err run_on_token(struct p11s_job *job, uint64_t deadline_ms, st
   enum p11s_err result;
 
   if (job == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   result = p11s_token_run(j->key->home.token, job, deadline_ms, e);
   if (result == P11S_ERR_TIMEOUT && !decide(j, ABANDONED))
     result = P11S_OK; /* made at the last moment */
@@ -210,7 +210,7 @@ enum p11s_err p11s_key_resolve(struct p11s_key *key, struct p11s_wait wait,
   if (p11s_key_public(key) == NULL) {
     job = join_resolve(key, &is_new);
     if (job == NULL)
-      return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+      return p11s_error_no_memory(e);
     result = p11s_token_await(key->home.token, job, is_new, wait, &error);
     p11s_job_release(job);
     if (result != P11S_OK && !(cannot_be_asked(key, result) && p11s_key_recall(key, &error))) {

@@ -172,7 +172,7 @@ enum p11s_err p11s_key_table_get(struct p11s_key_table *t, const struct p11s_key
                           "and 16 can",
                           ref->algorithm);
   if (!identify(t, ref, identity))
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   key = p11s_key_table_find(t, identity);
   if (key == NULL)
     result = make(t, ref, identity, &key, e);

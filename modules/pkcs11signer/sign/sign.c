@@ -267,7 +267,7 @@ enum p11s_err p11s_sign(struct p11s_flights *flights, struct p11s_key *key,
     return P11S_OK;
   f = join(flights, key, question, claimed, NULL, &is_new);
   if (f == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   result = p11s_token_await(p11s_key_token(key), &f->job, is_new, wait, e);
   if (result == P11S_OK) {
     *ret = f->signature;
@@ -291,7 +291,7 @@ enum p11s_err p11s_sign_in_background(struct p11s_flights *flights, struct p11s_
   struct flight *f = join(flights, key, question, ahead->claimed, ahead, &is_new);
 
   if (f == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   if (!is_new) {
     p11s_job_release(&f->job);
     return p11s_error_set(e, P11S_ERR_BUSY, "this is being signed already");

@@ -39,9 +39,7 @@ enum p11s_err p11s_sign_question(const struct p11s_key *key, const unsigned char
   const struct p11s_pubkey *public_key = p11s_key_public(key);
   const unsigned char *key_id = public_key != NULL ? p11s_pubkey_hash(public_key) : unknown;
 
-  return p11s_question_init(ret, key_id, message, len)
-             ? P11S_OK
-             : p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  return p11s_question_init(ret, key_id, message, len) ? P11S_OK : p11s_error_no_memory(e);
 }
 
 /* NULL: nothing can be found or kept. */

@@ -122,7 +122,7 @@ enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_sign
   struct p11s_signer *s = calloc(1, sizeof *s);
 
   if (s == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   p11s_mutex_init(&s->lock, P11S_RANK_ALONE);
   s->config = *config;
   s->pin_source = strdup(config->pin_source != NULL ? config->pin_source : "");
@@ -135,7 +135,7 @@ enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_sign
     s->fleet = p11s_fleet_config_copy(config->fleet);
   if (!make_parts(s)) {
     p11s_signer_free(s);
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   }
   s->config.fleet = s->fleet;
   *ret_signer = s;

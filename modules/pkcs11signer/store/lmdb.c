@@ -130,7 +130,7 @@ enum p11s_err p11s_lmdb_open(const struct p11s_store_file *file, struct p11s_lmd
   int rc;
 
   if (db == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   p11s_mutex_init(&db->lock, P11S_RANK_ALONE);
   db->file = file;
   atomic_fetch_add(file->inside, 1);

@@ -221,7 +221,7 @@ static enum p11s_err renew(const char *path, struct p11s_error *e)
   enum p11s_err result;
 
   if (copy == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   (void)unlink(copy);
   result =
       p11s_child_follow(argument, P11S_STORE_FILE_SILENCE_MS, follow, &progress, &output, &error);
@@ -260,7 +260,7 @@ static enum p11s_err make_lock_file(const char *path, struct p11s_error *e)
   int fd, error;
 
   if (name == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   (void)unlink(name);
   error = open_mapped(name, O_EXCL, P11S_LMDB_LOCK_BYTES, &fd);
   if (fd >= 0)
@@ -315,7 +315,7 @@ static enum p11s_err open_guard(const char *directory, struct p11s_store_file *f
   file->path = beside(directory, "/signatures.lmdb");
   if (guard == NULL || file->path == NULL) {
     free(guard);
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   }
   error = open_mapped(guard, 0, GUARD_BYTES, &file->guard);
   if (error == 0)

@@ -221,8 +221,7 @@ enum p11s_err p11s_store_open(const struct p11s_store_config *config, struct p11
   if (had == mine || !atomic_compare_exchange_strong(&taken, &had, mine))
     return p11s_error_set(e, P11S_ERR_EXISTS, "this process has a signature store already");
   s = make_store(config);
-  result = s != NULL ? open_files(s, config->patient, e)
-                     : p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+  result = s != NULL ? open_files(s, config->patient, e) : p11s_error_no_memory(e);
   if (result == P11S_OK && config->fleet != NULL)
     result = p11s_fleet_open(config->fleet, &s->fleet, e);
   if (result == P11S_OK && !p11s_service_start(&s->thread, "p11s/store", run, s))

@@ -79,7 +79,7 @@ static enum p11s_err queue_locked(struct p11s_token *token, struct p11s_job *job
     return p11s_error_set(e, P11S_ERR_NOMEM, "no thread could be started for token '%s'",
                           token->slot);
   if (!p11s_queue_push(token->queue, job))
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   (void)p11s_job_acquire(job);
   return P11S_OK;
 }

@@ -99,7 +99,7 @@ enum p11s_err p11s_tokens_get(struct p11s_tokens *tokens, const char *engine, co
   if (stopped)
     return p11s_error_set(e, P11S_ERR_STOPPED, "the server is going down");
   if (token == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   if (first && tokens->config.first != NULL)
     tokens->config.first(tokens->config.arg);
   *ret = token;

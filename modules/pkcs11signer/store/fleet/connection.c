@@ -178,7 +178,7 @@ enum p11s_err p11s_connection_open(const struct p11s_fleet_config *config, unsig
     conn->mysql = mysql_init(NULL);
   if (conn == NULL || conn->mysql == NULL) {
     free(conn);
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   }
   set_options(conn->mysql, answer_s);
   result = connect_to(config, conn->mysql, e);
@@ -248,7 +248,7 @@ enum p11s_fleet_result p11s_connection_run(struct p11s_connection *conn, struct 
   enum p11s_fleet_result result = P11S_FLEET_REFUSED;
 
   if (sql->failed) {
-    (void)p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    (void)p11s_error_no_memory(e);
   } else if (mysql_real_query(conn->mysql, sql->data, sql->len) != 0) {
     (void)fail(conn->mysql, e);
     result = classify(mysql_errno(conn->mysql));

@@ -97,7 +97,7 @@ enum p11s_err p11s_fleet_open(const struct p11s_fleet_config *config, struct p11
   }
   fleet = calloc(1, sizeof *fleet);
   if (fleet == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   p11s_mutex_init(&fleet->lock, P11S_RANK_ALONE);
   p11s_cond_init(&fleet->find.wake);
   p11s_cond_init(&fleet->write.wake);
@@ -110,7 +110,7 @@ enum p11s_err p11s_fleet_open(const struct p11s_fleet_config *config, struct p11
   if (fleet->config == NULL || fleet->where == NULL ||
       !p11s_random(fleet->server, sizeof fleet->server)) {
     free_fleet(fleet);
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   }
   *ret = fleet;
   return P11S_OK;

@@ -45,7 +45,7 @@ enum p11s_err p11s_fleet_walk(struct p11s_fleet *fleet, p11s_store_fn fn, void *
     return p11s_error_set(e, P11S_ERR_HOST, "there is no fleet store");
   w = calloc(1, sizeof *w);
   if (w == NULL)
-    return p11s_error_set(e, P11S_ERR_NOMEM, "out of memory");
+    return p11s_error_no_memory(e);
   *w =
       (struct walk){{.choose = see, .arg = w, .tries = TRIES}, fn, arg, ret_deleted != NULL, false};
   result = p11s_connection_open(fleet->config, ANSWER_S, &conn, e);

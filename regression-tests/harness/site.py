@@ -128,6 +128,15 @@ class Site:
         return self.pdnsutil("backend-cmd", "pkcs11signer", text, check=check,
                              quiet=(f"== {text}",), **how)
 
+    def paste(self, command: str, **how) -> Result:
+        """A command that a message has, in a shell that finds the programs under test by name."""
+        directory = self.place.directory("bin", 0o755)
+        if not (directory / "pdnsutil").is_symlink():
+            (directory / "pdnsutil").symlink_to(programs.pdnsutil())
+        path = f"{directory}:{self.runner.environment['PATH']}"
+        env = self.runner.environment_of([programs.pdnsutil()], {"PATH": path})
+        return self.runner.run("/bin/sh", "-e", "-c", command, env=env, **how)
+
     # -- servers
 
     def start_server(self, directory: str = "conf", **how) -> Server:

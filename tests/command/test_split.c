@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "command/split.h"
-#include "rig/pin_rig.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -158,43 +157,6 @@ static void clearing(void **state)
   p11s_words_clear(&words);
 }
 
-/* What the shell makes of the command that the PIN guard gives, for pdnsutil, and what is made of
- * that here. */
-static void a_command_that_was_pasted(void **state)
-{
-  /* The last two are not enough: nothing, and what another token has as well. */
-  static const char *const serials[] = {"a1", "a 1", "it's $HOME `x`", "\"\\\\;#*", "", "00"};
-  static const char *const uris[] = {"pkcs11:token=it%27s%20%24me;serial=",
-                                     "pkcs11:token=it%27s%20%24me;serial=00"};
-  struct p11s_pin_guard *g = pin_guard(pin_dir);
-
-  (void)state;
-  pin_right(g, "00/other label", "pin~1234");
-  for (size_t i = 0; i < sizeof serials / sizeof serials[0]; i++) {
-    struct p11s_slot_info token = pin_token("a1/it's $me", 0);
-    struct p11s_words words;
-    struct p11s_error e;
-    char line[2048];
-    FILE *out;
-
-    (void)snprintf(token.serial, sizeof token.serial, "%s", serials[i]);
-    (void)p11s_pin_guard_refused_error(g, &token, &e);
-    assert_non_null(strstr(e.text, "say: pdnsutil "));
-    (void)snprintf(line, sizeof line, "pdnsutil() { test $# = 3 && printf %%s \"$3\"; }; %s",
-                   strstr(e.text, "say: ") + strlen("say: "));
-    out = popen(line, "r"); // NOLINT(cert-env33-c): a shell is what is tested
-    assert_non_null(out);
-    line[fread(line, 1, sizeof line - 1, out)] = '\0';
-    assert_int_equal(pclose(out), 0);
-    assert_int_equal(p11s_words_split(line, &words, &e), P11S_OK);
-    assert_int_equal(words.count, 2);
-    assert_string_equal(words.word[0], "unlock-login");
-    assert_string_equal(words.word[1], i < 4 ? serials[i] : uris[i - 4]);
-    p11s_words_clear(&words);
-  }
-  p11s_pin_guard_free(g);
-}
-
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -206,7 +168,6 @@ int main(void)
       cmocka_unit_test(limits),
       cmocka_unit_test(removing),
       cmocka_unit_test(clearing),
-      cmocka_unit_test_setup_teardown(a_command_that_was_pasted, pin_rig_setup, pin_rig_teardown),
   };
 
   return cmocka_run_group_tests_name("words", tests, NULL, NULL);

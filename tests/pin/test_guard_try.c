@@ -206,6 +206,38 @@ static void unclear_over_a_restart(void **state)
   p11s_pin_guard_free(g);
 }
 
+/* The command that allows one more try, as a shell gives it to the program. */
+static void a_command_to_be_pasted(void **state)
+{
+  /* The last two are not enough: nothing, and what another token has as well. */
+  static const char *const serials[] = {"a1", "a 1", "it's $HOME `x`", "\"\\\\;#*", "", "00"};
+  static const char *const uris[] = {"pkcs11:token=it%27s%20%24me;serial=",
+                                     "pkcs11:token=it%27s%20%24me;serial=00"};
+  struct p11s_pin_guard *g = pin_guard(pin_dir);
+
+  (void)state;
+  pin_right(g, "00/other label", "pin~1234");
+  for (size_t i = 0; i < sizeof serials / sizeof serials[0]; i++) {
+    struct p11s_slot_info token = pin_token("a1/it's $me", 0);
+    struct p11s_error e;
+    char line[2048], expected[256];
+    FILE *out;
+
+    (void)snprintf(token.serial, sizeof token.serial, "%s", serials[i]);
+    (void)p11s_pin_guard_refused_error(g, &token, &e);
+    assert_non_null(strstr(e.text, "say: pkcs11signer "));
+    (void)snprintf(line, sizeof line, "pkcs11signer() { printf '%%s|' \"$@\"; }; %s",
+                   strstr(e.text, "say: ") + strlen("say: "));
+    out = popen(line, "r"); // NOLINT(cert-env33-c): a shell is what is tested
+    assert_non_null(out);
+    line[fread(line, 1, sizeof line - 1, out)] = '\0';
+    assert_int_equal(pclose(out), 0);
+    (void)snprintf(expected, sizeof expected, "unlock-login|%s|", i < 4 ? serials[i] : uris[i - 4]);
+    assert_string_equal(line, expected);
+  }
+  p11s_pin_guard_free(g);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, pin_rig_setup, pin_rig_teardown)
@@ -218,6 +250,7 @@ int main(void)
       TEST(a_login_cut_short_is_not_tried_again),
       TEST(unclear_in_memory),
       TEST(unclear_over_a_restart),
+      TEST(a_command_to_be_pasted),
   };
 #undef TEST
 

@@ -4,6 +4,7 @@
 #include "ahead/internal.h"
 #include "base/lock.h"
 #include "base/log.h"
+#include "base/paste.h"
 #include "base/text.h"
 #include "store/recover.h"
 #include "store/record.h"
@@ -59,6 +60,7 @@ static void say_late(struct p11s_ahead *a)
 {
   uint64_t missing = atomic_load(&a->missing);
   uint32_t now = p11s_record_now();
+  struct p11s_buf status = P11S_BUF_INIT, all = P11S_BUF_INIT;
   char text[32];
 
   if (missing == 0 || a->config.weeks == 0 || a->warned == a->week ||
@@ -66,13 +68,16 @@ static void say_late(struct p11s_ahead *a)
     return;
   a->warned = a->week;
   p11s_utc(text, sizeof text, P11S_UTC_MINUTE, (int64_t)a->week + P11S_WEEK_SECONDS);
-  p11s_log_event(
-      P11S_LOG_WARNING,
-      "signing ahead is late: %llu signature%s still missing, and PowerDNS asks for what "
-      "is missing from %s on. Is the token away (pdnsutil backend-cmd pkcs11signer status), or "
-      "pkcs11signer-ahead-rate too low? pdnsutil backend-cmd pkcs11signer \"sign-ahead all\" "
-      "makes them now",
-      (unsigned long long)missing, p11s_plural(missing), text);
+  p11s_paste(&status, "pkcs11signer", "status", NULL);
+  p11s_paste(&all, "pkcs11signer", "sign-ahead", "all", NULL);
+  p11s_log_event(P11S_LOG_WARNING,
+                 "signing ahead is late: %llu signature%s still missing, and PowerDNS asks for "
+                 "what is missing from %s on. Is the token away (%s), or pkcs11signer-ahead-rate "
+                 "too low? To make them now: %s",
+                 (unsigned long long)missing, p11s_plural(missing), text, p11s_buf_text(&status),
+                 p11s_buf_text(&all));
+  p11s_buf_clear(&status);
+  p11s_buf_clear(&all);
 }
 
 /* A store in which there is no room for what is signed ahead: signing would be in vain. */

@@ -6,6 +6,7 @@
 #include "sign/key.h"
 #include "base/lock.h"
 #include "base/log.h"
+#include "base/paste.h"
 #include "token/status_file.h"
 #include "base/counters.h"
 #include "store/record.h"
@@ -114,10 +115,11 @@ static void say_why(struct p11s_ahead *a, enum p11s_budget_why why)
 {
   struct p11s_buf text = P11S_BUF_INIT;
 
-  if (why != a->why && p11s_plan_why(a->work.plan, why, &text))
-    p11s_log_event(P11S_LOG_WARNING,
-                   "signing ahead: %s. pdnsutil backend-cmd pkcs11signer budget shows all zones",
-                   p11s_buf_text(&text));
+  if (why != a->why && p11s_plan_why(a->work.plan, why, &text)) {
+    p11s_buf_addstr(&text, ". All zones: ");
+    p11s_paste(&text, "pkcs11signer", "budget", NULL);
+    p11s_log_event(P11S_LOG_WARNING, "signing ahead: %s", p11s_buf_text(&text));
+  }
   a->why = why;
   p11s_buf_clear(&text);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "admin/assign.h"
+#include "base/paste.h"
 #include "command/internal.h"
 #include "pkcs11/module.h"
 #include "command/table.h"
@@ -168,13 +169,13 @@ static void report(const struct p11s_command_ctx *ctx, const struct p11s_assignm
   if (ref->public_key != NULL)
     p11s_buf_addf(ctx->out, ", tag %u",
                   key_tag(a->flags, alg->number, ref->public_key, ref->public_key_len));
-  p11s_buf_addstr(ctx->out, "\nNext: pdnsutil rectify-zone ");
-  p11s_buf_add_shell(ctx->out, a->zone);
+  p11s_buf_addstr(ctx->out, "\nNext: ");
+  p11s_paste(ctx->out, "pdnsutil", "rectify-zone", a->zone, NULL);
   p11s_buf_addstr(ctx->out, "\n");
   if (a->flags != 257)
     return;
-  p11s_buf_addstr(ctx->out, "      pdnsutil show-zone ");
-  p11s_buf_add_shell(ctx->out, a->zone);
+  p11s_buf_addstr(ctx->out, "      ");
+  p11s_paste(ctx->out, "pdnsutil", "show-zone", a->zone, NULL);
   p11s_buf_addstr(ctx->out, " # has the DS for the parent zone\n");
 }
 

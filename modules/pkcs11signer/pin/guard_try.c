@@ -2,6 +2,7 @@
 /* One login: whether it may be tried, and what is remembered of it (pin/guard.h). */
 #include "base/buf.h"
 #include "base/lock.h"
+#include "base/paste.h"
 #include "pin/guard_internal.h"
 #include "pkcs11/uri.h"
 
@@ -54,7 +55,7 @@ static bool has_namesake(const struct p11s_pin_marks *m, const struct p11s_slot_
   return false;
 }
 
-/* As unlock-login takes it, one word. A serial number does where no other remembered token has it;
+/* As unlock-login takes it. A serial number does where no other remembered token has it;
    else a URI, which a TPM's tokens and the PINs of one card take. */
 static void add_token_name(struct p11s_pin_guard *g, const struct p11s_slot_info *slot,
                            struct p11s_buf *out)
@@ -65,7 +66,7 @@ static void add_token_name(struct p11s_pin_guard *g, const struct p11s_slot_info
   unique = unique && !has_namesake(&g->shared, slot) && !has_namesake(&g->own, slot);
   p11s_unlock(&g->lock);
   if (unique) {
-    p11s_buf_add_shell(out, slot->serial);
+    p11s_buf_addstr(out, slot->serial);
     return;
   }
   p11s_buf_addstr(out, "pkcs11:token=");
@@ -79,17 +80,13 @@ static enum p11s_err not_tried(struct p11s_pin_guard *g, const struct p11s_slot_
                                enum p11s_err code, const char *before, const char *behind,
                                struct p11s_error *e)
 {
-  struct p11s_buf words = P11S_BUF_INIT, command = P11S_BUF_INIT;
+  struct p11s_buf name = P11S_BUF_INIT, command = P11S_BUF_INIT;
 
-  /* One word for the shell, of which the command makes words by the same rules (command/split.h).
-   */
-  p11s_buf_addstr(&words, "unlock-login ");
-  add_token_name(g, slot, &words);
-  p11s_buf_add_shell(&command, p11s_buf_text(&words));
-  (void)p11s_error_set(e, code,
-                       "%stoken '%s' (serial %s) %s, say: pdnsutil backend-cmd pkcs11signer %s",
-                       before, slot->label, slot->serial, behind, p11s_buf_text(&command));
-  p11s_buf_clear(&words);
+  add_token_name(g, slot, &name);
+  p11s_paste(&command, "pkcs11signer", "unlock-login", p11s_buf_text(&name), NULL);
+  (void)p11s_error_set(e, code, "%stoken '%s' (serial %s) %s, say: %s", before, slot->label,
+                       slot->serial, behind, p11s_buf_text(&command));
+  p11s_buf_clear(&name);
   p11s_buf_clear(&command);
   return code;
 }

@@ -19,6 +19,7 @@ extern "C" {
 #include "command/command.h"
 #include "format/keyref.h"
 #include "base/lock.h"
+#include "base/paste.h"
 #include "format/wrap.h"
 }
 
@@ -40,11 +41,9 @@ std::string wrapped(const std::string &zone, const DNSBackend::KeyData &row)
     p11s_wrap_key(zone.c_str(), row.id, p11s_key_identity(key), p11s_key_reference(key), &out);
   } else {
     Text message;
-    p11s_buf_addf(&message,
-                  "%s; assign the key anew, or remove the row with pdnsutil remove-zone-key ",
-                  error.text);
-    p11s_buf_add_shell(&message, zone.c_str());
-    p11s_buf_addf(&message, " %llu", static_cast<unsigned long long>(row.id));
+    p11s_buf_addf(&message, "%s; assign the key anew, or remove the row with ", error.text);
+    p11s_paste(&message, "pdnsutil", "remove-zone-key", zone.c_str(),
+               std::to_string(row.id).c_str(), nullptr);
     p11s_wrap_broken(zone.c_str(), row.id, message.text().c_str(), &out);
   }
   p11s_key_release(key);

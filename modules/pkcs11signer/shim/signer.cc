@@ -16,6 +16,7 @@ extern "C" {
 #include "base/fork.h"
 #include "base/lock.h"
 #include "base/owner.h"
+#include "base/paste.h"
 #include "pkcs11/module.h"
 }
 
@@ -33,6 +34,7 @@ p11s_signer *makeSigner()
   p11s_signer *made = nullptr;
 
   installLogSink();
+  p11s_paste_set_configuration(::arg()["config-dir"].c_str(), ::arg()["config-name"].c_str());
   if (!compat::isServer() && !p11s_owner_set(stateDir)) {
     const std::string why = stringerror();
     g_log << Logger::Warning << "[pkcs11signer] root may not work as the owner of " << stateDir

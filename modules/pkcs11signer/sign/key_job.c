@@ -266,8 +266,8 @@ enum p11s_err p11s_key_generate(struct p11s_key *key, unsigned bits, uint64_t de
   if (key->pinned)
     return p11s_error_set(e, P11S_ERR_EXISTS,
                           "the reference pins the public key of an existing key, which a new one "
-                          "cannot be; make and assign the new key with backend-cmd generate, then "
-                          "remove this one");
+                          "cannot be; make and assign the new key with `pkcs11signer generate`, "
+                          "then remove this one");
   job = make_job(key, &generate_ops);
   result = job == NULL
                ? P11S_OK

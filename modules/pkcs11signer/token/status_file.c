@@ -4,6 +4,7 @@
 #include "base/crypto.h"
 #include "base/lock.h"
 #include "base/log.h"
+#include "base/paste.h"
 #include "token/status_internal.h"
 #include "base/counters.h"
 #include "base/service.h"
@@ -136,6 +137,9 @@ static bool put(struct p11s_status *r, const char *text, size_t len)
 
 static void write_file(struct p11s_status *r, struct text *text)
 {
+  struct p11s_buf command = P11S_BUF_INIT;
+  int why;
+
   free(r->states);
   free(r->all);
   r->states = strdup(p11s_buf_text(&text->states));
@@ -145,12 +149,14 @@ static void write_file(struct p11s_status *r, struct text *text)
   if (put(r, p11s_buf_text(&text->all), text->all.len) ||
       put(r, p11s_buf_text(&text->all), text->all.len) || r->complained)
     return;
+  why = errno;
   r->complained = true;
-  p11s_log_event(
-      P11S_LOG_WARNING,
-      "%s cannot be written (%s): `pdnsutil backend-cmd pkcs11signer status` will not show this "
-      "server; everything else goes on",
-      r->path, strerror(errno));
+  p11s_paste(&command, "pkcs11signer", "status", NULL);
+  p11s_log_event(P11S_LOG_WARNING,
+                 "%s cannot be written (%s): `%s` will not show this server; everything else goes "
+                 "on",
+                 r->path, strerror(why), p11s_buf_text(&command));
+  p11s_buf_clear(&command);
 }
 
 static void write_if_new(struct p11s_status *r)

@@ -3,6 +3,7 @@
    token/job.h, token/always_auth.h). */
 #include "token/always_auth.h"
 #include "base/lock.h"
+#include "base/paste.h"
 #include "pin/login.h"
 #include "pkcs11/attribute.h"
 #include "base/secret_source.h"
@@ -97,14 +98,18 @@ static enum p11s_err prove(const struct p11s_work *work, const struct p11s_secre
 {
   const struct p11s_slot_info *slot = p11s_session_slot(work->session);
 
+  struct p11s_buf command = P11S_BUF_INIT;
+
   if (p11s_pin_guard_proof(work->token->config.guard, slot, pin) != P11S_PIN_OTHER)
     return P11S_OK;
-  return p11s_error_set(
+  p11s_paste(&command, "pkcs11signer", "check", NULL);
+  (void)p11s_error_set(
       e, P11S_ERR_PIN_REFUSED,
       "token '%s' (serial %s) is logged in, but not with this PIN: correct it; if the "
-      "PIN was changed on the token, log in once with the new one, e.g. by "
-      "pdnsutil backend-cmd pkcs11signer check",
-      slot->label, slot->serial);
+      "PIN was changed on the token, log in once with the new one, e.g. by %s",
+      slot->label, slot->serial, p11s_buf_text(&command));
+  p11s_buf_clear(&command);
+  return P11S_ERR_PIN_REFUSED;
 }
 
 static bool wants_login(const struct p11s_work *work)

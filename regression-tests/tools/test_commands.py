@@ -12,8 +12,8 @@ from harness.pdnsutil_output import shown_keys
 from harness.validate import assert_delv
 
 ZONE = zones.SIGNED
-COMMANDS = ("help", "modules", "tokens", "keys", "assign", "generate", "check", "status", "unlock-login", "forecast",
-            "budget", "sign-ahead", "warm", "store")
+COMMANDS = ("help", "version", "modules", "tokens", "keys", "assign", "generate", "check", "status", "unlock-login",
+            "forecast", "budget", "sign-ahead", "warm", "store")
 
 
 # -- help, modules

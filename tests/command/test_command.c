@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Commands as far as they need no token; test_command_token.c has the rest. */
+#include "command/manual.h"
+#include "pkcs11signer-config.h"
 #include "rig/command_rig.h"
 
 #include <setjmp.h>
@@ -65,6 +67,46 @@ static void help_explains_one(void **state)
   assert_has(command_bad("help assing", P11S_ERR_SYNTAX), assign_usage);
 }
 
+static void help_behind_a_command(void **state)
+{
+  (void)state;
+  assert_begins(command_good("assign --help"), assign_usage);
+  assert_begins(command_good("assign example.org --help 13"), assign_usage);
+  assert_begins(command_good("--help check"), "check [ZONE]\n");
+  assert_has(command_good("--help"), assign_usage);
+  assert_has(command_bad("assing --help", P11S_ERR_SYNTAX), assign_usage);
+}
+
+/* It does something, or says why not. */
+static void each_command_is_there(void **state)
+{
+  (void)state;
+  for (const struct p11s_manual *m = NULL; (m = p11s_manual_next(m)) != NULL;) {
+    size_t least, most;
+    char line[64];
+
+    p11s_manual_count(m, &least, &most);
+    assert_in_range(least, 0, most);
+    (void)snprintf(line, sizeof line, "%s", m->name);
+    for (size_t i = 0; i < least; i++)
+      (void)snprintf(line + strlen(line), sizeof line - strlen(line), " x");
+    if (command_run(line) == P11S_OK)
+      assert_true(command_out.len > 0);
+    else
+      assert_has_not(command_error.text, "usage:");
+  }
+}
+
+static void versions(void **state)
+{
+  (void)state;
+  assert_string_equal(command_good("version"),
+                      PACKAGE_STRING " for PowerDNS " P11S_PDNS_VERSION "\n");
+  assert_string_equal(command_good("version --json"),
+                      "[\n  {\"version\": \"" PACKAGE_VERSION "\", \"powerdns\": "
+                      "\"" P11S_PDNS_VERSION "\"}\n]\n");
+}
+
 static void help_as_json(void **state)
 {
   (void)state;
@@ -88,15 +130,15 @@ static void unknown_commands(void **state)
       {"asign", "mean: assign ZONE"},  {"assing", "mean: assign ZONE"},
       {"Chekc", "mean: check [ZONE]"}, {"gen", "mean: generate ZONE"},
       {"token", "mean: tokens"},       {"key a b", "mean: keys MODULE"},
-      {"module", "mean: modules"},     {"--help", "mean: help"},
+      {"module", "mean: modules"},     {"halp", "mean: help"},
       {"generte", "mean: generate"},
   };
 
   (void)state;
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     assert_has(command_bad(cases[i].typed, P11S_ERR_SYNTAX), cases[i].meant);
-  assert_has(command_bad("frobnicate", P11S_ERR_SYNTAX), "there are: help, modules");
-  assert_has(command_bad("x", P11S_ERR_SYNTAX), "there are: help, modules");
+  assert_has(command_bad("frobnicate", P11S_ERR_SYNTAX), "there are: help, version, modules");
+  assert_has(command_bad("x", P11S_ERR_SYNTAX), "there are: help, version, modules");
   assert_has(command_bad("''", P11S_ERR_SYNTAX), "no such command");
   /* Somebody forgot the command: what was typed may be a PIN. */
   assert_has(command_bad(COMMAND_PIN, P11S_ERR_SYNTAX), "no such command");
@@ -251,6 +293,9 @@ int main(void)
       cmocka_unit_test_setup_teardown(help_lists_all, setup, teardown),
       cmocka_unit_test_setup_teardown(help_explains_one, setup, teardown),
       cmocka_unit_test_setup_teardown(help_as_json, setup, teardown),
+      cmocka_unit_test_setup_teardown(help_behind_a_command, setup, teardown),
+      cmocka_unit_test_setup_teardown(each_command_is_there, setup, teardown),
+      cmocka_unit_test_setup_teardown(versions, setup, teardown),
       cmocka_unit_test_setup_teardown(unknown_commands, setup, teardown),
       cmocka_unit_test_setup_teardown(wrong_number_of_arguments, setup, teardown),
       cmocka_unit_test_setup_teardown(bad_lines, setup, teardown),

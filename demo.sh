@@ -1,34 +1,34 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# A walk-through: a zone signed live with keys on a token, by a stock PowerDNS.
+# A zone signed live with keys on a token, by a stock PowerDNS.
 #
-#   ./demo.sh           SQLite and SoftHSM
-#   ./demo.sh --mysql   the same on a private MariaDB
+#   ./demo.sh           the zone in SQLite, the keys in SoftHSM
+#   ./demo.sh --card    the keys on a SmartCard-HSM: an emulated one, behind the real pcscd and OpenSC
+#   ./demo.sh --mysql   the zone in a private MariaDB
 #   ./demo.sh --keep    leaves the server running, and says how to go on
 #
-# Everything happens in a directory of its own, with ports on the loopback
-# interface. p11-kit knows the demo's token there and nothing else. For root it
-# would read no such configuration, so the commands then run as user pdns.
-# The exit status says whether all was as expected.
+# Everything happens in a directory of its own and on the loopback interface. p11-kit knows the demo's
+# token there and nothing else. For root it would read no such configuration, so the commands then run
+# as user pdns. The exit status says whether all was as expected.
 
 set -u -o pipefail
 export LC_ALL=C.UTF-8
 PATH=$PATH:/usr/sbin:/sbin
 
 ZONE=example.test
-TOKEN="demo token"
 PIN=$((RANDOM % 9000 + 1000))$((RANDOM % 9000 + 1000))
 
-# Set: the first step is done, and left this directory behind.
+# Set: the module is built, and this directory made.
 dir=${PKCS11SIGNER_DEMO-}
-database=sqlite keep=no server='' mariadb='' last=''
+card=no database=gsqlite3 keep=no step=${dir:+1} pids=() options=() last=''
 for option in "$@"; do
   case $option in
-    --mysql) database=mysql ;;
+    --card) card=yes options+=(--card) ;;
+    --mysql) database=gmysql options+=(--mysql) ;;
     --keep) keep=yes ;;
     *)
-      sed -n '3,13s/^# \{0,1\}//p' "$0"
+      sed -n '4,13s/^# \{0,1\}//p' "$0"
       [[ $option == --help || $option == -h ]]
       exit
       ;;
@@ -37,67 +37,41 @@ done
 
 # --- saying what happens ------------------------------------------------------
 
-bold='' green='' red='' plain=''
-if [[ -t 1 ]]; then
-  bold=$'\e[1m' green=$'\e[32m' red=$'\e[31m' plain=$'\e[0m'
-fi
-number=0
-
-step() {
-  number=$((number + 1))
-  printf '\n%s%d. %s%s\n' "$bold" "$number" "$1" "$plain"
-}
-
-say() { printf '   %s\n' "$@"; }
+step() { printf '\n%d. %s\n' "$((++step))" "$1"; }
 
 # A command line as one would type it.
 typed() {
   local word line=
   for word in "$@"; do
-    if [[ $word =~ ^[A-Za-z0-9_./:=@%+,-]+$ ]]; then
-      line+=" $word"
-    elif [[ $word != *[\"\$\`\\]* && $word == *\'* ]]; then
-      line+=" \"$word\""
-    else
-      line+=" '${word//\'/\'\\\'\'}'"
-    fi
+    [[ $word =~ ^[A-Za-z0-9_./:=@%+,-]+$ ]] || word="'${word//\'/\'\\\'\'}'"
+    line+=" $word"
   done
   printf '%s' "${line# }"
 }
 
-# run COMMAND…: prints the command and its output, keeps the output in $last.
-# Whatever fails ends the demo.
+# run COMMAND…: prints the command and its output, keeps the output in $last. What fails ends the demo.
 run() {
   local status
-  printf '   %s$ %s%s\n' "$bold" "$(typed "$@")" "$plain"
+  printf '   $ %s\n' "$(typed "$@")"
   last=$("$@" 2>&1 </dev/null)
   status=$?
   [[ -z $last ]] || printf '%s\n' "$last" | sed 's/^/     /'
   [[ $status == 0 ]] || fail "that command ended with $status"
 }
 
-# expect WHAT PATTERN: the last output holds a line that matches.
+# expect WHAT PATTERN [NO]: the last output holds a line that matches; with NO, none.
 expect() {
   if grep -Eq -- "$2" <<<"$last"; then
-    printf '   %s✓ %s%s\n' "$green" "$1" "$plain"
+    [[ -z ${3-} ]] || fail "expected: $1"
   else
-    fail "expected: $1"
+    [[ -n ${3-} ]] || fail "expected: $1"
   fi
-}
-
-# expect_not WHAT PATTERN: the last output holds none.
-expect_not() {
-  if grep -Eq -- "$2" <<<"$last"; then
-    fail "expected: $1"
-  fi
-  printf '   %s✓ %s%s\n' "$green" "$1" "$plain"
 }
 
 fail() {
-  printf '   %s✗ %s%s\n' "$red" "$1" "$plain"
-  if [[ -n $dir && -s $dir/pdns.log ]]; then
-    printf '\nThe end of the server'\''s log:\n'
-    tail -n 20 "$dir/pdns.log" | sed 's/^/     /'
+  printf '   FAILED: %s\n' "$1"
+  if [[ -n $dir ]]; then
+    tail -n 20 "$dir"/*.log 2>/dev/null | sed 's/^/     /'
   fi
   keep=no
   exit 1
@@ -105,26 +79,24 @@ fail() {
 
 # --- cleaning up --------------------------------------------------------------
 
-stop() {
-  local pid=$1 tries
-  [[ -n $pid ]] && kill "$pid" 2>/dev/null || return 0
-  for ((tries = 0; tries < 200; tries++)); do
-    kill -0 "$pid" 2>/dev/null || return 0
-    sleep 0.05
-  done
-  kill -KILL "$pid" 2>/dev/null
-}
-
 clean_up() {
-  [[ $keep == yes || -z $dir ]] && return
-  stop "$server"
-  stop "$mariadb"
+  local pid tries
+  [[ $keep == no && -n $dir ]] || return 0
+  kill "${pids[@]}" 2>/dev/null
+  for pid in "${pids[@]}"; do
+    for ((tries = 0; tries < 200; tries++)); do
+      kill -0 "$pid" 2>/dev/null || continue 2
+      sleep 0.05
+    done
+    kill -KILL "$pid" 2>/dev/null
+  done
   wait 2>/dev/null
   rm -rf -- "$dir"
 }
 trap clean_up EXIT
 trap 'keep=no; exit 130' INT
 trap 'keep=no; exit 143' TERM
+trap 'keep=no; exit 141' PIPE
 
 # wait_until WHAT PID COMMAND…: until the command succeeds, the process ends, or 60 s.
 wait_until() {
@@ -145,26 +117,26 @@ first_of() {
   return 1
 }
 
-# --- setting up ---------------------------------------------------------------
+# --- a directory, a token, a database -----------------------------------------
 
-# What $dir needs of this directory, which the demo's user perhaps may not enter.
+# What $dir needs of this one, which the demo's user perhaps may not enter.
 prepare() {
-  local here options=() libs
+  local here libs
   here=$(cd "$(dirname "$0")" && pwd)
-  [[ $database == sqlite ]] || options=(--mysql)
-  step "Install what is needed and build the module (./setup.sh)"
+  step "Build the module, and install what it needs"
+  printf '   $ %s\n' "$(typed ./setup.sh ${options[@]+"${options[@]}"})"
   "$here/setup.sh" ${options[@]+"${options[@]}"} 2>&1 | sed 's/^/     /' || fail "setup.sh failed"
   libs=${P11S_MODULE_DIR:-$here/.build/build/modules/pkcs11signer/.libs}
-  [[ -e $libs/libpkcs11signerbackend.so ]] || fail "$libs/libpkcs11signerbackend.so is missing"
-  say "the module: $libs/libpkcs11signerbackend.so"
-  dir=$(mktemp -d /tmp/pkcs11signer-demo.XXXXXX) || fail "no private directory"
-  mkdir "$dir/modules"
+  dir=$(mktemp -d /tmp/pkcs11signer-demo.XXXX) || fail "no private directory"
+  mkdir -p "$dir"/{modules,tokens,run,state,etc,pcscd,readers} "$dir/xdg/pkcs11/modules"
   cp "$libs"/{libpkcs11signerbackend,pkcs11signer}.so "$dir/modules/" || fail "no copy of the module"
+  if [[ $card == yes ]]; then
+    cc -D_GNU_SOURCE -o "$dir/card" "$here"/regression-tests/harness/native/schsm/*.c -lcrypto || fail "no card"
+  fi
 }
 
 # The rest of this script as user pdns.
 become_pdns() {
-  say "" "From here on all runs as user pdns, as Debian's server does."
   chmod -R u=rwX,go= "$dir"
   chown -R pdns: "$dir" || fail "$dir could not be given to user pdns"
   cd "$dir" || fail "$dir is gone"
@@ -172,72 +144,73 @@ become_pdns() {
     bash -c "$(<"$script")" "$0" "$@"
 }
 
-if [[ -z $dir ]]; then
-  script=$(readlink -f "$0")
-  prepare
-  [[ $(id -u) != 0 ]] || become_pdns "$@"
-else
-  number=1
-fi
-
-mkdir -p "$dir"/{tokens,run,state,etc} "$dir/xdg/pkcs11/modules"
-softhsm=$(first_of /usr/lib/softhsm/libsofthsm2.so /usr/lib/*/softhsm/libsofthsm2.so) ||
-  fail "SoftHSM is not installed"
-backends=$(first_of /usr/lib/*/pdns) || fail "PowerDNS has no backends installed"
-for backend in "$backends"/lib*backend.so; do
-  [[ -e $dir/modules/${backend##*/} ]] || ln -s "$backend" "$dir/modules/"
-done
-
-# PKCS#11 modules: SoftHSM, with tokens of the demo's own, and none of the machine's.
-unset "${!P11_KIT_@}" OPENSC_CONF PKCS11SIGNER_PROBE
-export XDG_CONFIG_HOME=$dir/xdg
-echo "user-config: only" >"$dir/xdg/pkcs11/pkcs11.conf"
-echo "module: $softhsm" >"$dir/xdg/pkcs11/modules/softhsm2.module"
-
-# The tools of the demo, so that each command below can be typed as it is shown.
-export SOFTHSM2_CONF=$dir/etc/softhsm2.conf
-cat >"$SOFTHSM2_CONF" <<END
+softhsm() {
+  LIBRARY=$(first_of /usr/lib/softhsm/libsofthsm2.so /usr/lib/*/softhsm/libsofthsm2.so) ||
+    fail "SoftHSM is not installed"
+  MODULE=softhsm2 TOKEN=demo
+  cat >"$dir/etc/softhsm2.conf" <<END
 directories.tokendir = $dir/tokens
-objectstore.backend = file
 log.level = ERROR
 END
-CONF=--config-dir=$dir/etc
-umask 077
-printf '%s\n' "$PIN" >"$dir/etc/pin"
+}
 
-case $database in
-  sqlite)
-    sqlite3 "$dir/pdns.sqlite3" <"$(first_of /usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql \
-      /usr/share/doc/pdns-backend-sqlite3/schema.sqlite3.sql)" || fail "no SQLite database"
-    launch=gsqlite3
-    settings="gsqlite3-database=$dir/pdns.sqlite3"
-    sql() { sqlite3 "$dir/pdns.sqlite3" "$1"; }
-    ;;
-  mysql)
-    me=$(id -un)
-    mkdir "$dir/mysql"
-    mariadb-install-db --no-defaults --datadir="$dir/mysql" --skip-test-db --user="$me" \
-      --auth-root-authentication-method=normal >"$dir/mariadb.log" 2>&1 || fail "no MariaDB"
-    setsid mariadbd --no-defaults --datadir="$dir/mysql" --socket="$dir/mysql.sock" --skip-networking \
-      --pid-file="$dir/mysql.pid" --user="$me" >>"$dir/mariadb.log" 2>&1 &
-    mariadb=$!
-    sql() { mariadb --no-defaults -u root -S "$dir/mysql.sock" -N -r -e "$1" "${2-pdns}"; }
-    wait_until MariaDB "$mariadb" sql "SELECT 1" "" || fail "MariaDB ended: $(tail -n 3 "$dir/mariadb.log")"
-    sql "CREATE DATABASE pdns" "" || fail "no MySQL database"
-    mariadb --no-defaults -u root -S "$dir/mysql.sock" pdns \
-      <"$(first_of /usr/share/pdns-backend-mysql/schema/schema.mysql.sql \
-        /usr/share/doc/pdns-backend-mysql/schema.mysql.sql)" || fail "no MySQL database"
-    launch=gmysql
-    settings=$(printf '%s\n' "gmysql-socket=$dir/mysql.sock" gmysql-user=root gmysql-dbname=pdns)
-    ;;
-esac
+# pcscd with a reader of its own only, and the card in it, in namespaces: its socket is in $dir.
+smartcard() {
+  local driver port=15963
+  LIBRARY=$(first_of /usr/lib/*/opensc-pkcs11.so) || fail "OpenSC is not installed"
+  MODULE=opensc TOKEN=DENK0100042
+  driver=$(first_of /usr/lib/pcsc/drivers/serial/libifdvpcd.so) || fail "vsmartcard-vpcd is not installed"
+  cp "$driver" "$dir/readers/driver.so"
+  mkdir "$dir/readers/none" "$dir/readers/etc"
+  printf '%s\n' 'FRIENDLYNAME "Demo"' "DEVICENAME /dev/null:$port" "LIBPATH $dir/readers/driver.so" \
+    "CHANNELID $port" >"$dir/readers/etc/demo"
+  # shellcheck disable=SC2016
+  setsid unshare --map-root-user --mount --net --propagation private bash -euc '
+    ip link set lo up
+    mount -t tmpfs none /run
+    mkdir /run/pcscd
+    mount --bind "$0/pcscd" /run/pcscd
+    mount --bind "$0/readers/none" /usr/lib/pcsc/drivers
+    setpriv --pdeathsig TERM "$0/card" "$0/memory" "$0/control" "$1" "$2" &
+    pcscd --help | grep -q disable-polkit && set -- --disable-polkit || set --
+    exec pcscd --foreground --config "$0/readers/etc" "$@"
+    ' "$dir" "$TOKEN" "$port" >"$dir/pcscd.log" 2>&1 &
+  pids+=($!)
+  echo 'app default { }' >"$dir/etc/opensc.conf"
+  wait_until "the card" $! card_is_seen || fail "this machine lets no pcscd run in namespaces"
+}
+card_is_seen() { opensc-tool --list-readers | grep " Yes "; }
 
-configure() {
+gsqlite3() {
+  settings="gsqlite3-database=$dir/pdns.sqlite3"
+  sql() { sqlite3 "$dir/pdns.sqlite3"; }
+  sql <"$(first_of /usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql \
+    /usr/share/doc/pdns-backend-sqlite3/schema.sqlite3.sql)" || fail "no SQLite database"
+}
+
+gmysql() {
+  local me
+  me=$(id -un)
+  settings=$(printf '%s\n' "gmysql-socket=$dir/mysql.sock" gmysql-user=root gmysql-dbname=pdns)
+  sql() { mariadb --no-defaults -u root -S "$dir/mysql.sock" -N -r "${1-pdns}"; }
+  mariadb-install-db --no-defaults --datadir="$dir/mysql" --skip-test-db --user="$me" \
+    --auth-root-authentication-method=normal >"$dir/mariadb.log" 2>&1 || fail "no MariaDB"
+  setsid mariadbd --no-defaults --datadir="$dir/mysql" --socket="$dir/mysql.sock" --skip-networking \
+    --pid-file="$dir/mysql.pid" --user="$me" >>"$dir/mariadb.log" 2>&1 &
+  pids+=($!)
+  wait_until MariaDB $! mariadb-admin --no-defaults -u root -S "$dir/mysql.sock" ping || fail "MariaDB ended"
+  sql "" <<<"CREATE DATABASE pdns" || fail "no MySQL database"
+  sql <"$(first_of /usr/share/pdns-backend-mysql/schema/schema.mysql.sql \
+    /usr/share/doc/pdns-backend-mysql/schema.mysql.sql)" || fail "no MySQL database"
+}
+
+configure() { # port
   cat >"$dir/etc/pdns.conf" <<END
-launch=pkcs11signer,$launch
-$settings
-$launch-dnssec=yes
+launch=pkcs11signer,$database
+pkcs11signer-pin-source=file:$dir/etc/pin
 pkcs11signer-state-dir=$dir/state
+$settings
+$database-dnssec=yes
 module-dir=$dir/modules
 socket-dir=$dir/run
 local-address=127.0.0.1
@@ -253,130 +226,137 @@ zone-metadata-cache-ttl=0
 zone-cache-refresh-interval=0
 END
 }
-port=$((RANDOM % 30000 + 20000))
-configure "$port"
 
 # --- the walk -----------------------------------------------------------------
 
-step "PowerDNS is launched with the module before its database"
-run cat "$dir/etc/pdns.conf"
+if [[ -z $dir ]]; then
+  script=$(readlink -f "$0")
+  prepare
+  [[ $(id -u) != 0 ]] || become_pdns "$@"
+fi
 
-step "A token, here a SoftHSM"
-run softhsm2-util --init-token --free --label "$TOKEN" --pin "$PIN" --so-pin "$PIN"
-say "" "As the module sees it:"
-run pdnsutil "$CONF" backend-cmd pkcs11signer tokens
-expect "the token is there" "$TOKEN"
+umask 077
+printf '%s\n' "$PIN" >"$dir/etc/pin"
+if [[ $card == yes ]]; then kind=smartcard; else kind=softhsm; fi
 
-step "Two keys on it, made with the tool of your choice"
-for role in ksk zsk; do
-  run pkcs11-tool --module "$softhsm" --token-label "$TOKEN" --login --pin "$PIN" \
-    --keypairgen --key-type EC:prime256v1 --label "$ZONE-$role"
-  expect "its private half can not leave the token" "never extractable"
+# So that each command below can be typed as it is shown.
+unset "${!P11_KIT_@}" PKCS11SIGNER_PROBE
+cat >"$dir/environment" <<END
+export XDG_CONFIG_HOME=$dir/xdg SOFTHSM2_CONF=$dir/etc/softhsm2.conf
+export OPENSC_CONF=$dir/etc/opensc.conf PCSCLITE_CSOCK_NAME=$dir/pcscd/pcscd.comm
+pdnsutil() { command pdnsutil --config-dir=$dir/etc "\$@"; }
+pkcs11signer() { pdnsutil backend-cmd pkcs11signer "\${*@Q}"; }
+END
+# shellcheck disable=SC1091
+. "$dir/environment"
+
+"$kind"
+echo "user-config: only" >"$dir/xdg/pkcs11/pkcs11.conf"
+echo "module: $LIBRARY" >"$dir/xdg/pkcs11/modules/$MODULE.module"
+backends=$(first_of /usr/lib/*/pdns) || fail "PowerDNS has no backends installed"
+for backend in "$backends"/lib*backend.so; do
+  [[ -e $dir/modules/${backend##*/} ]] || ln -s "$backend" "$dir/modules/"
 done
+port=$((RANDOM % 30000 + 20000))
+"$database"
+configure "$port"
 
-step "A zone"
-run pdnsutil "$CONF" create-zone "$ZONE" "ns1.$ZONE"
-run pdnsutil "$CONF" add-record "$ZONE" ns1 A 192.0.2.1
-run pdnsutil "$CONF" add-record "$ZONE" www A 192.0.2.80
+step "The module is launched before the database, and knows where the PIN is"
+run head -n 3 "$dir/etc/pdns.conf"
+printf '   From here on, pdnsutil and pkcs11signer get --config-dir=%s.\n' "$dir/etc"
 
-step "The keys are assigned to the zone"
-say "The key signing key with PowerDNS's own command:"
-run pdnsutil "$CONF" hsm assign "$ZONE" ecdsa256 ksk softhsm2 "$TOKEN" "$PIN" "$ZONE-ksk"
-expect "assigned" "assigned to $ZONE"
-say "" "The zone signing key with the module's, its PIN kept in a file:"
-run pdnsutil "$CONF" backend-cmd pkcs11signer \
-  "assign $ZONE ecdsa256 zsk softhsm2 '$TOKEN' file:$dir/etc/pin $ZONE-zsk"
-run pdnsutil "$CONF" rectify-zone "$ZONE"
+step "A token"
+if [[ $card == yes ]]; then
+  run sc-hsm-tool --initialize --so-pin 3537363231383830 --pin "$PIN"
+else
+  run softhsm2-util --init-token --free --label "$TOKEN" --pin "$PIN" --so-pin "$PIN"
+fi
+run pkcs11signer tokens
+expect "the token is listed" "$TOKEN"
 
-step "What the database holds is a reference; the keys stay where they are"
-show_rows() { sql "SELECT content FROM cryptokeys ORDER BY id"; }
-printf '   %s$ SELECT content FROM cryptokeys;%s\n' "$bold" "$plain"
-last=$(show_rows) || fail "the table can not be read"
+step "A zone, and two keys that are made on the token"
+run pdnsutil create-zone "$ZONE" "ns1.$ZONE"
+run pdnsutil add-record "$ZONE" www A 192.0.2.80
+for role in ksk zsk; do
+  run pkcs11signer generate "$ZONE" ecdsa256 "$role" "$MODULE" "$TOKEN" "" "$ZONE-$role"
+done
+run pdnsutil rectify-zone "$ZONE"
+run pkcs11signer check "$ZONE"
+expect "both keys sign" "2 keys checked, 0 failed"
+
+step "What the database has of the first key: no private key, and no PIN"
+printf '   $ SELECT content FROM cryptokeys LIMIT 1;\n'
+last=$(sql <<<"SELECT content FROM cryptokeys ORDER BY id LIMIT 1") || fail "the table can not be read"
 printf '%s\n' "$last" | sed 's/^/     /'
-expect "it names module, token and label" "^Label: $ZONE-ksk$"
-expect "the public key is pinned in it" "^PublicKey: [A-Za-z0-9+/]{80,}"
-expect "the second PIN is a file's name" "^PIN: file:"
-expect_not "there is no private key in it" "PrivateKey"
+expect "it names the key" "^Label: $ZONE-ksk$"
+expect "the public key is pinned" "^PublicKey: [A-Za-z0-9+/]{80,}"
+expect "there is no private key" "PrivateKey|$PIN" no
 
-step "The zone as PowerDNS sees it"
-run pdnsutil "$CONF" show-zone "$ZONE"
-expect "there is a key signing key" "\(KSK\).*algo = 13, bits = 256"
-expect "there is a zone signing key" "\(ZSK\).*algo = 13, bits = 256"
-expect "there is a DS record for the parent zone" "^DS = $ZONE\. IN DS "
-run pdnsutil "$CONF" backend-cmd pkcs11signer "check $ZONE"
+step "What goes to the parent zone"
+run pdnsutil export-zone-ds "$ZONE"
+expect "a DS record" "$ZONE\. IN DS "
 
-step "The server, signing as it answers"
+step "The server signs as it answers"
 for ((attempt = 0; attempt < 5; attempt++)); do
-  configure "$port"
-  setsid pdns_server "$CONF" --daemon=no --guardian=no >"$dir/pdns.log" 2>&1 &
+  setsid pdns_server --config-dir="$dir/etc" --daemon=no --guardian=no >"$dir/pdns.log" 2>&1 &
   server=$!
   wait_until pdns_server "$server" dig +time=1 +tries=1 @127.0.0.1 -p "$port" "$ZONE" SOA && break
   grep -Eqi "address already in use|unable to bind|binding to" "$dir/pdns.log" || fail "pdns_server ended"
   server='' port=$((RANDOM % 30000 + 20000))
+  configure "$port"
 done
 [[ -n $server ]] || fail "no free port in five attempts"
-say "pdns_server $CONF   # process $server, 127.0.0.1 port $port"
-
-run dig +norecurse +dnssec +multiline @127.0.0.1 -p "$port" "$ZONE" DNSKEY
-expect "two keys" "DNSKEY[[:space:]]+257 3 13"
-expect "and their signature" "RRSIG[[:space:]]+DNSKEY 13"
-run dig +norecurse +dnssec +noall +answer @127.0.0.1 -p "$port" "www.$ZONE" A
+pids=("$server" ${pids[@]+"${pids[@]}"})
+dig=(dig @127.0.0.1 -p "$port" +dnssec +norecurse +noall +answer)
+run "${dig[@]}" "$ZONE" DNSKEY
+expect "a key signing key" "DNSKEY[[:space:]]+257 3 13"
+expect "a signature of the keys" "RRSIG[[:space:]]+DNSKEY 13"
+run "${dig[@]}" "www.$ZONE" A
 expect "an address" "192\.0\.2\.80"
-expect "and its signature" "RRSIG[[:space:]]+A 13"
-run dig +norecurse +dnssec +noall +comments +authority @127.0.0.1 -p "$port" "missing.$ZONE" A
-expect "a name that does not exist" "NXDOMAIN"
-expect "is denied with a signature" "RRSIG[[:space:]]+NSEC 13"
+expect "its signature" "RRSIG[[:space:]]+A 13"
 
-step "A validator is content"
-key=$(dig +norecurse +short @127.0.0.1 -p "$port" "$ZONE" DNSKEY | grep '^257 ') || fail "no key signing key"
-read -r flags protocol algorithm key <<<"$key"
+step "A validator is content, and believes that a name does not exist"
+read -r flags protocol algorithm key <<<"$("${dig[@]}" +short "$ZONE" DNSKEY | grep '^257 ')"
 cat >"$dir/etc/anchor" <<END
 trust-anchors { $ZONE. static-key $flags $protocol $algorithm "${key// /}"; };
 END
-run cat "$dir/etc/anchor"
 validate=(delv @127.0.0.1 -p "$port" -a "$dir/etc/anchor" +root="$ZONE")
 run "${validate[@]}" "www.$ZONE" A
 expect "fully validated" "^; fully validated"
 run "${validate[@]}" "missing.$ZONE" A
 expect "so is the denial" "^; negative response, fully validated"
 
-step "DNSSEC off again: the rows go, the keys stay on the token"
-run pdnsutil "$CONF" disable-dnssec "$ZONE"
-last=$(show_rows)
-expect_not "the table is empty" "."
-run dig +norecurse +dnssec +noall +answer @127.0.0.1 -p "$port" "www.$ZONE" A
-expect_not "the answer is unsigned" "RRSIG"
-run pdnsutil "$CONF" backend-cmd pkcs11signer "keys softhsm2 '$TOKEN' file:$dir/etc/pin"
-expect "the first key is there" "$ZONE-ksk"
-expect "the second key is there" "$ZONE-zsk"
-
-if [[ $keep == yes ]]; then
-  step "The same keys once more, for you to go on"
-  for role in ksk zsk; do
-    run pdnsutil "$CONF" backend-cmd pkcs11signer \
-      "assign $ZONE ecdsa256 $role softhsm2 '$TOKEN' file:$dir/etc/pin $ZONE-$role"
-  done
-  run pdnsutil "$CONF" rectify-zone "$ZONE"
-  run "${validate[@]}" "www.$ZONE" A
-  expect "fully validated" "^; fully validated"
+if [[ $keep == no ]]; then
+  step "DNSSEC off again: the rows go, the keys stay on the token"
+  run pdnsutil disable-dnssec "$ZONE"
+  run "${dig[@]}" "www.$ZONE" A
+  expect "the answer is unsigned" "RRSIG" no
+  run pkcs11signer keys "$MODULE" "$TOKEN"
+  expect "the first key is there" "$ZONE-ksk"
+  expect "the second key is there" "$ZONE-zsk"
 fi
 
-printf '\n%sAll was as expected.%s\n' "$bold" "$plain"
-
+printf '\nAll was as expected. '
 if [[ $keep == yes ]]; then
   cat <<END
+The server goes on running; to work with it:
 
-The server goes on running. To work with it:
-
-${PKCS11SIGNER_DEMO:+  cd $dir; runuser -u pdns -- bash
-}  export SOFTHSM2_CONF=$SOFTHSM2_CONF XDG_CONFIG_HOME=$XDG_CONFIG_HOME
-  pdnsutil $CONF show-zone $ZONE
-  pdnsutil $CONF backend-cmd pkcs11signer help
-  dig +dnssec @127.0.0.1 -p $port www.$ZONE
-  $(typed "${validate[@]}" "www.$ZONE" A)
+  cd $dir; ${PKCS11SIGNER_DEMO:+runuser -u pdns -- }bash --rcfile environment
+  pkcs11signer help
+  pkcs11signer status
+  $(typed "${dig[@]}" "www.$ZONE")
+  $(typed "${validate[@]}" "www.$ZONE")
 
 The token's PIN is in $dir/etc/pin. When you are done:
 
-  kill $server${mariadb:+ $mariadb}; rm -r $dir
+  kill ${pids[*]}; rm -r $dir
+END
+else
+  cat <<END
+What next:
+
+  ./demo.sh --keep           the same, and a server to play with (also with --card or --mysql)
+  README.md, "Install"       the package, and the first zone on a server of yours
+  docs/tutorial-smartcard-hsm.md, docs/tokens.md    a card or another token instead of SoftHSM
 END
 fi

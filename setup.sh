@@ -14,16 +14,18 @@ with_tests=
 packages=(
   build-essential autoconf automake libtool pkg-config dpkg-dev libboost-dev libssl-dev
   libp11-kit-dev liblmdb-dev libmariadb-dev libsodium-dev
-  pdns-server pdns-backend-sqlite3 sqlite3 p11-kit softhsm2 opensc bind9-dnsutils
+  pdns-server pdns-backend-sqlite3 sqlite3 p11-kit softhsm2 bind9-dnsutils
 )
 # --mysql
 mysql_packages=(pdns-backend-mysql mariadb-server-core mariadb-client-core)
+# --card
+card_packages=(opensc opensc-pkcs11 pcscd vsmartcard-vpcd iproute2 util-linux)
 # --tests: check.sh, make fuzz, make bench and make profile
 test_packages=(
   libcmocka-dev clang-format clang-tidy python3 python3-pytest python3-pytest-xdist
   python3-dnspython python3-requests python3-cryptography python3-asn1crypto mariadb-server
-  unbound ldnsutils bind9-utils gnutls-bin util-linux ca-certificates gdb
-  p11-kit-modules opensc-pkcs11 pcscd vsmartcard-vpcd iproute2 faketime curl
+  unbound ldnsutils bind9-utils gnutls-bin ca-certificates gdb
+  p11-kit-modules faketime curl
   swtpm libtss2-tcti-swtpm0 tpm2-abrmd dbus-daemon dbus-bin
   opencryptoki libnss3 libnss3-tools libengine-pkcs11-openssl
   clang libclang-rt-dev
@@ -35,10 +37,11 @@ test_packages=(
 unpacked_packages=(libtpm2-pkcs11-1 libtss2-tcti-tabrmd0 pdns-backend-bind pdns-backend-lmdb)
 
 usage() {
-  echo "usage: setup.sh [--tests] [--mysql] [--no-build]"
+  echo "usage: setup.sh [--tests] [--mysql] [--card] [--no-build]"
   echo "  Installs what building and running need, fetches the headers of the installed PowerDNS, and builds."
   echo "  --tests      what tests, fuzzing and measuring need, too; check.sh does it"
   echo "  --mysql      what demo.sh --mysql needs, too"
+  echo "  --card       what demo.sh --card needs, too"
   echo "  --no-build   packages and PowerDNS headers only"
   echo "  P11S_PDNS_SOURCE=DIR in the environment: the unpacked source of PowerDNS, not to be fetched."
   echo "  It may be of another release of the same branch; what comes of that, the tests must show."
@@ -305,13 +308,14 @@ main() {
     case $1 in
     --tests) with_tests=yes ;;
     --mysql) packages+=("${mysql_packages[@]}") ;;
+    --card) packages+=("${card_packages[@]}") ;;
     --no-build) with_build=no ;;
     --help | -h) usage && exit 0 ;;
     *) usage >&2 && exit 2 ;;
     esac
     shift
   done
-  [ -z "$with_tests" ] || packages+=("${mysql_packages[@]}" "${test_packages[@]}")
+  [ -z "$with_tests" ] || packages+=("${mysql_packages[@]}" "${card_packages[@]}" "${test_packages[@]}")
   mkdir -p "$work"
   [ -w "$work" ] || die "$work belongs to another user: run setup.sh as that one, or as root"
   # demo.sh and check.sh call this too, perhaps at the same time. (A daemon that apt starts must

@@ -2,6 +2,7 @@
 """setup.sh, demo.sh, check.sh: what they promise of the machine they run on, and of what they count."""
 import os
 import re
+import resource
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ from harness import namespace, processes, programs, sanitizer, spy
 from harness.deadline import PATIENCE, wait_for
 
 SLOW = Path(__file__).parents[1] / "harness/native/slow.c"
+THIS_BUILD = {"P11S_MODULE_DIR": str(programs.module_dir())}
 MODULE_FILES = Path("/usr/share/p11-kit/modules")
 SETUP = programs.REPOSITORY / "setup.sh"
 
@@ -35,21 +37,62 @@ def slow_machine(place, runner):
     machine.end()
 
 
+def demo(machine, *options, **how):
+    return machine.run(programs.REPOSITORY / "demo.sh", *options, as_root=True, timeout=300, record=False,
+                       env=THIS_BUILD, **how)
+
+
 @sanitizer.skip_with("the demo is with the usual build")
-def test_demo_and_setup_are_not_touched_by_a_library_of_the_machine(slow_machine, place):
+@pytest.mark.parametrize("options", [(), ("--card",), ("--mysql",)], ids=" ".join)
+def test_demo_says_what_it_is_about_and_no_more(slow_machine, place, options):
+    """Nothing comes from a library of the machine, and nothing waits for it."""
     machine, loaded = slow_machine
     # It is there: whatever has p11-kit in it loads it.
     waits = machine.spawn(programs.pdns_server(), "--version", log=place.root / "waits.log", as_root=True)
     wait_for("a program that waits for it", lambda: "pdns_server" in loaded.read_text())
     waits.kill()
     place.file("loaded", mode=0o666)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
 
-    demo = machine.run(programs.REPOSITORY / "demo.sh", as_root=True, timeout=300, record=False,
-                       env={"P11S_MODULE_DIR": str(programs.module_dir())})
+    done = demo(machine, *options)
 
-    assert "All was as expected." in demo.stdout, str(demo)
-    assert demo.stderr == "", demo.stderr
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    said, _, next_steps = done.stdout.partition("All was as expected. What next:\n")
+    assert next_steps and "FAILED" not in said, str(done)
+    assert len(done.stdout.splitlines()) <= 120
+    assert done.stderr == "", done.stderr
     assert loaded.read_text() == ""
+    # The clock says how busy the machine is, too.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 15
+    for page in re.findall(r"\S+\.(?:md|sh)", next_steps):
+        assert (programs.REPOSITORY / page).is_file(), page
+
+
+def home_of_demo(said: str) -> Path:
+    return Path(re.search(r"/tmp/pkcs11signer-demo\.\w+", said)[0])
+
+
+@sanitizer.skip_with("the demo is with the usual build")
+def test_demo_leaves_a_server_that_does_what_is_said_of_it(runner):
+    said = demo(runner, "--card", "--keep").stdout.split("to work with it:\n")[1]
+    try:
+        shell, *commands = [line.strip() for line in said.strip().split("\n\n")[0].splitlines()]
+        done = runner.run("sh", "-c", f"{shell} -i", input="\n".join([*commands, "exit"]), as_root=True, record=False)
+        assert "fully validated" in done.stdout and "DENK0100042" in done.stdout, str(done)
+        assert "rror" not in done.output, str(done)
+    finally:
+        runner.run("sh", "-c", re.search(r"(?m)^  (kill .*; rm -r /tmp/.*)$", said)[1], as_root=True)
+    wait_for("end of it", lambda: not processes.at_home_in(home_of_demo(said)))
+    assert not home_of_demo(said).exists()
+
+
+@sanitizer.skip_with("the demo is with the usual build")
+def test_demo_leaves_nothing_when_its_reader_goes_away():
+    with subprocess.Popen([programs.REPOSITORY / "demo.sh"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          env={**os.environ, **THIS_BUILD}, text=True) as it:
+        home = home_of_demo(next(line for line in it.stdout if "/tmp/pkcs11signer-demo" in line))
+    wait_for("end of it", lambda: not processes.at_home_in(home))
+    assert it.returncode != 0 and not home.exists()
 
 
 def test_configure_loads_no_library_of_the_machine(slow_machine, place):
@@ -75,7 +118,7 @@ FOR_POWERDNS = re.compile(r"/p11-kit/modules/.|/pkcs11/modules/.|/powerdns/pdns\
 def test_what_tests_need_puts_nothing_into_powerdns():
     """No package that is installed for the tests has a .module file, lets PowerDNS launch something, or makes a
     tpm2-pkcs11 that is there wait. p11-kit-modules and opensc-pkcs11 come with what is there to run."""
-    meant = [*packages("mysql_packages"), *packages("test_packages")]
+    meant = [name for array in ("mysql", "card", "test") for name in packages(f"{array}_packages")]
     for_all = {"p11-kit-modules", "opensc-pkcs11"}
     for package in sorted(set(meant) - for_all):
         files = subprocess.run(["dpkg", "-L", package], capture_output=True, text=True, timeout=60).stdout.splitlines()

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * schsm STATE SOCKET SERIAL: a smart card for tests that behaves as OpenSC expects a SmartCard-HSM
- * to. STATE is the file that holds what is on it, made when missing. On the Unix socket SOCKET the
- * tests say, one line for each connection, what happens to the card, and get one line:
+ * schsm STATE SOCKET SERIAL [PORT]: a smart card for tests that behaves as OpenSC expects a
+ * SmartCard-HSM to. STATE is the file that holds what is on it, made when missing. With PORT it is
+ * in that reader from the start. On the Unix socket SOCKET the tests say, one line for each
+ * connection, what happens to the card, and get one line:
  *
  * - insert PORT: into the virtual reader that listens there; out of another one first. There it
  *   stays, whatever happens to the reader, until it is pulled or put elsewhere
@@ -97,8 +98,8 @@ int main(int argc, char **argv)
   static struct world w = {.reader = -1};
   struct pollfd watched[2] = {{.events = POLLIN}, {.events = POLLIN}};
 
-  if (argc != 4) {
-    fprintf(stderr, "usage: schsm STATE SOCKET SERIAL\n");
+  if (argc != 4 && argc != 5) {
+    fprintf(stderr, "usage: schsm STATE SOCKET SERIAL [PORT]\n");
     return 2;
   }
   if (!card_open(&w.card, argv[1], argv[3]))
@@ -108,6 +109,8 @@ int main(int argc, char **argv)
     fprintf(stderr, "schsm: %s: %s\n", argv[2], strerror(errno));
     return 1;
   }
+  if (argc == 5)
+    w.port = (unsigned)strtoul(argv[4], NULL, 10);
   for (;;) {
     if (w.reader < 0 && w.port != 0)
       w.reader = reader_insert(w.port);

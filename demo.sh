@@ -356,7 +356,7 @@ else
 What next:
 
   ./demo.sh --keep           the same, and a server to play with (also with --card or --mysql)
-  README.md, "Install"       the package, and the first zone on a server of yours
+  README.md                  the package, and the first zone on a server of yours
   docs/tutorial-smartcard-hsm.md, docs/tokens.md    a card or another token instead of SoftHSM
 END
 fi

@@ -133,6 +133,11 @@ class Gsqlite3(Database):
         place.identity.own(self.path)
         self.table = _Sqlite(self.path, "domain_id")
 
+    def sql(self, statement: str) -> None:
+        connection = self.table.connect()
+        connection.executescript(statement)
+        connection.close()
+
     def settings(self):
         return {f"{self.prefix}-database": str(self.path), f"{self.prefix}-dnssec": "yes"}
 

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A table of the built-in engine works unchanged, with the module launched."""
+"""A table of the built-in engine works unchanged, with the module launched; and README.md's way back to that engine."""
+import re
+
 import pytest
 
-from harness import zones
+from harness import programs, zones
 from harness.dnskey import KSK, ZSK, DnsKey
 from harness.pdnsutil_output import shown_keys
 from harness.validate import assert_delv, assert_signed, assert_transfer_verifies, keys_of
 
 ZONE = zones.SIGNED
+README = (programs.REPOSITORY / "README.md").read_text()
 
 
 def secured_by_the_built_in_engine(site, token, algorithm="ecdsa256", kind="P-256"):
@@ -59,6 +62,44 @@ def test_the_way_back_is_open(site):
     assert shown_keys(site.pdnsutil("show-zone", ZONE, stock=True).stdout) == with_module
     server = site.start_server("stock")
     assert_signed(server.ask(f"www.{ZONE}"), keys_of(server, ZONE))
+
+
+def put_pin_back(site, token) -> None:
+    """As README.md says, with this token and its PIN instead of those named there."""
+    database = {"gsqlite3": "SQLite", "gmysql": "MariaDB"}[site.database.name]
+    statement = re.search(rf"(?s)## Going back\n.*?```sql\n *-- {database}.*?\n(.*?)```", README)[1]
+    assert statement.count("1234") == statement.count("Slot: dns") == 1
+    site.database.sql(statement.replace("1234", token.pin).replace("Slot: dns", f"Slot: {token.label}"))
+
+
+@pytest.mark.databases("gsqlite3", "gmysql")
+def test_the_way_back_of_readme(any_site):
+    """Rows whose PINs have sources; another token's stay as they are."""
+    site = any_site
+    token, other = site.token("dns"), site.token("dns2")
+    source, others_source = (f"file:{site.place.file(it.label, it.pin, 0o600)}" for it in (token, other))
+    site.set(pkcs11signer_pin_source=source)
+    for name, where, pins in ((ZONE, token, ("''", source)), ("other.test", other, (others_source, others_source))):
+        site.add_zone(zones.small(name))
+        for role, pin in zip(("ksk", "zsk"), pins):
+            site.raw_command(f"generate {name} ecdsa256 {role} softhsm2 {where.label} {pin} {name}-{role}")
+        site.pdnsutil("rectify-zone", name)
+    others = site.database.key_rows("other.test")
+    shown = shown_keys(site.pdnsutil("show-zone", ZONE).stdout)
+    server = site.start_server()
+    keys = keys_of(server, ZONE)
+
+    put_pin_back(site, token)
+
+    assert [row.lines()["PIN"] for row in site.database.key_rows(ZONE)] == 2 * [token.pin]
+    assert site.database.key_rows("other.test") == others
+    assert "2 keys checked, 0 failed" in site.command("check", ZONE).stdout
+    assert_signed(server.ask(f"www.{ZONE}"), keys)
+    server.stop()
+    server = site.start_server("stock")
+    assert keys_of(server, ZONE) == keys
+    assert_delv(server, ZONE, f"www.{ZONE}")
+    assert shown_keys(site.pdnsutil("show-zone", ZONE, stock=True).stdout) == shown
 
 
 def test_a_pinned_key_and_one_that_is_not_serve_one_zone(site):

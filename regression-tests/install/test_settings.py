@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Settings: README.md's table is what the program says, and a value that makes no sense is refused.
+"""Settings: the table of docs/settings.md is what the program says, and a value that makes no sense is refused.
 
-With P11S_README=write in the environment, the page gets the table as the program has it now.
+With P11S_SETTINGS_PAGE=write in the environment, the page gets the table as the program has it now.
 """
 import os
 import re
@@ -10,8 +10,8 @@ import pytest
 
 from harness import programs
 
-PAGE = programs.REPOSITORY / "README.md"
-WRITE = os.environ.get("P11S_README") == "write"
+PAGE = programs.REPOSITORY / "docs/settings.md"
+WRITE = os.environ.get("P11S_SETTINGS_PAGE") == "write"
 TABLE = re.compile(r"(?<=\| setting \| default \| \|\n\|---\|---\|---\|\n)(\|.*\n)+")
 DECLARED = re.compile(r"^# (pkcs11signer-[a-z-]+)\t(.*)\n#\n# \1=(.*)$", re.MULTILINE)
 
@@ -31,13 +31,13 @@ def declared(site):
     return found
 
 
-def test_the_table_in_readme(declared):
+def test_the_table(declared):
     table = "".join(f"| `{name}` | {f'`{default}`' if default else ''} | {sentence} |\n"
                     for name, sentence, default in declared)
     if WRITE:
         PAGE.write_text(TABLE.sub(lambda _: table, PAGE.read_text()))
     assert TABLE.search(PAGE.read_text())[0] == table, \
-        "P11S_README=write pytest regression-tests/install/test_settings.py writes it anew"
+        "P11S_SETTINGS_PAGE=write pytest regression-tests/install/test_settings.py writes it anew"
 
 
 def test_help_says_the_same(site, declared):

@@ -10,7 +10,7 @@ extern "C" {
 }
 
 // The settings of pdns.conf. A setting is a row of a table in settings.cc and nothing else:
-// `pdns_server --help`, README's table, the parsing and the bounds all come from that row.
+// `pdns_server --help`, docs/settings.md, the parsing and the bounds all come from that row.
 namespace pkcs11signer {
 constexpr const char *ModuleName = "pkcs11signer";
 

@@ -230,38 +230,47 @@ private_apt() {
     -o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30 "$@" </dev/null
 }
 
-# Sets pdns_source, and pdns_version where the source may be of another release. The source is complete when it holds the name of its version.
+# Sets pdns_source, and pdns_version where the source may be of another release. The source is complete when it holds the
+# name of its version. The one that was given in the environment is of use to later runs, too.
 fetch_pdns_source() {
-  local version upstream dir download=$work/apt/download
+  local version upstream dir given download=$work/apt/download
   version=$(dpkg-query -W -f '${source:Version}' pdns-server 2>/dev/null) ||
     die "pdns-server is not installed"
   upstream=${version#*:}
   upstream=${upstream%-*}
+  dir=$work/pdns-source/pdns-$upstream
+  given=$dir.given
+  mkdir -p "$work/pdns-source"
   if [ -n "${P11S_PDNS_SOURCE-}" ]; then
     [ -f "$P11S_PDNS_SOURCE/pdns/dnsbackend.hh" ] ||
       die "P11S_PDNS_SOURCE=$P11S_PDNS_SOURCE is not the source of PowerDNS"
-    pdns_source=$(cd "$P11S_PDNS_SOURCE" && pwd)
+    ln -sfn "$(cd "$P11S_PDNS_SOURCE" && pwd)" "$given"
+  elif [ "$(cat "$dir/.complete" 2>/dev/null)" = "$version" ]; then
+    pdns_source=$dir
+    return 0
+  fi
+  if [ -f "$given/pdns/dnsbackend.hh" ]; then
+    pdns_source=$(readlink "$given")
     pdns_version=$upstream
     return 0
   fi
-  dir=$work/pdns-source/pdns-$upstream
   pdns_source=$dir
-  [ "$(cat "$dir/.complete" 2>/dev/null)" != "$version" ] || return 0
   say "fetching the source of PowerDNS $version, for its headers"
   rm -rf "$work/apt" "$dir"
   mkdir -p "$work/apt/sources.d" "$work/apt/lists/partial" "$work/apt/cache/archives/partial" \
-    "$download" "$work/pdns-source"
+    "$download"
   source_entries "$work/apt/sources.d"
   # A source without source packages makes update fail; what counts is whether pdns is found.
   private_apt update >>"$log" 2>&1 || true
   cd "$download"
   private_apt source --download-only --only-source "pdns=$version" >>"$log" 2>&1 || {
     tail -n 10 "$log" >&2
-    die "the source of PowerDNS $version, for its headers, could not be had from this machine's" \
-      "package sources (above is what apt says). If that version is no longer offered there, upgrade" \
-      "pdns-server and run setup.sh again. If the source packages are not offered at all, get" \
-      "PowerDNS's source yourself (release $upstream, or tag auth-$upstream of its public" \
-      "repository), unpack it as pdns-$upstream, and run P11S_PDNS_SOURCE=DIRECTORY ./setup.sh."
+    die "the source of PowerDNS $version, for its headers, could not be had from this machine's package" \
+      "sources; above is what apt says. If they no longer offer that version, upgrade pdns-server and run" \
+      "setup.sh again. If they offer no source packages at all, get PowerDNS's source yourself:
+  git clone --depth 1 --branch auth-$upstream https://github.com/PowerDNS/pdns pdns-$upstream
+  P11S_PDNS_SOURCE=pdns-$upstream $(printf '%q' "$top/setup.sh")
+Each later run finds it there."
   }
   # Checksums were apt's to check.
   quietly dpkg-source --no-check --no-copy -x "pdns_${version#*:}.dsc" "$dir"

@@ -94,9 +94,10 @@ build_in() { # release
 # What a user of that release goes through: the headers by apt-get source. Mirrors may lack them.
 fetch_in() { # release
   local out=$logs/$1.source
+  rm -f "$chroots/$1"/srv/build/pdns-source/*.given
   if in_chroot "$1" env -u P11S_PDNS_SOURCE /srv/pkcs11signer/setup.sh --no-build </dev/null >"$out" 2>&1; then
     echo "$1: setup.sh fetches the headers"
-  elif grep -q ' 404 ' "$out" && grep -q 'P11S_PDNS_SOURCE=DIRECTORY ./setup.sh' "$out"; then
+  elif grep -q ' 404 ' "$out" && grep -q 'P11S_PDNS_SOURCE=pdns-' "$out"; then
     echo "$1: the mirror lists PowerDNS's source package and does not have it (404); setup.sh says what to do"
   else
     tail -n 20 "$out" >&2

@@ -95,13 +95,44 @@ def test_demo_leaves_nothing_when_its_reader_goes_away():
     assert it.returncode != 0 and not home.exists()
 
 
+def source_of_a_tag(directory: Path) -> Path:
+    """The source of this PowerDNS as its repository has it: there, nothing but the directory's name says which it is."""
+    source = Path(re.search(r"(?m)^PDNS_SOURCE = (.*)$", (programs.REPOSITORY / ".build/build/Makefile").read_text())[1])
+    directory.mkdir()
+    for it in source.iterdir():
+        if it.name not in ("configure", "configure.ac", ".complete"):
+            (directory / it.name).symlink_to(it)
+    said = (source / "configure.ac").read_text()
+    (directory / "configure.ac").write_text(re.sub(r"(AC_INIT\(\[pdns\], ).*", r"\1m4_esyscmd([builder-support/gen-version]))", said))
+    return directory
+
+
 def test_configure_loads_no_library_of_the_machine(slow_machine, place):
     """It asks pdns_server for its version."""
     machine, loaded = slow_machine
-    source = re.search(r"(?m)^PDNS_SOURCE = (.*)$", (programs.REPOSITORY / ".build/build/Makefile").read_text())[1]
     machine.home = place.directory("configure")
+    source = source_of_a_tag(machine.home / f"pdns-{programs.pdns_version()}")
     machine.run(programs.REPOSITORY / "configure", f"--with-pdns-source={source}", as_root=True, timeout=300, record=False)
     assert loaded.read_text() == ""
+
+
+def test_setup_builds_with_the_source_that_it_says_to_get(slow_machine, place):
+    """Where apt has no source packages; and goes on to."""
+    machine, _ = slow_machine
+    for lists in (machine.namespace.path("/etc/apt/sources.list.d"), machine.namespace.path("/etc/apt")):
+        for it in (*lists.glob("*.list"), *lists.glob("*.sources")):
+            it.unlink()
+    tree = place.directory("a tree")
+    shutil.copy(SETUP, tree)
+    setup = [tree / "setup.sh", "--no-build"]
+    refused = machine.run(*setup, as_root=True, check=False, record=False)
+    assert refused.returncode == 1, str(refused)
+    get, build = re.findall(r"(?m)^  (.*)$", refused.stderr)
+    assert get.split()[:2] == ["git", "clone"]
+    source = source_of_a_tag(place.root / get.split()[-1])
+    for command in ([*"sh -c".split(), f"{build} --no-build"], setup):
+        ready = machine.run(*command, as_root=True, record=False)
+        assert f"== ready: {source}\n" in ready.stdout, str(ready)
 
 
 # -- what is installed

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A table of the built-in engine works unchanged, with the module launched; and README.md's way back to that engine."""
+"""A table of the built-in engine works unchanged, with the module launched; the ways out and back that the pages tell."""
 import re
 
 import pytest
@@ -10,7 +10,6 @@ from harness.pdnsutil_output import shown_keys
 from harness.validate import assert_delv, assert_signed, assert_transfer_verifies, keys_of
 
 ZONE = zones.SIGNED
-README = (programs.REPOSITORY / "README.md").read_text()
 
 
 def secured_by_the_built_in_engine(site, token, algorithm="ecdsa256", kind="P-256"):
@@ -64,12 +63,26 @@ def test_the_way_back_is_open(site):
     assert_signed(server.ask(f"www.{ZONE}"), keys_of(server, ZONE))
 
 
-def put_pin_back(site, token) -> None:
-    """As README.md says, with this token and its PIN instead of those named there."""
+def run_statement(site, page: str, heading: str, token) -> None:
+    """The one for this database, with this token and its PIN instead of those named there."""
     database = {"gsqlite3": "SQLite", "gmysql": "MariaDB"}[site.database.name]
-    statement = re.search(rf"(?s)## Going back\n.*?```sql\n *-- {database}.*?\n(.*?)```", README)[1]
-    assert statement.count("1234") == statement.count("Slot: dns") == 1
+    section = (programs.REPOSITORY / page).read_text().split(f"\n## {heading}\n")[1]
+    statement = re.search(rf"(?s)-- {database}[^\n]*\n(.*?);", section)[1]
     site.database.sql(statement.replace("1234", token.pin).replace("Slot: dns", f"Slot: {token.label}"))
+
+
+@pytest.mark.databases("gsqlite3", "gmysql")
+def test_a_pin_out_of_the_table(any_site):
+    site = any_site
+    token = site.token()
+    site.add_zone(zones.small(ZONE))
+    secured_by_the_built_in_engine(site, token)
+    site.set(pkcs11signer_pin_source=f"file:{site.place.file('pin', token.pin, 0o600)}")
+
+    run_statement(site, "docs/key-reference.md", "A PIN out of the table", token)
+
+    assert [row.lines()["PIN"] for row in site.database.key_rows(ZONE)] == ["", ""]
+    assert "2 keys checked, 0 failed" in site.command("check", ZONE).stdout
 
 
 @pytest.mark.databases("gsqlite3", "gmysql")
@@ -89,7 +102,7 @@ def test_the_way_back_of_readme(any_site):
     server = site.start_server()
     keys = keys_of(server, ZONE)
 
-    put_pin_back(site, token)
+    run_statement(site, "README.md", "Going back", token)
 
     assert [row.lines()["PIN"] for row in site.database.key_rows(ZONE)] == 2 * [token.pin]
     assert site.database.key_rows("other.test") == others

@@ -30,19 +30,28 @@ test_packages=(
   opencryptoki libnss3 libnss3-tools libengine-pkcs11-openssl
   clang libclang-rt-dev
   dnsperf gnuplot-nox valgrind
+  debhelper lintian debootstrap systemd-container
 )
 # --tests, too: unpacked below .build/. Installed, they would be in every PowerDNS of this machine:
 # p11-kit loads the first, which with the second waits 25 s for its resource manager where there is no TPM;
 # the others put themselves into launch.
 unpacked_packages=(libtpm2-pkcs11-1 libtss2-tcti-tabrmd0 pdns-backend-bind pdns-backend-lmdb)
 
+# --package: what debian/control says.
+package_packages() {
+  sed -nE '/^Build-Depends:/,/^[^ B]/ s/^(Build-Depends:)? +([^ ,]+).*/\2/p' "$top/debian/control" |
+    sed 's/^debhelper-compat$/debhelper/'
+  echo build-essential
+}
+
 usage() {
-  echo "usage: setup.sh [--tests] [--mysql] [--card] [--no-build]"
+  echo "usage: setup.sh [--tests] [--mysql] [--card] [--no-build] | --package"
   echo "  Installs what building and running need, fetches the headers of the installed PowerDNS, and builds."
   echo "  --tests      what tests, fuzzing and measuring need, too; check.sh does it"
   echo "  --mysql      what demo.sh --mysql needs, too"
   echo "  --card       what demo.sh --card needs, too"
   echo "  --no-build   packages and PowerDNS headers only"
+  echo "  --package    packages and PowerDNS headers that package.sh needs, only"
   echo "  P11S_PDNS_SOURCE=DIR in the environment: the unpacked source of PowerDNS, not to be fetched."
   echo "  It may be of another release of the same branch; what comes of that, the tests must show."
 }
@@ -319,6 +328,10 @@ main() {
     --mysql) packages+=("${mysql_packages[@]}") ;;
     --card) packages+=("${card_packages[@]}") ;;
     --no-build) with_build=no ;;
+    --package)
+      with_build=no
+      mapfile -t packages < <(package_packages)
+      ;;
     --help | -h) usage && exit 0 ;;
     *) usage >&2 && exit 2 ;;
     esac

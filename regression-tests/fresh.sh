@@ -7,8 +7,8 @@ set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 logs=$top/.build/fresh
-# shellcheck source=regression-tests/chroots.sh
-. "$top/regression-tests/chroots.sh"
+# shellcheck source=regression-tests/booted.sh
+. "$top/regression-tests/booted.sh"
 
 release=bookworm
 # new: nothing is there. waiting: a PowerDNS that runs, and the library that p11-kit waits for where there is no TPM.
@@ -18,46 +18,6 @@ usage() {
   echo "usage: fresh.sh [$(printf '%s\n' "${systems[@]}" | paste -sd'|')]..."
   echo "  Takes root and systemd-nspawn (Debian: systemd-container). Logs: .build/fresh."
   echo "  P11S_CHROOTS   where the system that all begin with is kept; .build/chroot if not set"
-}
-
-# -- a system, booted
-
-# This machine's own sources of that release.
-sources() {
-  # shellcheck disable=SC2016
-  apt-get indextargets --format '$(LABEL) deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
-    sed -nE "s/^Debian(-Security)? (deb [^ ]+ $release.*)/\2/p" | sort -u
-}
-
-leader='' container=''
-boot() { # system
-  local end=$((SECONDS + 300)) state=
-  systemd-nspawn --quiet --register=no --keep-unit --link-journal=no --resolv-conf=copy-host --timezone=off \
-    --machine="p11s-$1" --directory="$logs/$1/root" --bind="$chroots/archives:/var/cache/apt/archives" \
-    --boot </dev/null >>"$logs/$1.boot" 2>&1 &
-  container=$!
-  until [[ $state == running || $state == degraded ]]; do
-    if ! kill -0 "$container" 2>/dev/null || [ "$SECONDS" -ge "$end" ]; then
-      tail -n 20 "$logs/$1.boot" >&2
-      die "Debian 12 does not boot by systemd-nspawn here; it last was: ${state:-nothing} ($logs/$1.boot)"
-    fi
-    sleep 0.5
-    leader=$(tr -d ' ' <"/proc/$container/task/$container/children") 2>/dev/null || true
-    [ -n "$leader" ] || continue
-    state=$(inside systemctl is-system-running 2>/dev/null) || true
-  done
-}
-
-halt() {
-  inside systemctl poweroff >/dev/null 2>&1 || true
-  wait "$container" || true
-  leader='' container=''
-}
-
-# As one who has logged in as root.
-inside() { # command...
-  nsenter --target "$leader" --mount --uts --ipc --pid --cgroup --root --wd \
-    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 "$@" </dev/null
 }
 
 in_clone() { # command...
@@ -72,16 +32,10 @@ install_by_hand() { # package...
 # A system of its own over the one that is kept, with the tree as git has it.
 begin() { # system
   local files=$logs/$1
-  rm -rf "$files"
-  mkdir -p "$files/"{upper,work,root} "$chroots/archives"
+  overlay "$release" "$files"
   : >"$logs/$1.boot"
-  mount -t overlay overlay -o "lowerdir=$chroots/$release,upperdir=$files/upper,workdir=$files/work" "$files/root"
-  sources >"$files/root/etc/apt/sources.list"
-  [ "$(stat -c %a "$files/root/root")" = 700 ] || die "/root is not closed to others in $chroots/$release"
-  mkdir "$files/root/root/pkcs11signer"
-  git -c safe.directory="$top" -C "$top" ls-files -z --cached --others --exclude-standard |
-    tar -C "$top" --null --files-from=- --ignore-failed-read -c |
-    tar -C "$files/root/root/pkcs11signer" --no-same-owner -x
+  [ "$(stat -c %a "$files/root/root")" = 700 ] || die "/root is not closed to others in $chroots/fresh-$release"
+  copy_tree "$files/root/root/pkcs11signer"
   boot "$1"
   inside apt-get update >"$logs/$1.by-hand" 2>&1 || true
 }
@@ -121,24 +75,6 @@ bus_calls() {
 }
 
 # -- what is expected
-
-passed=0 failed=0
-verdict() { # what, status, text of a failure
-  if [ "$2" = 0 ]; then
-    passed=$((passed + 1))
-    echo "ok      $1"
-  else
-    failed=$((failed + 1))
-    echo "FAILED  $1"
-    printf '%s\n' "$3" | tail -n 30 | sed 's/^/        /'
-  fi
-}
-
-same() { # what, before, now
-  local status=0 difference
-  difference=$(diff <(printf '%s\n' "$2") <(printf '%s\n' "$3")) || status=1
-  verdict "$1" "$status" "$difference"
-}
 
 # How long it takes depends on the machine; whether anything waited for the service, the message bus knows.
 command_succeeds() { # command...
@@ -210,21 +146,12 @@ main() {
   case ${1-} in
   --help | -h) usage && exit 0 ;;
   esac
-  [ "$(id -u)" = 0 ] || die "a system that boots wants root"
-  command -v systemd-nspawn >/dev/null || die "systemd-nspawn is missing: apt-get install systemd-container"
-  # Mounts and processes of its own: nothing is left of either.
-  if [ -z "${P11S_FRESH_INSIDE-}" ]; then
-    P11S_FRESH_INSIDE=yes exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc "$0" "$@"
-  fi
+  [ -z "$(cannot_boot)" ] || die "$(cannot_boot)"
+  prepare_to_boot "$@"
   [ $# -gt 0 ] || set -- "${systems[@]}"
   for system; do
     [[ " ${systems[*]} " == *" $system "* ]] || { usage >&2 && exit 2; }
   done
-  # What systemd-nspawn leaves there.
-  mkdir -p "$logs" /run/systemd/nspawn
-  mount -t tmpfs none /run/systemd/nspawn
-  need_debootstrap
-  make_chroot "$release" --include=systemd-sysv,dbus,ca-certificates
   for system; do
     say "$system"
     passed=0 failed=0

@@ -22,33 +22,14 @@ usage() {
   echo "  RELEASE        $(printf '%s\n' "${systems[@]}" | cut -d' ' -f1 | paste -sd' '): all of them"
 }
 
-# Runs a command in the chroot, with the tree read-only but for .build, in a mount and a process
-# namespace: when it ends, nothing of it is left mounted or running. The chroot becomes the root of
-# that namespace, as tests make namespaces in there, which needs a root that is a mount.
+# Runs a command in the chroot, with the tree read-only but for .build.
 in_chroot() { # release, command...
-  local release=$1
-  shift
-  mkdir -p "$chroots/$release/srv/"{pkcs11signer,build,builds,pdns}
-  unshare --mount --propagation private --pid --fork --kill-child bash -euc '
-    root=$1 tree=$2 source=$3 builds=$4
-    shift 4
-    mount --bind "$root" "$root"
-    mount -t proc proc "$root/proc"
-    mount --rbind /dev "$root/dev"
-    mount --bind "$tree" "$root/srv/pkcs11signer"
-    mount -o remount,bind,ro "$root/srv/pkcs11signer"
-    mount --bind "$root/srv/build" "$root/srv/pkcs11signer/.build"
-    mkdir -p "$root/srv/pdns/${source##*/}"
-    mount --bind "$source" "$root/srv/pdns/${source##*/}"
-    mount --bind "$builds" "$root/srv/builds"
-    cd "$root"
-    pivot_root . .
-    umount --lazy .
-    # Not exec: the shell is the one process that orphans are left to, and takes note of their end.
-    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
-      P11S_PDNS_SOURCE="/srv/pdns/${source##*/}" "$@"
-    exit' \
-    in_chroot "$chroots/$release" "$top" "$(source_of "$release")" "$chroots/builds" "$@"
+  local root=$chroots/$1 source
+  source=$(source_of "$1")
+  mkdir -p "$root/srv/build"
+  in_system "$root" "$top:/srv/pkcs11signer:ro" "$root/srv/build:/srv/pkcs11signer/.build" \
+    "$source:/srv/pdns/${source##*/}" "$chroots/builds:/srv/builds" -- \
+    P11S_PDNS_SOURCE="/srv/pdns/${source##*/}" "${@:2}"
 }
 
 branch_of() { # release
@@ -149,7 +130,6 @@ main() {
   fi
   [ ${#releases[@]} -gt 0 ] || mapfile -t releases < <(printf '%s\n' "${systems[@]}" | cut -d' ' -f1)
   mkdir -p "$logs" "$chroots/builds"
-  need_debootstrap
   "$top/setup.sh" --tests >"$logs/host.build" || die "setup.sh failed"
   keep_build "$top/.build/build/modules/pkcs11signer/.libs" "$(version_in "$top/.build/build")"
   for release in "${releases[@]}"; do

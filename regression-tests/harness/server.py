@@ -122,14 +122,20 @@ class Server:
 
     def _ask_udp(self, query: dns.message.Message, expiration: float) -> dns.message.Message:
         """This server, or one of another test, may still answer who had the socket's port before."""
-        here = (LOOPBACK, self.port)
+        here, start = (LOOPBACK, self.port), time.time()
+        # Not dns.query's own waiting: each wait keeps a descriptor until Python collects its garbage.
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.setblocking(False)
-            dns.query.send_udp(client, query, here, expiration)
-            while True:
-                answer, _ = dns.query.receive_udp(client, here, expiration, ignore_unexpected=True)
-                if query.is_response(answer):
+            client.sendto(query.to_wire(), here)
+            while (left := expiration - time.time()) > 0:
+                client.settimeout(left)
+                try:
+                    wire, sender = client.recvfrom(65535)
+                except TimeoutError:
+                    break
+                answer = dns.message.from_wire(wire) if sender == here else None
+                if answer is not None and query.is_response(answer):
                     return answer
+        raise dns.exception.Timeout(timeout=expiration - start)
 
     def transfer(self, zone: str) -> list:
         """The zone's records in the order they came, as rrsets."""

@@ -13,7 +13,9 @@ from harness import namespace, processes, programs, sanitizer, spy
 from harness.deadline import PATIENCE, wait_for
 
 SLOW = Path(__file__).parents[1] / "harness/native/slow.c"
-THIS_BUILD = {"P11S_MODULE_DIR": str(programs.module_dir())}
+# With the source of PowerDNS where somebody has given it, as setup.sh then must not fetch it.
+THIS_BUILD = {"P11S_MODULE_DIR": str(programs.module_dir()),
+              **{name: os.environ[name] for name in ("P11S_PDNS_SOURCE",) if name in os.environ}}
 MODULE_FILES = Path("/usr/share/p11-kit/modules")
 SETUP = programs.REPOSITORY / "setup.sh"
 

@@ -11,6 +11,7 @@ from harness import zones
 from harness.clock import DAY, WEEK, week_of
 from harness.deadline import wait_for
 from harness.faults import is_refused, lines
+from harness.pdnsutil_names import record_name
 from harness.speed import KeyLog, single_key, statistic, statistics
 from harness.validate import keys_of
 
@@ -180,7 +181,7 @@ def test_also_there(site, clock, settings):
 # -- records that change and change back
 
 def change(site, address):
-    site.pdnsutil("replace-rrset", KEPT, "host0", "A", "300", address)
+    site.pdnsutil("replace-rrset", KEPT, record_name(KEPT, "host0"), "A", "300", address)
     site.pdnsutil("rectify-zone", KEPT)
 
 
@@ -244,12 +245,12 @@ def test_a_challenge_that_is_gone_is_not_signed_ahead(site, spy, clock):
     server = site.start_server(env=clock.environment)
     keys_of(server, KEPT, clock.now())
     for text in ("one", "two"):
-        site.pdnsutil("replace-rrset", KEPT, "_acme-challenge", "TXT", "60", f'"{text}"')
+        site.pdnsutil("replace-rrset", KEPT, record_name(KEPT, "_acme-challenge"), "TXT", "60", f'"{text}"')
         site.pdnsutil("rectify-zone", KEPT)
         assert text in str(server.ask(f"_acme-challenge.{KEPT}", "TXT").answer)
         time.sleep(1.1)
     assert budget(site, clock)[KEPT]["served"] == 2
-    site.pdnsutil("delete-rrset", KEPT, "_acme-challenge", "TXT")
+    site.pdnsutil("delete-rrset", KEPT, record_name(KEPT, "_acme-challenge"), "TXT")
     site.pdnsutil("rectify-zone", KEPT)
     assert budget(site, clock)[KEPT]["served"] == 1
 

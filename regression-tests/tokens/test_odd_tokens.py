@@ -8,6 +8,7 @@ from harness import zones
 from harness.commands import assert_refused, listing
 from harness.deadline import wait_for
 from harness.faults import is_refused, is_signed
+from harness.pdnsutil_names import record_name
 from harness.speed import answers, at_once, statistic
 from harness.validate import assert_delv, assert_signed, keys_of
 
@@ -198,7 +199,8 @@ REFUSALS = {"EdDSA": ("ed25519", (SHORT,)),
 
 
 def add_big_rrset(site, records=8):
-    site.pdnsutil("replace-rrset", ZONE, "big", "TXT", "3600", *(f'"{i}{200 * "x"}"' for i in range(records)))
+    site.pdnsutil("replace-rrset", ZONE, record_name(ZONE, "big"), "TXT", "3600",
+                  *(f'"{i}{200 * "x"}"' for i in range(records)))
     site.pdnsutil("rectify-zone", ZONE)
 
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """pdnsutil: every key command does what it does for software keys."""
+import re
+
 import dns.rdatatype
 import pytest
 
@@ -224,4 +226,6 @@ def test_test_schema_finds_the_database(any_site):
     tested = any_site.pdnsutil("test-schema", "schema.test", check=False)
     stock = any_site.pdnsutil("test-schema", "stock.test", stock=True, check=False)
     assert tested.returncode == stock.returncode, str(tested)
-    assert tested.stdout == stock.stdout.replace("stock.test", "schema.test")
+    # The second one finds LMDB's files there. From 5.0 on the first one says that it made them.
+    made = re.compile(r"WARNING: local files have been created.*", re.S)
+    assert made.sub("", tested.stdout) == made.sub("", stock.stdout.replace("stock.test", "schema.test"))

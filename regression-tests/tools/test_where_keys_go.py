@@ -128,6 +128,8 @@ def test_without_dnssec_in_the_database_everything_says_so(site):
 def test_bind_may_leave_its_keys_to_the_database_behind_it(site, order):
     """bind makes a PowerDNS object of its own for each zone that it reads, while PowerDNS makes bind."""
     keys, bind = site.database, Bind(site.place)
+    launch(site, "bind", bind, stock="bind")
+    bind.prepare(site)
     launch(site, order, keys, bind, stock="gsqlite3", **{"bind-hybrid": "yes", "zone-cache-refresh-interval": "0"})
     del site.settings["bind-dnssec-db"]
     site.write_configuration("conf", f"pkcs11signer,{order}")
@@ -148,6 +150,7 @@ def test_bind_may_leave_its_keys_to_the_database_behind_it(site, order):
 def test_bind_that_leaves_its_keys_to_nobody_is_told(site):
     bind = Bind(site.place)
     launch(site, "bind", bind, stock="bind", **{"bind-hybrid": "yes", "zone-cache-refresh-interval": "0"})
+    bind.prepare(site)
     bind.add_zone(site, zones.small(ZONE))
     assert_nothing_is_made(site, site.token(), "no database behind pkcs11signer stores keys")
 

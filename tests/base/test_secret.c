@@ -158,7 +158,7 @@ static void test_open(void **state)
   s = p11s_secret_new_open("file:/x", 7);
   (void)mallopt(M_PERTURB, 0);
   assert_non_null(s);
-  assert_string_equal(p11s_secret_data(s), "file:/x");
+  assert_string_equal((const char *)p11s_secret_data(s), "file:/x");
   assert_int_equal(p11s_secret_len(s), 7);
   assert_false(has_flag(p11s_secret_data(s), " dd"));
   assert_ptr_equal(p11s_secret_acquire(s), s);

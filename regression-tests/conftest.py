@@ -15,9 +15,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import card as carding, namespace, processes, programs, publish, sanitizer, spy as spying  # noqa: E402
 from harness.backends import Bind, Gmysql, Gsqlite3, Lmdb  # noqa: E402
-from harness.clock import Clock  # noqa: E402
+from harness.clock import Clock, Hurry  # noqa: E402
 from harness.identity import service_identity  # noqa: E402
 from harness.mariadb import MariaDb  # noqa: E402
+from harness.once import common, once  # noqa: E402
 from harness.place import Place  # noqa: E402
 from harness.runner import Runner  # noqa: E402
 from harness.site import Site  # noqa: E402
@@ -67,6 +68,24 @@ def pytest_unconfigure(config):
         shutil.rmtree(top, ignore_errors=True)
 
 
+def pytest_collection_modifyitems(items):
+    """The long tests first: none of them is what the others have to be waited for."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A worker gets two tests at a time. xdist's own scheduler hands out a quarter of all at the
+    beginning: one worker would get all the long ones."""
+    from xdist.scheduler import LoadScheduling  # there is no xdist, or it is not used: nobody calls this
+
+    class ByTwo(LoadScheduling):
+        def _send_tests(self, node, num):
+            super()._send_tests(node, min(num, 2))
+
+    return ByTwo(config, log) if config.getvalue("dist") == "load" else None
+
+
 def pytest_generate_tests(metafunc):
     """A test with `any_site` runs on every database, or on those it names with
     @pytest.mark.databases(...)."""
@@ -113,7 +132,7 @@ def transcript():
 @pytest.fixture(scope="session")
 def early_library(base):
     """Nothing where the module is built without a sanitizer."""
-    return spying.build(base / "early", sanitizer.EARLY) if sanitizer.name() else None
+    return once(common(base) / "early", lambda it: spying.build(it, sanitizer.EARLY)) if sanitizer.name() else None
 
 
 @pytest.fixture
@@ -173,23 +192,29 @@ def stock_site(place, runner, request):
 
 @pytest.fixture(scope="session")
 def spy_library(base):
-    return spying.build(base / "p11spy")
+    return once(common(base) / "p11spy", spying.build)
 
 
 @pytest.fixture(scope="session")
 def tool(base):
     """Spoils a signature store."""
-    return spying.compile_program(base / "storetool", Path(__file__).parent / "harness/native/storetool.c", "lmdb", "libcrypto")
+    source = Path(__file__).parent / "harness/native/storetool.c"
+    return once(common(base) / "storetool", lambda it: spying.compile_program(it, source, "lmdb", "libcrypto"))
 
 
 @pytest.fixture(scope="session")
 def threadend_library(base):
-    return spying.build(base / "threadend", spying.THREADEND)
+    return once(common(base) / "threadend", lambda it: spying.build(it, spying.THREADEND))
 
 
 @pytest.fixture(scope="session")
 def uptime_library(base):
-    return spying.build(base / "uptime", spying.UPTIME)
+    return once(common(base) / "uptime", lambda it: spying.build(it, spying.UPTIME))
+
+
+@pytest.fixture(scope="session")
+def hurry_library(base):
+    return once(common(base) / "hurry", lambda it: spying.build(it, spying.HURRY))
 
 
 @pytest.fixture
@@ -202,7 +227,7 @@ def spy(site, spy_library):
 
 @pytest.fixture(scope="session")
 def card_program(base):
-    return carding.build(base / "schsm")
+    return once(common(base) / "schsm", carding.build)
 
 
 @pytest.fixture
@@ -229,3 +254,11 @@ def card_site(card, place, request):
 def clock(place):
     """The calendar of programs that are started with its environment."""
     return Clock.in_midweek(place)
+
+
+@pytest.fixture
+def hurry(place, clock, hurry_library):
+    """The clock's programs are in a hurry."""
+    it = Hurry(place, hurry_library, clock.environment)
+    clock.environment = it.environment
+    return it

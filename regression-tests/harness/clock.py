@@ -2,11 +2,13 @@
 """libfaketime: a clock that a test sets, also while programs run that see it."""
 import glob
 import os
+import struct
 import time
 from pathlib import Path
 
 import pytest
 
+from .deadline import wait_for
 from .place import Place
 
 WEEK = 7 * 86400
@@ -77,3 +79,41 @@ class Uptime:
         """Less than two hours: the wall clock does not, so it would have jumped."""
         self._more += seconds
         self._place.file("uptime", f"{self._more}\n", 0o644)
+
+
+class Hurry:
+    """Time passes faster for programs that are started with `environment`, which has all of `others`: what they do every
+    half minute comes in seconds. Nothing a test asks for meanwhile may have a deadline by that clock."""
+    EVERY, STEP, MOST = 0.05, 500, 2000  # after so many seconds the clock is ahead by milliseconds more
+    TIMES = 10  # as fast, where looking takes longer than that
+
+    def __init__(self, place: Place, library: Path, others: dict[str, str] | None = None):
+        others = others or {}
+        before = others.get("LD_PRELOAD", os.environ.get("LD_PRELOAD", ""))
+        self._path = place.file("hurry", bytes(8), 0o644)
+        self.environment = {**others, "P11S_HURRY_FILE": str(self._path), "LD_PRELOAD": f"{library} {before}"}
+        self._more = 0
+        self._stepped = time.monotonic()
+
+    def _step(self) -> None:
+        now = time.monotonic()
+        self._more += min(max(round((now - self._stepped) * 1000 * self.TIMES), self.STEP), self.MOST)
+        self._stepped = now
+        with open(self._path, "r+b") as file:  # the same file: programs have it mapped
+            file.write(struct.pack("=q", self._more))
+
+    def now(self) -> float:
+        """What the programs' clock shows."""
+        return time.monotonic() + self._more / 1000
+
+    def pass_(self, seconds: float) -> None:
+        until = self._more + seconds * 1000
+        self._stepped = time.monotonic()
+        while self._more < until:
+            self._step()
+            time.sleep(self.EVERY)
+
+    def wait_for(self, what: str, condition, seconds: float = 60):
+        """As deadline.wait_for(). What the condition waits for comes early, too."""
+        self._stepped = time.monotonic()
+        return wait_for(what, lambda: condition() or self._step(), seconds, self.EVERY)

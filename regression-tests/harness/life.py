@@ -17,7 +17,7 @@ import dns.rdatatype
 
 from . import programs
 from .case import BROKEN, DENIALS, LONGER, PLAIN, SPREAD, Case
-from .clock import WEEK, Clock, week_of
+from .clock import WEEK, Clock, Hurry, week_of
 from .deadline import wait_for
 from .dnskey import KSK, ZSK
 from .site import NO_CACHES, Site
@@ -127,7 +127,7 @@ def why_not_valid(answer: Answer, keys: dict, now: float) -> str:
 
 
 class Life:
-    def __init__(self, site: Site, case: Case, spy_library):
+    def __init__(self, site: Site, case: Case, spy_library, hurry_library):
         self.site = site
         self.case = case
         place, runner = site.place, site.runner
@@ -138,6 +138,7 @@ class Life:
         self.spy = Spy(place, runner, site.hsm, spy_library)
         self.key_log = KeyLog(place, runner)
         self.clock = Clock.in_midweek(place)
+        self.hurry = Hurry(place, hurry_library, self.clock.environment)
         self.token = site.token("signing")
         self.made: dict[str, int] = {}  # keys on the token: label → flags
         self.rows: dict[str, tuple[str, int]] = {}  # label → zone, id
@@ -210,7 +211,7 @@ class Life:
             self.rows[label] = (zone, row)
 
     def start(self) -> None:
-        self.server = self.site.start_server(env=self.clock.environment, settings={
+        self.server = self.site.start_server(env=self.hurry.environment, settings={
             "receiver-threads": str(self.case.threads[0]), "distributor-threads": str(self.case.threads[1])})
 
     def restart(self) -> None:
@@ -332,17 +333,17 @@ class Life:
 
     def wait_until_signed_ahead(self) -> None:
         """Until the server has done what it does by itself."""
-        last, since = None, time.monotonic()
+        last, since = None, self.hurry.now()
 
         def rests() -> bool:
             nonlocal last, since
             now = statistics(self.server)
             state = [now[name] for name in ("ahead-signatures", "ahead-missing", "ahead-until")]
             if state != last:
-                last, since = state, time.monotonic()
-            return time.monotonic() - since > LOOK_SECONDS
+                last, since = state, self.hurry.now()
+            return self.hurry.now() - since > LOOK_SECONDS
         if self.case.weeks:
-            wait_for("end of signing ahead", rests, 60, interval=.5)
+            self.hurry.wait_for("end of signing ahead", rests)
 
     # -- what there is, by a server that has the token and no store
 

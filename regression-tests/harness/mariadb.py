@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One private MariaDB server, reached through its socket only."""
 import re
+import shutil
+from pathlib import Path
 
 from . import programs
 from .deadline import wait_for
+from .once import common, once
 from .place import Place
 from .runner import Runner
 
@@ -16,14 +19,22 @@ class MariaDb:
         self.runner = runner
         self.place = place
         self.socket = place.root / "sock"
-        self.data = place.directory("data")
         # Each that starts deletes what it takes for leftovers in the common one.
         self.temporary = {"TMPDIR": str(place.directory("tmp"))}
-        runner.run(programs.program("mariadb-install-db"), "--no-defaults", f"--datadir={self.data}",
-                   "--skip-test-db", "--auth-root-authentication-method=normal", env=self.temporary,
-                   record=False)
+        self.data = place.root / "data"
+        shutil.copytree(once(common(place.root.parent) / "mariadb-data", self._install), self.data)
+        for path in (self.data, *self.data.rglob("*")):
+            place.identity.own(path)
         self._databases = 0
         self.start()
+
+    def _install(self, data: Path) -> Path:
+        """An empty one: making it takes longer than many a test."""
+        origin = Place(data, self.place.identity)
+        self.runner.run(programs.program("mariadb-install-db"), "--no-defaults", f"--datadir={data}",
+                        "--skip-test-db", "--auth-root-authentication-method=normal", env=self.temporary,
+                        record=False)
+        return origin.root
 
     def start(self, *options: str) -> None:
         self.daemon = self.runner.spawn(

@@ -97,6 +97,17 @@ class Server:
             programs.pdns_control(), f"--config-dir={self.site.place.root / self.directory}",
             f"--socket-dir={self.site.place.root / 'run' / self.name}", *words, check=check)
 
+    def show(self, name: str) -> str:
+        """`pdns_control show NAME`, without a process: tests ask again and again."""
+        path = self.site.place.root / "run" / self.name / "pdns.controlsocket"
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(QUERY_DEADLINE)
+            control.connect(str(path))
+            control.sendall(f"show {name}\n".encode())
+            answer = b"".join(iter(lambda: control.recv(65536), b"")).decode()
+        self.site.transcript.add(f"show {name}", answer)
+        return answer.strip()
+
     def stop(self) -> None:
         """As an administrator stops it; it must end cleanly."""
         self.control("quit")

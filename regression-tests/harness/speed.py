@@ -18,12 +18,12 @@ PREFIX = "pkcs11signer-"
 
 def statistics(server: Server) -> dict[str, int]:
     """Those of the module, by name without `pkcs11signer-`, as `pdns_control show *` has them."""
-    pairs = [item.split("=", 1) for item in server.control("show", "*").stdout.strip().split(",") if item]
+    pairs = [item.split("=", 1) for item in server.show("*").split(",") if item]
     return {name.removeprefix(PREFIX): int(value) for name, value in pairs if name.startswith(PREFIX)}
 
 
 def statistic(server: Server, name: str) -> int:
-    return int(server.control("show", PREFIX + name).stdout)
+    return int(server.show(PREFIX + name))
 
 
 def wait_for_statistic(server: Server, name: str, value: int, seconds: float = 30) -> None:

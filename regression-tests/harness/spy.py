@@ -13,6 +13,7 @@ from .token import SoftHsm
 
 SOURCE = programs.REPOSITORY / "tests/modules/p11spy.c"
 UPTIME = Path(__file__).parent / "native/uptime.c"
+HURRY = Path(__file__).parent / "native/hurry.c"
 THREADEND = Path(__file__).parent / "native/threadend.c"
 BADMODULE = Path(__file__).parent / "native/badmodule.c"
 PROBE = programs.our_probe().name[:15]  # as the name of its thread

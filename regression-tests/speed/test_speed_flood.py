@@ -62,7 +62,7 @@ def flood(server, threads: str):
         over.set()
         for client in clients:
             client.join()
-    wait_for("end of the flood", lambda: int(server.control("show", "qsize-q").stdout) == 0)
+    wait_for("end of the flood", lambda: int(server.show("qsize-q")) == 0)
 
 
 def add_flooded(site, token) -> None:

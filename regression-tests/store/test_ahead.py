@@ -55,13 +55,13 @@ def asked_for(server) -> int:
     return now["signatures"] - now["ahead-signatures"]
 
 
-def wait_until_done(server, made: int | None = None, seconds: float = 60) -> int:
+def wait_until_done(hurry, server, made: int | None = None, seconds: float = 60) -> int:
     """Until all is signed ahead that there is; how many signatures that were."""
     def done():
         now = statistics(server)
         return now["ahead-until"] and now["ahead-missing"] == 0 and (
             made is None or now["ahead-signatures"] == made)
-    wait_for("end of signing ahead", done, seconds)
+    hurry.wait_for("end of signing ahead", done, seconds)
     return statistic(server, "ahead-signatures")
 
 
@@ -76,14 +76,14 @@ def secured(site, hosts=HOSTS, *, weeks="1", rate=FAST, **settings):
 
 # -- what is signed, and in which order
 
-def test_what_was_served_is_signed_for_next_week(site, spy, clock):
+def test_what_was_served_is_signed_for_next_week(site, spy, clock, hurry):
     secured(site)
     server = site.start_server(env=clock.environment)
     asked = Asked(server, clock)
     asked.assert_served()
     made = asked_for(server)
     assert made > HOSTS
-    wait_until_done(server, made)
+    wait_until_done(hurry, server, made)
     assert statistic(server, "ahead-until") == week_of(clock.now()) + 2 * WEEK
     assert abs(statistic(server, "ahead-seconds-left")
                - (week_of(clock.now()) + 2 * WEEK - clock.now())) < 60
@@ -102,7 +102,7 @@ def test_zero_weeks_sign_nothing_and_say_until_when(site, spy, clock):
     assert lines(server, "signed ahead") == [], "that is said with weeks to sign ahead"
 
 
-def test_dnskey_first_then_the_hottest(site, spy, place, clock):
+def test_dnskey_first_then_the_hottest(site, spy, place, clock, hurry):
     keys = KeyLog(place, site.runner)
     token = site.token("signing")
     for zone in ("hot.test", "cold.test"):
@@ -125,13 +125,13 @@ def test_dnskey_first_then_the_hottest(site, spy, place, clock):
     server = site.start_server(env=clock.environment)
     for zone in ("cold.test", "hot.test"):
         keys_of(server, zone, clock.now())
-    wait_until_done(server, 12)
+    wait_until_done(hurry, server, 12)
     labels = keys.labels()
     assert sorted(labels[:2]) == ["cold.test", "hot.test"], labels
     assert labels[2:] == ["hot.test"] * 5 + ["cold.test"] * 5
 
 
-def test_only_the_newest_soa_is_signed_ahead(site, spy, clock):
+def test_only_the_newest_soa_is_signed_ahead(site, spy, clock, hurry):
     secured(site)
     site.set(pkcs11signer_sign_ahead="0")
     server = site.start_server(env=clock.environment)
@@ -145,10 +145,10 @@ def test_only_the_newest_soa_is_signed_ahead(site, spy, clock):
     server = site.start_server(env=clock.environment)
     keys_of(server, ZONE, clock.now())
     server.ask(ZONE, "SOA")
-    assert wait_until_done(server, 2) == 2
+    assert wait_until_done(hurry, server, 2) == 2
 
 
-def test_narrow_lies_are_left_out(site, spy, clock):
+def test_narrow_lies_are_left_out(site, spy, clock, hurry):
     secured(site)
     site.pdnsutil("set-nsec3", ZONE, NARROW, "narrow")
     server = site.start_server(env=clock.environment)
@@ -158,7 +158,7 @@ def test_narrow_lies_are_left_out(site, spy, clock):
     # For each name one that covers it; once the DNSKEY, the SOA, what covers the wildcard, and the
     # zone's own NSEC3. The first and the last two recur.
     assert asked_for(server) == 14
-    assert wait_until_done(server, 3) == 3
+    assert wait_until_done(hurry, server, 3) == 3
 
 
 # -- how fast
@@ -178,7 +178,7 @@ def test_a_rate_is_not_exceeded(site, spy, clock):
         time.sleep(0.2)
 
 
-def test_two_servers_do_not_make_the_same(site, spy, clock):
+def test_two_servers_do_not_make_the_same(site, spy, clock, hurry):
     secured(site)
     servers = [site.start_server(env=clock.environment) for _ in range(2)]
     for server in servers:
@@ -186,13 +186,13 @@ def test_two_servers_do_not_make_the_same(site, spy, clock):
     made = asked_for(servers[0])
     wait_for("signatures", lambda: sum(statistic(s, "ahead-signatures") for s in servers) >= made)
     for server in servers:
-        wait_until_done(server)
+        wait_until_done(hurry, server)
     assert sum(statistic(s, "ahead-signatures") for s in servers) == made
 
 
 # -- restarts, and ends
 
-def test_a_restart_goes_on_with_what_is_stored(site, spy, clock):
+def test_a_restart_goes_on_with_what_is_stored(site, spy, clock, hurry):
     secured(site)
     site.set(pkcs11signer_sign_ahead="0")
     server = site.start_server(env=clock.environment)
@@ -203,7 +203,7 @@ def test_a_restart_goes_on_with_what_is_stored(site, spy, clock):
     server = site.start_server(env=clock.environment)
     keys_of(server, ZONE, clock.now())
     server.ask(f"host1.{ZONE}")  # so that both keys are known
-    assert wait_until_done(server, made) == made
+    assert wait_until_done(hurry, server, made) == made
     assert asked_for(server) == 0
 
 
@@ -218,7 +218,7 @@ def test_a_server_ends_while_it_signs_ahead(site, spy, clock):
     assert time.monotonic() - began < 15
 
 
-def test_a_token_that_is_away_is_waited_for(site, spy, clock):
+def test_a_token_that_is_away_is_waited_for(site, spy, clock, hurry):
     secured(site)
     server = site.start_server(env=clock.environment)
     asked = Asked(server, clock)
@@ -230,7 +230,7 @@ def test_a_token_that_is_away_is_waited_for(site, spy, clock):
     asked.assert_served()
     assert statistic(server, "ahead-signatures") < made
     spy.plug()
-    wait_until_done(server, made)
+    wait_until_done(hurry, server, made)
     assert spy.count("C_Login") - logins <= 1 + 2  # the probes, and the worker
     assert statistic(server, "logins-refused") == 0
 
@@ -243,6 +243,7 @@ def turn(clock) -> None:
     wait_for("turn of the week", lambda: clock.now() % WEEK < DAY, 10)
 
 
+@pytest.mark.long
 def test_the_week_turns_without_a_signature(site, spy, clock):
     """On a token that makes two a second: an hour's worth of them would be SERVFAIL otherwise."""
     secured(site, rate="0", pkcs11signer_timeout="1000")
@@ -252,7 +253,7 @@ def test_the_week_turns_without_a_signature(site, spy, clock):
     asked.assert_served()
     made = asked_for(server)
     spy.rules("C_Sign delay 500")
-    wait_until_done(server, made, 120)
+    wait_for("end of signing ahead", lambda: statistic(server, "ahead-signatures") == made, 120)
     before, misses = asked_for(server), statistic(server, "store-misses")
     turn(clock)
     for _ in range(3):
@@ -312,13 +313,13 @@ def soa_edited(site, zone, kind, how):
 @pytest.mark.parametrize("kind, how", [
     ("INCEPTION-INCREMENT", "metadata"), ("INCREMENT-WEEKS", "default_soa_edit"),
     ("INCEPTION-EPOCH", "default_soa_edit_signed"), ("inception-increment", "default_soa_edit")])
-def test_the_serial_of_each_week_is_signed_ahead(site, spy, clock, kind, how):
+def test_the_serial_of_each_week_is_signed_ahead(site, spy, clock, hurry, kind, how):
     """What is promised is kept, in each week up to its last minute."""
     soa_edited(site, ZONE, kind, how)
     server = site.start_server(env=clock.environment)
     seen = assert_soa_served(server, clock)
     made = asked_for(server)
-    wait_until_done(server, 2 * made)
+    wait_until_done(hurry, server, 2 * made)
     until = statistic(server, "ahead-until")
     assert until == week_of(clock.now()) + 3 * WEEK
     spy.unplug()
@@ -334,15 +335,15 @@ def test_the_serial_of_each_week_is_signed_ahead(site, spy, clock, kind, how):
 
 
 @pytest.mark.parametrize("kind", ["NONE", "INCREMENT-WEEKS"])
-def test_a_serial_that_the_zone_got_is_signed_before_it_is_asked_for(site, spy, clock, kind):
+def test_a_serial_that_the_zone_got_is_signed_before_it_is_asked_for(site, spy, clock, hurry, kind):
     """And the budget does not count what was signed with the one before."""
     soa_edited(site, ZONE, kind, "metadata")
     server = site.start_server(env=clock.environment)
     before = assert_soa_served(server, clock)
-    wait_until_done(server, 2 * asked_for(server))
+    wait_until_done(hurry, server, 2 * asked_for(server))
     site.pdnsutil("increase-serial", ZONE)
     made = statistic(server, "ahead-signatures")
-    wait_until_done(server, made + 3, 90)  # of this week, and of two
+    wait_until_done(hurry, server, made + 3, 90)  # of this week, and of two
     until = statistic(server, "ahead-until")
     assert until == week_of(clock.now()) + 3 * WEEK
     spy.unplug()
@@ -351,7 +352,7 @@ def test_a_serial_that_the_zone_got_is_signed_before_it_is_asked_for(site, spy, 
         assert before.isdisjoint(assert_soa_served(server, clock))
 
 
-def test_a_budget_says_that_nobody_knows_the_serial(site, spy, clock):
+def test_a_budget_says_that_nobody_knows_the_serial(site, spy, clock, hurry):
     """SOA-EDIT=EPOCH: another one each second. Other zones have their budget."""
     soa_edited(site, ZONE, "EPOCH", "metadata")
     site.add_zone(zones.small(zones.OTHER))
@@ -360,7 +361,7 @@ def test_a_budget_says_that_nobody_knows_the_serial(site, spy, clock):
     assert_soa_served(server, clock)
     assert_soa_served(server, clock, zones.OTHER)
     wait_for("what is said", lambda: lines(server, "SOA-EDIT=EPOCH"), 60)
-    wait_until_done(server)
+    wait_until_done(hurry, server)
     end = week_of(clock.now()) + 3 * WEEK
     first, second = json.loads(site.command("budget", json=True, env=clock.environment).stdout)
     assert (first["zone"], first["away_until"], first["seconds_left"]) == (ZONE, "now", 0)
@@ -393,13 +394,13 @@ def expirations(server) -> set[int]:
 @pytest.mark.skipif(programs.pdns_number() < LONGER_SINCE, reason="this PowerDNS has neither setting")
 @pytest.mark.parametrize("extend, spread", [(3 * DAY, 2 * DAY), (None, WEEK), (365 * DAY, 0)],
                          ids=["both", "the first follows the second", "a year"])
-def test_longer_validity_and_serials_that_change_within_the_week(site, spy, clock, extend, spread):
+def test_longer_validity_and_serials_that_change_within_the_week(site, spy, clock, hurry, extend, spread):
     soa_edited(site, ZONE, "INCEPTION-INCREMENT", "metadata")
     site.set(rrsig_expiry_extend=extend and str(extend), soa_edit_spread=str(spread))
     extend = spread if extend is None else extend
     server = site.start_server(env=clock.environment)
     assert_soa_served(server, clock)
-    wait_until_done(server)
+    wait_until_done(hurry, server)
     end = week_of(clock.now()) + 3 * WEEK
     wait_for("the budget of two weeks more", lambda: statistic(server, "ahead-until") == end)
     spy.unplug()
@@ -429,14 +430,14 @@ def test_longer_validity_and_serials_that_change_within_the_week(site, spy, cloc
     ("default-soa-edit", "INCEPTION-INCREMENT"), ("default-publish-cds", "2"),
     *([("rrsig-expiry-extend", "86400"), ("soa-edit-spread", "3600")]
       if programs.pdns_number() >= LONGER_SINCE else [])])
-def test_settings_that_only_the_server_knows(site, spy, clock, name, given):
+def test_settings_that_only_the_server_knows(site, spy, clock, hurry, name, given):
     """pdnsutil would count, and sign, what nobody asks for."""
     site.add_zone(zones.small(ZONE))
     site.secure(ZONE, site.token("signing"))
     site.set(pkcs11signer_sign_ahead="1", pkcs11signer_ahead_rate=FAST, pkcs11signer_timeout="8000")
     server = site.start_server(env=clock.environment, settings={name: given})
     assert_soa_served(server, clock)
-    wait_until_done(server)
+    wait_until_done(hurry, server)
     made = spy.outcomes("C_Sign")
     difference = f"server {server.daemon.pid} runs with {name}={given}, pdnsutil with {name}="
 
@@ -457,7 +458,7 @@ def test_settings_that_only_the_server_knows(site, spy, clock, name, given):
 
 # -- what stands in the store
 
-def test_what_stands_in_the_place_of_another_is_not_signed(site, spy, clock, tool):
+def test_what_stands_in_the_place_of_another_is_not_signed(site, spy, clock, hurry, tool):
     """Each of them verifies: it is not what is planned to be signed there."""
     made = served(site, clock)
     site.runner.run(tool, site.place.root / "state/signatures.lmdb", "swap")
@@ -465,25 +466,25 @@ def test_what_stands_in_the_place_of_another_is_not_signed(site, spy, clock, too
     server = site.start_server(env=clock.environment)
     keys_of(server, ZONE, clock.now())
     server.ask(f"host1.{ZONE}")  # so that both keys are known; and these two are stored anew
-    wait_for("what is said", lambda: lines(server, "it is not signed for the weeks to come"), 60)
-    wait_for("both", lambda: statistic(server, "ahead-signatures") >= 2, 60)
-    time.sleep(1)
+    hurry.wait_for("what is said", lambda: lines(server, "it is not signed for the weeks to come"))
+    hurry.wait_for("both", lambda: statistic(server, "ahead-signatures") >= 2)
+    hurry.pass_(6)
     assert made > 10 and statistic(server, "ahead-signatures") <= 3, "one may have had no other to change with"
 
 
 # -- messages that are not understood
 
-def test_times_that_nobody_can_explain(site, spy, clock, tool):
+def test_times_that_nobody_can_explain(site, spy, clock, hurry, tool):
     """As of a PowerDNS to come. They are made by hand: no setting of 4.7 changes the times that it signs."""
     secured(site, hosts=2)
     server = site.start_server(env=clock.environment)
     asked = Asked(server, clock, hosts=2)
     asked.assert_served()
-    wait_until_done(server, asked_for(server))
+    wait_until_done(hurry, server, asked_for(server))
     server.stop()
     site.runner.run(tool, site.place.root / "state/signatures.lmdb", "late")
     server = site.start_server(env=clock.environment)
-    wait_for("what is said", lambda: lines(server, f"zone {ZONE}", "inceptions or expirations"), 60)
+    hurry.wait_for("what is said", lambda: lines(server, f"zone {ZONE}", "inceptions or expirations"), 60)
     assert statistic(server, "ahead-until") == 0
     said = site.command("status", env=clock.environment).stdout
     assert f"how long the token may be away is not known: zone {ZONE}" in said and "away until" not in said
@@ -491,19 +492,19 @@ def test_times_that_nobody_can_explain(site, spy, clock, tool):
     assert zone["away_until"] == "not known" and "seconds_left" not in zone and "inceptions" in zone["why"]
     asked.server = server
     asked.assert_served()
-    time.sleep(7)  # another look
+    hurry.pass_(7)  # another look
     assert statistic(server, "ahead-until") == 0 and len(lines(server, "inceptions or expirations")) == 1
 
 
 # -- the token is away
 
-def test_the_token_may_be_away_as_long_as_it_is_said(site, spy, clock):
+def test_the_token_may_be_away_as_long_as_it_is_said(site, spy, clock, hurry):
     """Four weeks ahead, then five weeks without the token: served until then, and no longer."""
     secured(site, weeks="4")
     server = site.start_server(env=clock.environment)
     asked = Asked(server, clock)
     asked.assert_served()
-    wait_until_done(server, 4 * asked_for(server))
+    wait_until_done(hurry, server, 4 * asked_for(server))
     until = statistic(server, "ahead-until")
     assert until == week_of(clock.now()) + 5 * WEEK
     spy.unplug()

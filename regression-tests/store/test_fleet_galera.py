@@ -38,6 +38,7 @@ def same_everywhere(nodes) -> int:
     return counts.pop() if len(counts) == 1 else -1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ask", [each_in_turn, at_the_same_time])
 def test_what_one_has_signed_no_other_signs_again(fleet, nodes, ask):
     servers = servers_of(fleet, nodes, NAMES)
@@ -47,6 +48,7 @@ def test_what_one_has_signed_no_other_signs_again(fleet, nodes, ask):
     assert same_everywhere(nodes) >= NAMES
 
 
+@pytest.mark.long
 def test_a_node_without_its_cluster(fleet, nodes):
     """It refuses everything until it is one of a majority again."""
     servers = servers_of(fleet, nodes, HOSTS)

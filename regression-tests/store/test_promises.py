@@ -187,14 +187,14 @@ def check(life: Life) -> tuple[list[str], dict[str, int | None]]:
 
 
 @pytest.fixture
-def run(base, identity, transcript, early_library, spy_library):
+def run(base, identity, transcript, early_library, spy_library, hurry_library):
     """Runs a case, in a directory of its own: what check() returns."""
     def run(case: Case) -> tuple[list[str], dict]:
         place = Place(base / f"case{next(_numbers)}", identity)
         runner = Runner(place.root, identity, transcript, Sanitizer(place, transcript, early_library))
         site = Site(place, runner, Gsqlite3(place))
         try:
-            found = check(Life(site, case, spy_library))
+            found = check(Life(site, case, spy_library, hurry_library))
         finally:
             site.discard()
         runner.sanitizer.assert_clean()

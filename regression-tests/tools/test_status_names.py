@@ -3,8 +3,11 @@
 nobody asks is not older than a minute."""
 import json
 
+import pytest
+
 from harness import later, zones
 from harness.card import LABEL, PIN, SERIAL, SO_PIN
+from harness.clock import Hurry
 from harness.deadline import wait_for
 from harness.faults import Names, is_refused, is_signed
 from harness.speed import single_key, statistic, statistics
@@ -83,18 +86,19 @@ def test_tokens_that_share_a_label_or_nothing(site, spy):
     assert statistic(server, "tokens") == 2
 
 
-def test_an_unasked_token(site, spy):
+def test_an_unasked_token(site, spy, place, hurry_library):
     """Nobody asks for it while its PIN is locked. A minute after it was seen last, what is shown is called old."""
     zone = zones.SIGNED
     site.add_zone(zones.many(zone, 5))
     single_key(site, zone, site.token("signing"))
     site.set(pkcs11signer_timeout="10000")
-    server = site.start_server()
+    hurry = Hurry(place, hurry_library)
+    server = site.start_server(env=hurry.environment)
     keys_of(server, zone)
     before = wait_for("ready", lambda: only(site, "ready"))
     spy.rules("C_GetTokenInfo flags 0x40000")
-    line = wait_for("word of the lock", lambda: (found := only(site, "ready")) and found["pin"] == "locked" and found,
-                    MINUTE)
+    line = hurry.wait_for("word of the lock",
+                          lambda: (found := only(site, "ready")) and found["pin"] == "locked" and found)
     assert line["seen"] > before["seen"] and "old" not in line
     assert statistic(server, "logins") == 1
     much_later = later.environment(2 * MINUTE)
@@ -117,6 +121,7 @@ def serve_card(card, site):
     return site.start_server()
 
 
+@pytest.mark.long
 def test_a_card_that_is_locked_and_unlocked_elsewhere(card, card_site):
     """With OpenSC's tools. The server sees both by itself, and tries no PIN on its own."""
     names = Names(serve_card(card, card_site), zones.SIGNED, warm=1)
@@ -140,6 +145,7 @@ def test_a_card_that_is_locked_and_unlocked_elsewhere(card, card_site):
     assert card.tries_left() == 3
 
 
+@pytest.mark.long
 def test_a_card_that_is_pulled_while_nobody_asks(card, card_site):
     server = serve_card(card, card_site)
     keys_of(server, zones.SIGNED)

@@ -201,7 +201,7 @@ class Life:
     def _sign(self, zone: str, keys: dict[str, str]) -> None:
         for role, label in keys.items():
             if label not in self.made:
-                self.token.make_key(label)
+                self.token.generate(label)
                 self.made[label] = ZSK if role == "zsk" else KSK
             if self.case.zone(zone).assigned:
                 self.site.assign(zone, ALGORITHM, "zsk" if role == "zsk" else "ksk", self.token, label)

@@ -98,7 +98,7 @@ class Site:
     def secure(self, zone: str, token: Token, *, algorithm: str = "ecdsa256", kind: str = "P-256") -> None:
         """A KSK and a ZSK of that kind on the token, and a rectified zone."""
         for role in ("ksk", "zsk"):
-            token.make_key(f"{zone}-{role}", kind)
+            token.generate(f"{zone}-{role}", kind)
             self.assign(zone, algorithm, role, token, f"{zone}-{role}")
         self.pdnsutil("rectify-zone", zone)
 

@@ -44,7 +44,7 @@ def answers(asked: list[Future]) -> list[dns.message.Message]:
 
 def single_key(site: Site, zone: str, token: Token) -> None:
     """One key of its own for the zone; its label is the zone's name."""
-    token.make_key(zone)
+    token.generate(zone)
     site.assign(zone, "ecdsa256", "ksk", token, zone)
     site.pdnsutil("rectify-zone", zone)
 

@@ -72,11 +72,10 @@ class SoftHsm:
     def init_token(self, label: str, pin: str | None = None) -> "Token":
         pin = self.runner.transcript.secret(pin or some_pin())
         so_pin = self.runner.transcript.secret(some_pin())
-        before = set(self.slots())
-        self.runner.run(programs.program("softhsm2-util"), "--init-token", "--free",
-                        "--label", label, "--pin", pin, "--so-pin", so_pin)
-        (slot, (_, serial)), = [(s, v) for s, v in self.slots().items() if s not in before]
-        return Token(self, label, pin, so_pin, serial, slot)
+        said = self.runner.run(programs.program("softhsm2-util"), "--init-token", "--free",
+                               "--label", label, "--pin", pin, "--so-pin", so_pin).stdout
+        slot = int(re.search(r"reassigned to slot (\d+)", said)[1])
+        return Token(self, label, pin, so_pin, self.slots()[slot][1], slot)
 
     def slots(self) -> dict[int, tuple[str, str]]:
         """Slot id → (label, serial) of every initialised token."""
@@ -126,11 +125,17 @@ class Token:
     def make_key(self, label: str, kind: str = "P-256", id: str | None = None, *options: str):
         """A key pair made on the token. The public key, read back from the token. options: more for pkcs11-tool."""
         id = id or secrets.token_hex(8)
+        self.generate(label, kind, id, *options)
+        return self.public_key(label, id)
+
+    def generate(self, label: str, kind: str = "P-256", id: str | None = None, *options: str) -> None:
+        """The same; the public key is not read back, which takes as long."""
+        id = id or secrets.token_hex(8)
         if kind == "Ed448":
-            return self.import_key(label, ed448.Ed448PrivateKey.generate(), id)
+            self.import_key(label, ed448.Ed448PrivateKey.generate(), id)
+            return
         name = PKCS11_TOOL_KINDS.get(kind) or kind.replace("RSA-", "RSA:")
         self.tool("--keypairgen", "--key-type", name, "--label", label, "--id", id, *options)
-        return self.public_key(label, id)
 
     def import_key(self, label: str, private_key, id: str | None = None):
         """A key pair made elsewhere."""

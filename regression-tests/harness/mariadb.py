@@ -22,6 +22,7 @@ class MariaDb:
         # Each that starts deletes what it takes for leftovers in the common one.
         self.temporary = {"TMPDIR": str(place.directory("tmp"))}
         self.data = place.root / "data"
+        shutil.rmtree(self.data, ignore_errors=True)  # of one before, in the same place
         shutil.copytree(once(common(place.root.parent) / "mariadb-data", self._install), self.data)
         for path in (self.data, *self.data.rglob("*")):
             place.identity.own(path)

@@ -128,6 +128,57 @@ static void several_may_stop_it(void **state)
   p11s_service_destroy(&o.service);
 }
 
+/* What a library does at the end of a thread. */
+static pthread_key_t at_end;
+static atomic_bool may_go;
+
+static void linger(void *arg)
+{
+  (void)arg;
+  while (!atomic_load(&may_go))
+    p11s_pause(1);
+}
+
+static void work_and_linger(void *arg)
+{
+  assert_int_equal(pthread_setspecific(at_end, arg), 0);
+  work(arg);
+}
+
+static bool is_joining(struct owner *o)
+{
+  bool joining;
+
+  p11s_lock(&o->service.lock);
+  joining = o->service.joining;
+  p11s_unlock(&o->service.lock);
+  return joining;
+}
+
+/* Else it might free what the first one still uses. */
+static void who_comes_second_waits_for_who_joins(void **state)
+{
+  struct owner o = {.busy = false};
+  pthread_t first;
+  void *stopped;
+
+  (void)state;
+  atomic_store(&may_go, false);
+  assert_int_equal(pthread_key_create(&at_end, linger), 0);
+  p11s_service_init(&o.service);
+  assert_true(p11s_service_start(&o.service, "p11s/test", work_and_linger, &o));
+  assert_int_equal(pthread_create(&first, NULL, stop_in_thread, &o), 0);
+  while (!is_joining(&o))
+    p11s_pause(1);
+  assert_false(p11s_service_stop(&o.service, p11s_now_ms() + 1));
+  atomic_store(&may_go, true);
+  assert_true(p11s_service_stop(&o.service, p11s_now_ms() + LONG_MS));
+  assert_int_equal(pthread_join(first, &stopped), 0);
+  assert_ptr_equal(stopped, &o);
+  p11s_service_destroy(&o.service);
+  assert_int_equal(pthread_key_delete(at_end), 0);
+}
+
 static void one_that_was_not_started_is_stopped(void **state)
 {
   struct p11s_service s;
@@ -145,6 +196,7 @@ int main(void)
       cmocka_unit_test(one_that_does_not_come_back_is_waited_for_until_the_deadline),
       cmocka_unit_test(one_whose_lock_is_held_is_not_waited_for),
       cmocka_unit_test(several_may_stop_it),
+      cmocka_unit_test(who_comes_second_waits_for_who_joins),
       cmocka_unit_test(one_that_was_not_started_is_stopped),
   };
 

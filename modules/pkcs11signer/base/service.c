@@ -8,7 +8,7 @@ void p11s_service_init(struct p11s_service *s)
   atomic_init(&s->stop, false);
   p11s_mutex_init(&s->lock, P11S_RANK_ALONE);
   p11s_cond_init(&s->changed);
-  s->started = s->ended = s->joined = false;
+  s->running = s->ended = s->joining = false;
 }
 
 static void *service_main(void *arg)
@@ -26,34 +26,44 @@ static void *service_main(void *arg)
 
 bool p11s_service_start(struct p11s_service *s, const char *name, void (*run)(void *arg), void *arg)
 {
-  bool started;
+  bool running;
 
   s->name = name;
   s->run = run;
   s->arg = arg;
   p11s_lock(&s->lock);
-  started = s->started = p11s_thread_start(&s->thread, service_main, s);
+  running = s->running = p11s_thread_start(&s->thread, service_main, s);
   p11s_unlock(&s->lock);
-  return started;
+  return running;
+}
+
+/* One caller joins the thread; the others wait for that. */
+static void join_locked(struct p11s_service *s)
+{
+  s->joining = true;
+  p11s_unlock(&s->lock);
+  (void)pthread_join(s->thread, NULL);
+  p11s_lock(&s->lock);
+  s->running = false;
+  pthread_cond_broadcast(&s->changed);
 }
 
 bool p11s_service_stop(struct p11s_service *s, uint64_t deadline_ms)
 {
-  bool ended, join;
+  bool gone;
 
   atomic_store(&s->stop, true);
   if (!p11s_mutex_lock_until(&s->lock, deadline_ms))
     return false;
   pthread_cond_broadcast(&s->changed);
-  while (s->started && !s->ended && p11s_cond_wait_until(&s->changed, &s->lock, deadline_ms))
+  while (s->running && (!s->ended || s->joining) &&
+         p11s_cond_wait_until(&s->changed, &s->lock, deadline_ms))
     ;
-  ended = s->ended || !s->started;
-  join = s->ended && !s->joined;
-  s->joined = s->joined || join;
+  if (s->running && s->ended && !s->joining)
+    join_locked(s);
+  gone = !s->running;
   p11s_unlock(&s->lock);
-  if (join)
-    (void)pthread_join(s->thread, NULL);
-  return ended;
+  return gone;
 }
 
 void p11s_service_destroy(struct p11s_service *s)

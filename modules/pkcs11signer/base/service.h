@@ -22,17 +22,17 @@ struct p11s_service {
   struct p11s_mutex lock; /* guards the rest, and what the owner puts under it */
   pthread_cond_t changed; /* to stop, the thread has ended, or what the owner broadcasts */
   pthread_t thread;
-  bool started;
-  bool ended;
-  bool joined;
+  bool running; /* was started, and not joined */
+  bool ended;   /* run() has returned */
+  bool joining; /* somebody joins it */
 };
 
 void p11s_service_init(struct p11s_service *service);
 /* Once. false: as with p11s_thread_start(). */
 bool p11s_service_start(struct p11s_service *service, const char *name, void (*run)(void *arg),
                         void *arg);
-/* Sets `stop`, and waits for the thread until deadline_ms. true: there is none, or none any more.
-   May be called again, and by several threads. */
+/* Sets `stop`, and waits for the thread until deadline_ms. true: there is none, or none any more,
+   whichever caller has joined it. May be called again, and by several threads. */
 bool p11s_service_stop(struct p11s_service *service, uint64_t deadline_ms);
 /* There is no thread any more. */
 void p11s_service_destroy(struct p11s_service *service);

@@ -300,13 +300,12 @@ static enum step await_step(struct p11s_fleet *fleet, struct batch *b)
   return step;
 }
 
-void *p11s_fleet_ask_main(void *arg)
+void p11s_fleet_ask_main(void *arg)
 {
   struct p11s_fleet *fleet = arg;
   struct batch batch = {.fleet = fleet};
   enum step step;
 
-  (void)pthread_setname_np(pthread_self(), "p11s/fleet-find");
   while ((step = await_step(fleet, &batch)) != STOP) {
     if (step == CONNECT)
       connect_anew(fleet);
@@ -315,6 +314,5 @@ void *p11s_fleet_ask_main(void *arg)
     else
       ask_batch(&batch);
   }
-  p11s_fleet_end_link(fleet, &fleet->find);
-  return NULL;
+  p11s_fleet_disconnect(fleet, &fleet->find);
 }

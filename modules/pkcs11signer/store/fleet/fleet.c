@@ -5,7 +5,6 @@
 #include "base/crypto.h"
 #include "base/fork.h"
 #include "base/lock.h"
-#include "base/thread.h"
 #include "store/fleet/internal.h"
 
 #include <stdlib.h>
@@ -77,7 +76,9 @@ static void free_fleet(struct p11s_fleet *fleet)
 {
   p11s_ops_free(&fleet->queue.ops);
   pthread_cond_destroy(&fleet->find.wake);
+  p11s_service_destroy(&fleet->find.thread);
   pthread_cond_destroy(&fleet->write.wake);
+  p11s_service_destroy(&fleet->write.thread);
   pthread_cond_destroy(&fleet->done);
   p11s_mutex_destroy(&fleet->lock);
   p11s_fleet_config_free(fleet->config);
@@ -100,7 +101,9 @@ enum p11s_err p11s_fleet_open(const struct p11s_fleet_config *config, struct p11
     return p11s_error_no_memory(e);
   p11s_mutex_init(&fleet->lock, P11S_RANK_ALONE);
   p11s_cond_init(&fleet->find.wake);
+  p11s_service_init(&fleet->find.thread);
   p11s_cond_init(&fleet->write.wake);
+  p11s_service_init(&fleet->write.thread);
   p11s_cond_init(&fleet->done);
   LIST_INIT(&fleet->requests);
   p11s_op_queue_init(&fleet->queue);
@@ -118,24 +121,17 @@ enum p11s_err p11s_fleet_open(const struct p11s_fleet_config *config, struct p11
 
 /* -- using */
 
-static void start_link(struct p11s_fleet *fleet, struct p11s_fleet_link *link,
-                       void *(*thread_main)(void *fleet))
-{
-  p11s_lock(&fleet->lock);
-  link->running = p11s_thread_start(&link->thread, thread_main, fleet);
-  p11s_unlock(&fleet->lock);
-}
-
 void p11s_fleet_start(struct p11s_fleet *fleet)
 {
   struct p11s_error error;
+  bool finds, writes;
 
   if (!p11s_fleet_is_ours(fleet) || atomic_load_explicit(&fleet->started, memory_order_relaxed) ||
       atomic_exchange(&fleet->started, true))
     return;
-  start_link(fleet, &fleet->find, p11s_fleet_ask_main);
-  start_link(fleet, &fleet->write, p11s_fleet_write_main);
-  if (fleet->find.running && fleet->write.running)
+  finds = p11s_service_start(&fleet->find.thread, "p11s/fleet-find", p11s_fleet_ask_main, fleet);
+  writes = p11s_service_start(&fleet->write.thread, "p11s/fleet-put", p11s_fleet_write_main, fleet);
+  if (finds && writes)
     return;
   (void)p11s_error_set(&error, P11S_ERR_NOMEM, "no thread could be started for it");
   p11s_fleet_note_failure(fleet, &error);
@@ -194,16 +190,11 @@ void p11s_fleet_begin_stop(struct p11s_fleet *fleet)
   p11s_unlock(&fleet->lock);
 }
 
-static bool is_back_locked(const struct p11s_fleet_link *link)
+static bool stop_both(struct p11s_fleet *fleet, uint64_t deadline_ms)
 {
-  return link->ended || !link->running;
-}
+  bool back = p11s_service_stop(&fleet->find.thread, deadline_ms);
 
-static void await_both_locked(struct p11s_fleet *fleet, uint64_t deadline_ms)
-{
-  while (!(is_back_locked(&fleet->find) && is_back_locked(&fleet->write)) &&
-         p11s_cond_wait_until(&fleet->done, &fleet->lock, deadline_ms))
-    ;
+  return p11s_service_stop(&fleet->write.thread, deadline_ms) && back;
 }
 
 static void cut_locked(struct p11s_fleet_link *link)
@@ -212,22 +203,8 @@ static void cut_locked(struct p11s_fleet_link *link)
     p11s_connection_cut(link->conn);
 }
 
-static void join(struct p11s_fleet *fleet, struct p11s_fleet_link *link)
-{
-  bool do_join;
-
-  p11s_lock(&fleet->lock);
-  do_join = link->running && link->ended;
-  link->running = link->running && !do_join;
-  p11s_unlock(&fleet->lock);
-  if (do_join)
-    (void)pthread_join(link->thread, NULL);
-}
-
 bool p11s_fleet_stop(struct p11s_fleet *fleet, uint64_t deadline_ms)
 {
-  bool back;
-
   if (!p11s_fleet_is_ours(fleet))
     return true;
   /* Whoever starts it now is too late. */
@@ -236,17 +213,15 @@ bool p11s_fleet_stop(struct p11s_fleet *fleet, uint64_t deadline_ms)
     return false;
   fleet->stopping = true;
   p11s_fleet_wake_all_locked(fleet);
-  await_both_locked(fleet, deadline_ms > CUT_MS ? deadline_ms - CUT_MS : 0);
+  p11s_unlock(&fleet->lock);
+  if (stop_both(fleet, deadline_ms > CUT_MS ? deadline_ms - CUT_MS : 0))
+    return true;
+  if (!p11s_mutex_lock_until(&fleet->lock, deadline_ms))
+    return false;
   cut_locked(&fleet->find);
   cut_locked(&fleet->write);
-  await_both_locked(fleet, deadline_ms);
-  back = is_back_locked(&fleet->find) && is_back_locked(&fleet->write);
   p11s_unlock(&fleet->lock);
-  if (back) {
-    join(fleet, &fleet->find);
-    join(fleet, &fleet->write);
-  }
-  return back;
+  return stop_both(fleet, deadline_ms);
 }
 
 void p11s_fleet_close(struct p11s_fleet *fleet, uint64_t deadline_ms)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/lock.h"
+#include "base/service.h"
 #include "store/fleet/fleet.h"
 #include "store/fleet/health.h"
 #include "store/fleet/connection.h"
@@ -24,9 +25,7 @@
 struct p11s_fleet_link {
   struct p11s_connection *conn; /* the thread's to use; set and cleared under the lock */
   pthread_cond_t wake;
-  pthread_t thread;
-  bool running; /* was started, and not joined */
-  bool ended;
+  struct p11s_service thread; /* it heeds the fleet's `stopping` */
 };
 
 struct p11s_fleet {
@@ -44,7 +43,7 @@ struct p11s_fleet {
 
   struct p11s_mutex lock; /* guards the rest */
   bool stopping;
-  pthread_cond_t done; /* writes are, or a thread has ended */
+  pthread_cond_t done; /* writes are */
   struct p11s_health health;
   char reason[P11S_ERROR_SIZE]; /* why it is down, as logged; "" */
   bool was_up;
@@ -64,8 +63,6 @@ bool p11s_fleet_is_ours(const struct p11s_fleet *fleet);
 enum p11s_err p11s_fleet_connect(struct p11s_fleet *fleet, struct p11s_fleet_link *link,
                                  unsigned answer_s, struct p11s_error *e);
 void p11s_fleet_disconnect(struct p11s_fleet *fleet, struct p11s_fleet_link *link);
-/* The last thing that a thread does. */
-void p11s_fleet_end_link(struct p11s_fleet *fleet, struct p11s_fleet_link *link);
 
 /* What the look-up thread and its callers have seen of the database. Each change is logged. */
 void p11s_fleet_note_answer(struct p11s_fleet *fleet, uint64_t took_ms);
@@ -80,8 +77,8 @@ void p11s_fleet_wake_all_locked(struct p11s_fleet *fleet);
 /* -- store/fleet/ask.c, store/fleet/lookup.c and store/fleet/write.c; as in store/fleet/fleet.h,
    for a fleet that is ours and has been started */
 
-void *p11s_fleet_ask_main(void *fleet);
-void *p11s_fleet_write_main(void *fleet);
+void p11s_fleet_ask_main(void *fleet);
+void p11s_fleet_write_main(void *fleet);
 enum p11s_store_found p11s_fleet_lookup(struct p11s_fleet *fleet, const struct p11s_question *q,
                                         const struct p11s_store_ask *ask, unsigned char *signature,
                                         size_t *signature_len);

@@ -52,15 +52,6 @@ void p11s_fleet_disconnect(struct p11s_fleet *fleet, struct p11s_fleet_link *lin
   p11s_connection_close(conn);
 }
 
-void p11s_fleet_end_link(struct p11s_fleet *fleet, struct p11s_fleet_link *link)
-{
-  p11s_fleet_disconnect(fleet, link);
-  p11s_lock(&fleet->lock);
-  link->ended = true;
-  pthread_cond_broadcast(&fleet->done);
-  p11s_unlock(&fleet->lock);
-}
-
 /* -- whether it is there */
 
 void p11s_fleet_note_answer(struct p11s_fleet *fleet, uint64_t took_ms)

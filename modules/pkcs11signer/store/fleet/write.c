@@ -270,7 +270,7 @@ static void tidy(struct writer *w)
     p11s_fleet_disconnect(w->fleet, &w->fleet->write);
 }
 
-void *p11s_fleet_write_main(void *arg)
+void p11s_fleet_write_main(void *arg)
 {
   struct p11s_fleet *fleet = arg;
   struct writer w = {.fleet = fleet,
@@ -279,7 +279,6 @@ void *p11s_fleet_write_main(void *arg)
                      .trim = p11s_fleet_trim_new(fleet)};
   struct p11s_error error;
 
-  (void)pthread_setname_np(pthread_self(), "p11s/fleet-put");
   while (await_work(&w)) {
     if (fleet->write.conn == NULL &&
         p11s_fleet_connect(fleet, &fleet->write, P11S_FLEET_WRITE_S, &error) != P11S_OK) {
@@ -293,6 +292,5 @@ void *p11s_fleet_write_main(void *arg)
   }
   p11s_ops_free(&w.batch);
   p11s_fleet_trim_free(w.trim);
-  p11s_fleet_end_link(fleet, &fleet->write);
-  return NULL;
+  p11s_fleet_disconnect(fleet, &fleet->write);
 }

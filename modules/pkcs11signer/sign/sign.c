@@ -126,6 +126,15 @@ static bool is_background(struct flight *f)
   return background;
 }
 
+/* Who asked first may not have known the key. */
+static void identify(struct flight *f)
+{
+  const struct p11s_pubkey *public_key = p11s_key_public(f->key);
+
+  if (public_key != NULL)
+    memcpy(f->question.key, p11s_pubkey_hash(public_key), P11S_STORE_ID_LEN);
+}
+
 static enum p11s_err flight_run(struct p11s_job *job, struct p11s_work *work, struct p11s_error *e)
 {
   struct flight *f = (struct flight *)job;
@@ -135,7 +144,7 @@ static enum p11s_err flight_run(struct p11s_job *job, struct p11s_work *work, st
 
   if (result != P11S_OK)
     return result;
-  memcpy(f->question.key, p11s_pubkey_hash(p11s_key_public(f->key)), P11S_STORE_ID_LEN);
+  identify(f);
   /* Before those who wait are told: they may want the store written. */
   p11s_sign_put(f->key, &f->question, &f->signature, is_background(f));
   return P11S_OK;
@@ -162,8 +171,10 @@ static void flight_finished(struct p11s_job *job)
   else
     LIST_REMOVE(f, in_bucket);
   p11s_unlock(&flights->lock);
-  if (give_back)
+  if (give_back) {
+    identify(f);
     p11s_sign_abandon(f->key, &f->question);
+  }
   if (f->ended != NULL)
     f->ended(f->ended_arg);
   if (drop != NULL)

@@ -6,6 +6,7 @@
 #include "ahead/plan.h"
 #include "rig/rig.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,6 +24,19 @@
 #define ZONE "example.org"
 
 static struct p11s_plan *plan;
+
+/* Linked in place of the one of that name: after so many there is no memory. */
+void *__real_p11s_array_add(void *array, size_t *count, size_t item_size);
+void *__wrap_p11s_array_add(void *array, size_t *count, size_t item_size);
+static unsigned items_left = UINT_MAX;
+
+void *__wrap_p11s_array_add(void *array, size_t *count, size_t item_size)
+{
+  if (items_left == 0)
+    return NULL;
+  items_left--;
+  return __real_p11s_array_add(array, count, item_size);
+}
 
 static int begin(void **state)
 {
@@ -502,6 +516,31 @@ static void budget_of_each_zone(void **state)
 
 #define WITH_PLAN(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
+/* Half a plan would say that what is left out of it is not needed. */
+static void a_plan_for_which_memory_was_short_says_so(void **state)
+{
+  size_t len = message_rig_a(ZONE, A, 1, W, message);
+  const struct p11s_store_record record = {key_id(1), message, len, (const unsigned char *)"s",
+                                           1,         NOW,     1};
+  unsigned needed = 0;
+
+  (void)state;
+  while (needed < 100) {
+    again(1);
+    items_left = needed;
+    if (p11s_plan_add(&record, plan))
+      break;
+    items_left = UINT_MAX;
+    assert_true(p11s_plan_has_failed(plan));
+    assert_false(p11s_plan_add(&record, plan));
+    assert_true(p11s_plan_has_failed(plan));
+    needed++;
+  }
+  items_left = UINT_MAX;
+  assert_int_equal(needed, 5); /* line, set, key, zone, use */
+  assert_false(p11s_plan_has_failed(plan));
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -529,6 +568,7 @@ int main(void)
       WITH_PLAN(budget_that_is_used_up),
       WITH_PLAN(budget_leaves_out_what_does_not_recur),
       WITH_PLAN(budget_of_each_zone),
+      WITH_PLAN(a_plan_for_which_memory_was_short_says_so),
   };
 
   rig_watchdog();

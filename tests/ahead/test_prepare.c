@@ -14,6 +14,7 @@
 #include "rig/store_rig.h"
 #include "token/token.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,6 +29,16 @@
 #define SECOND "second"
 
 static struct p11s_signer *signer;
+
+/* Linked in place of strdup(): after so many there is no memory. */
+char *__real_strdup(const char *text);
+char *__wrap_strdup(const char *text);
+static unsigned copies_left = UINT_MAX;
+
+char *__wrap_strdup(const char *text)
+{
+  return copies_left-- > 0 ? __real_strdup(text) : NULL;
+}
 
 static int group_setup(void **state)
 {
@@ -351,6 +362,21 @@ static void zones_that_were_used_last_come_first(void **state)
   store_rig_close(store);
 }
 
+static void a_zone_for_whose_name_memory_was_short_is_left_out(void **state)
+{
+  const atomic_bool stop = false;
+  struct p11s_prepare_zones zones = {0};
+  struct p11s_error e;
+
+  (void)state;
+  copies_left = 1;
+  assert_int_equal(p11s_prepare_zones_list(NULL, &fakehost, &stop, &zones, &e), P11S_OK);
+  copies_left = UINT_MAX;
+  assert_int_equal(zones.count, 1);
+  assert_string_equal(zones.zones[0].name, NET);
+  p11s_prepare_zones_clear(&zones);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -368,6 +394,7 @@ int main(void)
       TEST(the_last_tries_are_left_to_people),
       TEST(a_query_waits_for_the_login_that_is_under_way),
       TEST(a_token_that_hangs_holds_up_no_other),
+      TEST(a_zone_for_whose_name_memory_was_short_is_left_out),
       TEST(zones_that_were_used_last_come_first),
   };
 

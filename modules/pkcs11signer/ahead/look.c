@@ -233,7 +233,7 @@ void p11s_ahead_look(struct p11s_ahead *a)
   a->work.plan = p11s_plan_new(now, a->config.weeks, NULL, 0);
   if (a->work.plan != NULL) {
     p11s_plan_set_extension(a->work.plan, a->config.expiry_extension);
-    good = p11s_store_each(a->work.store, add, a);
+    good = p11s_store_each(a->work.store, add, a) && !p11s_plan_has_failed(a->work.plan);
   }
   if (good) {
     tell_zones(a);

@@ -89,19 +89,20 @@ static bool make_id(const struct p11s_plan *plan, const struct part *part, size_
 
 /* -- items */
 
-/* The item of that id, all zeros when it is new, and its number. NULL: no memory, and the plan is
-   of no use any more. */
+/* The item of that id, all zeros when it is new, and its number. NULL: no memory. */
 static void *item_of(struct p11s_plan_table *table, size_t size, uint64_t id, uint32_t *ret_number)
 {
   uint32_t *number = p11s_id_table_at(&table->number_of, id);
 
   if (number == NULL)
     return NULL;
+  if (*number == P11S_ID_TABLE_NONE) {
+    if (p11s_array_add(&table->items, &table->count, size) == NULL)
+      return NULL;
+    *number = (uint32_t)table->count - 1;
+  }
   *ret_number = *number;
-  if (*number != P11S_ID_TABLE_NONE)
-    return (unsigned char *)table->items + *number * size;
-  *ret_number = *number = (uint32_t)table->count;
-  return p11s_array_add(&table->items, &table->count, size);
+  return (unsigned char *)table->items + *number * size;
 }
 
 static bool find_key(struct p11s_plan *plan, const unsigned char *key_id, uint32_t *ret)
@@ -342,9 +343,8 @@ static bool is_of_zone(const struct p11s_plan *plan, const struct p11s_message *
          (m->signer_len == plan->only_len && memcmp(m->signer, plan->only, plan->only_len) == 0);
 }
 
-bool p11s_plan_add(const struct p11s_store_record *record, void *arg)
+static bool add(struct p11s_plan *plan, const struct p11s_store_record *record)
 {
-  struct p11s_plan *plan = arg;
   struct found f = {.record = record};
   uint32_t start, extension;
   int32_t weeks;
@@ -364,4 +364,17 @@ bool p11s_plan_add(const struct p11s_store_record *record, void *arg)
   /* An SOA record is of one line for each of the serials that a week may have. */
   f.choice = 1;
   return p11s_message_serial_at(&f.m) == NULL || add_to_line(plan, &f);
+}
+
+bool p11s_plan_add(const struct p11s_store_record *record, void *arg)
+{
+  struct p11s_plan *plan = arg;
+
+  plan->failed = plan->failed || !add(plan, record);
+  return !plan->failed;
+}
+
+bool p11s_plan_has_failed(const struct p11s_plan *plan)
+{
+  return plan->failed;
 }

@@ -95,6 +95,7 @@ struct p11s_plan {
   uint32_t *order; /* those lines that recur */
   size_t ordered;
   size_t dnskeys; /* how many of these are, they come first */
+  bool failed;    /* something could not be added */
 };
 
 static inline struct p11s_line *p11s_plan_line(const struct p11s_plan *plan, size_t i)

@@ -26,6 +26,8 @@ static bool add_zone(struct p11s_prepare_zones *z, const char *name, uint32_t la
   if (zone == NULL)
     return false;
   *zone = (struct p11s_prepare_zone){strdup(name), last_used, z->count};
+  if (zone->name == NULL)
+    z->count--; /* without a name it would be all zones (ahead/host.h) */
   return zone->name != NULL;
 }
 

@@ -51,8 +51,8 @@ struct p11s_plan *p11s_command_plan(const struct p11s_command_ctx *ctx, unsigned
   if (plan == NULL)
     return NULL;
   p11s_plan_set_extension(plan, p11s_signer_config(ctx->signer)->expiry_extension);
-  if (p11s_store_each(store, p11s_plan_add, plan) && tell_zones(ctx, plan) &&
-      p11s_plan_finish(plan))
+  if (p11s_store_each(store, p11s_plan_add, plan) && !p11s_plan_has_failed(plan) &&
+      tell_zones(ctx, plan) && p11s_plan_finish(plan))
     return plan;
   p11s_plan_free(plan);
   return NULL;

@@ -123,6 +123,35 @@ static void sign(unsigned number, unsigned weeks)
   wait_until_stored(number, weeks);
 }
 
+static size_t make_dnskey(unsigned weeks)
+{
+  return message_rig_dnskey(ZONE, 1, this_week() + weeks * P11S_WEEK_SECONDS, message);
+}
+
+static bool has_dnskey(unsigned weeks)
+{
+  size_t len = make_dnskey(weeks);
+
+  store_rig_flush(store);
+  return p11s_store_has(store,
+                        store_rig_question(p11s_pubkey_hash(p11s_key_public(key)), message, len));
+}
+
+static void sign_dnskey(void)
+{
+  size_t len = make_dnskey(0);
+  uint64_t deadline = rig_later();
+  struct p11s_signature signature;
+  struct p11s_error e;
+
+  if (rig_sign(p11s_signer_flights(signer), key, message, len, &signature, &e) != P11S_OK)
+    fail_msg("%s", e.text);
+  while (!has_dnskey(0)) {
+    assert_true(p11s_now_ms() < deadline);
+    (void)usleep(1000);
+  }
+}
+
 /* A plan of what is stored now. */
 static void plan(void)
 {
@@ -210,6 +239,33 @@ static void what_this_key_has_not_signed_is_not_signed(void **state)
   assert_true(step.exhausted);
   assert_true(has(1, 1));
   assert_false(has(2, 1));
+}
+
+/* Without room for anything else. */
+static void dnskeys_are_made_for_a_crowded_store(void **state)
+{
+  uint64_t wait;
+
+  (void)state;
+  make_signer(false, 0);
+  sign(1, 0);
+  sign_dnskey();
+  plan();
+  work.crowded = true;
+  run(1);
+  assert_false(p11s_ahead_step(&work, &step, &wait));
+  assert_null(step.job);
+  assert_true(has_dnskey(1));
+  assert_false(has(1, 1));
+  assert_false(p11s_ahead_step(&work, &step, &wait));
+  assert_in_range(wait, 1, 2500000);
+  assert_false(step.exhausted);
+  /* There is room again. */
+  work.crowded = false;
+  step.not_before_us = 0;
+  run(2);
+  assert_true(has(1, 1));
+  assert_true(step.exhausted);
 }
 
 static void queries_go_first(void **state)
@@ -334,6 +390,42 @@ static void the_thread_does_it(void **state)
   assert_true(stats.ahead_seconds > P11S_WEEK_SECONDS - 60);
 }
 
+/* Signatures of other keys, for weeks to come, until some had to go. */
+static void crowd(void)
+{
+  struct p11s_store_stats stats;
+  unsigned number = 0;
+
+  do {
+    for (unsigned i = 0; i < 500; i++, number++) {
+      size_t len = make(number, 1);
+
+      p11s_store_put(store, store_rig_question(store_rig_key(9), message, len),
+                     (const unsigned char *)"signature", 9, true);
+    }
+    store_rig_flush(store);
+    p11s_store_get_stats(store, &stats);
+    assert_in_range(number, 1, 20000);
+  } while (!stats.crowded);
+  assert_false(stats.full);
+}
+
+static void the_thread_makes_dnskeys_for_a_crowded_store(void **state)
+{
+  uint64_t deadline = rig_later();
+
+  (void)state;
+  make_signer(true, 1000);
+  crowd();
+  sign(100000, 0);
+  sign_dnskey();
+  while (!has_dnskey(1)) {
+    assert_true(p11s_now_ms() < deadline);
+    (void)usleep(20000);
+  }
+  assert_false(has(100000, 1));
+}
+
 /* A signature that does not come back keeps nobody from ending. */
 static void it_ends_while_the_token_hangs(void **state)
 {
@@ -357,10 +449,12 @@ int main(void)
       ON_TOKEN(next_week_s_are_made),
       ON_TOKEN(what_is_there_meanwhile_is_not_made_again),
       ON_TOKEN(what_this_key_has_not_signed_is_not_signed),
+      ON_TOKEN(dnskeys_are_made_for_a_crowded_store),
       ON_TOKEN(queries_go_first),
       ON_TOKEN(a_query_takes_over_what_is_in_the_background),
       ON_TOKEN(a_failure_is_not_tried_again_at_once),
       ON_TOKEN(the_thread_does_it),
+      ON_TOKEN(the_thread_makes_dnskeys_for_a_crowded_store),
       ON_TOKEN(it_ends_while_the_token_hangs),
   };
 

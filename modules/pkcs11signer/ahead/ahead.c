@@ -80,19 +80,19 @@ static void say_late(struct p11s_ahead *a)
   p11s_buf_clear(&all);
 }
 
-/* A store in which there is no room for what is signed ahead: signing would be in vain. */
-static bool is_crowded(struct p11s_ahead *a)
+/* Whether the store keeps anything that is signed ahead. DNSKEY signatures stay in a crowded one. */
+static bool has_room(struct p11s_ahead *a)
 {
   struct p11s_store_stats stats;
 
   p11s_store_get_stats(a->work.store, &stats);
-  if (stats.crowded && !a->crowded)
+  if (stats.crowded && !a->work.crowded)
     p11s_log_event(P11S_LOG_WARNING,
-                   "signature store: no room for the weeks to come, so nothing is signed ahead "
+                   "signature store: no room for the weeks to come, so only DNSKEY is signed ahead "
                    "until there is: set pkcs11signer-store-size to more than %llu",
                    (unsigned long long)(stats.limit_bytes >> 20));
-  a->crowded = stats.crowded;
-  return stats.crowded || stats.off;
+  a->work.crowded = stats.crowded;
+  return !stats.full && !stats.off;
 }
 
 /* One step for each token; returns how long to sleep. */
@@ -119,7 +119,7 @@ static uint64_t work_on(struct p11s_ahead *a)
     p11s_ahead_look(a);
   if (a->work.plan == NULL)
     return wait_us;
-  if (!is_crowded(a))
+  if (has_room(a))
     wait_us = step_all(a);
   /* Nobody is told before it is written; and who takes over the locks must find it. */
   if (!has_work(a))

@@ -38,7 +38,6 @@ struct p11s_ahead {
   uint64_t activity;  /* and what had been asked for until then */
   uint64_t budget_ms;
   bool budget_stale;
-  bool crowded;
   uint64_t made;            /* since the last that was said */
   uint64_t said_until;      /* in the log */
   enum p11s_budget_why why; /* likewise */

@@ -141,6 +141,7 @@ struct p11s_plan_task {
 /* Where the tasks of one token have come to; all zeros: to begin. */
 struct p11s_plan_cursor {
   size_t next;
+  bool dnskeys_only; /* for as long as the caller says so */
 };
 /* The next one: DNSKEY of all weeks first, then week by week; within a week what was served this
    week, on the most days, the latest. false: there are no more. With weeks = 0 there are none. */

@@ -221,8 +221,9 @@ bool p11s_plan_next(const struct p11s_plan *plan, uint32_t token, struct p11s_pl
                     struct p11s_plan_task *ret)
 {
   size_t weeks = plan->weeks + 1, others = plan->ordered - plan->dnskeys;
+  size_t places = (cursor->dnskeys_only ? plan->dnskeys : plan->ordered) * weeks;
 
-  while (plan->weeks > 0 && cursor->next < plan->ordered * weeks) {
+  while (plan->weeks > 0 && cursor->next < places) {
     size_t place = cursor->next++, behind = place - plan->dnskeys * weeks;
     bool is_dnskey = place < plan->dnskeys * weeks;
     uint32_t what = plan->order[is_dnskey ? place / weeks : plan->dnskeys + behind % others];

@@ -134,20 +134,23 @@ void p11s_ahead_rewind(const struct p11s_ahead_work *work, struct p11s_ahead_tok
   t->left = p11s_plan_count(work->plan, t->number, t->cursor);
 }
 
-/* Behind the last task. What other servers were making is there now, or they have died. */
+/* Behind the last task, or the last one for which there is room. Later there may be room for more;
+   and what other servers were making is there, or they have died. */
 static void end_or_look_again(const struct p11s_ahead_work *work, struct p11s_ahead_token *t)
 {
-  t->exhausted = !t->elsewhere;
+  t->exhausted = !t->elsewhere && !work->crowded;
   if (t->exhausted)
     return;
   t->not_before_us = p11s_now_us() + ELSEWHERE_US;
-  p11s_ahead_rewind(work, t);
+  if (t->elsewhere)
+    p11s_ahead_rewind(work, t);
 }
 
 bool p11s_ahead_begin(struct p11s_ahead_work *work, struct p11s_ahead_token *t,
                       struct p11s_error *e)
 {
   e->code = P11S_OK;
+  t->cursor.dnskeys_only = work->crowded;
   for (unsigned i = 0; i < SKIP_MOST; i++) {
     if (!p11s_plan_next(work->plan, t->number, &t->cursor, &t->task)) {
       end_or_look_again(work, t);

@@ -58,6 +58,7 @@ struct p11s_ahead_work {
   struct p11s_ahead_keys keys;
   unsigned rate;
   bool shared;              /* what another server of the fleet is making is left to it */
+  bool crowded;             /* the store keeps DNSKEY signatures only: no others are begun */
   uint32_t deadline;        /* seconds since 1970; when all is to be done */
   void (*ended)(void *arg); /* a job has; called in a worker */
   void *ended_arg;

@@ -236,7 +236,7 @@ static bool decide(struct p11s_eviction *ev, struct round *r, uint64_t used, uin
      room in them, and takes no more than it needs. */
   ev->most_bytes = first ? ev->bytes : (uint64_t)((double)ev->bytes * (double)most / (double)used);
   much = first ? 0 : ev->bytes - (ev->most_bytes - ev->most_bytes / 10);
-  ev->full = !p11s_share_decide(r->share, much > bytes ? much : bytes);
+  atomic_store(&ev->full, !p11s_share_decide(r->share, much > bytes ? much : bytes));
   ev->full_s = p11s_calendar_boot_s();
   return true;
 }

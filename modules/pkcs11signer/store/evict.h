@@ -44,7 +44,7 @@ struct p11s_eviction {
   struct p11s_bar bar;         /* while it is crowded */
   uint64_t bytes;              /* of records, about; since the first eviction */
   uint64_t most_bytes;         /* of records that go into the pages that may be in use */
-  bool full;                   /* of signatures that never go */
+  atomic_bool full;            /* of signatures that never go; any thread */
   int64_t full_s;              /* CLOCK_BOOTTIME when that was found out */
   bool said_full;              /* in the log */
 };

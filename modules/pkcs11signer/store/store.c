@@ -309,4 +309,5 @@ void p11s_store_get_stats(struct p11s_store *s, struct p11s_store_stats *ret)
   p11s_unlock(&s->thread.lock);
   ret->limit_bytes = s->eviction.limit_bytes;
   ret->crowded = atomic_load(&s->eviction.crowded);
+  ret->full = ret->crowded && atomic_load(&s->eviction.full);
 }

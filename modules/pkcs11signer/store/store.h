@@ -191,6 +191,7 @@ struct p11s_store_stats {
   uint64_t queued; /* by this process, to be written */
   bool off;        /* given up, until the next start */
   bool crowded;    /* signatures of this week or later had to go, until a fifth is free */
+  bool full;       /* crowded, and all that is left is of DNSKEY, CDS and CDNSKEY */
   bool fleet;      /* there is one */
   bool connected;  /* the fleet's database answers */
   uint64_t fleet_queued;

@@ -23,3 +23,9 @@ typedef size_t (*table_rig_row_fn)(unsigned row, unsigned char *ret_message, boo
 
 /* Does what p11s_connection_run() would, and returns how many rows went. Empties the buffer. */
 uint64_t table_rig_run(struct p11s_buf *sql, table_rig_row_fn row, p11s_fleet_row_fn fn, void *arg);
+
+/* Every test of the fleet has its own (-Wl,--wrap). */
+enum p11s_fleet_result __wrap_p11s_connection_run(struct p11s_connection *conn,
+                                                  struct p11s_buf *sql, p11s_fleet_row_fn fn,
+                                                  void *arg, uint64_t *ret_affected,
+                                                  struct p11s_error *e);

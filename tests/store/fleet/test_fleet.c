@@ -3,6 +3,7 @@
    a real database says to the statements is for regression-tests/store/test_fleet.py. */
 #include "base/lock.h"
 #include "rig/rig.h"
+#include "rig/table_rig.h"
 #include "base/counters.h"
 #include "store/fleet/fleet.h"
 #include "store/fleet/connection.h"
@@ -110,10 +111,6 @@ static void give_row(const char *signature, p11s_fleet_row_fn fn, void *arg)
   fn(fields, 7, arg);
 }
 
-enum p11s_fleet_result __wrap_p11s_connection_run(struct p11s_connection *conn,
-                                                  struct p11s_buf *sql, p11s_fleet_row_fn fn,
-                                                  void *arg, uint64_t *ret_affected,
-                                                  struct p11s_error *e);
 enum p11s_fleet_result __wrap_p11s_connection_run(struct p11s_connection *conn,
                                                   struct p11s_buf *sql, p11s_fleet_row_fn fn,
                                                   void *arg, uint64_t *ret_affected,

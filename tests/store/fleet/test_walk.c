@@ -57,10 +57,6 @@ static size_t make(unsigned row, unsigned char *ret_message, bool *ret_claim)
 enum p11s_fleet_result __wrap_p11s_connection_run(struct p11s_connection *conn,
                                                   struct p11s_buf *sql, p11s_fleet_row_fn fn,
                                                   void *arg, uint64_t *ret_affected,
-                                                  struct p11s_error *e);
-enum p11s_fleet_result __wrap_p11s_connection_run(struct p11s_connection *conn,
-                                                  struct p11s_buf *sql, p11s_fleet_row_fn fn,
-                                                  void *arg, uint64_t *ret_affected,
                                                   struct p11s_error *e)
 {
   uint64_t gone = 0;

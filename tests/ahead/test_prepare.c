@@ -8,6 +8,7 @@
 #include "rig/message_rig.h"
 #include "ahead/prepare_internal.h"
 #include "rig/rig.h"
+#include "signer/internal.h"
 #include "sign/sign.h"
 #include "rig/softhsm.h"
 #include "store/store.h"
@@ -83,7 +84,7 @@ static int end(void **state)
 static struct p11s_prepare *start(void)
 {
   const struct p11s_prepare_config config = {
-      p11s_signer_keys(signer), p11s_signer_lazy_store(signer), p11s_signer_config(signer)->hosts};
+      p11s_signer_keys(signer), signer->store, p11s_signer_config(signer)->hosts};
 
   return p11s_prepare_start(&config);
 }

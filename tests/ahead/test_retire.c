@@ -7,6 +7,7 @@
 #include "sign/key.h"
 #include "base/lock.h"
 #include "rig/rig.h"
+#include "signer/internal.h"
 #include "token/token.h"
 
 #include <setjmp.h>
@@ -72,7 +73,7 @@ static void steps(uint64_t seconds)
 {
   for (uint64_t i = 0; i < seconds; i++) {
     clock_rig_ahead_ms += 1000;
-    p11s_retire_step(&retire, p11s_signer_tokens(signer), zones, &stop);
+    p11s_retire_step(&retire, signer->tokens, zones, &stop);
   }
 }
 

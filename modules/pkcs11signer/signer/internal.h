@@ -8,13 +8,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Shared by signer/signer.c (life) and signer/stats.c; nobody else includes it. */
+/* Shared by signer/signer.c (life) and signer/stats.c; nobody else includes it, but for tests of a
+   part. */
 struct p11s_signer {
-  struct p11s_config config; /* immutable, as are the next nine */
-  char *pin_source;
-  char *state_dir;
-  char *host_settings;
-  struct p11s_fleet_config *fleet;
+  struct p11s_config config; /* immutable, as are the next five; its strings and fleet are owned */
   struct p11s_lazy_store *store;
   struct p11s_tokens *tokens;
   struct p11s_key_table *keys;

@@ -37,7 +37,7 @@ static void start_ahead(void *arg)
                                            .tokens = s->tokens,
                                            .flights = s->flights,
                                            .store = p11s_lazy_store_peek(s->store),
-                                           .state_dir = s->state_dir,
+                                           .state_dir = s->config.state_dir,
                                            .weeks = s->config.ahead_weeks,
                                            .rate = s->config.ahead_rate,
                                            .expiry_extension = s->config.expiry_extension,
@@ -53,8 +53,8 @@ static void start_ahead(void *arg)
 static struct p11s_lazy_store *new_store(struct p11s_signer *s)
 {
   const struct p11s_lazy_store_config config = {
-      .store = {s->state_dir, s->config.store_mib, s->fleet, false},
-      .wanted = s->config.store && s->state_dir != NULL && s->state_dir[0] != '\0',
+      .store = {s->config.state_dir, s->config.store_mib, s->config.fleet, false},
+      .wanted = s->config.store && s->config.state_dir[0] != '\0',
       .tried = start_ahead,
       .arg = s};
 
@@ -70,7 +70,7 @@ static void start_report(void *arg)
 
   if (!s->config.report)
     return;
-  report = p11s_status_start(s->tokens, s->state_dir, s->host_settings);
+  report = p11s_status_start(s->tokens, s->config.state_dir, s->config.host_settings);
   p11s_lock(&s->lock);
   stopped = s->stopped;
   if (!stopped)
@@ -85,7 +85,7 @@ static struct p11s_tokens *new_tokens(struct p11s_signer *s)
   /* Queries that give up sooner do not make a slow token one that hangs. */
   unsigned stuck_ms = s->config.timeout_ms < STUCK_LEAST_MS ? STUCK_LEAST_MS : s->config.timeout_ms;
   const struct p11s_tokens_config config = {
-      .token = {s->config.sessions, s->pin_source, s->guard, &s->crowd, stuck_ms},
+      .token = {s->config.sessions, s->config.pin_source, s->guard, &s->crowd, stuck_ms},
       .first = start_report,
       .arg = s};
 
@@ -100,20 +100,43 @@ static struct p11s_key_table *new_keys(struct p11s_signer *s)
   return p11s_key_table_new(&config);
 }
 
+static char *copy_of(const char *text)
+{
+  return strdup(text != NULL ? text : "");
+}
+
+/* false: no memory. Nothing of the caller's is left in s->config either way. */
+static bool copy_config(struct p11s_signer *s, const struct p11s_config *config)
+{
+  s->config = *config;
+  s->config.pin_source = copy_of(config->pin_source);
+  s->config.state_dir = copy_of(config->state_dir);
+  s->config.host_settings = copy_of(config->host_settings);
+  s->config.fleet = config->fleet != NULL ? p11s_fleet_config_copy(config->fleet) : NULL;
+  return s->config.pin_source != NULL && s->config.state_dir != NULL &&
+         s->config.host_settings != NULL && (config->fleet == NULL || s->config.fleet != NULL);
+}
+
+static void free_config(struct p11s_config *config)
+{
+  free((char *)config->pin_source);
+  free((char *)config->state_dir);
+  free((char *)config->host_settings);
+  p11s_fleet_config_free((struct p11s_fleet_config *)config->fleet);
+}
+
 /* false: no memory, or no random numbers. */
 static bool make_parts(struct p11s_signer *s)
 {
   const struct p11s_config *config = &s->config;
 
-  s->guard = p11s_pin_guard_new(s->state_dir);
-  p11s_admission_init(&s->crowd, config->query_threads, config->query_dealt);
+  s->guard = p11s_pin_guard_new(config->state_dir);
   s->store = new_store(s);
   s->tokens = new_tokens(s);
   s->keys = new_keys(s);
   s->flights = p11s_flights_new(config->verify);
-  return s->pin_source != NULL && s->state_dir != NULL && s->host_settings != NULL &&
-         (config->fleet == NULL || s->fleet != NULL) && s->guard != NULL && s->store != NULL &&
-         s->tokens != NULL && s->keys != NULL && s->flights != NULL;
+  return s->guard != NULL && s->store != NULL && s->tokens != NULL && s->keys != NULL &&
+         s->flights != NULL;
 }
 
 enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_signer **ret_signer,
@@ -124,20 +147,11 @@ enum p11s_err p11s_signer_new(const struct p11s_config *config, struct p11s_sign
   if (s == NULL)
     return p11s_error_no_memory(e);
   p11s_mutex_init(&s->lock, P11S_RANK_ALONE);
-  s->config = *config;
-  s->pin_source = strdup(config->pin_source != NULL ? config->pin_source : "");
-  s->config.pin_source = s->pin_source;
-  s->state_dir = strdup(config->state_dir != NULL ? config->state_dir : "");
-  s->config.state_dir = s->state_dir;
-  s->host_settings = strdup(config->host_settings != NULL ? config->host_settings : "");
-  s->config.host_settings = s->host_settings;
-  if (config->fleet != NULL)
-    s->fleet = p11s_fleet_config_copy(config->fleet);
-  if (!make_parts(s)) {
+  p11s_admission_init(&s->crowd, config->query_threads, config->query_dealt);
+  if (!copy_config(s, config) || !make_parts(s)) {
     p11s_signer_free(s);
     return p11s_error_no_memory(e);
   }
-  s->config.fleet = s->fleet;
   *ret_signer = s;
   return P11S_OK;
 }
@@ -192,10 +206,7 @@ void p11s_signer_free(struct p11s_signer *s)
   p11s_pin_guard_free(s->guard);
   p11s_admission_fini(&s->crowd);
   p11s_mutex_destroy(&s->lock);
-  free(s->pin_source);
-  p11s_fleet_config_free(s->fleet);
-  free(s->state_dir);
-  free(s->host_settings);
+  free_config(&s->config);
   free(s);
 }
 
@@ -214,11 +225,6 @@ struct p11s_store *p11s_signer_store(struct p11s_signer *s)
   return p11s_lazy_store_get(s->store);
 }
 
-struct p11s_lazy_store *p11s_signer_lazy_store(struct p11s_signer *s)
-{
-  return s->store;
-}
-
 void p11s_signer_open_store(struct p11s_signer *s, uint64_t deadline_ms)
 {
   p11s_lazy_store_open(s->store, deadline_ms);
@@ -227,11 +233,6 @@ void p11s_signer_open_store(struct p11s_signer *s, uint64_t deadline_ms)
 struct p11s_key_table *p11s_signer_keys(struct p11s_signer *s)
 {
   return s->keys;
-}
-
-struct p11s_tokens *p11s_signer_tokens(struct p11s_signer *s)
-{
-  return s->tokens;
 }
 
 enum p11s_err p11s_signer_key(struct p11s_signer *s, const struct p11s_keyref *ref,

@@ -17,7 +17,6 @@
  */
 struct p11s_signer;
 struct p11s_flights;
-struct p11s_lazy_store;
 struct p11s_pin_guard;
 struct p11s_store;
 struct p11s_fleet_config;
@@ -61,9 +60,8 @@ void p11s_signer_free(struct p11s_signer *signer);
 
 const struct p11s_config *p11s_signer_config(const struct p11s_signer *signer);
 
-/* The process's keys and tokens. Borrowed. */
+/* The process's keys. Borrowed. */
 struct p11s_key_table *p11s_signer_keys(struct p11s_signer *signer);
-struct p11s_tokens *p11s_signer_tokens(struct p11s_signer *signer);
 /* p11s_key_table_get() and p11s_key_table_find() of the process's keys. */
 enum p11s_err p11s_signer_key(struct p11s_signer *signer, const struct p11s_keyref *ref,
                               struct p11s_key **ret_key, struct p11s_error *e);
@@ -78,7 +76,6 @@ struct p11s_pin_guard *p11s_signer_pin_guard(struct p11s_signer *signer);
 /* Where signatures are kept beyond the process's life, opened by the first who asks (meanwhile, and
    when that fails, there is none: NULL; the log has why). Borrowed; no lock once it is open. */
 struct p11s_store *p11s_signer_store(struct p11s_signer *signer);
-struct p11s_lazy_store *p11s_signer_lazy_store(struct p11s_signer *signer);
 /* For a server: opens it in a thread of its own, connects to the fleet's database, and returns when
    that is done, or at the deadline: a store that has to be copied may take minutes. */
 void p11s_signer_open_store(struct p11s_signer *signer, uint64_t deadline_ms);

@@ -83,8 +83,8 @@ static int end(void **state)
 
 static struct p11s_prepare *start(void)
 {
-  const struct p11s_prepare_config config = {
-      p11s_signer_keys(signer), signer->store, p11s_signer_config(signer)->hosts};
+  const struct p11s_prepare_config config = {p11s_signer_keys(signer), signer->store,
+                                             p11s_signer_config(signer)->hosts};
 
   return p11s_prepare_start(&config);
 }

@@ -80,7 +80,8 @@ static void say_late(struct p11s_ahead *a)
   p11s_buf_clear(&all);
 }
 
-/* Whether the store keeps anything that is signed ahead. DNSKEY signatures stay in a crowded one. */
+/* Whether the store keeps anything that is signed ahead. DNSKEY signatures stay in a crowded one.
+ */
 static bool has_room(struct p11s_ahead *a)
 {
   struct p11s_store_stats stats;

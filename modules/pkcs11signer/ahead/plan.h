@@ -57,8 +57,8 @@ void p11s_plan_free(struct p11s_plan *plan);
 /* By how much PowerDNS extends expirations; before anything is added. 0 at first. */
 void p11s_plan_set_extension(struct p11s_plan *plan, uint32_t extension);
 
-/* A p11s_store_fn; arg is the plan. false: out of memory. Then the plan can only be freed; who walks
-   through a store finds that out here. */
+/* A p11s_store_fn; arg is the plan. false: out of memory. Then the plan can only be freed; who
+   walks through a store finds that out here. */
 bool p11s_plan_add(const struct p11s_store_record *record, void *plan);
 bool p11s_plan_has_failed(const struct p11s_plan *plan);
 

@@ -364,11 +364,11 @@ def test_a_budget_says_that_nobody_knows_the_serial(site, spy, clock, hurry):
     wait_until_done(hurry, server)
     end = week_of(clock.now()) + 3 * WEEK
     first, second = json.loads(site.command("budget", json=True, env=clock.environment).stdout)
-    assert (first["zone"], first["away_until"], first["seconds_left"]) == (ZONE, "now", 0)
+    assert (first["zone"], first["away_until"], first["seconds_left"]) == (f"{ZONE}.", "now", 0)
     assert "SOA-EDIT=EPOCH" in first["why"] and "why" not in second
-    assert (second["zone"], second["away_until"]) == (zones.OTHER, utc(end))
+    assert (second["zone"], second["away_until"]) == (f"{zones.OTHER}.", utc(end))
     said = site.command("status", env=clock.environment).stdout
-    assert f"the token may not be away: zone {ZONE}: the serial of its SOA record is not known" in said
+    assert f"the token may not be away: zone {ZONE}.: the serial of its SOA record is not known" in said
     status = json.loads(site.command("status", json=True, env=clock.environment).stdout)
     assert {row["away_until"] for row in status} == {"now"} and all("EPOCH" in row["away_why"] for row in status)
     assert statistic(server, "ahead-seconds-left") == 0
@@ -554,7 +554,7 @@ def test_status_and_budget_say_until_when(site, spy, clock):
     assert f"token may be away until {utc(end + 2 * WEEK)}" in site.command("status", env=env).stdout
     (zone,) = json.loads(site.command("budget", json=True, env=env).stdout)
     assert abs(zone.pop("seconds_left") - (end + 2 * WEEK - clock.now())) < 60
-    assert zone == {"zone": ZONE, "away_until": utc(end + 2 * WEEK), "served": made}
+    assert zone == {"zone": f"{ZONE}.", "away_until": utc(end + 2 * WEEK), "served": made}
     assert ZONE in site.command("budget", ZONE, env=env).stdout
     assert "nothing was served" in site.command("budget", "other.test", env=env).stdout
     server = site.start_server(env=env)

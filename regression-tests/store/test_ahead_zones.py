@@ -45,7 +45,7 @@ def is_done(server, made=None):
 
 
 def budget(site, clock, *words):
-    return {row["zone"]: row for row in json.loads(
+    return {row["zone"].rstrip("."): row for row in json.loads(
         site.command("budget", *words, json=True, env=clock.environment).stdout)}
 
 

@@ -267,7 +267,7 @@ def test_the_second_time_costs_nothing(site, spy):
     said = site.command("warm", ZONE, "1").stdout
     assert re.search(r"^WEEK +MADE +THERE$", said, re.M)
     assert re.search(rf"^{second[0]['week']} +0 +{second[0]['there']}$", said, re.M)
-    assert f"{ZONE} can be served from the store until " in said
+    assert f"{ZONE}. can be served from the store until " in said
     site.set(pkcs11signer_sign_ahead="2")
     more = warm(site, ZONE)
     assert [w["made"] for w in more] == [0, 0, first[0]["made"]]

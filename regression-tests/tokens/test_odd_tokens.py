@@ -213,17 +213,17 @@ def test_a_message_that_the_token_refuses_for_its_length(site, token, spy, case)
     add_big_rrset(site)
     checked = site.command("check", check=False)
     assert checked.returncode == 1
-    assert re.search(rf"up to 1000 bytes .*: RRset big\.{ZONE} TXT \(\d{{4}} bytes\)\.", checked.stdout)
+    assert re.search(rf"up to 1000 bytes .*: RRset big\.{ZONE}\. TXT \(\d{{4}} bytes\)\.", checked.stdout)
     server = site.start_server()
     assert_delv(server, ZONE, f"www.{ZONE}")
     assert is_refused(server.ask(f"big.{ZONE}", "TXT"))
-    assert re.search(rf"RRset big\.{ZONE} TXT: the token refuses a message of \d{{4}} bytes .*CKR_DATA_LEN_RANGE.*"
+    assert re.search(rf"RRset big\.{ZONE}\. TXT: the token refuses a message of \d{{4}} bytes .*CKR_DATA_LEN_RANGE.*"
                      r"the longest that it has signed has \d{2,3}\.", server.log)
     assert_delv(server, ZONE, f"host1.{ZONE}")
     server.stop()
     site.set(pkcs11signer_state_dir=site.place.directory("state of warm"))
     warmed = site.command("warm", ZONE, "1").stdout
-    assert re.search(rf"^Not signed: .*RRset big\.{ZONE} TXT: the token refuses .*CKR_DATA_LEN_RANGE", warmed, re.M)
+    assert re.search(rf"^Not signed: .*RRset big\.{ZONE}\. TXT: the token refuses .*CKR_DATA_LEN_RANGE", warmed, re.M)
     assert warmed.count("Not signed: ") == 1
     spy.unplug()
     server = site.start_server()

@@ -202,12 +202,12 @@ def test_assign_of_an_unknown_zone_is_an_error(site):
                                 "a key", check=False), "nowhere.test")
 
 
-def test_assign_wants_ksk_or_zsk(site):
+def test_assign_wants_ksk_zsk_or_csk(site):
     site.add_zone(zones.small(ZONE))
     token = site.token()
     token.make_key("a key")
-    assert_refused(site.command("assign", ZONE, "13", "csk", "softhsm2", token.label, token.pin, "a key",
-                                check=False), "ksk", "zsk")
+    assert_refused(site.command("assign", ZONE, "13", "key", "softhsm2", token.label, token.pin, "a key",
+                                check=False), "ksk", "zsk", "csk")
     assert site.database.key_rows(ZONE) == []
 
 

@@ -44,8 +44,8 @@ def test_from_what_the_running_server_has_signed(site, spy):
     assert it["slot"] == token.label and it["module"] == "softhsm2"
     assert it["week"] == statistic(server, "store-signatures") and it["week"] >= signatures - 1
     assert it["of_keys"] <= 1
-    assert 0.5 < float(it["rate"]) < 20 and float(it["sessions"]) < 1.5
-    assert it["refill_seconds"] == pytest.approx(it["week"] / float(it["rate"]), rel=0.1, abs=2)
+    assert 0.5 < it["rate"] < 20 and it["sessions"] < 1.5
+    assert it["refill_seconds"] == pytest.approx(it["week"] / it["rate"], rel=0.1, abs=2)
     assert it["ahead_seconds"] == pytest.approx(2 * it["refill_seconds"], abs=3)
     assert it["keeps_up"] == "yes" and it["advice"]
     said = site.command("forecast").stdout
@@ -75,11 +75,11 @@ def test_measured_now(site, spy):
     it, = forecast(site, ZONE, "--measure")
     assert 10 < spy.count("C_Sign") < 100
     assert it["slot"] == token.label
-    assert float(it["sessions"]) > 1.5 and float(it["rate"]) > 33
+    assert it["sessions"] > 1.5 and it["rate"] > 33
     assert any(re.search(r"1 signatures a week instead of|more sessions may help", line) for line in it["advice"])
     site.set(pkcs11signer_sessions="1")
     it, = forecast(site, ZONE, "--measure")
-    assert 1 < float(it["rate"]) <= 34 and float(it["sessions"]) == 1
+    assert 1 < it["rate"] <= 34 and it["sessions"] == 1
     assert it["refill_seconds"] >= it["week"] // 34
 
 
@@ -97,8 +97,8 @@ def test_two_tokens(site, spy):
 def test_what_cannot_be_said(site, spy):
     site.add_zone(zones.small(ZONE))
     assert "no key is on a token" in site.command("forecast").stdout
-    for words in (("--what",), (ZONE, zones.OTHER), ("--measure", "--measure")):
-        assert "no more" in site.command("forecast", *words, check=False).stderr
+    assert "unknown option" in site.command("forecast", "--what", check=False).stderr
+    assert "0 or 1 arguments" in site.command("forecast", ZONE, zones.OTHER, check=False).stderr
     assert "no such zone" in site.command("forecast", "absent.test", check=False).stderr
     site.secure(ZONE, site.token("signing"))
     spy.unplug()

@@ -230,7 +230,7 @@ static void messages_that_are_too_long(void **state)
   assert_int_equal(check(signer, NULL, NULL), P11S_OK);
   assert_seen(0, ORG, 1, 15, P11S_ERR_TOO_LONG);
   assert_non_null(strstr(seen[0].text, "up to 1500 bytes"));
-  assert_non_null(strstr(seen[0].text, ": RRset big.example.org TXT (1501 bytes)."));
+  assert_non_null(strstr(seen[0].text, ": RRset big.example.org. TXT (1501 bytes)."));
   fakehost_demands = NULL; /* no zone has use for the key */
   assert_int_equal(check(signer, ORG, NULL), P11S_OK);
   assert_seen(0, ORG, 1, 15, P11S_OK);

@@ -510,7 +510,7 @@ static void budget_of_each_zone(void **state)
   assert_int_equal(budget.recurring, 3);
   assert_int_equal(budget.until, W + WEEK);
   p11s_plan_each_zone(plan, note_zone, &out);
-  assert_string_equal(p11s_buf_text(&out), "other.org 1 2;example.org 2 1;");
+  assert_string_equal(p11s_buf_text(&out), "other.org. 1 2;example.org. 2 1;");
   p11s_buf_clear(&out);
 }
 

@@ -178,7 +178,7 @@ static void a_serial_that_nobody_knows(void **state)
   assert_int_equal(budget().until, W);
   assert_int_equal(budget().recurring, 2);
   assert_true(p11s_plan_why(plan, P11S_BUDGET_SERIAL, &why));
-  assert_non_null(strstr(p11s_buf_text(&why), "zone example.org: the serial of its SOA record"));
+  assert_non_null(strstr(p11s_buf_text(&why), "zone example.org.: the serial of its SOA record"));
   p11s_buf_clear(&why);
   begin_at(NOW);
   add_soa(NOW, W, NOW, 1);
@@ -286,7 +286,7 @@ static void times_that_nobody_can_explain(void **state)
   add(len, NOW, 1);
   assert_int_equal(budget().why, P11S_BUDGET_UNCLEAR);
   assert_true(p11s_plan_why(plan, P11S_BUDGET_UNCLEAR, &why));
-  assert_non_null(strstr(p11s_buf_text(&why), "zone example.org: it was served with inceptions"));
+  assert_non_null(strstr(p11s_buf_text(&why), "zone example.org.: it was served with inceptions"));
   p11s_buf_clear(&why);
   /* Also when there is nothing else, but not of a zone that has gone. */
   begin_at(NOW);

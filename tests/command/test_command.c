@@ -17,7 +17,8 @@ static const char *const names[] = {"help",   "modules",  "tokens", "keys",
                                     "assign", "generate", "check",  "warm"};
 #define NAMES (sizeof names / sizeof *names)
 
-static const char assign_usage[] = "assign ZONE ALGORITHM ksk|zsk MODULE SLOT PIN LABEL [PUBLABEL]";
+static const char assign_usage[] =
+    "assign ZONE ALGORITHM ksk|zsk|csk MODULE SLOT PIN LABEL [PUBLABEL]";
 
 static int setup(void **state)
 {
@@ -100,11 +101,11 @@ static void each_command_is_there(void **state)
 static void versions(void **state)
 {
   (void)state;
-  assert_string_equal(command_good("version"),
-                      PACKAGE_STRING " for PowerDNS " P11S_PDNS_VERSION "\n");
+  assert_string_equal(command_good("version"), PACKAGE_STRING " for PowerDNS " P11S_PDNS_VERSION
+                                                              "\nrunning in pdnsutil 4.7.3\n");
   assert_string_equal(command_good("version --json"),
                       "[\n  {\"version\": \"" PACKAGE_VERSION "\", \"powerdns\": "
-                      "\"" P11S_PDNS_VERSION "\"}\n]\n");
+                      "\"" P11S_PDNS_VERSION "\", \"running_in\": \"pdnsutil 4.7.3\"}\n]\n");
 }
 
 static void help_as_json(void **state)
@@ -159,13 +160,57 @@ static void wrong_number_of_arguments(void **state)
       {"assign a b c d e f g h i", "takes 7 or 8 arguments, not 9"},
       {"generate example.org 8 ksk softhsm2 token " COMMAND_PIN, "MODULE SLOT PIN LABEL [BITS]"},
       {"check a b", "check takes 0 or 1 arguments, not 2"},
-      {"unlock-login", "unlock-login takes 1 argument, not 0"},
+      {"unlock-login", "unlock-login takes either TOKEN or --all"},
+      {"unlock-login a --all", "unlock-login takes either TOKEN or --all"},
+      {"forecast a b", "forecast takes 0 or 1 arguments, not 2"},
       {"help a b", "help [COMMAND]"},
   };
 
   (void)state;
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     assert_has(command_bad(cases[i].line, P11S_ERR_SYNTAX), cases[i].said);
+}
+
+/* None of them is taken for a zone. */
+static void unknown_options(void **state)
+{
+  static const char *const lines[] = {
+      "check --all",     "forecast --mesure",      "budget -v",
+      "warm --weeks=2",  "sign-ahead all --json2", "status --verbose",
+      "store stats -all"};
+
+  (void)state;
+  for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+    assert_has(command_bad(lines[i], P11S_ERR_SYNTAX), "is an unknown option; ");
+  assert_has(command_bad("check -- --all", P11S_ERR_HOST), "zone --all.: ");
+}
+
+static const char *bad_command_line(const char *const *lines, size_t count)
+{
+  assert_int_equal(p11s_command_check_lines(lines, count, &command_error), P11S_ERR_SYNTAX);
+  assert_has_not(command_error.text, COMMAND_PIN);
+  return command_error.text;
+}
+
+static void missing_quotes(void **state)
+{
+  static const char *const check[] = {"check", "example.org"};
+  static const char *const purge[] = {"store", "purge", "it's $HOME.test"};
+  static const char *const assign[] = {"assign",   "example.org", "8", "ksk",
+                                       "softhsm2", "token",       "1", COMMAND_PIN};
+  static const char *const nothing[] = {"token", COMMAND_PIN};
+  static const char *const good[] = {"status", "check example.org", "help assign", "keys -h"};
+
+  (void)state;
+  assert_has(bad_command_line(check, 2), "nothing was done");
+  assert_has(bad_command_line(check, 2), "Say: pkcs11signer check example.org");
+  assert_has(bad_command_line(purge, 3), "Say: pkcs11signer store purge 'it'\\''s $HOME.test'");
+  assert_has(bad_command_line(assign, 8), "Say: pkcs11signer assign ZONE ALGORITHM ksk|zsk|csk");
+  assert_has(bad_command_line(nothing, 2), "Say: pkcs11signer COMMAND");
+  assert_int_equal(p11s_command_check_lines(good, 4, NULL), P11S_OK);
+  /* One alone is said to be wrong by the command itself. */
+  assert_int_equal(p11s_command_check_lines(nothing, 1, NULL), P11S_OK);
+  assert_int_equal(p11s_command_check_lines(NULL, 0, NULL), P11S_OK);
 }
 
 static void bad_lines(void **state)
@@ -187,7 +232,7 @@ static void bad_arguments(void **state)
   } cases[] = {
       {"assign example.org " COMMAND_PIN " ksk m s p l", "8 rsasha256"},
       {"assign example.org 253 ksk m s p l", "must be one of 5 rsasha1"},
-      {"assign example.org 8 " COMMAND_PIN " m s p l", "must be ksk or zsk"},
+      {"assign example.org 8 " COMMAND_PIN " m s p l", "must be ksk, zsk or csk"},
       {"assign '' 8 ksk m s p l", "ZONE is empty"},
       {"assign example.org 8 ksk '' s p l", "MODULE is empty"},
       {"assign example.org 8 ksk m '' p l", "SLOT is empty"},
@@ -298,6 +343,8 @@ int main(void)
       cmocka_unit_test_setup_teardown(versions, setup, teardown),
       cmocka_unit_test_setup_teardown(unknown_commands, setup, teardown),
       cmocka_unit_test_setup_teardown(wrong_number_of_arguments, setup, teardown),
+      cmocka_unit_test_setup_teardown(unknown_options, setup, teardown),
+      cmocka_unit_test_setup_teardown(missing_quotes, setup, teardown),
       cmocka_unit_test_setup_teardown(bad_lines, setup, teardown),
       cmocka_unit_test_setup_teardown(bad_arguments, setup, teardown),
       cmocka_unit_test_setup_teardown(unknown_zones, setup, teardown),

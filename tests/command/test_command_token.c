@@ -142,7 +142,7 @@ static void generate(void **state)
 {
   (void)state;
   assert_begins(command_good(GENERATE "ksk softhsm2 '" TOKEN "' " COMMAND_PIN " gen-ksk"),
-                "example.org.: generated and assigned as key id 1, KSK, algorithm 13 "
+                "example.org.: generated and assigned as key id 1, CSK, algorithm 13 "
                 "(ECDSAP256SHA256), tag ");
   assert_has(p11s_buf_text(&command_out), "\nNext: pdnsutil rectify-zone example.org.\n");
   assert_has(p11s_buf_text(&command_out), "pdnsutil show-zone example.org. # has the DS");
@@ -171,6 +171,36 @@ static void generate_sizes(void **state)
   (void)snprintf(line, sizeof line, "%s", "generate example.org 8 zsk softhsm2 other '' odd 999");
   assert_has(command_bad(line, P11S_ERR_KEY_TYPE), "999");
   assert_has_not(command_good("keys softhsm2 other"), "odd");
+}
+
+/* What a key signs depends on what other keys there are. */
+static void roles(void **state)
+{
+  static const char software[] = "Private-key-format: v1.2\nAlgorithm: 13 (ECDSAP256SHA256)\n"
+                                 "PrivateKey: AAAA\n";
+
+  (void)state;
+  assert_has(command_good(GENERATE "ksk softhsm2 other '' lone-ksk"), "key id 1, CSK, ");
+  assert_has(p11s_buf_text(&command_out),
+             "The zone has no active ZSK with this algorithm, so this key signs everything, as a "
+             "CSK. To change that:\n"
+             "      pkcs11signer generate example.org. 13 zsk softhsm2 other PIN LABEL\n");
+  assert_has(command_good("generate example.org 14 csk softhsm2 other '' lone-csk"), ", CSK, ");
+  assert_has_not(p11s_buf_text(&command_out), "To change that");
+  assert_int_equal(fakehost_rows[1].flags, 257);
+  assert_has(command_good(GENERATE "zsk softhsm2 other '' split"), "key id 3, ZSK, ");
+  assert_has_not(p11s_buf_text(&command_out), "To change that");
+
+  fakehost_put("example.net.", 256, software, strlen(software));
+  assert_has(command_good("generate example.net 13 csk softhsm2 other '' no-csk"), ", KSK, ");
+  assert_has(p11s_buf_text(&command_out), "Key id 4 is an active ZSK with this algorithm, so this "
+                                          "key signs the zone's keys only, as a KSK. To change "
+                                          "that:\n      pdnsutil deactivate-zone-key example.net. "
+                                          "4\n");
+  assert_has(command_good("generate example.net 13 ksk softhsm2 other '' a-ksk"), ", KSK, ");
+  assert_has_not(p11s_buf_text(&command_out), "To change that");
+  assert_has(command_good("generate example.net 14 zsk softhsm2 other '' lone-zsk"), ", ZSK, ");
+  assert_has(p11s_buf_text(&command_out), "no active KSK with this algorithm");
 }
 
 /* Nothing half-made stays behind. */
@@ -348,6 +378,7 @@ int main(void)
       cmocka_unit_test_setup_teardown(module_that_fails, setup, teardown),
       cmocka_unit_test_setup_teardown(generate, setup, teardown),
       cmocka_unit_test_setup_teardown(generate_sizes, setup, teardown),
+      cmocka_unit_test_setup_teardown(roles, setup, teardown),
       cmocka_unit_test_setup_teardown(generate_is_undone, setup, teardown),
       cmocka_unit_test_setup_teardown(assign, setup, teardown),
       cmocka_unit_test_setup_teardown(pins_from_elsewhere, setup, teardown),

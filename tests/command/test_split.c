@@ -128,20 +128,67 @@ static void limits(void **state)
   free(big);
 }
 
-static void removing(void **state)
+static enum p11s_err take(const char *line, const char *own, struct p11s_words *words,
+                          struct p11s_options *options, struct p11s_error *e)
+{
+  assert_int_equal(p11s_words_split(line, words, NULL), P11S_OK);
+  return p11s_words_take_options(words, own, options, e);
+}
+
+static void options_are_taken_out(void **state)
 {
   struct p11s_words words = {0};
+  struct p11s_options o;
 
   (void)state;
-  assert_int_equal(p11s_words_split("--json keys --json a b --json", &words, NULL), P11S_OK);
-  assert_int_equal(p11s_words_remove(&words, 1, "--json"), 2);
-  assert_int_equal(words.count, 4);
+  assert_int_equal(take("--json keys --json a -1 - b --json", NULL, &words, &o, NULL), P11S_OK);
+  assert_true(o.json && !o.help && !o.own);
+  assert_int_equal(words.count, 6);
   assert_string_equal(words.word[0], "--json");
-  assert_string_equal(words.word[3], "b");
-  assert_null(words.word[4]);
-  assert_int_equal(p11s_words_remove(&words, 4, "b"), 0);
-  assert_int_equal(p11s_words_remove(&words, 9, "b"), 0);
+  assert_string_equal(words.word[1], "keys");
+  assert_string_equal(words.word[3], "-1");
+  assert_string_equal(words.word[4], "-");
+  assert_null(words.word[6]);
   p11s_words_clear(&words);
+  assert_int_equal(take("forecast --measure -h", "--measure", &words, &o, NULL), P11S_OK);
+  assert_true(!o.json && o.help && o.own);
+  assert_int_equal(words.count, 1);
+  p11s_words_clear(&words);
+  assert_int_equal(take("", NULL, &words, &o, NULL), P11S_OK);
+  assert_int_equal(words.count, 0);
+  p11s_words_clear(&words);
+}
+
+static void behind_two_dashes_there_are_no_options(void **state)
+{
+  struct p11s_words words = {0};
+  struct p11s_options o;
+
+  (void)state;
+  assert_int_equal(take("keys --json -- --json -- -x", NULL, &words, &o, NULL), P11S_OK);
+  assert_true(o.json);
+  assert_int_equal(words.count, 4);
+  assert_string_equal(words.word[1], "--json");
+  assert_string_equal(words.word[2], "--");
+  assert_string_equal(words.word[3], "-x");
+  p11s_words_clear(&words);
+}
+
+static void unknown_options_are_not_repeated(void **state)
+{
+  static const char *const lines[] = {"keys a --1234", "keys a -x", "keys a --measure",
+                                      "keys a --json=1"};
+  struct p11s_words words = {0};
+  struct p11s_options o;
+  struct p11s_error e;
+
+  (void)state;
+  for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+    assert_int_equal(take(lines[i], "--all", &words, &o, &e), P11S_ERR_SYNTAX);
+    assert_string_equal(e.text, "word 2 behind keys is an unknown option; keys has --json, --help, "
+                                "--all. Behind -- words that begin with - are none");
+    p11s_words_clear(&words);
+  }
 }
 
 static void clearing(void **state)
@@ -166,7 +213,9 @@ int main(void)
       cmocka_unit_test(refused),
       cmocka_unit_test(errors_hold_no_words),
       cmocka_unit_test(limits),
-      cmocka_unit_test(removing),
+      cmocka_unit_test(options_are_taken_out),
+      cmocka_unit_test(behind_two_dashes_there_are_no_options),
+      cmocka_unit_test(unknown_options_are_not_repeated),
       cmocka_unit_test(clearing),
   };
 

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -87,6 +88,26 @@ static void missing_cells(void **state)
                 "  {\"label\": \"works\", \"key_id\": 1}\n"
                 "]\n");
   p11s_table_free(t);
+}
+
+static void decimals(void **state)
+{
+  static const struct {
+    double number;
+    const char *text;
+  } cases[] = {{0.04, "0.0"}, {6.66, "6.7"}, {99.94, "99.9"}, {99.96, "100"}, {12345.6, "12346"}};
+
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct p11s_table *t = p11s_table_new(columns);
+    char text[64];
+
+    p11s_table_row(t);
+    p11s_table_decimal(t, KEY_ID, cases[i].number);
+    (void)snprintf(text, sizeof text, "[\n  {\"key_id\": %s}\n]\n", cases[i].text);
+    assert_prints(t, true, text);
+    p11s_table_free(t);
+  }
 }
 
 static void set_again(void **state)
@@ -212,10 +233,9 @@ static void no_memory(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(empty),         cmocka_unit_test(typed_cells),
-      cmocka_unit_test(missing_cells), cmocka_unit_test(set_again),
-      cmocka_unit_test(many_rows),     cmocka_unit_test(widths),
-      cmocka_unit_test(hostile_text),  cmocka_unit_test(json_text),
+      cmocka_unit_test(empty),     cmocka_unit_test(typed_cells),  cmocka_unit_test(missing_cells),
+      cmocka_unit_test(decimals),  cmocka_unit_test(set_again),    cmocka_unit_test(many_rows),
+      cmocka_unit_test(widths),    cmocka_unit_test(hostile_text), cmocka_unit_test(json_text),
       cmocka_unit_test(no_memory),
   };
 

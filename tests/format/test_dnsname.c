@@ -71,9 +71,10 @@ static void wire_becomes_text(void **state)
     const char *wire;
     const char *text;
   } names[] = {{"\0", "."},
-               {"\7example\3org\0", "example.org"},
-               {"\3a.b\1c\0", "a\\.b.c"},
-               {"\2\n\\\0", "\\010\\\\"}};
+               {"\7example\3org\0", "example.org."},
+               {"\3a.b\1c\0", "a\\.b.c."},
+               {"\4it's\1$\0", "it's.$."},
+               {"\3\n\\ \0", "\\010\\\\\\032."}};
   struct p11s_buf out = P11S_BUF_INIT;
 
   (void)state;

@@ -25,9 +25,9 @@ static void assert_named(unsigned type, const char *expected)
 static void of_messages(void **state)
 {
   (void)state;
-  assert_named(16, "RRset *.\\.x.example.org TXT");
-  assert_named(257, "RRset *.\\.x.example.org CAA");
-  assert_named(65280, "RRset *.\\.x.example.org TYPE65280");
+  assert_named(16, "RRset *.\\.x.example.org. TXT");
+  assert_named(257, "RRset *.\\.x.example.org. CAA");
+  assert_named(65280, "RRset *.\\.x.example.org. TYPE65280");
 }
 
 static void of_what_is_no_message(void **state)

@@ -175,8 +175,14 @@ static enum p11s_err each_demand(void *ctx, const char *zone, unsigned weeks,
   return P11S_OK;
 }
 
-const struct p11s_host fakehost = {NULL,  zone_check, each_zone,   each_row, zone_state,
-                                   rrset, add_row,    each_demand, NULL};
+static void running_version(void *ctx, struct p11s_buf *out)
+{
+  (void)ctx;
+  p11s_buf_addstr(out, "pdnsutil 4.7.3");
+}
+
+const struct p11s_host fakehost = {NULL,  zone_check, each_zone,   each_row,        zone_state,
+                                   rrset, add_row,    each_demand, running_version, NULL};
 
 static enum p11s_err open_host(struct p11s_host *ret, struct p11s_error *e)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ahead/host.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static bool keep_zone(const char *zone, void *arg)
@@ -28,6 +29,14 @@ struct p11s_keyref *p11s_row_ref(const struct p11s_row *row)
   if (p11s_keyref_is_ours(row->content, row->content_len))
     (void)p11s_keyref_parse(row->content, row->content_len, &ref, NULL);
   return ref;
+}
+
+unsigned p11s_row_algorithm(const struct p11s_row *row)
+{
+  static const char field[] = "\nAlgorithm:";
+  const char *at = strstr(row->content, field);
+
+  return at != NULL ? (unsigned)strtoul(at + sizeof field - 1, NULL, 10) : 0;
 }
 
 struct reading {

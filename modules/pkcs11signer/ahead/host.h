@@ -103,6 +103,9 @@ struct p11s_host {
      whole zone; asks tokens for public keys that are not known. */
   enum p11s_err (*each_demand)(void *ctx, const char *zone, unsigned weeks,
                                const struct p11s_demand_sink *sink, struct p11s_error *e);
+  /* Appends what the program that this is says of its version ("pdnsutil 4.7.3"); nothing, if it
+     does not. May start that program once more. */
+  void (*running_version)(void *ctx, struct p11s_buf *out);
   void *own; /* what the host came with, if p11s_host_source made it */
 };
 
@@ -121,6 +124,9 @@ enum p11s_err p11s_host_zones(const struct p11s_host *host, struct p11s_buf *zon
 /* The row's reference to a key on a token, to be freed. NULL: its key is in software, or the row
    cannot be read, which is for `check` to complain about. */
 struct p11s_keyref *p11s_row_ref(const struct p11s_row *row);
+
+/* The number of its algorithm, of a key in software too; 0: it names none. */
+unsigned p11s_row_algorithm(const struct p11s_row *row);
 
 /* Row and reference are borrowed for the call. Returning false ends the iteration. */
 typedef bool (*p11s_ref_fn)(const struct p11s_row *row, const struct p11s_keyref *ref, void *arg);

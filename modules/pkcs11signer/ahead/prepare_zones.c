@@ -62,8 +62,6 @@ static bool note_use(const struct p11s_store_record *record, void *arg)
 
   if (p11s_message_parse(record->message, record->message_len, &m)) {
     p11s_dnsname_format(m.signer, &name);
-    if (m.signer_len > 1)
-      p11s_buf_addstr(&name, ".");
     good = !name.failed && add_zone(&listing->used, p11s_buf_text(&name), record->last_used);
     p11s_buf_clear(&name);
   }

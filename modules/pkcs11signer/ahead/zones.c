@@ -173,13 +173,6 @@ static void find_purposes(const struct reading *r)
   }
 }
 
-void p11s_zones_name(const unsigned char *name, struct p11s_buf *out)
-{
-  p11s_dnsname_format(name, out);
-  if (name[0] != 0)
-    p11s_buf_addstr(out, ".");
-}
-
 static enum p11s_err read_zone(const struct p11s_zones *zones, const unsigned char *name,
                                struct p11s_zone *ret, struct p11s_error *e)
 {
@@ -188,7 +181,7 @@ static enum p11s_err read_zone(const struct p11s_zones *zones, const unsigned ch
   struct p11s_buf text = P11S_BUF_INIT;
   enum p11s_err err;
 
-  p11s_zones_name(name, &text);
+  p11s_dnsname_format(name, &text);
   err = host->zone_state(host->ctx, p11s_buf_text(&text), &ret->state, e);
   if (err == P11S_OK && ret->state.exists)
     err = host->each_row(host->ctx, p11s_buf_text(&text), read_row, &r, e);

@@ -78,8 +78,8 @@ static bool ask(struct p11s_zones *zones, const struct p11s_plan *plan, const un
 
   if (host == NULL)
     return false;
-  p11s_zones_name(zone, &name);
-  p11s_zones_name(q->owner, &owner);
+  p11s_dnsname_format(zone, &name);
+  p11s_dnsname_format(q->owner, &owner);
   good = host->rrset(host->ctx, p11s_buf_text(&name), p11s_buf_text(&owner), q->type, &served,
                      &error) == P11S_OK;
   if (!good)

@@ -44,9 +44,6 @@ struct p11s_zones {
   size_t answer_count;
 };
 
-/* Appends the name as the host wants it. */
-void p11s_zones_name(const unsigned char *name, struct p11s_buf *out);
-
 /* -- ahead/zones_doubt.c */
 
 /* Tells the plan what the zones have where it does not know; asks until that time at the latest. */

@@ -6,28 +6,25 @@
 #include "command/table.h"
 #include "pkcs11/uri.h"
 
-#include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 /* The arguments of assign and generate. */
-enum { ZONE, ALGORITHM, KSK_OR_ZSK, MODULE, SLOT, PIN, LABEL, LAST };
+enum { ZONE, ALGORITHM, KIND, MODULE, SLOT, PIN, LABEL, LAST };
 
-/* Absolute and in lower case, as the host shows it. NULL: no memory. */
-static char *zone_name(const char *text)
+static const struct kind {
+  const char *name;
+  unsigned flags;
+} kinds[] = {{"ksk", 257}, {"zsk", 256}, {"csk", 257}};
+
+static const struct kind *find_kind(const char *name)
 {
-  size_t len = strlen(text);
-  char *zone = malloc(len + 2);
-
-  if (zone == NULL)
-    return NULL;
-  for (size_t i = 0; i < len; i++)
-    zone[i] = (char)tolower((unsigned char)text[i]);
-  if (len == 0 || zone[len - 1] != '.')
-    zone[len++] = '.';
-  zone[len] = '\0';
-  return zone;
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+    if (strcasecmp(kinds[i].name, name) == 0)
+      return &kinds[i];
+  return NULL;
 }
 
 /* A key reference does not keep the blanks around a value, nor an empty one. */
@@ -72,10 +69,8 @@ static enum p11s_err check_name(const char *name, const char *text, struct p11s_
 static enum p11s_err check_values(const struct p11s_command_ctx *ctx, const char *pub_label,
                                   struct p11s_error *e)
 {
-  enum p11s_err err = check_value("ZONE", ctx->arg[ZONE], "zone names do not", e);
+  enum p11s_err err = check_value("MODULE", ctx->arg[MODULE], "`modules` shows the names", e);
 
-  if (err == P11S_OK)
-    err = check_value("MODULE", ctx->arg[MODULE], "`modules` shows the names", e);
   if (err == P11S_OK)
     err = check_name("SLOT", ctx->arg[SLOT], e);
   if (err == P11S_OK)
@@ -110,7 +105,7 @@ static enum p11s_err parse_arguments(const struct p11s_command_ctx *ctx, const c
                                      struct p11s_assignment *a, struct p11s_error *e)
 {
   const struct p11s_algorithm *alg = p11s_algorithm_parse(ctx->arg[ALGORITHM]);
-  const char *kind = ctx->arg[KSK_OR_ZSK];
+  const struct kind *kind = find_kind(ctx->arg[KIND]);
   enum p11s_err err;
 
   if (alg == NULL)
@@ -118,28 +113,22 @@ static enum p11s_err parse_arguments(const struct p11s_command_ctx *ctx, const c
                           "ALGORITHM, the second argument, must be one of 5 rsasha1, "
                           "7 rsasha1-nsec3-sha1, 8 rsasha256, 10 rsasha512, 13 ecdsa256, "
                           "14 ecdsa384, 15 ed25519, 16 ed448");
-  if (strcasecmp(kind, "ksk") != 0 && strcasecmp(kind, "zsk") != 0)
-    return p11s_error_set(e, P11S_ERR_SYNTAX, "the third argument must be ksk or zsk");
+  if (kind == NULL)
+    return p11s_error_set(e, P11S_ERR_SYNTAX, "the third argument must be ksk, zsk or csk");
   err = check_values(ctx, pub_label, e);
   if (err != P11S_OK)
     return err;
-  a->flags = strcasecmp(kind, "ksk") == 0 ? 257 : 256;
+  a->flags = kind->flags;
   a->active = true;
   a->published = true;
-  a->zone = zone_name(ctx->arg[ZONE]);
+  a->zone = ctx->arg[ZONE];
   a->ref = make_ref(ctx, alg, pub_label);
-  if (a->zone == NULL || a->ref == NULL)
+  if (a->ref == NULL)
     return p11s_error_no_memory(e);
   err = p11s_command_pin(ctx->arg[PIN], ctx->arg[SLOT], &a->ref->pin, e);
   if (err == P11S_OK)
     err = check_pin(a->ref->pin, e);
   return err;
-}
-
-static void assignment_clear(struct p11s_assignment *a)
-{
-  p11s_keyref_free(a->ref);
-  free((char *)(uintptr_t)a->zone);
 }
 
 /* RFC 4034 appendix B, over the DNSKEY's RDATA. */
@@ -152,11 +141,71 @@ static unsigned key_tag(unsigned flags, unsigned algorithm, const unsigned char 
   return (unsigned)((sum + (sum >> 16)) & 0xffff);
 }
 
+/* An active key of the zone with the same algorithm that is a ZSK where this is none, or the other
+   way round: PowerDNS splits the work among two such keys. */
+struct partner {
+  const struct p11s_assignment *of;
+  bool found;
+  unsigned id;
+};
+
+static bool is_partner(const struct p11s_row *row, void *arg)
+{
+  struct partner *partner = arg;
+
+  partner->found = row->active && (row->flags == 257) != (partner->of->flags == 257) &&
+                   p11s_row_algorithm(row) == partner->of->ref->algorithm;
+  partner->id = row->id;
+  return !partner->found;
+}
+
+/* What it came to be, where that is not the kind that was asked for. */
+static void say_role(const struct p11s_command_ctx *ctx, const struct p11s_assignment *a,
+                     const struct partner *partner)
+{
+  bool csk = strcasecmp(ctx->arg[KIND], "csk") == 0, sep = a->flags == 257;
+  char id[16];
+
+  if (csk != partner->found)
+    return;
+  if (csk) {
+    (void)snprintf(id, sizeof id, "%u", partner->id);
+    p11s_buf_addf(ctx->out,
+                  "Key id %s is an active ZSK with this algorithm, so this key signs the zone's "
+                  "keys only, as a KSK. To change that:\n      ",
+                  id);
+    p11s_paste(ctx->out, "pdnsutil", "deactivate-zone-key", a->zone, id, NULL);
+  } else {
+    p11s_buf_addf(ctx->out,
+                  "The zone has no active %s with this algorithm, so this key signs everything%s. "
+                  "To change that:\n      ",
+                  sep ? "ZSK" : "KSK", sep ? ", as a CSK" : "");
+    p11s_paste(ctx->out, "pkcs11signer", "generate", a->zone, ctx->arg[ALGORITHM],
+               sep ? "zsk" : "ksk", ctx->arg[MODULE], ctx->arg[SLOT], NULL);
+    p11s_buf_addstr(ctx->out, " PIN LABEL");
+  }
+  p11s_buf_addstr(ctx->out, "\n");
+}
+
+static void say_next(const struct p11s_command_ctx *ctx, const struct p11s_assignment *a)
+{
+  p11s_buf_addstr(ctx->out, "Next: ");
+  p11s_paste(ctx->out, "pdnsutil", "rectify-zone", a->zone, NULL);
+  p11s_buf_addstr(ctx->out, "\n");
+  if (a->flags != 257)
+    return;
+  p11s_buf_addstr(ctx->out, "      ");
+  p11s_paste(ctx->out, "pdnsutil", "show-zone", a->zone, NULL);
+  p11s_buf_addstr(ctx->out, " # has the DS for the parent zone\n");
+}
+
 static void report(const struct p11s_command_ctx *ctx, const struct p11s_assignment *a, int64_t id,
                    const char *done)
 {
   const struct p11s_keyref *ref = a->ref;
   const struct p11s_algorithm *alg = p11s_algorithm_find(ref->algorithm);
+  struct partner partner = {.of = a};
+  bool known = ctx->host->each_row(ctx->host->ctx, a->zone, is_partner, &partner, NULL) == P11S_OK;
 
   if (ctx->json) {
     p11s_buf_addstr(ctx->out, "{\"zone\": ");
@@ -165,18 +214,18 @@ static void report(const struct p11s_command_ctx *ctx, const struct p11s_assignm
     return;
   }
   p11s_buf_addf(ctx->out, "%s: %s as key id %lld, %s, algorithm %u (%s)", a->zone, done,
-                (long long)id, a->flags == 257 ? "KSK" : "ZSK", alg->number, alg->mnemonic);
+                (long long)id,
+                a->flags != 257           ? "ZSK"
+                : partner.found || !known ? "KSK"
+                                          : "CSK",
+                alg->number, alg->mnemonic);
   if (ref->public_key != NULL)
     p11s_buf_addf(ctx->out, ", tag %u",
                   key_tag(a->flags, alg->number, ref->public_key, ref->public_key_len));
-  p11s_buf_addstr(ctx->out, "\nNext: ");
-  p11s_paste(ctx->out, "pdnsutil", "rectify-zone", a->zone, NULL);
   p11s_buf_addstr(ctx->out, "\n");
-  if (a->flags != 257)
-    return;
-  p11s_buf_addstr(ctx->out, "      ");
-  p11s_paste(ctx->out, "pdnsutil", "show-zone", a->zone, NULL);
-  p11s_buf_addstr(ctx->out, " # has the DS for the parent zone\n");
+  if (known)
+    say_role(ctx, a, &partner);
+  say_next(ctx, a);
 }
 
 enum p11s_err p11s_command_assign(const struct p11s_command_ctx *ctx, struct p11s_error *e)
@@ -189,7 +238,7 @@ enum p11s_err p11s_command_assign(const struct p11s_command_ctx *ctx, struct p11
     err = p11s_assign(ctx->signer, ctx->host, &a, &id, e);
   if (err == P11S_OK)
     report(ctx, &a, id, "assigned");
-  assignment_clear(&a);
+  p11s_keyref_free(a.ref);
   return err;
 }
 
@@ -220,7 +269,7 @@ enum p11s_err p11s_command_generate(const struct p11s_command_ctx *ctx, struct p
     err = p11s_generate(ctx->signer, ctx->host, &a, bits, &id, e);
   if (err == P11S_OK)
     report(ctx, &a, id, "generated and assigned");
-  assignment_clear(&a);
+  p11s_keyref_free(a.ref);
   return err;
 }
 
@@ -287,16 +336,13 @@ enum p11s_err p11s_command_check(const struct p11s_command_ctx *ctx, struct p11s
   static const char *const columns[] = {"zone",  "key_id", "ok",      "algorithm",
                                         "token", "label",  "message", NULL};
   struct check_run run = {p11s_table_new(columns), 0, 0, P11S_OK};
-  char *zone = ctx->count > 0 ? zone_name(ctx->arg[0]) : NULL;
-  enum p11s_err err = P11S_OK;
+  const char *zone = ctx->arg[0];
+  enum p11s_err err = zone != NULL ? p11s_command_check_zone(ctx, zone, e) : P11S_OK;
 
-  if (ctx->count > 0)
-    err = zone != NULL ? p11s_command_check_zone(ctx, zone, e) : p11s_error_no_memory(e);
   if (err == P11S_OK) {
     err = p11s_check_rows(ctx->signer, ctx->host, zone, check_row, &run, e);
     err = print_checked(ctx, zone, &run, err, e);
   }
   p11s_table_free(run.table);
-  free(zone);
   return err;
 }

@@ -203,14 +203,6 @@ static enum p11s_err find_rates(struct work *w, struct p11s_error *e)
 
 /* -- saying it */
 
-static void print_number(struct p11s_table *t, size_t column, double number)
-{
-  char text[32];
-
-  (void)snprintf(text, sizeof text, "%.*f", number < 100 ? 1 : 0, number);
-  p11s_table_string(t, column, text);
-}
-
 static void print_entry(const struct work *w, const struct entry *entry, struct p11s_table *t,
                         struct p11s_buf *advice)
 {
@@ -225,8 +217,8 @@ static void print_entry(const struct work *w, const struct entry *entry, struct 
   p11s_table_number(t, WEEK, entry->in.week);
   p11s_table_number(t, OF_KEYS, entry->in.of_keys);
   if (f.rate > 0) {
-    print_number(t, RATE, f.rate);
-    print_number(t, SESSIONS, f.sessions);
+    p11s_table_decimal(t, RATE, f.rate);
+    p11s_table_decimal(t, SESSIONS, f.sessions);
     p11s_duration(refill, sizeof refill, f.refill_s);
     p11s_table_string(t, REFILL, refill);
   }
@@ -267,26 +259,14 @@ static enum p11s_err print_all(const struct work *w, struct p11s_error *e)
   return err;
 }
 
-static enum p11s_err parse(struct work *w, struct p11s_error *e)
-{
-  for (size_t i = 0; i < w->ctx->count; i++) {
-    if (strcmp(w->ctx->arg[i], "--measure") == 0 && !w->measure)
-      w->measure = true;
-    else if (w->ctx->arg[i][0] != '-' && w->zone == NULL)
-      w->zone = w->ctx->arg[i];
-    else
-      return p11s_error_set(e, P11S_ERR_SYNTAX, "forecast takes a ZONE and --measure, no more");
-  }
-  return P11S_OK;
-}
-
 enum p11s_err p11s_command_forecast(const struct p11s_command_ctx *ctx, struct p11s_error *e)
 {
-  struct work w = {.ctx = ctx, .start = p11s_week_start(p11s_record_now())};
-  enum p11s_err err = parse(&w, e);
+  struct work w = {.ctx = ctx,
+                   .zone = ctx->arg[0],
+                   .measure = ctx->option,
+                   .start = p11s_week_start(p11s_record_now())};
+  enum p11s_err err = w.zone != NULL ? p11s_command_check_zone(ctx, w.zone, e) : P11S_OK;
 
-  if (err == P11S_OK && w.zone != NULL)
-    err = p11s_command_check_zone(ctx, w.zone, e);
   if (err == P11S_OK)
     err = p11s_command_collect_keys(ctx, w.zone, &w.keys, e);
   if (err == P11S_OK)

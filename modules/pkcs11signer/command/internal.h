@@ -11,13 +11,15 @@
 /* Shared by command/command.c (words, help, dispatch) and the files that hold the commands:
    these call nothing of command/command.c. */
 
-/* What a command has. The number of arguments is right already. */
+/* What a command has. The number of arguments is right already, and ZONE is as the host writes it.
+ */
 struct p11s_command_ctx {
   struct p11s_signer *signer;
   const struct p11s_host *host;
   char *const *arg; /* behind the command's name; NULL behind the last */
   size_t count;
   bool json;
+  bool option; /* its own was given: --measure, --all */
   struct p11s_buf *out;
 };
 

@@ -9,6 +9,8 @@
 #define ABOUT_KEY                                                                                  \
   "ALGORITHM is a number or a name: 5 rsasha1, 7 rsasha1-nsec3-sha1, 8 rsasha256,\n"               \
   "10 rsasha512, 13 ecdsa256, 14 ecdsa384, 15 ed25519, 16 ed448.\n"                                \
+  "A ksk signs the zone's keys, and a zsk all else. A csk does both: it is a ksk in a\n"           \
+  "zone without an active zsk of its algorithm.\n"                                                 \
   "MODULE is a name that `modules` shows. SLOT is a token's label, its serial, a\n"                \
   "slot number or a pkcs11: URI (see `tokens`).\n"                                                 \
   "PIN is the PIN, a source (file:PATH, env:NAME, credential:NAME), '-' to be asked\n"             \
@@ -16,7 +18,8 @@
 
 static const struct p11s_manual commands[] = {
     {"help", "[COMMAND]", "Lists the commands, or explains one.", ""},
-    {"version", "", "Shows the module's version, and the PowerDNS it was built for.", ""},
+    {"version", "",
+     "Shows the versions of the module, of the PowerDNS it was built for, and of this one.", ""},
     {"modules", "", "Lists the PKCS#11 modules that p11-kit knows.",
      "Other commands take the name as MODULE. Key references have it in their Engine: line.\n"},
     {"tokens", "", "Lists the tokens of all modules.",
@@ -26,12 +29,12 @@ static const struct p11s_manual commands[] = {
      "PIN is the PIN, a source (file:PATH, env:NAME, credential:NAME) or '-' to be asked\n"
      "for it. The default is the setting pkcs11signer-pin-source. Without any PIN only the\n"
      "objects that the token shows before login are listed.\n"},
-    {"assign", "ZONE ALGORITHM ksk|zsk MODULE SLOT PIN LABEL [PUBLABEL]",
+    {"assign", "ZONE ALGORITHM ksk|zsk|csk MODULE SLOT PIN LABEL [PUBLABEL]",
      "Assigns a key that is on a token to a zone.",
      "The key must make a signature that verifies before anything is stored.\n" ABOUT_KEY
      "LABEL is the private key's label or pkcs11:object=NAME;id=%01%02; PUBLABEL the public\n"
      "key's label, when it differs.\n"},
-    {"generate", "ZONE ALGORITHM ksk|zsk MODULE SLOT PIN LABEL [BITS]",
+    {"generate", "ZONE ALGORITHM ksk|zsk|csk MODULE SLOT PIN LABEL [BITS]",
      "Makes a key pair on a token and assigns it to a zone.",
      "LABEL must not be on the token yet. When a later step fails the pair is removed\n"
      "again.\n" ABOUT_KEY "BITS is the size of an RSA key, by default 2048.\n"},
@@ -124,8 +127,11 @@ void p11s_manual_count(const struct p11s_manual *m, size_t *ret_least, size_t *r
 {
   *ret_least = *ret_most = 0;
   for (const char *p = m->args; *p != '\0'; p += strcspn(p, " "), p += strspn(p, " ")) {
-    *ret_least += *p != '[';
-    (*ret_most)++;
+    size_t len = strcspn(p, " ");
+    const char *option = memmem(p, len, "--", 2);
+
+    *ret_least += *p != '[' && option == NULL;
+    *ret_most += option == NULL || memchr(p, '|', len) != NULL;
   }
 }
 

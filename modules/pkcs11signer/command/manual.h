@@ -29,7 +29,7 @@ const struct p11s_manual *p11s_manual_find(const char *name);
    the screen already, and may be a PIN. */
 enum p11s_err p11s_manual_unknown(const char *name, struct p11s_error *e);
 
-/* How many arguments it takes. */
+/* How many arguments it takes, options not counted. */
 void p11s_manual_count(const struct p11s_manual *m, size_t *ret_least, size_t *ret_most);
 
 /* What `help NAME` prints, or `help` (NULL); and `version`. */

@@ -4,6 +4,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 
+#include <ctype.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,18 +109,45 @@ void p11s_words_clear(struct p11s_words *words)
   memset(words, 0, sizeof *words);
 }
 
-size_t p11s_words_remove(struct p11s_words *words, size_t first, const char *text)
+static bool is_option(const char *word)
 {
-  size_t kept = first;
+  return word[0] == '-' && (word[1] == '-' || isalpha((unsigned char)word[1]));
+}
 
-  if (first >= words->count)
-    return 0;
-  for (size_t i = first; i < words->count; i++) {
-    if (strcmp(words->word[i], text) != 0)
-      words->word[kept++] = words->word[i];
+static enum p11s_err unknown_option(const struct p11s_words *words, size_t at, const char *own,
+                                    struct p11s_error *e)
+{
+  return p11s_error_set(
+      e, P11S_ERR_SYNTAX,
+      "word %zu behind %s is an unknown option; %s has --json, --help%s%s. Behind "
+      "-- words that begin with - are none",
+      at, words->word[0], words->word[0], own != NULL ? ", " : "", own != NULL ? own : "");
+}
+
+enum p11s_err p11s_words_take_options(struct p11s_words *words, const char *own,
+                                      struct p11s_options *ret, struct p11s_error *e)
+{
+  size_t kept = words->count > 0 ? 1 : 0;
+  bool ended = false;
+
+  *ret = (struct p11s_options){false, false, false};
+  for (size_t i = kept; i < words->count; i++) {
+    char *word = words->word[i];
+
+    if (ended || !is_option(word))
+      words->word[kept++] = word;
+    else if (strcmp(word, "--") == 0)
+      ended = true;
+    else if (strcmp(word, "--json") == 0)
+      ret->json = true;
+    else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+      ret->help = true;
+    else if (own != NULL && strcmp(word, own) == 0)
+      ret->own = true;
+    else
+      return unknown_option(words, i, own, e);
   }
-  size_t removed = words->count - kept;
   words->count = kept;
   words->word[kept] = NULL;
-  return removed;
+  return P11S_OK;
 }

@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -32,5 +33,14 @@ enum p11s_err p11s_words_split(const char *line, struct p11s_words *ret_words,
 /* Wipes and frees; fine for a zeroed struct and a second time. */
 void p11s_words_clear(struct p11s_words *words);
 
-/* Takes the words that equal text out of the list, from position first on; returns how many. */
-size_t p11s_words_remove(struct p11s_words *words, size_t first, const char *text);
+struct p11s_options {
+  bool json, help;
+  bool own; /* the command's */
+};
+
+/* Takes the options out of the list: words behind the first that begin with "--", or with '-' and a
+   letter. Behind "--", which goes too, there are none. own: an option of the command's besides
+   --json and --help (-h), or NULL. P11S_ERR_SYNTAX: another one; a PIN may stand there, so it is
+   named by its place. */
+enum p11s_err p11s_words_take_options(struct p11s_words *words, const char *own,
+                                      struct p11s_options *ret, struct p11s_error *e);

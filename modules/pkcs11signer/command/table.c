@@ -116,6 +116,21 @@ void p11s_table_number(struct p11s_table *t, size_t column, uint64_t number)
   p11s_buf_addf(&c->json, "%" PRIu64, number);
 }
 
+void p11s_table_decimal(struct p11s_table *t, size_t column, double number)
+{
+  struct cell *c = current_empty(t, column);
+  uint64_t tenths = (uint64_t)(number * 10 + 0.5);
+
+  if (c == NULL)
+    return;
+  c->right = true;
+  if (tenths < 1000) /* not by %f: the locale may want a comma */
+    p11s_buf_addf(&c->text, "%" PRIu64 ".%" PRIu64, tenths / 10, tenths % 10);
+  else
+    p11s_buf_addf(&c->text, "%" PRIu64, (tenths + 5) / 10);
+  p11s_buf_addstr(&c->json, p11s_buf_text(&c->text));
+}
+
 void p11s_table_bool(struct p11s_table *t, size_t column, bool value)
 {
   struct cell *c = current_empty(t, column);

@@ -31,6 +31,8 @@ void p11s_table_row(struct p11s_table *t);
 void p11s_table_string(struct p11s_table *t, size_t column, const char *text);
 /* To the right in the table. */
 void p11s_table_number(struct p11s_table *t, size_t column, uint64_t number);
+/* The same for a number above 0, to a tenth up to 100, else to a whole. */
+void p11s_table_decimal(struct p11s_table *t, size_t column, double number);
 /* yes or no, true or false. */
 void p11s_table_bool(struct p11s_table *t, size_t column, bool value);
 /* Adds to a list of strings: "a, b", ["a", "b"]. NULL adds nothing, but makes it a list. */

@@ -178,7 +178,9 @@ enum p11s_err p11s_command_unlock_login(const struct p11s_command_ctx *ctx, stru
   size_t count = 0;
   enum p11s_err err = p11s_pin_guard_subjects(u.guard, &known, &count, e);
 
-  if (err == P11S_OK && strcmp(ctx->arg[0], "--all") == 0)
+  if (err == P11S_OK && ctx->option == (ctx->count > 0))
+    err = p11s_error_set(e, P11S_ERR_SYNTAX, "unlock-login takes either TOKEN or --all");
+  else if (err == P11S_OK && ctx->option)
     err = unlock_all(&u, known, count, e);
   else if (err == P11S_OK)
     err = unlock_named(&u, ctx->arg[0], known, count, e);

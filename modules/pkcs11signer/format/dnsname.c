@@ -77,17 +77,14 @@ void p11s_dnsname_format(const unsigned char *name, struct p11s_buf *out)
   if (name[0] == 0)
     p11s_buf_addstr(out, ".");
   for (const unsigned char *label = name; label[0] != 0; label += label[0] + 1) {
-    if (label != name)
-      p11s_buf_addstr(out, ".");
     for (unsigned i = 1; i <= label[0]; i++) {
       unsigned char c = label[i];
 
-      if (isalnum(c) || c == '-' || c == '_' || c == '*' || c == '/')
-        p11s_buf_addf(out, "%c", c);
-      else if (isgraph(c))
+      if (c == '.' || c == '\\')
         p11s_buf_addf(out, "\\%c", c);
       else
-        p11s_buf_addf(out, "\\%03u", c);
+        p11s_buf_addf(out, c > 0x20 && c < 0x7f ? "%c" : "\\%03u", c);
     }
+    p11s_buf_addstr(out, ".");
   }
 }

@@ -20,5 +20,5 @@ size_t p11s_dnsname_length(const unsigned char *data, size_t len);
    not a domain name. */
 bool p11s_dnsname_parse(const char *text, unsigned char *ret, size_t *ret_len);
 
-/* Appends the name, which is well-formed, as text; with the final dot for the root only. */
+/* Appends the name, which is well-formed, as PowerDNS writes it: with the final dot. */
 void p11s_dnsname_format(const unsigned char *name, struct p11s_buf *out);

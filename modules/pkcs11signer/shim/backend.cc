@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "shim/backend.hh"
 
+#include "shim/command_line.hh"
 #include "shim/engine.hh"
 #include "shim/host.hh"
 #include "shim/metrics.hh"
@@ -137,8 +138,24 @@ bool Backend::changeKey(const compat::Zone &zone, unsigned int id, KeyChange cha
   return holder != nullptr && (holder->*change)(zone, id);
 }
 
+// pdnsutil passes its words one by one, and goes on until one fails.
+static void checkQuotes()
+{
+  const auto words = commandLine();
+  std::vector<const char *> lines;
+  p11s_error error{};
+
+  for (size_t i = 2; i < words.size() && words[0] == "backend-cmd"; ++i) {
+    lines.push_back(words[i].c_str());
+  }
+  if (p11s_command_check_lines(lines.data(), lines.size(), &error) != P11S_OK) {
+    throw DBException(error.text);
+  }
+}
+
 string Backend::directBackendCmd(const string &query)
 {
+  checkQuotes();
   const auto fresh = compat::backendsForCommand();
   for (const auto &backend : fresh) {
     if (auto *ours = dynamic_cast<Backend *>(backend.get())) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "shim/host.hh"
 
+#include "shim/command_line.hh"
 #include "shim/current.hh"
 #include "shim/zone_messages.hh"
 #include "shim/key_rows.hh"
@@ -137,6 +138,11 @@ p11s_err eachDemand(void * /* ctx */, const char *zone, unsigned weeks,
   });
 }
 
+void runningVersion(void * /* ctx */, p11s_buf *out)
+{
+  p11s_buf_addstr(out, programVersion().c_str());
+}
+
 // A set of backends as PowerDNS makes one for each of its threads; ours is the first.
 struct OwnBackends {
   std::vector<std::unique_ptr<DNSBackend>> all = compat::makeBackends();
@@ -162,8 +168,8 @@ void closeOwn(p11s_host *host)
 
 p11s_host hostFor(Backend &backend)
 {
-  return p11s_host{&backend,  zoneCheck, eachZone,   eachRow, zoneState,
-                   findRrset, storeRow,  eachDemand, nullptr};
+  return p11s_host{&backend,  zoneCheck, eachZone,   eachRow,        zoneState,
+                   findRrset, storeRow,  eachDemand, runningVersion, nullptr};
 }
 
 const p11s_host_source *hostSource()

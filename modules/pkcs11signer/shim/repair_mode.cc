@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "shim/repair_mode.hh"
 
+#include "shim/command_line.hh"
 #include "shim/pdns-compat.hh"
 
 #include <algorithm>
 #include <array>
-#include <fstream>
 
 namespace pkcs11signer {
 namespace {
@@ -17,26 +17,6 @@ constexpr std::array Commands{
     "zone show",           "zone unpublish-key",
 };
 
-// The command, with and without the word behind it. Options come first.
-std::array<std::string, 2> command()
-{
-  std::ifstream arguments("/proc/self/cmdline");
-  std::string word;
-  std::string first;
-
-  std::getline(arguments, word, '\0'); // the program
-  while (std::getline(arguments, word, '\0')) {
-    if (!first.empty()) {
-      std::string both = first;
-      both.append(" ").append(word);
-      return {first, both};
-    }
-    if (word.rfind('-', 0) != 0) {
-      first = word;
-    }
-  }
-  return {first, first};
-}
 } // namespace
 
 bool isRepairing()
@@ -45,9 +25,11 @@ bool isRepairing()
     if (compat::isServer()) {
       return false;
     }
-    const auto names = command();
+    const auto words = commandLine();
+    const std::string first = words.empty() ? "" : words[0];
+    const std::string both = words.size() < 2 ? first : first + " " + words[1];
     return std::any_of(Commands.begin(), Commands.end(),
-                       [&names](const char *name) { return names[0] == name || names[1] == name; });
+                       [&](const char *name) { return first == name || both == name; });
   }();
   return s_repairing;
 }

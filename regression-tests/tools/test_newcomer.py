@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is done wrong at first: the message says how it is done right."""
+import json
+
+import pytest
+
+from harness import programs, zones
+from harness.commands import assert_refused, listing
+from harness.pdnsutil_output import shown_keys
+
+ZONE = zones.SIGNED
+
+
+def unquoted(site, *words):
+    echoed = [f"== {word}" for word in words]
+    return site.pdnsutil("backend-cmd", "pkcs11signer", *words, check=False, quiet=echoed)
+
+
+def test_without_quotes_nothing_is_done(site, spy):
+    """pdnsutil hands over word by word: `check` alone would check all zones, `store` and `purge` do nothing."""
+    site.add_zone(zones.small(ZONE))
+    site.secure(ZONE, site.token())
+    spy.forget()
+    refused = unquoted(site, "check", ZONE)
+    assert_refused(refused, "nothing was done", f"Say: pkcs11signer --config-dir={site.place.root}/conf check {ZONE}")
+    assert refused.stdout == "" and spy.count("C_Sign") == 0
+    assert_refused(unquoted(site, "store", "purge", ZONE), f"store purge {ZONE}")
+
+
+def test_without_quotes_the_pin_is_not_repeated(site):
+    site.add_zone(zones.small(ZONE))
+    token = site.token()
+    token.make_key("a key")
+    refused = unquoted(site, "assign", ZONE, "13", "ksk", "softhsm2", token.label, token.pin, "a key")
+    said = assert_refused(refused, "assign ZONE ALGORITHM ksk|zsk|csk MODULE SLOT PIN LABEL")
+    assert token.pin not in said
+
+
+def test_several_commands_are_still_several_commands(site):
+    said = unquoted(site, "version", "help check").stdout
+    assert "pkcs11signer" in said and "check [ZONE]" in said
+
+
+def test_version(site):
+    it, = listing(site, "version")
+    number = site.pdnsutil("--version").stdout.split()[-1]
+    assert (it["powerdns"], it["running_in"]) == (number, f"pdnsutil {number}")
+    assert site.command("version").stdout.splitlines() == [f"pkcs11signer {it['version']} for PowerDNS {number}",
+                                                           f"running in pdnsutil {number}"]
+
+
+def test_a_csk_is_a_csk(site):
+    site.add_zone(zones.small(ZONE))
+    token = site.token()
+    said = site.command("generate", ZONE, "13", "csk", "softhsm2", token.label, token.pin, "all").stdout
+    assert ", CSK, " in said and "To change that" not in said
+    key, = shown_keys(site.pdnsutil("show-zone", ZONE).stdout)
+    assert (key.role, key.flags) == ("CSK", 257)
+
+
+def test_a_lone_ksk_is_said_to_be_a_csk(site):
+    site.add_zone(zones.small(ZONE))
+    token = site.token()
+    said = site.command("generate", ZONE, "13", "ksk", "softhsm2", token.label, token.pin, "one").stdout
+    assert ", CSK, " in said and "no active ZSK with this algorithm" in said
+    key, = shown_keys(site.pdnsutil("show-zone", ZONE).stdout)
+    assert key.role == "CSK"
+    site.pdnsutil("add-zone-key", ZONE, "zsk", "active", "ecdsa256")
+    said = site.command("generate", ZONE, "13", "csk", "softhsm2", token.label, token.pin, "two").stdout
+    assert ", KSK, " in said and "is an active ZSK with this algorithm" in said
+    assert {key.role for key in shown_keys(site.pdnsutil("show-zone", ZONE).stdout)} == {"KSK", "ZSK"}
+
+
+@pytest.mark.parametrize("words", [("check",), ("budget",), ("warm",), ("sign-ahead",), ("store", "stats"),
+                                   ("store", "verify"), ("forecast",)])
+def test_a_zone_is_written_one_way(site, words):
+    """However it is typed, and whatever a command says of it."""
+    site.add_zone(zones.small(ZONE))
+    token = site.token()
+    for kind in ("ksk", "zsk"):
+        site.command("generate", ZONE, "13", kind, "softhsm2", token.label, token.pin, kind)
+    site.command("warm", ZONE)
+    typed = site.command(*words, ZONE.upper(), json=True).stdout
+    assert ZONE.upper() not in typed
+    for it in json.loads(typed):
+        assert it.get("zone", f"{ZONE}.") == f"{ZONE}."
+    text = site.command(*words, f"{ZONE}.").stdout
+    assert ZONE not in text.replace(f"{ZONE}.", "")

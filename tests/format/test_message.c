@@ -177,7 +177,7 @@ static void serials(void **state)
 
 static void serials_are_written(void **state)
 {
-  static const unsigned char head[22] = "\7example\3org\0\0\x06\0\x01\0\0\x0e\x10\0";
+  static const unsigned char head[] = "\7example\3org\0\0\x06\0\x01\0\0\x0e\x10\0";
   unsigned char message[31 + 13 + 10 + sizeof soa_rdata], before[sizeof message];
   size_t len = sizeof message - 1, at = 31 + 13 + 10 + sizeof soa_rdata - 1 - 20;
   struct p11s_message m;
@@ -186,7 +186,7 @@ static void serials_are_written(void **state)
   (void)state;
   memcpy(message, a_message, 31);
   message[1] = 6;
-  memcpy(message + 31, head, sizeof head);
+  memcpy(message + 31, head, sizeof head - 1);
   message[31 + 13 + 9] = sizeof soa_rdata - 1;
   memcpy(message + 31 + 13 + 10, soa_rdata, sizeof soa_rdata);
   memcpy(before, message, sizeof message);

@@ -190,6 +190,37 @@ static void what_is_asked_for_finds_room(void **state)
   store_rig_close(store);
 }
 
+static bool has(struct p11s_store *store, size_t len)
+{
+  return p11s_store_has(store, store_rig_question(store_rig_key(1), message, len));
+}
+
+/* What docs/signature-store.md says of a crowded store. `warm` puts as a query does. */
+static void what_a_crowded_store_takes(void **state)
+{
+  struct p11s_store *store = store_rig_open(4);
+  const unsigned names = 7500;
+  struct p11s_store_stats stats;
+  size_t len;
+
+  (void)state;
+  for (unsigned i = 0; i < names; i++)
+    put(store, i, this_week() + P11S_WEEK_SECONDS, true);
+  store_rig_flush(store);
+  p11s_store_get_stats(store, &stats);
+  assert_true(stats.crowded);
+  put(store, names, this_week() + P11S_WEEK_SECONDS, true);
+  put(store, names + 1, this_week() + P11S_WEEK_SECONDS, false);
+  len = message_rig_nsec3("example.org", 7, 2, this_week(), message);
+  p11s_store_put(store, store_rig_question(store_rig_key(1), message, len),
+                 (const unsigned char *)"signature", 9, false);
+  store_rig_flush(store);
+  assert_false(has(store, make(names, this_week() + P11S_WEEK_SECONDS)));
+  assert_true(has(store, make(names + 1, this_week() + P11S_WEEK_SECONDS)));
+  assert_false(has(store, message_rig_nsec3("example.org", 7, 2, this_week(), message)));
+  store_rig_close(store);
+}
+
 /* Of a thousand zones, one after the other, then of the next week. */
 static size_t make_dnskey(unsigned number)
 {
@@ -301,6 +332,7 @@ int main(void)
       cmocka_unit_test_setup(one_record_can_be_read, store_rig_empty),
       cmocka_unit_test_setup(it_does_not_push_out_what_is_used, store_rig_empty),
       cmocka_unit_test_setup(what_is_asked_for_finds_room, store_rig_empty),
+      cmocka_unit_test_setup(what_a_crowded_store_takes, store_rig_empty),
       cmocka_unit_test_setup(signatures_of_keys_stay, store_rig_empty),
       cmocka_unit_test_setup(the_past_goes_before_the_future, store_rig_empty),
   };

@@ -31,6 +31,7 @@ test_packages=(
   clang libclang-rt-dev
   dnsperf gnuplot-nox valgrind
   debhelper lintian debootstrap systemd-container
+  bash-completion man-db zsh
 )
 # --tests, too: unpacked below .build/. Installed, they would be in every PowerDNS of this machine:
 # p11-kit loads the first, which with the second waits 25 s for its resource manager where there is no TPM;

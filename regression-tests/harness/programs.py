@@ -91,6 +91,16 @@ def our_probe() -> Path:
     return module_dir().parent / "pkcs11signer-probe"
 
 
+def our_command() -> Path:
+    """The program `pkcs11signer`, where the probe is."""
+    return our_probe().with_name("pkcs11signer")
+
+
+def our_pages() -> Path:
+    """The directory of its manual pages."""
+    return our_probe().with_name("man1")
+
+
 def system_module_dir() -> Path:
     """The directory of the backends that PowerDNS's packages install."""
     given = os.environ.get("PDNS_MODULE_DIR")

@@ -16,8 +16,11 @@ def publish(directory: Path) -> None:
     libraries.mkdir(parents=True)
     for file in (*programs.module_dir().glob("*.so"), *programs.module_dir().glob("*.a")):
         shutil.copy(file, libraries)
-    if programs.our_probe().exists():
-        shutil.copy(programs.our_probe(), libraries.parent)
+    for program in (programs.our_probe(), programs.our_command()):
+        if program.exists():
+            shutil.copy(program, libraries.parent)
+    if programs.our_pages().exists():
+        shutil.copytree(programs.our_pages(), libraries.parent / "man1")
     for variable, source in ((programs.UNPACKED, programs.unpacked()), (programs.SUPPRESSIONS, programs.suppressions())):
         if source.exists():
             os.environ[variable] = str(shutil.copytree(source, top / source.name))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One installation: a token, a database, PowerDNS's configuration and its tools."""
 import os
-import shlex
+import re
 
 from . import pdnsutil_names, programs
 from .backends import Database
@@ -25,6 +25,12 @@ SETTINGS = "P11S_SETTINGS"
 def given_settings() -> dict[str, str]:
     """Of PowerDNS, from the environment: NAME=VALUE, a blank between them."""
     return dict(word.split("=", 1) for word in os.environ.get(SETTINGS, "").split())
+
+
+def command_line(words: tuple) -> str:
+    """As one argument for `backend-cmd`, by the rules of its module (base/buf.h)."""
+    return " ".join(word if re.fullmatch(r"[A-Za-z0-9_./:,%@+-]+", word) else "'" + word.replace("'", r"'\''") + "'"
+                    for word in map(str, words))
 
 
 class Site:
@@ -121,7 +127,7 @@ class Site:
     def command(self, *words, check: bool = True, json: bool = False, **how) -> Result:
         """`pdnsutil backend-cmd pkcs11signer "…"`. pdnsutil itself echoes the command
         to stderr behind `== `; that line is not looked at."""
-        text = " ".join(shlex.quote(str(w)) for w in words) + (" --json" if json else "")
+        text = command_line(words) + (" --json" if json else "")
         return self.raw_command(text, check=check, **how)
 
     def raw_command(self, text: str, check: bool = True, **how) -> Result:
@@ -130,12 +136,22 @@ class Site:
 
     def paste(self, command: str, **how) -> Result:
         """A command that a message has, in a shell that finds the programs under test by name."""
+        return self.runner.run("/bin/sh", "-e", "-c", command, env=self.by_name(), **how)
+
+    def by_name(self) -> dict:
+        """An environment in which `pkcs11signer` and `pdnsutil` are those under test."""
         directory = self.place.directory("bin", 0o755)
-        if not (directory / "pdnsutil").is_symlink():
-            (directory / "pdnsutil").symlink_to(programs.pdnsutil())
+        for name, program in (("pdnsutil", programs.pdnsutil()), ("pkcs11signer", programs.our_command())):
+            if not (directory / name).exists():
+                (directory / name).symlink_to(program)
         path = f"{directory}:{self.runner.environment['PATH']}"
-        env = self.runner.environment_of([programs.pdnsutil()], {"PATH": path})
-        return self.runner.run("/bin/sh", "-e", "-c", command, env=env, **how)
+        return self.runner.environment_of([programs.pdnsutil()], {"PATH": path})
+
+    def pkcs11signer(self, *words, check: bool = True, env: dict | None = None, **how) -> Result:
+        """The program `pkcs11signer`. pdnsutil echoes to stderr what it is given, a PIN too."""
+        quoted = command_line(words)
+        return self.runner.run(programs.our_command(), f"--config-dir={self.place.root / 'conf'}", *words,
+                               check=check, env={**self.by_name(), **(env or {})}, quiet=(f"== {quoted}",), **how)
 
     # -- servers
 

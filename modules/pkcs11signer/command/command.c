@@ -252,21 +252,34 @@ static enum p11s_err run(const struct p11s_manual *m, struct p11s_words *words,
   return err;
 }
 
+static enum p11s_err run_typed(struct p11s_words *words, struct p11s_command_ctx *ctx,
+                               struct p11s_error *e)
+{
+  struct p11s_options options;
+  const struct p11s_manual *m;
+  enum p11s_err err = understand(words, &m, &options, e);
+
+  if (err != P11S_OK)
+    return err;
+  ctx->json = options.json;
+  ctx->option = options.own;
+  return options.help ? explain(m, ctx, e) : run(m, words, ctx, e);
+}
+
 enum p11s_err p11s_command_run(struct p11s_signer *signer, const struct p11s_host *host,
                                const char *line, struct p11s_buf *out, struct p11s_error *e)
 {
   struct p11s_words words = {0};
   struct p11s_command_ctx ctx = {.signer = signer, .host = host, .out = out};
-  struct p11s_options options;
-  const struct p11s_manual *m;
   enum p11s_err err = p11s_words_split(line, &words, e);
 
-  if (err == P11S_OK)
-    err = understand(&words, &m, &options, e);
-  if (err == P11S_OK) {
-    ctx.json = options.json;
-    ctx.option = options.own;
-    err = options.help ? explain(m, &ctx, e) : run(m, &words, &ctx, e);
+  if (err == P11S_OK && words.count > 2 && strcmp(words.word[0], "complete") == 0) {
+    /* For shells: it stands in no manual, and its words may look like options. */
+    ctx.arg = words.word + 1;
+    ctx.count = words.count - 1;
+    err = p11s_command_complete(&ctx, e);
+  } else if (err == P11S_OK) {
+    err = run_typed(&words, &ctx, e);
   }
   if (err == P11S_OK && out->failed)
     err = p11s_error_no_memory(e);

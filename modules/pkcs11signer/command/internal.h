@@ -106,6 +106,9 @@ enum p11s_err p11s_command_check_servers(const struct p11s_command_ctx *ctx, str
 /* command/ahead.c */
 enum p11s_err p11s_command_sign_ahead(const struct p11s_command_ctx *ctx, struct p11s_error *e);
 
+/* command/complete.c */
+enum p11s_err p11s_command_complete(const struct p11s_command_ctx *ctx, struct p11s_error *e);
+
 /* command/warm.c */
 enum p11s_err p11s_command_warm(const struct p11s_command_ctx *ctx, struct p11s_error *e);
 

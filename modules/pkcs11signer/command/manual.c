@@ -89,9 +89,9 @@ static const struct p11s_manual options[] = {
     {"--user", "USER", "The user that root's commands run as.",
      "By default the server's: that of the setting setuid, else whom the state directory\n"
      "belongs to. It is root where that user may not read the configuration.\n"},
-    {"--json", "", "Behind the command: a listing is printed as JSON.", ""},
+    {"--json", "", "Prints a listing as JSON; also behind the command.", ""},
     {"--help", "", "Behind a command: explains it.", ""},
-    {"--version", "", "The same as `version`.", ""},
+    {"--version", "", "Shows what this command was built for; `version` asks the module.", ""},
 };
 
 #define OPTIONS (sizeof options / sizeof *options)

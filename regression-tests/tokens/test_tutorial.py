@@ -39,7 +39,9 @@ class Reader:
             self.card.start_pcscd()
             return ""
         # One stream, as a terminal has it.
-        return self.runner.run("bash", "-c", f"exec 2>&1\ncd /\n{command}", as_root=True, check=False).stdout
+        path = f"{programs.our_command().parent}:{self.runner.environment['PATH']}"
+        return self.runner.run("bash", "-c", f"exec 2>&1\ncd /\n{command}", as_root=True, check=False,
+                               env={"PATH": path}).stdout
 
     def act(self, action: str) -> None:
         """What a person does, and what one waits for meanwhile."""

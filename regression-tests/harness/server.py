@@ -33,7 +33,8 @@ class Server:
     @classmethod
     def start(cls, site, directory: str = "conf", *, settings: dict | None = None,
               wrapper: tuple = (), as_root: bool = False, env: dict | None = None) -> "Server":
-        """Start it and wait until it answers. `wrapper`: a command to start it with."""
+        """Start it and wait until it answers. `wrapper`: a command to start it with. A setting that is None
+        is left to PowerDNS."""
         api_key = "a-key-of-the-tests"
         number = len(site.servers)
         for _ in range(5):
@@ -51,7 +52,7 @@ class Server:
             log = site.place.root / f"server{number}.log"
             daemon = site.runner.spawn(
                 *wrapper, programs.pdns_server(), f"--config-dir={site.place.root / directory}",
-                *(f"--{k}={v}" for k, v in arguments.items()),
+                *(f"--{k}={v}" for k, v in arguments.items() if v is not None),
                 log=log, as_root=as_root, env=env)
             server = cls(site, directory, daemon, port, web, api_key, str(number))
             try:

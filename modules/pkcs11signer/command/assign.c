@@ -301,13 +301,21 @@ static void check_row(const struct p11s_check *check, void *arg)
   p11s_table_string(t, CHECK_MESSAGE, check->error == NULL ? "" : check->error->text);
 }
 
-static void print_warning(const char *module, void *arg)
+static void print_warning(const struct p11s_command_ctx *ctx, const char *warning)
 {
-  const struct p11s_command_ctx *ctx = arg;
-  const char *warning = p11s_module_warning(module);
-
-  if (warning != NULL)
+  if (warning != NULL && *warning != '\0')
     p11s_buf_addf(ctx->out, "Warning: %s\n", warning);
+}
+
+static void print_module_warning(const char *module, void *arg)
+{
+  print_warning(arg, p11s_module_warning(module));
+}
+
+static void print_warnings(const struct p11s_command_ctx *ctx)
+{
+  (void)p11s_module_each_name(print_module_warning, (void *)ctx, NULL);
+  print_warning(ctx, p11s_signer_config(ctx->signer)->threads_advice);
 }
 
 /* What was found out is shown even when looking did not come to its end. */
@@ -318,7 +326,7 @@ static enum p11s_err print_checked(const struct p11s_command_ctx *ctx, const cha
   if (p11s_table_print(run->table, ctx->json, ctx->out, err == P11S_OK ? e : NULL) != P11S_OK)
     return P11S_ERR_NOMEM;
   if (!ctx->json && run->checked > 0)
-    (void)p11s_module_each_name(print_warning, (void *)ctx, NULL);
+    print_warnings(ctx);
   if (!ctx->json)
     p11s_buf_addf(ctx->out, "%u key%s checked, %u failed\n", run->checked,
                   p11s_plural(run->checked), run->failed);

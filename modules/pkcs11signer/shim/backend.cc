@@ -10,6 +10,7 @@
 #include "shim/settings.hh"
 #include "shim/signer.hh"
 #include "shim/siblings.hh"
+#include "shim/threads.hh"
 
 #include <iostream>
 #include <memory>
@@ -77,6 +78,11 @@ void Backend::noteSiblings()
   std::call_once(s_once, [this] {
     if (!haveKeeper(d_siblings)) {
       g_log << Logger::Error << "[pkcs11signer] " << NoKeeper << endl;
+    }
+    for (const auto &line : {threadsChosen(), threadsAdvice()}) {
+      if (!line.empty()) {
+        g_log << Logger::Warning << "[pkcs11signer] " << line << endl;
+      }
     }
   });
   p11s_signer_prepare(signer(), p11s_now_ms() + PrepareWaitMs);

@@ -13,18 +13,27 @@ extern "C" {
 }
 
 namespace pkcs11signer {
-std::vector<std::string> commandLine()
+std::vector<std::string> allWords()
 {
   std::ifstream arguments("/proc/self/cmdline");
   std::vector<std::string> words;
-  std::string word;
 
-  std::getline(arguments, word, '\0'); // the program
-  while (std::getline(arguments, word, '\0')) {
-    if (word == "--config-dir" || word == "--config-name") {
-      std::getline(arguments, word, '\0'); // its value
-    } else if (word.size() < 2 || word[0] != '-') {
-      words.push_back(word);
+  for (std::string word; std::getline(arguments, word, '\0');) {
+    words.push_back(word);
+  }
+  return words;
+}
+
+std::vector<std::string> commandLine()
+{
+  const auto all = allWords();
+  std::vector<std::string> words;
+
+  for (size_t i = 1; i < all.size(); ++i) { // behind the program
+    if (all[i] == "--config-dir" || all[i] == "--config-name") {
+      ++i; // its value
+    } else if (all[i].size() < 2 || all[i][0] != '-') {
+      words.push_back(all[i]);
     }
   }
   return words;

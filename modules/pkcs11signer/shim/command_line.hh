@@ -5,6 +5,9 @@
 #include <vector>
 
 namespace pkcs11signer {
+// All words that this program was called with, its name first. Empty where /proc does not tell.
+std::vector<std::string> allWords();
+
 // The words that this program was called with, without its name and its options. Empty where /proc
 // does not tell.
 std::vector<std::string> commandLine();

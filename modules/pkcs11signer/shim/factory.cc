@@ -3,6 +3,7 @@
 
 #include "shim/backend.hh"
 #include "shim/settings.hh"
+#include "shim/threads.hh"
 
 namespace pkcs11signer {
 namespace {
@@ -38,6 +39,7 @@ public:
       declare(suffix, setting.name, setting.help, setting.initial);
     }
     declareAnswerSettings();
+    chooseThreads();
   }
 
   DNSBackend *make(const string &suffix) override { return new Backend(suffix); }

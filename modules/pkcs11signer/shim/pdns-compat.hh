@@ -32,6 +32,30 @@ inline bool isServer()
   return getPDNSVersion != nullptr;
 }
 
+// --- configuration
+
+using GatherIncludes47 = void (ArgvMap::*)(std::vector<std::string> &);
+using GatherIncludes49 = void (ArgvMap::*)(const std::string &, const std::string &,
+                                           std::vector<std::string> &);
+
+inline void gather(GatherIncludes47 function, std::vector<std::string> &files)
+{
+  (::arg().*function)(files);
+}
+
+inline void gather(GatherIncludes49 function, std::vector<std::string> &files)
+{
+  (::arg().*function)(::arg()["include-dir"], ".conf", files);
+}
+
+// The files of include-dir, in PowerDNS's order.
+inline std::vector<std::string> includedFiles()
+{
+  std::vector<std::string> files;
+  gather(&ArgvMap::gatherIncludes, files);
+  return files;
+}
+
 // --- zones
 
 #if P11S_PDNS_NUMBER >= 50000

@@ -3,6 +3,7 @@
 
 #include "shim/host.hh"
 #include "shim/pdns-compat.hh"
+#include "shim/threads.hh"
 
 #include <algorithm>
 #include <cstdlib>
@@ -51,6 +52,13 @@ Kind number(unsigned &place, int least, int most)
           }};
 }
 
+// Read by shim/threads.cc.
+Kind threadChoice()
+{
+  return {"", " is neither auto nor keep",
+          [](const std::string &value) { return value == "auto" || value == "keep"; }};
+}
+
 Kind store(bool &any, bool &shared)
 {
   return {"", " is none of lmdb, mysql and none", [&](const std::string &value) {
@@ -88,6 +96,10 @@ std::vector<Setting> settingsOf(p11s_config &config, bool &shared)
        flag(config.store_pins)},
       {"store-size", "256", "most MiB that the file of signatures may take",
        number(config.store_mib, 4, 65536)},
+      {"threads", "auto",
+       "of a server that sets neither receiver-threads nor distributor-threads: as many as the "
+       "sessions need (auto) or PowerDNS's own (keep)",
+       threadChoice()},
       {"timeout", "2000",
        "longest wait of a UDP query for signatures, all of them together, in milliseconds",
        number(config.timeout_ms, 10, 60000)},
@@ -160,12 +172,6 @@ void readFleet(p11s_fleet_config &fleet)
   }
 }
 
-unsigned threads(const char *setting)
-{
-  const int count = ::arg().parmIsset(setting) ? ::arg().asNum(setting) : 0;
-  return count > 0 ? static_cast<unsigned>(count) : 0;
-}
-
 // PowerDNS's settings that decide what is signed, and the default of those that pdnsutil does not
 // declare.
 constexpr struct {
@@ -235,10 +241,12 @@ Settings::Settings() : d_answers(answerSettings())
   }
   config.prepare = config.prepare && compat::isServer();
   config.report = config.ahead = compat::isServer();
-  // Each receiver thread has distributor threads of its own, or one answers for itself.
-  const unsigned dealt = threads("distributor-threads");
-  config.query_threads = threads("receiver-threads") * (dealt > 1 ? dealt : 1);
-  config.query_dealt = dealt > 1;
+  if (compat::isServer()) {
+    const Threads own = threads();
+    config.query_threads = own.answering;
+    config.query_dealt = own.dealt;
+  }
+  config.threads_advice = threadsAdvice().c_str();
   config.expiry_extension = compat::expiryExtension();
   config.host_settings = d_answers.c_str();
   config.hosts = hostSource();

@@ -34,16 +34,17 @@ struct p11s_config {
   bool store;                   /* to keep signatures there (store/store.h), */
   unsigned store_mib;           /* up to so many MiB of them, */
   const struct p11s_fleet_config
-      *fleet;                /* and in this database too (store/fleet/fleet.h), copied; or NULL */
-  unsigned query_threads;    /* PowerDNS threads that answer UDP queries; 0: not known, */
-  bool query_dealt;          /* and are dealt them in turn (token/admission.h) */
-  bool ahead;                /* a server: to sign ahead for, */
-  unsigned ahead_weeks;      /* so many weeks, 0…8, and say until when the store suffices */
-  unsigned ahead_rate;       /* signatures a second; 0: as the token allows (ahead/pace.h) */
-  uint32_t expiry_extension; /* seconds; PowerDNS's rrsig-expiry-extend (format/message.h) */
-  const char *host_settings; /* PowerDNS's that decide what is signed: NAME=VALUE, tabs between
-                                them; copied; NULL: none */
-  bool prepare;              /* a server: to log in and find keys when it starts (prepare.h) */
+      *fleet;                 /* and in this database too (store/fleet/fleet.h), copied; or NULL */
+  unsigned query_threads;     /* PowerDNS threads that answer UDP queries; 0: not known, */
+  bool query_dealt;           /* and are dealt them in turn (token/admission.h) */
+  const char *threads_advice; /* what they cost, a line; borrowed for ever; NULL, "": nothing */
+  bool ahead;                 /* a server: to sign ahead for, */
+  unsigned ahead_weeks;       /* so many weeks, 0…8, and say until when the store suffices */
+  unsigned ahead_rate;        /* signatures a second; 0: as the token allows (ahead/pace.h) */
+  uint32_t expiry_extension;  /* seconds; PowerDNS's rrsig-expiry-extend (format/message.h) */
+  const char *host_settings;  /* PowerDNS's that decide what is signed: NAME=VALUE, tabs between
+                                 them; copied; NULL: none */
+  bool prepare;               /* a server: to log in and find keys when it starts (prepare.h) */
   const struct p11s_host_source *hosts; /* for these two to ask what PowerDNS serves now (zones.h);
                                            borrowed for ever; NULL: they do not ask */
 };

@@ -124,6 +124,7 @@ def test_a_port_for_each_thread(site):
     ({"receiver-threads": "8", "distributor-threads": "1", "pkcs11signer-sessions": "16"},
      "of pkcs11signer-sessions=16 no more than 8"),
     ({"receiver-threads": "8", "distributor-threads": "1"}, ""),
+    ({"reuseport": "yes"}, "receiver-threads=1 distributor-threads=3: an answer that needs no signature"),
 ])
 def test_server_and_check_say_what_they_cost(site, given, said):
     site.add_zone(zones.small(zones.SIGNED))

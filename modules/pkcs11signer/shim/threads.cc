@@ -41,7 +41,7 @@ std::string configurationFile()
   return ::arg()["config-dir"] + "/pdns" + (name.empty() ? "" : "-") + name + ".conf";
 }
 
-// Reads one setting as PowerDNS does: the file, those it includes, then the command line.
+// Reads one setting as PowerDNS has read all: the file, those it includes, then the command line.
 void readAgain(const std::string &name)
 {
   if (!isOn("no-config")) {
@@ -99,6 +99,7 @@ void chooseThreads()
   for (const auto &it : Settings) {
     if (!::arg().parmIsset(it.name)) {
       ::arg().set(it.name, "as in pdns_server") = it.initial;
+      readAgain(it.name);
     }
   }
   const bool receivers = isGiven(Receivers), distributors = isGiven(Distributors);

@@ -122,7 +122,7 @@ restarts() {
 # The load, while a command runs; $longest is then the longest time without an answer.
 under_load() { # what, command...
   local out=$logs/load asking begun
-  nsenter --target "$leader" --net /usr/bin/python3 "$top/regression-tests/load.py" example.com >"$out" 2>&1 &
+  nsenter --target "$leader" --net /usr/bin/python3 "$top/regression-tests/resolver.py" example.com >"$out" 2>&1 &
   asking=$!
   begun=$(restarts)
   until [ -s "$out" ]; do sleep 0.1; done

@@ -248,6 +248,7 @@ systems() { # script, argument…
     # shellcheck disable=SC2086
     add $line
   done < <(sed -nE 's/^[a-z]+: ([0-9]+) passed, ([0-9]+) failed, ([0-9]+) skipped$/\1 \2 \3/p' "$out")
+  mapfile -t -O "${#not_tested[@]}" not_tested < <(sed -n 's/^not tested: //p' "$out")
   return "$status"
 }
 
@@ -260,7 +261,7 @@ usage() {
   echo "usage: check.sh [--all] [--again] [--only STAGE,...] [ARGUMENT OF PYTEST]..."
   echo "  ${usual[*]}; check.sh -k NAME runs only some of the tests in regression-tests/."
   echo "  --all     ${others[*]}, too, and versions with PDNS_SOURCES"
-  echo "  --only    these stages: those above, versions, fresh (regression-tests/README.md)"
+  echo "  --only    these stages: those above, package, versions, fresh (regression-tests/README.md)"
   echo "  --again   a few tests of a stage that fail are run once more by themselves, and named at the end"
 }
 
@@ -283,7 +284,7 @@ done
 if [ -n "$only" ]; then
   IFS=, read -ra stages <<<"$only"
   for name in "${stages[@]}"; do
-    [[ " ${usual[*]} ${others[*]} versions fresh " == *" $name "* ]] || {
+    [[ " ${usual[*]} ${others[*]} package versions fresh " == *" $name "* ]] || {
       echo "check.sh: there is no stage $name" >&2
       usage >&2
       exit 2
@@ -306,6 +307,7 @@ stage asan-unit sanitized_unit_tests "$asan" address,undefined
 stage asan-end-to-end sanitized_end_to_end "$asan" address,undefined "$tests" "$@"
 stage tsan-unit sanitized_unit_tests "$tsan" thread
 stage tsan-faults sanitized_end_to_end "$tsan" thread "$fault_tests" "$@"
+stage package systems installed
 stage versions systems matrix -- "$@"
 stage fresh systems fresh
 if [ -z "$only" ]; then
@@ -314,6 +316,7 @@ if [ -z "$only" ]; then
     versions=$("$top/regression-tests/matrix.sh" --list | paste -sd, | sed 's/,/, /g')
     not_tested+=("$versions: PDNS_SOURCES=DIR, with their headers, and --all do it")
   fi
+  not_tested+=("the package on a fresh system: ./check.sh --only package does it")
   not_tested+=("the first commands on a fresh Debian 12: ./check.sh --only fresh does it")
 fi
 

@@ -50,9 +50,9 @@ build_in_chroot() { # release
     environment+=(P11S_PDNS_SOURCE="/srv/pdns/${source##*/}")
   fi
   overlay "$1" "$system"
-  mkdir "$system/build"
-  in_system "$system/root" "$chroots/archives-$1:/var/cache/apt/archives" "$top:/srv/pkcs11signer:ro" \
-    "$system/build:/srv/pkcs11signer/.build" "$results:/srv/pkcs11signer/.build/package" ${binds[@]+"${binds[@]}"} -- \
+  copy_tree "$system/root/srv/pkcs11signer"
+  in_system "$system/root" "$chroots/archives-$1:/var/cache/apt/archives" \
+    "$results:/srv/pkcs11signer/.build/package" ${binds[@]+"${binds[@]}"} -- \
     ${environment[@]+"${environment[@]}"} ${DEB_BUILD_OPTIONS+DEB_BUILD_OPTIONS="$DEB_BUILD_OPTIONS"} \
     /srv/pkcs11signer/package.sh ${version:+--version "$version"} "$1"
   umount "$system/root"

@@ -209,6 +209,7 @@ main() {
   esac
   release=${1:-$(own_release)}
   reason=$(cannot_boot)
+  [ -n "$reason" ] || (mkdir -p "$logs" && make_fresh "$release") || reason="Debian could not be fetched"
   if [ -n "$reason" ]; then
     echo "not tested: the package in a fresh system ($reason)"
     echo "$system: 0 passed, 0 failed, 1 skipped"

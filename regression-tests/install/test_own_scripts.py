@@ -209,3 +209,11 @@ def test_a_program_that_goes_on_is_found_and_ended(place, runner):
     left = processes.end_all(place.root, 0.1)
     assert len(left) == 1 and left[0].rstrip().endswith("sleep 600")
     wait_for("end of it", lambda: not processes.at_home_in(place.root), 10 * PATIENCE)
+
+
+# -- the package
+
+def test_the_package_has_the_version_of_the_module():
+    version = re.search(r"AC_INIT\(\[pkcs11signer\], \[(.*?)\]\)", (programs.REPOSITORY / "configure.ac").read_text())[1]
+    assert (programs.REPOSITORY / "debian/changelog").read_text().startswith(f"pkcs11signer ({version}) ")
+    assert f"\n## {version}\n" in (programs.REPOSITORY / "NEWS.md").read_text()

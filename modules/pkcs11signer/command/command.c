@@ -255,8 +255,8 @@ static enum p11s_err run(const struct p11s_manual *m, struct p11s_words *words,
 static enum p11s_err run_typed(struct p11s_words *words, struct p11s_command_ctx *ctx,
                                struct p11s_error *e)
 {
-  struct p11s_options options;
-  const struct p11s_manual *m;
+  struct p11s_options options = {0};
+  const struct p11s_manual *m = NULL;
   enum p11s_err err = understand(words, &m, &options, e);
 
   if (err != P11S_OK)

@@ -10,6 +10,8 @@ import pwd
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import programs
+
 SERVICE_USER = "pdns"
 
 
@@ -27,6 +29,13 @@ class Identity:
         if not self.differs:
             return {}
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
+
+    def become(self, *groups: str) -> list[str]:
+        """Before a command: this user runs it. groups: setpriv's options, if not no groups."""
+        if not self.differs:
+            return []
+        return [programs.program("setpriv"), f"--reuid={self.uid}", f"--regid={self.gid}",
+                *(groups or ["--clear-groups"]), "--"]
 
     def own(self, path: Path) -> Path:
         if self.differs:

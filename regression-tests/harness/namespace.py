@@ -69,10 +69,8 @@ class NamespaceRunner(Runner):
         super().__init__(runner.home, runner.identity, runner.transcript, runner.sanitizer)
         self.namespace = namespace
         self.network = network
-        self.groups = [f"--groups={','.join(groups)}"] if groups else ["--clear-groups"]
+        self.groups = [f"--groups={','.join(groups)}"] if groups else []
 
-    def _start(self, argv, as_root):
-        who = self.identity
-        become = [] if as_root else [programs.program("setpriv"), f"--reuid={who.uid}", f"--regid={who.gid}",
-                                     *self.groups, "--"]
+    def _start(self, argv, as_root, environment):
+        become = [] if as_root else self.identity.become(*self.groups)
         return [*self.namespace.enter(self.home, self.network), *become, *argv], {}

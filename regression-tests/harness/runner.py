@@ -56,9 +56,14 @@ class Runner:
         loads_us = self.sanitizer and any(program in word for word in argv for program in ours)
         return self.sanitizer.environment(merged) if loads_us else merged
 
-    def _start(self, argv: list[str], as_root: bool) -> tuple[list[str], dict]:
-        """The command to start, which must become the program without a fork, and how: for Popen."""
-        return argv, {} if as_root else self.identity.popen_arguments()
+    def _start(self, argv: list[str], as_root: bool, environment: dict) -> tuple[list[str], dict]:
+        """The command to start, which must become the program without a fork, and how: for Popen. It copies all of this
+        process when it is to change the user, which takes longer than most programs."""
+        if as_root:
+            return argv, {}
+        if "LD_PRELOAD" in environment:  # that is for the program alone
+            return argv, self.identity.popen_arguments()
+        return [*self.identity.become(), *argv], {}
 
     def run(self, *argv, check: bool = True, timeout: float = DEADLINE, input: str | None = None,
             env: dict | None = None, quiet: tuple[str, ...] = (), as_root: bool = False,
@@ -66,9 +71,10 @@ class Runner:
         """Run to the end. `quiet`: lines the *caller's own input* is echoed in, left
         out of the transcript. `record=False`: the output is not the module's."""
         argv = [str(a) for a in argv]
-        command, who = self._start(argv, as_root)
+        environment = self.environment_of(argv, env)
+        command, who = self._start(argv, as_root, environment)
         process = subprocess.Popen(
-            command, cwd=self.home, env=self.environment_of(argv, env),
+            command, cwd=self.home, env=environment,
             stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, **who)
         try:
@@ -91,9 +97,10 @@ class Runner:
     def spawn(self, *argv, log: Path, env: dict | None = None, as_root: bool = False,
               record: bool = True) -> "Daemon":
         argv = [str(a) for a in argv]
-        command, who = self._start(argv, as_root)
+        environment = self.environment_of(argv, env)
+        command, who = self._start(argv, as_root, environment)
         with open(log, "ab") as sink:
-            process = subprocess.Popen(command, cwd=self.home, env=self.environment_of(argv, env),
+            process = subprocess.Popen(command, cwd=self.home, env=environment,
                                        stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, **who)
         if record:
             self.transcript.add_log(log)

@@ -57,7 +57,7 @@ following() { # function, command…
   shift
   (
     said=''
-    while sleep 5 >/dev/null; do
+    while sleep 5 >/dev/null && kill -0 $$ 2>/dev/null; do
       now=$("$how" 2>/dev/null)
       [ -z "$now" ] || [ "$now" = "$said" ] || echo "   $now"
       said=$now

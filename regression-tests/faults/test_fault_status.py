@@ -83,16 +83,16 @@ def test_a_token_that_is_stuck(site, spy, server):
 def test_what_the_token_says_of_its_pin(site, spy, server, flag, word, left):
     names = Names(server, warm=1)
     assert wait_for_state(site, "ready")["pin"] == "ok"
-    assert statistic(server, "pin-tries-left") == 3
+    assert statistic(server, "pin-state") == 3
     spy.rules(f"C_GetTokenInfo flags {flag}")
     spy.plug()
     names.ask_cold(timeout=30)
-    assert statistic(server, "pin-tries-left") == left
+    assert statistic(server, "pin-state") == left
     wait_for(f"pin {word}", lambda: status(site)[0]["pin"] == word)
     spy.rules()
     spy.plug()
     wait_for("signature", names.cold_is_signed)
-    assert statistic(server, "pin-tries-left") == 3
+    assert statistic(server, "pin-state") == 3
 
 
 def test_refused_logins_are_counted(site, spy):
@@ -106,7 +106,7 @@ def test_refused_logins_are_counted(site, spy):
     for name in ("www", "ns1"):
         assert is_refused(server.ask(f"{name}.{ZONE}"))
     found = statistics(server)
-    assert (found["logins"], found["logins-refused"], found["pin-tries-left"]) == (1, 1, 2)
+    assert (found["logins"], found["logins-refused"], found["pin-state"]) == (1, 1, 2)
     # The file has the first refusal until it is written again.
     line = wait_for("the second refusal", lambda: "has refused this PIN before" in (
         found := wait_for_state(site, "no-login"))["trouble"] and found)
@@ -114,7 +114,7 @@ def test_refused_logins_are_counted(site, spy):
     site.place.file("pin", token.pin)
     wait_for("signature", lambda: not is_refused(server.ask(f"www.{ZONE}")))
     line = wait_for_state(site, "ready")
-    assert (line["pin"], statistic(server, "pin-tries-left")) == ("ok", 3)
+    assert (line["pin"], statistic(server, "pin-state")) == ("ok", 3)
     assert "trouble" not in line
 
 

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Figures for whoever runs the server, and none of them at the cost of a warm answer."""
+import os
 import re
 
 import requests
 
-from harness import zones
+from harness import programs, zones
 from harness.speed import statistics, wait_for_statistic
 from harness.validate import assert_signed, keys_of
 
 ZONE = zones.SIGNED
+PAGE = programs.REPOSITORY / "docs/metrics.md"
+TABLE = re.compile(r"(?<=\| statistic \| \| \|\n\|---\|---\|---\|\n)(\|.*\n)*")
 NAMES = {
     "signatures", "shared", "late-used", "timeouts", "overloaded", "failures", "bad-signatures",
-    "retries", "sessions-opened", "logins", "logins-refused", "key-lookups", "signed-within-1ms",
-    "signed-within-5ms", "signed-within-20ms", "signed-within-100ms", "signed-within-500ms",
-    "signed-within-2000ms", "signed-slower", "queue", "under-way", "workers", "tokens", "keys",
+    "retries", "sessions-opened", "logins", "logins-refused", "key-lookups", "signed-0-to-1ms",
+    "signed-2-to-5ms", "signed-6-to-20ms", "signed-21-to-100ms", "signed-101-to-500ms",
+    "signed-501-to-2000ms", "signed-over-2000ms", "queue", "under-way", "workers", "tokens", "keys",
 }
 STORE = {f"store-{name}" for name in (
     "hits", "misses", "invalid", "written", "dropped", "failed", "expired", "evicted", "signatures",
@@ -31,6 +34,19 @@ def metrics(server) -> tuple[dict[str, int], dict[str, str], dict[str, str]]:
     name = r"pdns_auth_pkcs11signer_(\w+) (.*)$"
     values = {key: int(value) for key, value in found("^" + name).items()}
     return values, found("^# TYPE " + name), found("^# HELP " + name)
+
+
+def test_the_list_in_the_docs(site):
+    """With P11S_DOCS=write in the environment, the page gets the list as the server has it now."""
+    _, types, texts = metrics(site.start_server())
+    table = "".join(f"| `{name}` | {types[name]} | {texts[name]} |\n" for name in sorted(texts))
+    if os.environ.get("P11S_DOCS") == "write":
+        PAGE.write_text(TABLE.sub(lambda _: table, PAGE.read_text(), count=1))
+    assert TABLE.search(PAGE.read_text())[0] == table
+    for page in PAGE.parent.glob("*.md"):
+        for rows in re.findall(r"`pkcs11signer-…` \| \|\n\|---\|---\|\n((?:\|.*\n)+)", page.read_text()):
+            for row in rows.splitlines():
+                assert set(re.findall(r"`([a-z0-9-]+)`", row.split("|")[1])) <= set(texts), f"{page.name}: {row}"
 
 
 def test_all_statistics_are_shown(site):

@@ -112,6 +112,7 @@ def budgeted(life: Life, wrong: list[str]) -> list[Promise]:
     """What `budget` says, and `status`, which says the least of it."""
     env = life.clock.environment
     rows = json.loads(life.site.command("budget", json=True, env=env).stdout or "[]")
+    rows = [row for row in rows if row.get("served", 1) > 0]
     stated = {row["zone"].rstrip("."): moment_of(row["away_until"]) for row in rows}
     known = [until for until in stated.values() if until is not None]
     in_all = {moment_of(row["away_until"]) for row in json.loads(life.site.command("status", json=True, env=env).stdout)

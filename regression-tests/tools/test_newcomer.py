@@ -4,9 +4,11 @@ import json
 
 import pytest
 
-from harness import programs, zones
+from harness import zones
 from harness.commands import assert_refused, listing
+from harness.deadline import wait_for
 from harness.pdnsutil_output import shown_keys
+from harness.speed import wait_for_statistic
 
 ZONE = zones.SIGNED
 
@@ -86,3 +88,37 @@ def test_a_zone_is_written_one_way(site, words):
         assert it.get("zone", f"{ZONE}.") == f"{ZONE}."
     text = site.command(*words, f"{ZONE}.").stdout
     assert ZONE not in text.replace(f"{ZONE}.", "")
+
+
+def test_an_idle_server_is_a_server(site):
+    """It has no key on a token yet."""
+    site.add_zone(zones.small(ZONE))
+    assert "no server is running" in site.command("status").stdout
+    site.start_server()
+    wait_for("the server's report", lambda: "the server has used no token yet" in site.command("status").stdout)
+
+
+def test_budget_lists_zones_of_which_nothing_is_stored(site):
+    for zone in (ZONE, zones.OTHER, zones.PLAIN):
+        site.add_zone(zones.small(zone))
+    token = site.token()
+    site.secure(ZONE, token)
+    site.command("generate", zones.OTHER, "13", "csk", "softhsm2", token.label, token.pin, "other")
+    server = site.start_server()
+    assert server.ask(f"www.{ZONE}").answer
+    wait_for_statistic(server, "store-queue", 0)
+    never, served = listing(site, "budget")
+    assert served["zone"] == f"{ZONE}." and served["served"] > 0
+    assert (never["zone"], never["away_until"], never["seconds_left"], never["served"]) == \
+        (f"{zones.OTHER}.", "now", 0, 0)
+    assert never["why"] == f"nothing of it is stored: pkcs11signer --config-dir={site.place.root}/conf " \
+                           f"warm {zones.OTHER}."
+    assert [it["zone"] for it in listing(site, "budget", ZONE)] == [f"{ZONE}."]
+    site.command("warm", zones.OTHER)
+    assert all("why" not in it for it in listing(site, "budget"))
+
+
+def test_a_pin_without_a_terminal(site):
+    token = site.token()
+    refused = site.command("keys", "softhsm2", token.label, "-", check=False)
+    assert_refused(refused, "standard input is no terminal", "file:/PATH")

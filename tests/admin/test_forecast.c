@@ -110,7 +110,7 @@ static void a_token_that_is_late(void **state)
 
 static void sessions_that_would_help(void **state)
 {
-  struct p11s_forecast_input in = input(1000, 1);
+  struct p11s_forecast_input in = input(10000, 1);
 
   (void)state;
   measured(&in, 1, 20000);
@@ -126,12 +126,27 @@ static void sessions_that_would_help(void **state)
   assert_false(says("more sessions"));
 }
 
+/* What takes a second need not be halved. */
+static void a_fast_token_needs_no_advice(void **state)
+{
+  struct p11s_forecast_input in = input(1000, 1);
+
+  (void)state;
+  measured(&in, 1, 1000);
+  assert_int_equal(make(&in).refill_s, 1);
+  must_say("no burst");
+  assert_false(says("another token") || says("KSK only") || says("more sessions"));
+  in.week = 20000;
+  assert_int_equal(make(&in).refill_s, 20);
+  must_say("another token for half of the zones: 10 s for each");
+}
+
 static void a_zsk_in_software_already(void **state)
 {
   struct p11s_forecast_input in = input(3, 3);
 
   (void)state;
-  measured(&in, 1, 20000);
+  measured(&in, 1, 20000000);
   (void)make(&in);
   assert_false(says("KSK only"));
 }
@@ -166,6 +181,7 @@ int main(void)
       cmocka_unit_test_teardown(a_token_that_is_too_slow, teardown),
       cmocka_unit_test_teardown(a_token_that_is_late, teardown),
       cmocka_unit_test_teardown(sessions_that_would_help, teardown),
+      cmocka_unit_test_teardown(a_fast_token_needs_no_advice, teardown),
       cmocka_unit_test_teardown(a_zsk_in_software_already, teardown),
       cmocka_unit_test_teardown(nothing_measured_nothing_claimed, teardown),
   };

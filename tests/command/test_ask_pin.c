@@ -113,8 +113,8 @@ static void test_pipe(void **state)
 static void test_pipe_refused(void **state)
 {
   (void)state;
-  assert_pipe_refused("", 0, "empty");
-  assert_pipe_refused("\n", 1, "empty");
+  assert_pipe_refused("", 0, "standard input is no terminal");
+  assert_pipe_refused("\n", 1, "standard input is no terminal");
   assert_pipe_refused("\r\n", 2, "empty");
   assert_pipe_refused(PIN "\0x\n", strlen(PIN) + 3, "NUL");
 }

@@ -143,7 +143,7 @@ static void a_token_of_four_names_counts_once(void **state)
   rig_fake()->token_info(CKF_USER_PIN_COUNT_LOW, 0, 0);
   assert_int_equal(check_by(signer, uri, RIG_PIN), P11S_OK);
   assert_int_equal(stats_of(signer).tokens, 1);
-  assert_int_equal(stats_of(signer).pin_tries_left, 2); /* as it was said last */
+  assert_int_equal(stats_of(signer).pin_state, 2); /* as it was said last */
   rig_fake()->refuse("C_SignInit", 1, FAKEP11_EVER, CKR_DEVICE_REMOVED);
   rig_fake()->refuse("C_OpenSession", 1, FAKEP11_EVER, CKR_DEVICE_REMOVED);
   assert_int_equal(check_by(signer, RIG_TOKEN, RIG_PIN), P11S_ERR_NO_TOKEN);

@@ -10,7 +10,8 @@
 #include <string.h>
 
 #define AHEAD_WITHIN_S (5 * 86400u)
-#define HELPS 1.3 /* so much more with more sessions is worth having */
+#define BRIEF_S 10 /* what is done so soon need not be done sooner */
+#define HELPS 1.3  /* so much more with more sessions is worth having */
 
 static uint64_t seconds_for(uint64_t signatures, double rate)
 {
@@ -164,6 +165,8 @@ void p11s_forecast_advise(const struct p11s_forecast_input *in, const struct p11
   if (in->week == 0)
     return;
   say_boundary(in, f, out);
+  if (f->refill_s < BRIEF_S)
+    return;
   advise_ksk_only(in, f, out);
   advise_sessions(in, out);
   advise_another_token(in, f, out);

@@ -4,9 +4,9 @@
 #include <stdint.h>
 
 /*
- * Counters of the process, for PowerDNS's statistics. Relaxed atomics: any
- * thread, no lock, never reset. Off the warm path: an answer whose signature
- * PowerDNS has cached counts nothing here.
+ * The module's metrics, all of them; docs/metrics.md is made of these lists. Counters are of the
+ * process: relaxed atomics, any thread, no lock, never reset. Off the warm path: an answer whose
+ * signature PowerDNS has cached counts nothing here.
  */
 /* X(name, name in the statistics, explanation). The latencies stand in a row, the shortest first.
  */
@@ -41,13 +41,34 @@
   X(FLEET_DROPPED, "fleet-dropped", "records not written there: too many waited")                  \
   X(FLEET_FAILED, "fleet-failed", "records not written there: writing failed")                     \
   X(AHEAD_SIGNATURES, "ahead-signatures", "signatures made for a week to come")                    \
-  X(LATENCY_1, "signed-within-1ms", "signatures that took up to 1 ms")                             \
-  X(LATENCY_5, "signed-within-5ms", "signatures that took 2 to 5 ms")                              \
-  X(LATENCY_20, "signed-within-20ms", "signatures that took 6 to 20 ms")                           \
-  X(LATENCY_100, "signed-within-100ms", "signatures that took 21 to 100 ms")                       \
-  X(LATENCY_500, "signed-within-500ms", "signatures that took 101 to 500 ms")                      \
-  X(LATENCY_2000, "signed-within-2000ms", "signatures that took 501 to 2000 ms")                   \
-  X(LATENCY_SLOW, "signed-slower", "signatures that took longer than 2000 ms")
+  X(LATENCY_1, "signed-0-to-1ms", "signatures that took up to 1 ms")                               \
+  X(LATENCY_5, "signed-2-to-5ms", "signatures that took 2 to 5 ms")                                \
+  X(LATENCY_20, "signed-6-to-20ms", "signatures that took 6 to 20 ms")                             \
+  X(LATENCY_100, "signed-21-to-100ms", "signatures that took 21 to 100 ms")                        \
+  X(LATENCY_500, "signed-101-to-500ms", "signatures that took 101 to 500 ms")                      \
+  X(LATENCY_2000, "signed-501-to-2000ms", "signatures that took 501 to 2000 ms")                   \
+  X(LATENCY_SLOW, "signed-over-2000ms", "signatures that took longer than 2000 ms")
+
+/* What is so now: X(member of struct p11s_signer_stats, name, explanation). */
+#define P11S_GAUGES(X)                                                                             \
+  X(queued, "queue", "signatures waiting for a session")                                           \
+  X(under_way, "under-way", "signatures being made or waiting")                                    \
+  X(workers, "workers", "threads that talk to tokens")                                             \
+  X(tokens, "tokens", "tokens in use")                                                             \
+  X(away, "tokens-away", "tokens that are not there")                                              \
+  X(stuck, "tokens-stuck", "tokens that do not answer")                                            \
+  X(pin_state, "pin-state",                                                                        \
+    "PIN of the token with the fewest tries left: 0 locked, 1 one try, 2 fewer than all, 3 all")   \
+  X(store_signatures, "store-signatures", "signatures in the store")                               \
+  X(store_bytes, "store-bytes", "bytes that the store uses")                                       \
+  X(store_queued, "store-queue", "records waiting to be written to the store")                     \
+  X(fleet_connected, "fleet-connected", "1 when the fleet's store answers")                        \
+  X(fleet_queued, "fleet-queue", "records waiting to be written to the fleet's store")             \
+  X(ahead_missing, "ahead-missing", "signatures for the weeks to come, still to be made")          \
+  X(ahead_until, "ahead-until",                                                                    \
+    "until when what was served is stored, in seconds since 1970; 0: not known")                   \
+  X(ahead_seconds, "ahead-seconds-left", "seconds until then")                                     \
+  X(keys, "keys", "key references in memory")
 
 #define P11S_COUNTER_NAME(name, text, explanation) P11S_STAT_##name,
 enum p11s_counter { P11S_COUNTERS(P11S_COUNTER_NAME) P11S_STAT_COUNT };

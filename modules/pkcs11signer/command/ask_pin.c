@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define MAX_PIN ((size_t)1024)
+#define SOON_MS 1000
 
 /* A terminal with its echo off, and the signals that would leave it so held back. */
 struct quiet_tty {
@@ -139,6 +140,17 @@ static void put(int fd, const char *text)
   }
 }
 
+/* Who waits for a prompt has to know that there is none. */
+static void say_where_it_comes_from(const char *prompt)
+{
+  struct pollfd fd = {.fd = STDIN_FILENO, .events = POLLIN};
+
+  if (poll(&fd, 1, SOON_MS) != 0)
+    return;
+  put(STDERR_FILENO, prompt);
+  put(STDERR_FILENO, "is read from standard input, which is no terminal\n");
+}
+
 enum p11s_err p11s_pin_ask(const char *prompt, struct p11s_secret **ret_pin, struct p11s_error *e)
 {
   char text[MAX_PIN + 1];
@@ -147,7 +159,13 @@ enum p11s_err p11s_pin_ask(const char *prompt, struct p11s_secret **ret_pin, str
   ssize_t len;
 
   if (isatty(STDIN_FILENO) != 1) {
+    say_where_it_comes_from(prompt);
     len = read_line(STDIN_FILENO, NULL, text, sizeof text);
+    if (len <= 0)
+      return p11s_error_set(e, P11S_ERR_NO_PIN,
+                            "cannot ask for the PIN: standard input is no terminal, and no PIN "
+                            "came from it. Run the command in a terminal, or give a PIN source "
+                            "such as file:/PATH");
   } else {
     if (!tty_open(&tty))
       return p11s_error_set(e, P11S_ERR_NO_PIN, "cannot ask for the PIN: no usable terminal (%m)");

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* budget [ZONE]; and what `status` says of it. */
+#include "base/array.h"
+#include "base/paste.h"
 #include "command/internal.h"
 #include "command/loss.h"
 #include "format/dnsname.h"
@@ -11,6 +13,8 @@
 #include "ahead/zones.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* Computed from the store, in pdnsutil, which reads all of it: right also when no server runs,
    which is when somebody may want to know. */
@@ -117,6 +121,106 @@ static void zone_row(const unsigned char *name, const struct p11s_budget *of_zon
         t, WHY, differs ? p11s_buf_text(&listing->difference) : p11s_budget_why_text(budget.why));
 }
 
+/* -- zones of which nothing is stored */
+
+struct signed_zone {
+  char *name;
+  bool listed; /* something of it is stored */
+};
+
+struct signed_zones {
+  struct signed_zone *zone; /* in the order of their names, once all are there */
+  size_t count;
+  bool failed;
+};
+
+/* All rows of a zone come one after the other. */
+static bool note_signed(const struct p11s_row *row, const struct p11s_keyref *ref, void *arg)
+{
+  struct signed_zones *all = arg;
+  struct signed_zone *zone;
+
+  (void)ref;
+  if (!row->active || (all->count > 0 && strcmp(all->zone[all->count - 1].name, row->zone) == 0))
+    return true;
+  zone = P11S_ARRAY_ADD(all->zone, all->count);
+  if (zone == NULL) {
+    all->failed = true;
+    return false;
+  }
+  *zone = (struct signed_zone){strdup(row->zone), false};
+  if (zone->name == NULL) {
+    all->count--;
+    all->failed = true;
+  }
+  return !all->failed;
+}
+
+static int by_name(const void *a, const void *b)
+{
+  const struct signed_zone *x = a, *y = b;
+
+  return strcmp(x->name, y->name);
+}
+
+static void mark_listed(const unsigned char *name, const struct p11s_budget *budget, void *arg)
+{
+  struct signed_zones *all = arg;
+  struct p11s_buf text = P11S_BUF_INIT;
+  struct signed_zone wanted, *found = NULL;
+
+  (void)budget;
+  p11s_dnsname_format(name, &text);
+  wanted.name = text.data;
+  if (!text.failed && all->count > 0)
+    found = bsearch(&wanted, all->zone, all->count, sizeof wanted, by_name);
+  if (found != NULL)
+    found->listed = true;
+  p11s_buf_clear(&text);
+}
+
+static void unstored_row(const struct p11s_command_ctx *ctx, const char *zone,
+                         struct listing *listing)
+{
+  struct p11s_zone_state state = {.presigned = false};
+  struct p11s_buf why = P11S_BUF_INIT;
+  unsigned char name[P11S_DNSNAME_MAX];
+  size_t len;
+
+  if (ctx->host->zone_state(ctx->host->ctx, zone, &state, NULL) != P11S_OK || state.presigned ||
+      !p11s_dnsname_parse(zone, name, &len))
+    return;
+  p11s_buf_addstr(&why, "nothing of it is stored: ");
+  p11s_paste(&why, "pkcs11signer", "warm", zone, NULL);
+  name_row(listing->table, name, p11s_losses_take(listing->losses, name));
+  p11s_table_string(listing->table, AWAY_UNTIL, "now");
+  p11s_table_number(listing->table, SECONDS_LEFT, 0);
+  p11s_table_number(listing->table, SERVED, 0);
+  p11s_table_string(listing->table, WHY, p11s_buf_text(&why));
+  p11s_buf_clear(&why);
+}
+
+/* Zones that a key on a token signs: without the token there is no answer of theirs. */
+static enum p11s_err unstored_rows(const struct p11s_command_ctx *ctx, struct p11s_plan *plan,
+                                   struct listing *listing, struct p11s_error *e)
+{
+  struct signed_zones all = {NULL, 0, false};
+  enum p11s_err err = p11s_host_each_ref(ctx->host, ctx->arg[0], note_signed, &all, e);
+
+  if (err == P11S_OK && all.failed)
+    err = p11s_error_no_memory(e);
+  if (all.count > 0)
+    qsort(all.zone, all.count, sizeof *all.zone, by_name);
+  p11s_plan_each_zone(plan, mark_listed, &all);
+  for (size_t i = 0; i < all.count; i++) {
+    if (err == P11S_OK && !all.zone[i].listed)
+      unstored_row(ctx, all.zone[i].name, listing);
+    free(all.zone[i].name);
+  }
+  free(all.zone);
+  return err;
+}
+
 /* Of zones of which nothing else is known any more. */
 static void other_rows(struct listing *listing)
 {
@@ -159,9 +263,13 @@ enum p11s_err p11s_command_budget(const struct p11s_command_ctx *ctx, struct p11
   listing.losses =
       p11s_losses_new(p11s_signer_store(ctx->signer), zone.len > 0 ? zone.name : NULL, zone.len);
   (void)p11s_command_servers_differ(ctx, &listing.difference);
+  err = unstored_rows(ctx, plan, &listing, e);
   p11s_plan_each_zone(plan, zone_row, &listing);
   other_rows(&listing);
-  err = p11s_command_print(ctx, listing.table, "nothing was served in the last week", e);
+  if (err != P11S_OK)
+    p11s_table_free(listing.table);
+  else
+    err = p11s_command_print(ctx, listing.table, "nothing was served in the last week", e);
   if (err == P11S_OK && !ctx->json)
     say_losses(listing.losses, ctx->out);
   p11s_buf_clear(&listing.difference);

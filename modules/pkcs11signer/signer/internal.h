@@ -19,6 +19,7 @@ struct p11s_signer {
   struct p11s_pin_guard *guard;
   struct p11s_admission crowd;
   _Atomic(struct p11s_ahead *) ahead; /* from when the store is open */
+  atomic_bool report_asked;
   atomic_bool prepare_asked;
   _Atomic(struct p11s_prepare *) prepare;
 

@@ -61,14 +61,14 @@ static struct p11s_lazy_store *new_store(struct p11s_signer *s)
   return p11s_lazy_store_new(&config);
 }
 
-/* Behind the first use of a token. */
+/* When a server has started, or behind the first use of a token. */
 static void start_report(void *arg)
 {
   struct p11s_signer *s = arg;
   struct p11s_status *report;
   bool stopped;
 
-  if (!s->config.report)
+  if (!s->config.report || atomic_exchange(&s->report_asked, true))
     return;
   report = p11s_status_start(s->tokens, s->config.state_dir, s->config.host_settings);
   p11s_lock(&s->lock);
@@ -180,7 +180,10 @@ void p11s_signer_prepare(struct p11s_signer *s, uint64_t deadline_ms)
   const struct p11s_prepare_config config = {s->keys, s->store, s->config.hosts};
   struct p11s_prepare *prepare;
 
-  if (!s->config.prepare || atomic_exchange(&s->prepare_asked, true))
+  if (atomic_exchange(&s->prepare_asked, true))
+    return;
+  start_report(s);
+  if (!s->config.prepare)
     return;
   prepare = p11s_prepare_start(&config);
   atomic_store(&s->prepare, prepare);

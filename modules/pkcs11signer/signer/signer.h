@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
+#include "base/counters.h"
 #include "base/err.h"
 #include "sign/key_table.h"
 #include "format/keyref.h"
@@ -81,30 +82,18 @@ struct p11s_store *p11s_signer_store(struct p11s_signer *signer);
    that is done, or at the deadline: a store that has to be copied may take minutes. */
 void p11s_signer_open_store(struct p11s_signer *signer, uint64_t deadline_ms);
 
-/* For a server whose database can be asked: the first call has the keys prepared (ahead/prepare.h),
-   and returns when each token has been logged in to once, or at the deadline. */
+/* For a server whose database can be asked: the first call begins the report (token/status_file.h),
+   has the keys prepared (ahead/prepare.h), and returns when each token has been logged in to once,
+   or at the deadline. */
 void p11s_signer_prepare(struct p11s_signer *signer, uint64_t deadline_ms);
 
 /* Deadlines from now, by setting. */
 uint64_t p11s_signer_query_deadline(const struct p11s_signer *signer);
 uint64_t p11s_signer_admin_deadline(const struct p11s_signer *signer);
 
+/* base/counters.h says what they are. */
+#define P11S_GAUGE_MEMBER(member, name, explanation) size_t member;
 struct p11s_signer_stats {
-  size_t keys;
-  size_t tokens;
-  size_t queued; /* jobs waiting for a worker, of all tokens */
-  size_t workers;
-  size_t under_way; /* signatures being made or waited for */
-  size_t away;      /* tokens, by state */
-  size_t stuck;
-  size_t store_signatures;
-  size_t store_bytes;
-  size_t store_queued;
-  size_t fleet_connected; /* 1: its database answers */
-  size_t fleet_queued;
-  size_t ahead_missing;  /* signatures for the weeks to come, still to be made */
-  size_t ahead_until;    /* seconds since 1970: what was served is stored until then; 0: unknown */
-  size_t ahead_seconds;  /* from now until then */
-  size_t pin_tries_left; /* of the token with the fewest: 0 locked, 1, 2 some, 3 all or not known */
+  P11S_GAUGES(P11S_GAUGE_MEMBER)
 };
 void p11s_signer_get_stats(struct p11s_signer *signer, struct p11s_signer_stats *ret);

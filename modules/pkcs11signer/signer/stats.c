@@ -13,7 +13,7 @@
 #include <string.h>
 
 /* PKCS#11 knows no number, only these. */
-static size_t pin_tries_left(unsigned long flags)
+static size_t pin_state(unsigned long flags)
 {
   if ((flags & CKF_USER_PIN_LOCKED) != 0)
     return 0;
@@ -56,10 +56,10 @@ static void count_tokens(struct name *names, size_t count, struct p11s_signer_st
     const struct name *n = &names[i];
 
     if (i == 0 || !p11s_slot_is_known(&n->found) || compare_tokens(n - 1, n) != 0) {
-      size_t left = pin_tries_left(n->found.flags);
+      size_t pin = pin_state(n->found.flags);
 
       ret->tokens++;
-      ret->pin_tries_left = left < ret->pin_tries_left ? left : ret->pin_tries_left;
+      ret->pin_state = pin < ret->pin_state ? pin : ret->pin_state;
       away = stuck = false;
     }
     ret->away += n->state == P11S_TOKEN_AWAY && !away;
@@ -98,7 +98,7 @@ void p11s_signer_get_stats(struct p11s_signer *s, struct p11s_signer_stats *ret)
   struct names names = {NULL, 0, ret};
 
   memset(ret, 0, sizeof *ret);
-  ret->pin_tries_left = 3;
+  ret->pin_state = 3;
   p11s_flights_get_stats(s->flights, &flights);
   ret->under_way = flights.under_way;
   p11s_store_get_stats(p11s_lazy_store_peek(s->store), &store);

@@ -259,7 +259,7 @@ static enum p11s_err run_typed(struct p11s_words *words, struct p11s_command_ctx
   const struct p11s_manual *m = NULL;
   enum p11s_err err = understand(words, &m, &options, e);
 
-  if (err != P11S_OK)
+  if (err != P11S_OK || m == NULL)
     return err;
   ctx->json = options.json;
   ctx->option = options.own;

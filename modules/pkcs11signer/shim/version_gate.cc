@@ -18,8 +18,7 @@
 namespace {
 const char BuiltFor[] = "PowerDNS " P11S_PDNS_VERSION;
 const size_t NameLength = sizeof "PowerDNS " - 1;
-const char *const Remedy =
-    "build it for this version: ./package.sh, and install what that makes";
+const char *const Remedy = "build it for this version: ./package.sh, and install what that makes";
 
 [[noreturn]] void refuse(const char *problem, const char *detail, const char *remedy)
 {

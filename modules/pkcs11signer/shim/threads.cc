@@ -53,6 +53,7 @@ void readAgain(const std::string &name)
   if (compat::isServer()) {
     auto words = allWords();
     std::vector<char *> argv;
+    argv.reserve(words.size());
     for (auto &word : words) {
       argv.push_back(word.data());
     }

@@ -79,9 +79,15 @@ def test_demo_leaves_a_server_that_does_what_is_said_of_it(runner):
     said = demo(runner, "--card", "--keep").stdout.split("to work with it:\n")[1]
     try:
         shell, *commands = [line.strip() for line in said.strip().split("\n\n")[0].splitlines()]
-        done = runner.run("sh", "-c", f"{shell} -i", input="\n".join([*commands, "exit"]), as_root=True, record=False)
-        assert "fully validated" in done.stdout and "DENK0100042" in done.stdout, str(done)
+
+        def typed(*lines):
+            return runner.run("sh", "-c", f"{shell} -i", input="\n".join([*lines, "exit"]), as_root=True, record=False)
+
+        done = typed(*commands)
+        assert "fully validated" in done.stdout, str(done)
         assert "rror" not in done.output, str(done)
+        # The server says once a second what it has.
+        wait_for("status", lambda: "DENK0100042" in typed("pkcs11signer status").stdout)
     finally:
         runner.run("sh", "-c", re.search(r"(?m)^  (kill .*; rm -r /tmp/.*)$", said)[1], as_root=True)
     wait_for("end of it", lambda: not processes.at_home_in(home_of_demo(said)))

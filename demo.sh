@@ -50,12 +50,13 @@ typed() {
 }
 
 # run COMMAND…: prints the command and its output, keeps the output in $last. What fails ends the demo.
+# Behind "==" pdnsutil repeats what pkcs11signer tells it.
 run() {
   local status
   printf '   $ %s\n' "$(typed "$@")"
   last=$("$@" 2>&1 </dev/null)
   status=$?
-  [[ -z $last ]] || printf '%s\n' "$last" | sed 's/^/     /'
+  [[ -z $last ]] || printf '%s\n' "$last" | sed '/^== /d; s/^/     /'
   [[ $status == 0 ]] || fail "that command ended with $status"
 }
 
@@ -130,6 +131,7 @@ prepare() {
   dir=$(mktemp -d /tmp/pkcs11signer-demo.XXXX) || fail "no private directory"
   mkdir -p "$dir"/{modules,tokens,run,state,etc,pcscd,readers} "$dir/xdg/pkcs11/modules"
   cp "$libs"/{libpkcs11signerbackend,pkcs11signer}.so "$dir/modules/" || fail "no copy of the module"
+  cp "$libs/../pkcs11signer" "$dir/" || fail "no copy of the command"
   if [[ $card == yes ]]; then
     cc -D_GNU_SOURCE -o "$dir/card" "$here"/regression-tests/harness/native/schsm/*.c -lcrypto || fail "no card"
   fi
@@ -245,7 +247,7 @@ cat >"$dir/environment" <<END
 export XDG_CONFIG_HOME=$dir/xdg SOFTHSM2_CONF=$dir/etc/softhsm2.conf
 export OPENSC_CONF=$dir/etc/opensc.conf PCSCLITE_CSOCK_NAME=$dir/pcscd/pcscd.comm
 pdnsutil() { command pdnsutil --config-dir=$dir/etc "\$@"; }
-pkcs11signer() { pdnsutil backend-cmd pkcs11signer "\${*@Q}"; }
+pkcs11signer() { $dir/pkcs11signer --config-dir=$dir/etc "\$@"; }
 END
 # shellcheck disable=SC1091
 . "$dir/environment"

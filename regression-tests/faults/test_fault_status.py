@@ -132,8 +132,8 @@ def test_the_status_of_a_server_that_is_gone_is_not_shown(site, spy, server):
     wait_for_state(site, "ready")
     server.stop()
     assert status(site) == []
-    server = site.start_server()
-    names.server = server
+    site.set(pkcs11signer_timeout="10000")  # its first answer is waited for
+    names.server = server = site.start_server()
     names.assert_cold_signed()
     wait_for_state(site, "ready")
     server.daemon.kill()

@@ -253,7 +253,7 @@ systems() { # script, argument…
 }
 
 usual=(unit-tests corpus format tidy end-to-end)
-others=(asan-unit asan-end-to-end tsan-unit tsan-faults)
+others=(asan-unit asan-end-to-end tsan-unit tsan-faults package)
 stages=("${usual[@]}") begun=0 not_tested=() all='' only='' again=''
 wanted() { [[ " ${stages[*]} " == *" $1 "* ]]; }
 
@@ -261,7 +261,7 @@ usage() {
   echo "usage: check.sh [--all] [--again] [--only STAGE,...] [ARGUMENT OF PYTEST]..."
   echo "  ${usual[*]}; check.sh -k NAME runs only some of the tests in regression-tests/."
   echo "  --all     ${others[*]}, too, and versions with PDNS_SOURCES"
-  echo "  --only    these stages: those above, package, versions, fresh (regression-tests/README.md)"
+  echo "  --only    these stages: those above, versions, fresh (regression-tests/README.md)"
   echo "  --again   a few tests of a stage that fail are run once more by themselves, and named at the end"
 }
 
@@ -284,7 +284,7 @@ done
 if [ -n "$only" ]; then
   IFS=, read -ra stages <<<"$only"
   for name in "${stages[@]}"; do
-    [[ " ${usual[*]} ${others[*]} package versions fresh " == *" $name "* ]] || {
+    [[ " ${usual[*]} ${others[*]} versions fresh " == *" $name "* ]] || {
       echo "check.sh: there is no stage $name" >&2
       usage >&2
       exit 2
@@ -311,12 +311,11 @@ stage package systems installed
 stage versions systems matrix -- "$@"
 stage fresh systems fresh
 if [ -z "$only" ]; then
-  [ -n "$all" ] || not_tested+=("the same with sanitizers: ./check.sh --all does it")
+  [ -n "$all" ] || not_tested+=("the same with sanitizers, and the package on a fresh system: ./check.sh --all does it")
   if ! wanted versions; then
     versions=$("$top/regression-tests/matrix.sh" --list | paste -sd, | sed 's/,/, /g')
     not_tested+=("$versions: PDNS_SOURCES=DIR, with their headers, and --all do it")
   fi
-  not_tested+=("the package on a fresh system: ./check.sh --only package does it")
   not_tested+=("the first commands on a fresh Debian 12: ./check.sh --only fresh does it")
 fi
 

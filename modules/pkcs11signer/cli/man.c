@@ -73,6 +73,14 @@ static void add_item(struct p11s_buf *out, const struct p11s_manual *m, bool is_
     add_text(out, m->details);
 }
 
+static void add_description(struct p11s_buf *out, const struct p11s_manual *m)
+{
+  p11s_buf_addstr(out, ".SH DESCRIPTION\n");
+  add_text(out, m->purpose);
+  p11s_buf_addstr(out, "\n");
+  add_text(out, m->details);
+}
+
 static void add_program_page(struct p11s_buf *out)
 {
   const struct p11s_manual *program = &p11s_manual_program;
@@ -80,10 +88,7 @@ static void add_program_page(struct p11s_buf *out)
   add_whatis(out, program->name, "", program->purpose);
   p11s_buf_addstr(out, ".SH SYNOPSIS\n");
   add_command(out, program);
-  p11s_buf_addstr(out, ".SH DESCRIPTION\n");
-  add_text(out, program->purpose);
-  p11s_buf_addstr(out, "\n");
-  add_text(out, program->details);
+  add_description(out, program);
   p11s_buf_addstr(out, ".SH OPTIONS\n");
   for (const struct p11s_manual *m = NULL; (m = p11s_manual_next_option(m)) != NULL;)
     add_item(out, m, true);
@@ -103,10 +108,7 @@ static void add_command_page(struct p11s_buf *out, const struct p11s_manual *m)
   add_whatis(out, program->name, m->name, m->purpose);
   p11s_buf_addf(out, ".SH SYNOPSIS\n\\fB%s\\fR [OPTION]... ", program->name);
   add_command(out, m);
-  p11s_buf_addstr(out, ".SH DESCRIPTION\n");
-  add_text(out, m->purpose);
-  p11s_buf_addstr(out, "\n");
-  add_text(out, m->details);
+  add_description(out, m);
   p11s_buf_addstr(out, ".SH SEE ALSO\n.BR pkcs11signer (1)\n");
 }
 

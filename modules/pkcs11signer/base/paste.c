@@ -4,15 +4,13 @@
 #include <stdarg.h>
 #include <string.h>
 
-#define DEFAULT_DIR "/etc/powerdns"
-
 /* Written by p11s_paste_set_configuration() only; a leading blank, or nothing. */
 static struct p11s_buf options = P11S_BUF_INIT;
 
 void p11s_paste_set_configuration(const char *dir, const char *name)
 {
   p11s_buf_clear(&options);
-  if (dir[0] != '\0' && strcmp(dir, DEFAULT_DIR) != 0) {
+  if (dir[0] != '\0' && strcmp(dir, P11S_CONFIGURATION_DIR) != 0) {
     p11s_buf_addstr(&options, " --config-dir=");
     p11s_buf_add_shell(&options, dir);
   }

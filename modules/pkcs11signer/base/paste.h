@@ -8,8 +8,11 @@
  * which the command reads the configuration that this process has read.
  */
 
+/* Debian's default of config-dir. */
+#define P11S_CONFIGURATION_DIR "/etc/powerdns"
+
 /* PowerDNS's config-dir and config-name; before all threads. An option that says what PowerDNS
-   takes anyway is left out: of the directory, Debian's default. */
+   takes anyway is left out: of the directory, P11S_CONFIGURATION_DIR. */
 void p11s_paste_set_configuration(const char *dir, const char *name);
 
 /* Appends program ("pkcs11signer", "pdnsutil"), these options and the words, a NULL behind the

@@ -9,7 +9,6 @@
  * pdns-NAME.conf, then the *.conf of its include-dir; the last line counts; a backslash at a line's
  * end joins it with the next; a # behind a blank begins a comment. No locks.
  */
-#define P11S_CONFIGURATION_DIR "/etc/powerdns"
 
 struct p11s_configuration {
   char setuid[256]; /* "" when it is not set */

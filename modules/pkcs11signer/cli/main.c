@@ -6,6 +6,7 @@
  *   pkcs11signer --complete WORD... BEGINNING       for shells: cli/complete.h
  */
 #include "base/buf.h"
+#include "base/paste.h"
 #include "cli/complete.h"
 #include "cli/configuration.h"
 #include "cli/user.h"
